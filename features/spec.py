@@ -1,0 +1,52 @@
+"""The vocabulary all rooms share: raw kinds, feature specs, splits, progress.
+
+Imports nothing heavy: the serving room and the command line load it at start.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+#: Called as progress(stage, done, total) while work goes on; total is None where it is unknown.
+Progress = Callable[[str, int, int | None], None]
+
+SPLITS = ("train", "validation", "test")
+
+
+def silent(stage: str, done: int, total: int | None) -> None:
+    """Show no progress."""
+
+
+@dataclass(frozen=True)
+class RawKind:
+    """What one raw example is, before any featurizer.
+
+    Attributes:
+        name: the kind's name, as in ``image``.
+        input: name of the input tensor in ``serving_default``.
+        dtype: TensorFlow dtype name of that tensor; its shape is [batch].
+        suffixes: file name endings (lower case, with dot) that ingest opens; every other file is
+            skipped by rule. Files with no ending are sniffed.
+    """
+
+    name: str
+    input: str
+    dtype: str
+    suffixes: frozenset[str]
+
+
+IMAGE = RawKind(
+    "image",
+    "image_bytes",
+    "string",
+    frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".gif", ".webp"}),
+)
+
+RAW_KINDS = {kind.name: kind for kind in (IMAGE,)}
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """Shape (without the batch axis) and dtype name of one feature tensor."""
+
+    shape: tuple[int | None, ...]
+    dtype: str

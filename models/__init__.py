@@ -1,0 +1,1 @@
+"""Architectures, tasks, the training loop and the export of SavedModels."""

@@ -1,0 +1,1 @@
+"""The model repository, the model server that speaks TensorFlow Serving's API, and its client."""

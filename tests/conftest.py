@@ -1,0 +1,20 @@
+"""Fixtures all tests share: the folder of real data beside the checkout, and quiet TensorFlow."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real datasets and pretrained modules; tests that need it skip without it."""
+    folder = Path(os.environ.get("SERVABLE_SHARED", ROOT.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"real data not found at {folder}: set SERVABLE_SHARED to the folder that holds data/ and hub/")
+    return folder
