@@ -1,0 +1,50 @@
+# Everything happens in .venv, made from uv.lock with checked hashes. uv itself, where the machine
+# has none, goes into .uv: no root, no change to the user's Python.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+UV_VERSION := 0.13.9
+UV := $(shell command -v uv || echo .uv/bin/uv)
+BIN := .venv/bin
+export UV_PROJECT_ENVIRONMENT := .venv
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: install demo test check bench evaluate serve ui clean
+
+install: .venv/.installed
+
+.uv/bin/uv:
+	@$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info[:2] <= (3, 12), f"Python 3.11 or 3.12 is needed, found {sys.version.split()[0]}: make PYTHON=/path/to/python3.11"'
+	$(PYTHON) -m venv .uv
+	.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+.venv/.installed: uv.lock pyproject.toml | $(filter .uv/bin/uv,$(UV))
+	$(UV) sync --locked --python $(PYTHON)
+	@touch $@
+
+demo: install
+	$(BIN)/servable demo
+
+test: install
+	$(BIN)/python -m pytest
+
+check: install
+	$(UV) lock --check --python $(PYTHON)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install
+	$(BIN)/python -m benchmarks
+
+evaluate: install
+	$(BIN)/python -m benchmarks evaluate
+
+serve: install
+	$(BIN)/servable serve
+
+ui: install
+	$(BIN)/servable ui
+
+clean:
+	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@echo "workspace/ and mlruns/ hold your data and models and stay: remove them by hand if you mean it"

@@ -1,0 +1,142 @@
+"""Recipes: one runnable YAML per way of training, resolved to a frozen, typed value.
+
+A recipe has the sections ``task``, ``data``, ``featurizer``, ``model``, ``augmentation``,
+``training`` and ``gate``. Each is checked by the pydantic model that lives beside the code it
+configures; unknown keys are refused. ``--set section.key=value`` overrides one value.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from features.errors import ConfigError, NoInputError, UsageError
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+class GateSettings(BaseModel):
+    """What a Run must pass to become a Release."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    parity: float = Field(1e-5, gt=0, description="largest difference of scores between the three answers")
+    parity_rows: int = Field(64, ge=1, description="test examples the three answers are compared on")
+    max_latency_ms: float | None = Field(None, gt=0, description="median latency of one example, in process")
+    min_metric: float | None = Field(None, description="the deciding metric on the test split, at least")
+    max_regression: float = Field(0.0, ge=0, description="how much worse than the serving version is passed")
+    allow_ops: tuple[str, ...] = Field((), description="ops allowed beyond the list of safe ones")
+
+
+def known_recipes(task: str) -> list[str]:
+    """List the names of the recipes that come with Servable for a task."""
+    return sorted(path.stem for path in (RECIPES / task).glob("*.yaml"))
+
+
+def default_recipe(task: str) -> str:
+    """Name the recipe a task uses when none is asked for: the one whose file says ``default: true``."""
+    for name in known_recipes(task):
+        if _load(RECIPES / task / f"{name}.yaml").get("default"):
+            return name
+    return known_recipes(task)[0]
+
+
+def recipe_path(task: str, recipe: str | None) -> Path:
+    """Find the file of a recipe given by name or by path.
+
+    Raises:
+        NoInputError: there is no such file.
+        UsageError: there is no recipe of that name for the task.
+    """
+    chosen = recipe or default_recipe(task)
+    shipped = RECIPES / task / f"{chosen}.yaml"
+    if chosen in known_recipes(task):
+        return shipped
+    if Path(chosen).suffix in (".yaml", ".yml"):
+        if not Path(chosen).is_file():
+            raise NoInputError("no recipe file", got=chosen, todo="check the path given to --recipe")
+        return Path(chosen)
+    raise UsageError(
+        f"no recipe of this name for {task}",
+        got=chosen,
+        expected=f"one of {', '.join(known_recipes(task))}, or the path of a .yaml file",
+    )
+
+
+def read_recipe(task: str, recipe: str | None, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a recipe and apply ``key=value`` overrides; the result is plain data, not yet checked."""
+    path = recipe_path(task, recipe)
+    content = _load(path)
+    content.pop("default", None)
+    declared = content.setdefault("task", task)
+    if declared != task:
+        raise ConfigError(f"recipe {path.name} is for another task", got=declared, expected=task)
+    content.setdefault("name", path.stem)
+    for override in overrides:
+        _apply(content, override)
+    return content
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"recipe {path} is not YAML", got=str(error)) from error
+    if not isinstance(content, dict):
+        raise ConfigError(
+            f"recipe {path} is not a mapping", got=type(content).__name__, expected="sections as keys"
+        )
+    return content
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise UsageError("cannot read --set", got=override, expected="section.key=value")
+    place = content
+    for part in parts[:-1]:
+        inner = place.get(part)
+        if not isinstance(inner, dict):
+            inner = place[part] = {}
+        place = inner
+    try:
+        place[parts[-1]] = _value(text)
+    except yaml.YAMLError as error:
+        raise UsageError("cannot read the value of --set", got=override, expected="a YAML value") from error
+
+
+def _value(text: str) -> Any:
+    value = yaml.safe_load(text)
+    if isinstance(value, str):
+        # YAML 1.1 reads 1e-3 as a string; engineers mean a number.
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def check(kind: type[Settings], content: Mapping[str, Any] | None, section: str) -> Settings:
+    """Turn one section of a recipe into its typed settings.
+
+    Raises:
+        ConfigError: an unknown key or a bad value; names section, key, got and expected.
+    """
+    try:
+        return kind.model_validate(dict(content or {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join([section, *(str(part) for part in first["loc"])])
+        known = ", ".join(sorted(kind.model_fields))
+        unknown = first["type"] == "extra_forbidden"
+        raise ConfigError(
+            f"recipe setting {where}",
+            got=repr(first.get("input"))[:120],
+            expected=f"one of the keys {known}" if unknown else first["msg"],
+            todo="correct the recipe or the --set option",
+        ) from error

@@ -1,0 +1,108 @@
+"""What the terminal shows: progress bars and tables on stderr and stdout, through rich.
+
+Results go to stdout, so that they can be piped; progress, notes and errors go to stderr.
+"""
+
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+from features import spec
+
+stdout = Console()
+stderr = Console(stderr=True)
+
+
+def printable(text: str) -> str:
+    """Escape control, bidirectional and undecodable characters, so that names cannot steer a terminal."""
+    return "".join(
+        c
+        if c.isprintable() and not 0xD800 <= ord(c) <= 0xDFFF
+        else c.encode("unicode_escape", "surrogatepass").decode()
+        for c in text
+    )
+
+
+def note(text: str) -> None:
+    """Print one line to stderr."""
+    stderr.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def fail(text: str) -> None:
+    """Print the one line of an error to stderr."""
+    sys.stderr.write(f"error: {printable(text)}\n")
+    sys.stderr.flush()
+
+
+@contextmanager
+def progress_bars(*, quiet: bool = False) -> Iterator[spec.Progress]:
+    """Show a bar for each stage that reports progress; a plain line where stderr is no terminal.
+
+    Args:
+        quiet: show nothing, as with ``--quiet``.
+
+    Yields:
+        The progress callback to hand to the other rooms.
+    """
+    if quiet:
+        yield spec.silent
+    elif not stderr.is_terminal:
+        yield _Lines()
+    else:
+        with Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=stderr,
+        ) as bars:
+            yield _Bars(bars)
+
+
+class _Bars:
+    def __init__(self, bars: Progress) -> None:
+        self.bars, self.ids = bars, {}
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        if stage not in self.ids:
+            self.ids[stage] = self.bars.add_task(printable(stage), total=total)
+        self.bars.update(self.ids[stage], completed=done, total=total)
+
+
+class _Lines:
+    """One line when a stage begins to take long, one at each further quarter: readable in a log file."""
+
+    def __init__(self) -> None:
+        self.shown: dict[str, int] = {}
+        self.lock = threading.Lock()
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        quarter = 4 * done // total if total else 0
+        with self.lock:
+            if quarter <= self.shown.get(stage, -1):
+                return
+            self.shown[stage] = quarter
+        note(f"{stage}: {done}{f' of {total}' if total else ''}")
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table to stdout; the last column wraps, no other does."""
+    shown = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        shown.add_column(column, overflow="fold")
+    for row in rows:
+        shown.add_row(*(printable(str(cell)) for cell in row))
+    stdout.print(shown)
