@@ -225,7 +225,7 @@ def per_class(targets: np.ndarray, scores: np.ndarray, labels: Sequence[str]) ->
         targets, found, labels=np.arange(len(labels)), zero_division=0.0
     )
     table = pd.DataFrame(dict(zip(("precision", "recall", "f1", "support"), columns, strict=True)))
-    table.insert(0, "label", list(labels))
+    table.insert(0, "label", _texts(labels))
     table["predicted"] = np.bincount(found, minlength=len(labels))
     return table
 
@@ -281,16 +281,21 @@ def mistakes(
     found = predictions(scores)
     rows = np.flatnonzero(found != targets)
     rows = rows[np.argsort(-scores[rows, found[rows]], kind="stable")][:limit]
-    names = np.asarray(labels, dtype=object)
+    names = _texts(labels).to_numpy()
     return pd.DataFrame(
         {
             "row": rows,
-            "target": names[targets[rows]],
-            "prediction": names[found[rows]],
+            "target": _texts(names[targets[rows]]),
+            "prediction": _texts(names[found[rows]]),
             "score": scores[rows, found[rows]],
             "target_score": scores[rows, targets[rows]],
         }
     )
+
+
+def _texts(labels: Sequence[str] | np.ndarray) -> pd.Series:
+    """Hold labels as objects: pandas's own strings refuse names that are not valid Unicode."""
+    return pd.Series(list(labels), dtype=object)
 
 
 def bootstrap(

@@ -186,3 +186,10 @@ def test_refuses_what_cannot_be_measured(targets, scores, text):
 def test_unknown_main_metric_names_the_known_ones():
     with pytest.raises(DataError, match="accuracy, balanced_accuracy, loss"):
         metrics.bootstrap(TARGETS, SCORES, "auc")
+
+
+def test_labels_that_are_not_valid_unicode_pass_through():
+    labels = ("a\udcff", "b", "c")
+    found = metrics.evaluate(TARGETS, SCORES, labels, resamples=10)
+    assert found.per_class["label"].tolist() == list(labels)
+    assert found.mistakes["target"].tolist() == ["a\udcff", "c"]

@@ -1,0 +1,201 @@
+"""The parts of a classifier's report, each from plain data, for any task to put together."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flows.report import Fact, Media, Picture, Range, Section, Table, picture
+from models import figures
+
+if TYPE_CHECKING:
+    from models.metrics import Evaluation
+
+#: What a metric's name means, for readers who did not choose it.
+MEANINGS = {
+    "accuracy": "share of examples whose highest score is the true label",
+    "balanced_accuracy": "recall averaged over the classes, each counting the same",
+    "loss": "mean negative log-likelihood of the true label, in nats",
+    "macro_f1": "F1 averaged over the classes, each counting the same",
+    "top_k_accuracy": "share of examples whose true label is among the k highest scores",
+    "ece": "expected calibration error: mean distance of confidence from accuracy (Guo et al. 2017)",
+    "examples": "examples measured",
+}
+
+
+def headline(evaluation: "Evaluation") -> Range | None:
+    """Show the main metric with its interval; None for a metric that is not a share."""
+    interval = evaluation.interval
+    if interval.metric == "loss":
+        return None
+    name = f"{evaluation.split} {interval.metric.replace('_', ' ')}"
+    note = f"{interval.confidence:.0%} bootstrap interval".replace("%", " %")
+    return Range(name, interval.value, interval.low, interval.high, note)
+
+
+def dataset(card: Mapping[str, Any], classes: Mapping[str, Mapping[str, int]]) -> Section:
+    """Describe a dataset: where every file went, and how the classes fill the splits.
+
+    Args:
+        card: ``found``, ``accepted``, ``quarantined``, ``skipped`` counts, ``reasons`` (quarantine
+            reason to count), ``fingerprint``, and ``notes`` (lines), of which any may be missing.
+        classes: label to split to number of examples.
+    """
+    counts = [
+        Fact(name, card[name]) for name in ("found", "accepted", "quarantined", "skipped") if name in card
+    ]
+    splits = list(dict.fromkeys(split for row in classes.values() for split in row))
+    filled = {label: [row.get(split, 0) for split in splits] for label, row in classes.items()}
+    rows: list[list[object]] = [[label, *row, sum(row)] for label, row in filled.items()]
+    totals = [sum(column) for column in zip(*filled.values(), strict=True)]
+    rows.append(["all", *totals, sum(totals)])
+    tables = [Table(("class", *splits, "all"), rows, "Examples by class and split", folded=len(classes) > 24)]
+    if card.get("reasons"):
+        ordered = sorted(card["reasons"].items(), key=lambda item: (-item[1], item[0]))
+        tables.append(Table(("reason", "files"), ordered, "Quarantined files"))
+    return Section("Dataset", prose=list(card.get("notes", ())), facts=counts, tables=tables)
+
+
+def metrics(evaluation: "Evaluation") -> Section:
+    """Tabulate the metrics with what they mean."""
+    rows, main = [], evaluation.interval.metric
+    short_names = {name: name.partition("/")[2] for name in evaluation.metrics}
+    # The main metric and the ends of its interval come first.
+    for name, short in sorted(short_names.items(), key=lambda item: not item[1].startswith(main)):
+        value = evaluation.metrics[name]
+        meaning = MEANINGS.get(short, "")
+        if short == "top_k_accuracy":
+            meaning = meaning.replace("k highest", f"{evaluation.top_k} highest")
+        if short.endswith(("_low", "_high")):
+            meaning = (
+                f"{'lower' if short.endswith('_low') else 'upper'} end of the {_interval_name(evaluation)}"
+            )
+        rows.append([name, int(value) if short == "examples" else value, meaning])
+    return Section("Metrics", tables=[Table(("metric", "value", "meaning"), rows)])
+
+
+def _interval_name(evaluation: "Evaluation") -> str:
+    interval = evaluation.interval
+    return f"{100 * interval.confidence:.0f} % interval, {interval.resamples:,d} bootstrap resamples"
+
+
+def classes(evaluation: "Evaluation") -> Section:
+    """Show which classes are learnt and which are mistaken for which."""
+    table = evaluation.per_class
+    columns = ("label", "precision", "recall", "f1", "support", "predicted")
+    rows = [[row[column] for column in columns] for row in table[list(columns)].to_dict("records")]
+    shares = frozenset(("precision", "recall", "F1"))
+    matrix = picture(
+        "Confusion matrix",
+        lambda theme: figures.confusion(evaluation.confusion, evaluation.labels, theme),
+        "Rows are true classes, columns predictions; the shade is the share of the row.",
+    )
+    bars = picture(
+        "Precision, recall and F1",
+        lambda theme: figures.per_class(table, theme),
+        f"The weakest classes first, with the number of {evaluation.split} examples in brackets.",
+    )
+    every = Table(
+        ("class", "precision", "recall", "F1", "support", "predicted"),
+        rows,
+        "Every class",
+        shares,
+        folded=len(rows) > 24,
+    )
+    return Section("Classes", figures=[matrix, bars], tables=[every, *_confusions(evaluation)])
+
+
+def _confusions(evaluation: "Evaluation", most: int = 10) -> list[Table]:
+    """List the most frequent mistakes between two classes, for more classes than the eye can scan."""
+    wrong = evaluation.confusion * (1 - np.eye(len(evaluation.labels), dtype=np.int64))
+    if len(evaluation.labels) <= 8 or not wrong.any():
+        return []
+    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    pairs = [np.unravel_index(at, wrong.shape) for at in order]
+    names = evaluation.labels
+    rows = [
+        [names[true], names[found], int(wrong[true, found])] for true, found in pairs if wrong[true, found]
+    ]
+    return [Table(("true", "predicted", "times"), rows, "Most frequent confusions")]
+
+
+def calibration(evaluation: "Evaluation") -> Section:
+    """Show whether scores can be read as probabilities."""
+    error = evaluation.metrics[f"{evaluation.split}/ece"]
+    bands = evaluation.calibration
+    caption = "Bars on the dashed line mean that a score of 0.8 is right 8 times in 10."
+    return Section(
+        "Calibration",
+        figures=[
+            picture("Accuracy by confidence", lambda theme: figures.calibration(bands, error, theme), caption)
+        ],
+    )
+
+
+def training(epochs: Sequence[Mapping[str, object]], kernels: np.ndarray | None = None) -> Section:
+    """Show the learning curves and, for a network trained from pixels, what its first layer sees.
+
+    Args:
+        epochs: as for ``models.figures.learning_curves``.
+        kernels: float [height, width, channels, filters] of the first convolution, or None.
+    """
+    shown: list[Picture] = []
+    if epochs:
+        shown.append(picture("Learning curves", lambda theme: figures.learning_curves(epochs, theme)))
+    if kernels is not None:
+        caption = "One tile per filter of the first convolution, each scaled to its own range."
+        shown.append(picture("First-layer kernels", lambda theme: figures.kernels(kernels, theme), caption))
+    return Section("Training", figures=shown)
+
+
+def mistakes(media: Sequence[Media], total: int, split: str = "test") -> Section:
+    """Show the most confident mistakes.
+
+    Args:
+        media: gallery items, the most confident first.
+        total: how many mistakes there are.
+        split: where they were made.
+    """
+    if not total:
+        return Section("Mistakes", prose=[f"None: every {split} example was predicted right."])
+    prose = f"{total:,d} {split} example{'s were' if total > 1 else ' was'} predicted wrong"
+    prose += f"; shown are the {len(media)} with the highest scores." if len(media) < total else "."
+    return Section("Mistakes", prose=[prose], media=media)
+
+
+def latency(milliseconds: Sequence[float], what: str) -> Section:
+    """Show how long an answer takes.
+
+    Args:
+        milliseconds: one duration per request.
+        what: what was timed, in a sentence.
+    """
+    percentiles = np.percentile(milliseconds, [50, 95, 99])
+    facts = [Fact(f"p{at}", f"{value:.3g} ms") for at, value in zip((50, 95, 99), percentiles, strict=True)]
+    curve = picture("Time per request", lambda theme: figures.latency(milliseconds, theme))
+    return Section(
+        "Latency", prose=[what], facts=[*facts, Fact("requests", len(milliseconds))], figures=[curve]
+    )
+
+
+def checks(rows: Sequence[Sequence[object]]) -> Section:
+    """Tabulate what the gate checked.
+
+    Args:
+        rows: check, what was got, what was expected, and the outcome, each.
+    """
+    return Section("Gate", tables=[Table(("check", "got", "expected", "outcome"), rows)])
+
+
+def reproduction(recipe: str, command: str, facts: Mapping[str, object]) -> Section:
+    """Say all that is needed to make this model again.
+
+    Args:
+        recipe: the resolved recipe as YAML.
+        command: the command line.
+        facts: such as seed, dataset fingerprint, commit and library versions, by name.
+    """
+    code = f"$ {command}\n\n{recipe}" if command else recipe
+    return Section(
+        "Reproduction", facts=[Fact(name, value) for name, value in facts.items()], code=code.strip()
+    )
