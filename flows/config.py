@@ -5,7 +5,7 @@ A recipe has the sections ``task``, ``data``, ``featurizer``, ``model``, ``augme
 configures; unknown keys are refused. ``--set section.key=value`` overrides one value.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from features.errors import ConfigError, NoInputError, UsageError
 
 Settings = TypeVar("Settings", bound=BaseModel)
+
+#: Turns the plain content of one section into its typed settings.
+Check = Callable[[dict[str, Any]], BaseModel]
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -140,3 +143,28 @@ def check(kind: type[Settings], content: Mapping[str, Any] | None, section: str)
             expected=f"one of the keys {known}" if unknown else first["msg"],
             todo="correct the recipe or the --set option",
         ) from error
+
+
+def resolve(recipe: Mapping[str, Any], sections: Mapping[str, Check]) -> dict[str, Any]:
+    """Check every section and fill in every default; the result is plain data again.
+
+    Raises:
+        ConfigError: an unknown section, an unknown key or a bad value.
+    """
+    unknown = sorted(recipe.keys() - {"task", "name", *sections})
+    if unknown:
+        raise ConfigError(
+            "unknown section in the recipe",
+            got=unknown[0],
+            expected=f"one of {', '.join(sorted(sections))}",
+            todo="correct the recipe or the --set option",
+        )
+    resolved: dict[str, Any] = {"task": recipe["task"], "name": recipe["name"]}
+    for section, check_section in sections.items():
+        content = recipe.get(section) or {}
+        if not isinstance(content, dict):
+            raise ConfigError(
+                f"recipe section {section}", got=repr(content), expected="settings as key: value"
+            )
+        resolved[section] = check_section(content).model_dump(mode="json")
+    return resolved

@@ -54,8 +54,27 @@ def progress_bars(*, quiet: bool = False) -> Iterator[spec.Progress]:
         quiet: show nothing, as with ``--quiet``.
 
     Yields:
-        The progress callback to hand to the other rooms.
+        The callback that report_progress passes everything to meanwhile.
     """
+    global _current
+    before = _current
+    with _chosen(quiet) as _current:
+        try:
+            yield _current
+        finally:
+            _current = before
+
+
+_current: spec.Progress = spec.silent
+
+
+def report_progress(stage: str, done: int, total: int | None) -> None:
+    """Pass progress to the bars shown now, if any; steps hand this to the other rooms."""
+    _current(stage, done, total)
+
+
+@contextmanager
+def _chosen(quiet: bool) -> Iterator[spec.Progress]:
     if quiet:
         yield spec.silent
     elif not stderr.is_terminal:
@@ -74,7 +93,8 @@ def progress_bars(*, quiet: bool = False) -> Iterator[spec.Progress]:
 
 class _Bars:
     def __init__(self, bars: Progress) -> None:
-        self.bars, self.ids = bars, {}
+        self.bars = bars
+        self.ids: dict[str, TaskID] = {}
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
         if stage not in self.ids:

@@ -132,7 +132,7 @@ class RunDirectory:
     @property
     def weights(self) -> Path:
         """The trained weights, written once at the end of training."""
-        return self.path / "final.weights.h5"
+        return self.path / "final.npz"
 
     @property
     def state_file(self) -> Path:

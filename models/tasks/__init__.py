@@ -1,0 +1,18 @@
+"""The registry of tasks."""
+
+from features.errors import ConfigError
+from models.tasks.image_classification import IMAGE_CLASSIFICATION
+from models.tasks.task import Task
+
+TASKS: dict[str, Task] = {task.name: task for task in (IMAGE_CLASSIFICATION,)}
+
+
+def find(name: str) -> Task:
+    """Look a task up.
+
+    Raises:
+        ConfigError: there is none of this name; lists those there are.
+    """
+    if name not in TASKS:
+        raise ConfigError("no such task", got=name, expected=f"one of {', '.join(sorted(TASKS))}")
+    return TASKS[name]

@@ -1,0 +1,308 @@
+"""The ``servable`` command: argv and environment are read here and nowhere below.
+
+Heavy imports stay inside the commands: ``servable --help`` answers in a fraction of a second.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from features.errors import ServableError
+from flows import terminal
+from flows.workspace import Workspace, model_name
+
+app = typer.Typer(
+    name="servable",
+    help="Turn a folder of images into a model that answers over the TensorFlow Serving API.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+WorkspaceOption = Annotated[
+    Path | None,
+    typer.Option("--workspace", help="Folder for everything written (or SERVABLE_WORKSPACE).", metavar="DIR"),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+TargetOption = Annotated[
+    str, typer.Option("--target", help="Address of the model server.", metavar="HOST:PORT")
+]
+SERVER = "127.0.0.1:8500"
+
+
+@app.command()
+def train(
+    task: Annotated[str, typer.Argument(help="What kind of model, e.g. image-classification.")],
+    data: Annotated[Path, typer.Option(help="Folder, archive or table of examples.")],
+    name: Annotated[str, typer.Option(help="The model's name, where it is tracked and served.")],
+    recipe: Annotated[str | None, typer.Option(help="Recipe by name or path of a YAML file.")] = None,
+    override: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a recipe setting.", metavar="KEY=VALUE")
+    ] = None,
+    input_column: Annotated[str | None, typer.Option(help="Column of a table with the file paths.")] = None,
+    target_column: Annotated[str | None, typer.Option(help="Column with the label.")] = None,
+    split_column: Annotated[str | None, typer.Option(help="Column with train, validation or test.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of splits, weights, order and augmentation.")] = 0,
+    accept_worse: Annotated[
+        bool, typer.Option("--accept-worse", help="Publish even if worse than the serving version.")
+    ] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Do not resume an unfinished run.")] = False,
+    local: Annotated[bool, typer.Option("--local", help="Run without Prefect.")] = False,
+    workspace: WorkspaceOption = None,
+    json_output: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Ingest, train, evaluate, pass the gate and publish one model."""
+    from flows import pipeline
+
+    columns = {"input": input_column, "target": target_column, "split": split_column}
+    request = pipeline.Request(
+        task=task,
+        data=str(data),
+        name=model_name(name),
+        recipe=recipe,
+        overrides=tuple(override or ()),
+        columns={key: value for key, value in columns.items() if value is not None},
+        seed=seed,
+        accept_worse=accept_worse,
+        restart=restart,
+        workspace=str(Workspace.open(workspace).root),
+    )
+    with terminal.progress_bars(quiet=quiet):
+        summary = pipeline.run(request, local=local)
+    if json_output:
+        print(json.dumps(summary))
+    else:
+        from flows import summary as summaries
+
+        summaries.show(summary)
+
+
+@app.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+)
+def serve(context: typer.Context) -> None:
+    """Serve the repository's models over gRPC and REST; takes tensorflow_model_server's flags."""
+    from serving import cli as serving_cli
+
+    arguments = list(context.args)
+    root = _take_workspace(arguments)
+    raise typer.Exit(serving_cli.main(arguments, repository=Workspace.open(root).repository))
+
+
+def _take_workspace(arguments: list[str]) -> Path | None:
+    for position, argument in enumerate(arguments):
+        if argument == "--workspace" and position + 1 < len(arguments):
+            root = Path(arguments[position + 1])
+            del arguments[position : position + 2]
+            return root
+        if argument.startswith("--workspace="):
+            del arguments[position]
+            return Path(argument.partition("=")[2])
+    return None
+
+
+@app.command()
+def predict(
+    name: Annotated[str, typer.Argument(help="The model.")],
+    files: Annotated[list[Path], typer.Argument(help="Files to send, one answer each.")],
+    signature: Annotated[
+        str | None, typer.Option(help="Signature to call instead of serving_default.")
+    ] = None,
+    version: Annotated[int | None, typer.Option(help="A version other than the stable one.")] = None,
+    target: TargetOption = SERVER,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 30.0,
+    json_output: JsonOption = False,
+) -> None:
+    """Ask a served model about files."""
+    from flows import predict as prediction
+
+    answers = prediction.answers(
+        name, files, target=target, signature=signature, version=version, timeout=timeout
+    )
+    for answer in answers:
+        print(json.dumps(answer) if json_output else prediction.sentence(answer))
+
+
+@app.command()
+def models(workspace: WorkspaceOption = None, json_output: JsonOption = False) -> None:
+    """List what is published, which version is stable and its test metric."""
+    from flows import publish
+
+    rows = publish.published(Workspace.open(workspace))
+    if json_output:
+        for row in rows:
+            print(json.dumps(row))
+        return
+    if not rows:
+        terminal.note("nothing is published yet: servable train image-classification --data DIR --name NAME")
+        return
+    columns = ("model", "version", "stable", "task", "metric", "value", "published")
+    terminal.table("", columns, [[row[c] if row[c] is not None else "-" for c in columns] for row in rows])
+
+
+@app.command()
+def promote(
+    name: str,
+    version: int,
+    reason: Annotated[str, typer.Option(help="Why; kept in the history.")] = "",
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Make a published version the stable one, in the repository and in MLflow."""
+    from flows import publish
+
+    publish.promote(Workspace.open(workspace), model_name(name), version, reason or "promoted by hand")
+    terminal.note(f"{name}: version {version} is stable")
+
+
+@app.command()
+def rollback(
+    name: str,
+    reason: Annotated[str, typer.Option(help="Why; kept in the history.")] = "",
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Make the previously stable version stable again."""
+    from flows import publish
+
+    version = publish.rollback(Workspace.open(workspace), model_name(name), reason or "rolled back by hand")
+    terminal.note(f"{name}: version {version} is stable again")
+
+
+@app.command()
+def ui(
+    workspace: WorkspaceOption = None,
+    mlflow_port: Annotated[int, typer.Option(help="Port of MLflow's UI.")] = 5000,
+    prefect_port: Annotated[int, typer.Option(help="Port of Prefect's UI.")] = 4200,
+) -> None:
+    """Start the MLflow and Prefect UIs and print both addresses; Ctrl-C ends them."""
+    from flows import interfaces
+
+    interfaces.run(Workspace.open(workspace), mlflow_port=mlflow_port, prefect_port=prefect_port)
+
+
+@app.command()
+def schedule(
+    task: Annotated[str, typer.Argument(help="What kind of model, e.g. image-classification.")],
+    cron: Annotated[str, typer.Option(help="When, as a cron expression in UTC.")],
+    data: Annotated[Path, typer.Option(help="Folder, archive or table of examples.")],
+    name: Annotated[str, typer.Option(help="The model's name.")],
+    recipe: Annotated[str | None, typer.Option(help="Recipe by name or path of a YAML file.")] = None,
+    override: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a recipe setting.", metavar="KEY=VALUE")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Deploy the training as a scheduled Prefect flow; edit its parameters in the Prefect UI."""
+    from flows import schedule as schedules
+
+    parameters = {
+        "task": task,
+        "data": str(data.absolute()),
+        "name": model_name(name),
+        "recipe": recipe,
+        "overrides": override or [],
+        "seed": seed,
+        "workspace": str(Workspace.open(workspace).root),
+    }
+    terminal.note(schedules.deploy(Workspace.open(workspace), parameters, cron))
+
+
+@app.command()
+def worker(
+    workspace: WorkspaceOption = None,
+    once: Annotated[bool, typer.Option("--once", help="Run what is due, then end.")] = False,
+) -> None:
+    """Run the process worker that executes scheduled trainings."""
+    from flows import schedule as schedules
+
+    raise typer.Exit(schedules.work(Workspace.open(workspace), once=once))
+
+
+@app.command()
+def doctor(workspace: WorkspaceOption = None, json_output: JsonOption = False) -> None:
+    """Check installation, versions, ports, hub cache and disk, and say what to do."""
+    from flows import doctor as check_up
+
+    findings = check_up.examine(Workspace.open(workspace))
+    if json_output:
+        print(json.dumps([finding._asdict() for finding in findings]))
+    else:
+        terminal.table("", ("", "part", "finding"), [(f.mark, f.part, f.text) for f in findings])
+    raise typer.Exit(78 if any(not finding.ok for finding in findings) else 0)
+
+
+@app.command()
+def sync(workspace: WorkspaceOption = None) -> None:
+    """Send tracking events that MLflow has not confirmed yet."""
+    from flows import tracking
+
+    terminal.note(tracking.replay(Workspace.open(workspace)))
+
+
+@app.command()
+def verify(
+    dataset: Annotated[Path, typer.Argument(help="A dataset folder, as the card names it.")],
+    json_output: JsonOption = False,
+) -> None:
+    """Compare every file of a dataset with the hash taken at ingest."""
+    from features import dataset as datasets
+
+    changed = datasets.load(dataset).verify()
+    for record in changed:
+        print(
+            json.dumps(record) if json_output else f"{record['reason']}: {terminal.printable(record['path'])}"
+        )
+    if not changed and not json_output:
+        terminal.note("every file is as it was")
+    raise typer.Exit(65 if changed else 0)
+
+
+@app.command()
+def demo(workspace: WorkspaceOption = None) -> None:
+    """Run the main job on real images that come with scikit-learn, from ingest to a gRPC answer."""
+    from flows import demo as demonstration
+
+    demonstration.run(Workspace.open(workspace))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code: 0, or one of the error tree's."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        return _code(app(arguments, standalone_mode=False))
+    except ServableError as error:
+        terminal.fail(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        terminal.fail("interrupted")
+        return 130
+    except BrokenPipeError:
+        return 0
+    except Exception as error:
+        return _unexpected(error)
+
+
+def _code(result: Any) -> int:
+    return result if isinstance(result, int) else 0
+
+
+def _unexpected(error: Exception) -> int:
+    if type(error).__module__.partition(".")[0] in ("click", "typer"):
+        # The parser's own errors: usage, bad parameter, abort.
+        terminal.fail(getattr(error, "format_message", lambda: "aborted")().replace("\n", " "))
+        return int(getattr(error, "exit_code", 2))
+    from flows import crash
+
+    terminal.fail(crash.sentence(error))
+    return crash.exit_code(error)

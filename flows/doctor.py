@@ -1,0 +1,146 @@
+"""Check the installation part by part and say what to do about what is wrong."""
+
+import importlib
+import importlib.metadata
+import shutil
+import site
+import socket
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from flows.workspace import Workspace
+
+LOCK = Path(__file__).resolve().parent.parent / "uv.lock"
+PORTS = {8500: "the model server (gRPC)", 8501: "the model server (REST)", 5000: "MLflow", 4200: "Prefect"}
+#: Parts that are imported and started rather than only looked up: a version that installs may still not run.
+PARTS = ("tensorflow", "keras", "tensorflow_hub", "mlflow", "prefect", "grpc", "PIL", "pyarrow")
+
+
+class Finding(NamedTuple):
+    """One line of the check-up; mark is ok, note or FAIL."""
+
+    mark: str
+    part: str
+    text: str
+
+    @property
+    def ok(self) -> bool:
+        """False where Servable will not work until something is done."""
+        return self.mark != "FAIL"
+
+
+def examine(workspace: Workspace) -> list[Finding]:
+    """Run every check; none stops the others."""
+    checks: list[Callable[[], Iterator[Finding]]] = [
+        _python,
+        _locked_versions,
+        _imports,
+        _prefect_server,
+        _ports,
+        lambda: _hub(workspace),
+        lambda: _disk(workspace),
+        _startup_code,
+    ]
+    return [finding for check in checks for finding in check()]
+
+
+def _python() -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if (3, 11) <= sys.version_info[:2] <= (3, 12):
+        yield Finding("ok", "python", version)
+    else:
+        yield Finding(
+            "FAIL", "python", f"{version}; 3.11 or 3.12 is needed: make clean install PYTHON=python3.11"
+        )
+
+
+def _locked_versions() -> Iterator[Finding]:
+    if not LOCK.is_file():
+        yield Finding("note", "versions", "no uv.lock beside the installation: versions were not compared")
+        return
+    locked: dict[str, set[str]] = {}
+    for package in tomllib.loads(LOCK.read_text())["package"]:
+        locked.setdefault(package["name"], set()).add(package.get("version", ""))
+    installed = {
+        d.metadata["Name"].lower().replace("_", "-"): d.version for d in importlib.metadata.distributions()
+    }
+    differing = [f"{n} {v}" for n, v in sorted(installed.items()) if n in locked and v not in locked[n]]
+    if differing:
+        yield Finding("FAIL", "versions", f"not as in uv.lock: {', '.join(differing[:8])}: make install")
+    else:
+        yield Finding("ok", "versions", f"{len(installed.keys() & locked.keys())} packages as in uv.lock")
+
+
+def _imports() -> Iterator[Finding]:
+    for part in PARTS:
+        try:
+            module = importlib.import_module(part)
+        except Exception as error:
+            yield Finding(
+                "FAIL", part, f"cannot be imported: {type(error).__name__}: {error}. make clean install"
+            )
+        else:
+            yield Finding("ok", part, str(getattr(module, "__version__", "imported")))
+
+
+def _prefect_server() -> Iterator[Finding]:
+    program = "from prefect.server.api.server import create_app; create_app()"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
+    )
+    if done.returncode == 0:
+        yield Finding("ok", "prefect server", "its application can be made")
+    else:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        yield Finding("FAIL", "prefect server", f"cannot start: {last}. make clean install")
+
+
+def _ports() -> Iterator[Finding]:
+    for port, use in PORTS.items():
+        with socket.socket() as probe:
+            taken = probe.connect_ex(("127.0.0.1", port)) == 0
+        if taken:
+            yield Finding(
+                "note", f"port {port}", f"in use: {use} runs already, or choose another port for it"
+            )
+        else:
+            yield Finding("ok", f"port {port}", f"free for {use}")
+
+
+def _hub(workspace: Workspace) -> Iterator[Finding]:
+    modules = [p for p in workspace.hub.iterdir() if p.is_dir()] if workspace.hub.is_dir() else []
+    damaged = [module.name for module in modules if not (module / "saved_model.pb").is_file()]
+    if damaged:
+        yield Finding(
+            "FAIL",
+            "hub cache",
+            f"no saved_model.pb in {', '.join(damaged[:3])}: remove it from {workspace.hub}",
+        )
+    else:
+        yield Finding("ok", "hub cache", f"{len(modules)} modules in {workspace.hub}")
+
+
+def _disk(workspace: Workspace) -> Iterator[Finding]:
+    free = shutil.disk_usage(workspace.root).free / 2**30
+    text = f"{free:.1f} GiB free for {workspace.root}"
+    yield (
+        Finding("ok", "disk", text) if free > 2 else Finding("FAIL", "disk", f"{text}: at least 2 are needed")
+    )
+
+
+def _startup_code() -> Iterator[Finding]:
+    # Lines that begin with "import" in a .pth file run at every start of Python (a known way in).
+    known = {"distutils-precedence.pth", "_virtualenv.pth"}
+    files = [path for folder in site.getsitepackages() for path in Path(folder).glob("*.pth")]
+    running = [p.name for p in files if any(line.startswith("import") for line in p.read_text().splitlines())]
+    foreign = sorted(set(running) - known)
+    if foreign:
+        yield Finding(
+            "note", "start-up code", f"run at every start of Python: {', '.join(foreign)}; do you know them?"
+        )
+    else:
+        yield Finding("ok", "start-up code", "no unknown .pth file runs code")

@@ -1,0 +1,17 @@
+"""The featurize step: compute and cache what the training takes as input."""
+
+from flows import networks, orchestration, terminal
+from flows.plan import Plan
+from flows.record import Record
+from models import training
+
+
+@orchestration.step("featurize", run_name="featurize {plan.name}", retries=2)
+def featurize(plan: Plan, record: Record) -> str:
+    """Fill the feature stores for every example not cached yet; return their folder."""
+    dataset = record.load_dataset()
+    networks.forget()
+    training.featurize(
+        networks.network(plan, dataset), dataset, plan.workspace.features, progress=terminal.report_progress
+    )
+    return str(plan.workspace.features)

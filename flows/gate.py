@@ -1,0 +1,181 @@
+"""The gate: what a Run must pass to become a Release, checked in a fresh process.
+
+``python -m flows.gate REQUEST.json VERDICT.json`` loads the candidate as a server would and compares
+three answers to the same raw examples: the training graph's (written down by the training process),
+the SavedModel's, and a live server's over gRPC.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from serving.repository import Repository
+
+from features.errors import ExportError, InternalError
+from flows import orchestration
+from flows.plan import Plan
+from flows.record import Record
+from flows.workspace import write_atomically
+
+#: The candidate's checks may take as long as loading a large model on a busy machine does.
+TIMEOUT_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing the gate looked at."""
+
+    name: str
+    passed: bool
+    got: str
+    expected: str
+
+
+@orchestration.step("gate", run_name="gate {plan.name}")
+def pass_gate(plan: Plan, record: Record) -> dict[str, Any]:
+    """Check the candidate; return the verdict.
+
+    Raises:
+        ExportError: it was refused; names the check, what was got and what was expected.
+    """
+    request = _request(plan, record)
+    verdict = _in_fresh_process(record.run.path, request)
+    verdict["checks"] += [asdict(check) for check in metric_checks(plan, request, verdict)]
+    verdict["passed"] = all(check["passed"] for check in verdict["checks"])
+    record.run.record(gate=verdict)
+    rows = verdict["checks"]
+    orchestration.show_table(orchestration.artifact_key("gate", plan.name), rows, f"Gate of {plan.name}")
+    refused = [check for check in rows if not check["passed"]]
+    if refused:
+        first = refused[0]
+        raise ExportError(
+            f"the gate refused {plan.name}: {first['name']}",
+            got=first["got"],
+            expected=first["expected"],
+            todo=f"the candidate is kept at {request['candidate']}",
+        )
+    return verdict
+
+
+def _request(plan: Plan, record: Record) -> dict[str, Any]:
+    from flows.export import candidate, expectations
+
+    metrics = record.run.read()["metrics"]
+    return {
+        "candidate": str(candidate(plan, record)),
+        "expectations": str(expectations(record)),
+        "model": plan.name,
+        "input": plan.task.raw.input,
+        "signatures": sorted(plan.task.signatures),
+        "settings": plan.recipe["gate"],
+        "metric": {"name": plan.task.objective.report, "value": metrics[plan.task.objective.report]},
+        "serving": _serving(plan, record),
+    }
+
+
+def _serving(plan: Plan, record: Record) -> dict[str, Any] | None:
+    """Describe the stable release, and its metric where it was measured on this very test split."""
+    repository = Repository(plan.workspace.repository)
+    stable = repository.stable(plan.name)
+    if stable is None:
+        return None
+    release = repository.release(plan.name, stable)
+    described = {
+        "version": stable,
+        "path": str(release.path),
+        "dataset": record.dataset["directory"],
+        "value": None,
+    }
+    same = release.manifest.get("dataset", {}).get("fingerprint") == record.dataset["fingerprint"]
+    if same:
+        described["value"] = release.manifest.get("metrics", {}).get(plan.task.objective.report)
+    return described
+
+
+def metric_checks(plan: Plan, request: dict[str, Any], verdict: dict[str, Any]) -> Iterator[Check]:
+    """Compare the deciding metric with the floor and with the serving version's on the same test split."""
+    settings, objective = plan.gate, plan.task.objective
+    name, value = request["metric"]["name"], request["metric"]["value"]
+    if settings.min_metric is not None:
+        passed = not objective.better(settings.min_metric, value)
+        yield Check("metric", passed, f"{name} {value:.4f}", f"at least {settings.min_metric:.4f}")
+    serving = verdict.get("serving")
+    if serving is None:
+        return
+    if serving["value"] is None:
+        yield Check("not worse than serving", True, f"not compared: {serving['note']}", "the same labels")
+        return
+    worse = objective.better(serving["value"], value, settings.max_regression)
+    accepted = worse and plan.request.accept_worse
+    got = f"{name} {value:.4f}{' (accepted by --accept-worse)' if accepted else ''}"
+    expected = (
+        f"{serving['value']:.4f} of version {serving['version']}, less at most {settings.max_regression:g}"
+    )
+    if worse and not accepted:
+        expected += "; --accept-worse publishes it all the same"
+    yield Check("not worse than serving", not worse or accepted, got, expected)
+
+
+def _in_fresh_process(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
+    asked, answered = folder / "gate-request.json", folder / "gate.json"
+    write_atomically(asked, json.dumps(request, indent=1))
+    answered.unlink(missing_ok=True)
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "flows.gate", str(asked), str(answered)],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ExportError(
+            f"the gate took longer than {TIMEOUT_SECONDS} s", todo="look at the candidate"
+        ) from error
+    (folder / "gate.log").write_text(done.stdout + done.stderr, errors="backslashreplace")
+    if not answered.is_file():
+        raise InternalError(
+            "the gate's process ended without a verdict",
+            got=f"exit code {done.returncode}",
+            todo=f"read {folder / 'gate.log'}",
+        )
+    return json.loads(answered.read_text())
+
+
+def examine(request: dict[str, Any]) -> dict[str, Any]:
+    """Run all checks on a candidate in this process.
+
+    Returns:
+        ``checks``: a list of Check as dicts; ``latency_ms``; ``serving``: the serving version's
+        metric on the same test split, or why there is none.
+    """
+    from flows.gate_checks import Examination
+
+    examination = Examination(request)
+    checks: list[Check] = []
+    steps: list[Callable[[], Iterator[Check]]] = examination.steps()
+    for step in steps:
+        try:
+            checks += list(step())
+        except Exception as error:
+            text = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+            checks.append(Check(step.__name__.strip("_").replace("_", " "), False, text, "no error"))
+        if checks and not checks[-1].passed:
+            break
+    verdict = {"checks": [asdict(check) for check in checks], "latency_ms": examination.latency}
+    passed = all(check.passed for check in checks)
+    return verdict | {"serving": examination.serving_metric() if passed else None, "at": time.time()}
+
+
+if __name__ == "__main__":
+    write_atomically(Path(sys.argv[2]), json.dumps(examine(json.loads(Path(sys.argv[1]).read_text()))))

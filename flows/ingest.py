@@ -1,0 +1,39 @@
+"""The ingest step: a source becomes a Dataset."""
+
+from pathlib import Path
+from typing import Any
+
+from features import dataset as datasets
+from flows import orchestration, terminal
+from flows.plan import Plan
+
+
+@orchestration.step("ingest", run_name="ingest {plan.request.data}", retries=2)
+def ingest(plan: Plan) -> dict[str, Any]:
+    """Read, check and split the data; return the dataset's folder, fingerprint and counts."""
+    dataset = datasets.ingest(
+        Path(plan.request.data),
+        raw=plan.task.raw,
+        columns=plan.columns,
+        rules=plan.rules,
+        root=plan.workspace.datasets,
+        progress=terminal.report_progress,
+    )
+    card = dataset.card
+    counts = {key: card[key] for key in ("found", "accepted", "quarantined", "skipped")}
+    terminal.note(_sentence(counts, card, dataset.quarantine))
+    orchestration.show_table(
+        orchestration.artifact_key("dataset", plan.name),
+        [counts],
+        f"Dataset {dataset.fingerprint} of {plan.name}",
+    )
+    return {"directory": str(dataset.directory), "fingerprint": dataset.fingerprint, **counts}
+
+
+def _sentence(counts: dict[str, int], card: dict[str, Any], quarantine: Path) -> str:
+    text = "{found} files found = {accepted} accepted + {quarantined} quarantined + {skipped} skipped by rule"
+    sentence = text.format(**counts)
+    if counts["quarantined"]:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(card["reasons"].items()))
+        sentence += f" ({reasons}) -> {quarantine}"
+    return sentence

@@ -1,0 +1,135 @@
+"""The training flow: from a source of examples to a served release, as a contents page."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from flows import orchestration, plan, terminal
+from flows.evaluate import evaluate
+from flows.export import export
+from flows.featurize import featurize
+from flows.gate import pass_gate
+from flows.ingest import ingest
+from flows.plan import Plan, Request
+from flows.publish import publish
+from flows.record import Record, open_record
+from flows.report import write_report
+from flows.train import fit
+from flows.workspace import Workspace
+
+__all__ = ["Request", "run", "train_model"]
+
+
+def run(request: Request, *, local: bool = False) -> dict[str, Any]:
+    """Run the training flow and return its summary.
+
+    Args:
+        request: what to train.
+        local: do without Prefect.
+
+    Raises:
+        ServableError: whatever stopped the training; see the error tree for the exit codes.
+    """
+    parameters = plan.as_parameters(request)
+    if local:
+        return train_model(**parameters)
+    with orchestration.running_api(Workspace.open(Path(request.workspace))) as ready:
+        # The recipe is resolved, and TensorFlow imported with it, while an embedded server starts.
+        plan.resolve(request)
+        return orchestration.run(
+            train_model,
+            parameters,
+            api=ready(),
+            name="servable-train",
+            run_name=f"{request.task} {request.name}",
+        )
+
+
+def train_model(
+    task: str,
+    data: str,
+    name: str,
+    recipe: str | None = None,
+    overrides: list[str] | None = None,
+    columns: dict[str, str] | None = None,
+    seed: int = 0,
+    accept_worse: bool = False,
+    restart: bool = False,
+    workspace: str = "workspace",
+) -> dict[str, Any]:
+    """Train, check and publish one model; the parameters are those of ``servable train``.
+
+    Returns:
+        The summary that ``servable train --json`` prints.
+    """
+    request = Request(
+        task,
+        data,
+        name,
+        recipe,
+        tuple(overrides or ()),
+        columns or {},
+        seed,
+        accept_worse,
+        restart,
+        workspace,
+    )
+    intent = plan.resolve(request)
+    clock = Clock()
+    with clock("ingest"):
+        dataset = ingest(intent)
+    with open_record(intent, dataset) as record:
+        for stage, step in STEPS.items():
+            with clock(stage):
+                step(intent, record)
+        return summarise(intent, record, clock)
+
+
+STEPS = {
+    "featurize": featurize,
+    "train": fit,
+    "evaluate": evaluate,
+    "export": export,
+    "gate": pass_gate,
+    "publish": publish,
+    "report": write_report,
+}
+
+
+class Clock:
+    """Measure how long each stage takes, on the monotonic clock."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Time the body under this stage's name."""
+        begin = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = round(time.monotonic() - begin, 3)
+
+
+def summarise(intent: Plan, record: Record, clock: Clock) -> dict[str, Any]:
+    """Gather what scripts and people want to know of a finished training."""
+    state = record.run.read()
+    terminal.note(f"{intent.name} version {state['version']} is published and stable")
+    return {
+        "model": intent.name,
+        "task": intent.request.task,
+        "recipe": intent.recipe["name"],
+        "version": state["version"],
+        "run_id": record.tracked.run_id,
+        "dataset": {
+            k: record.dataset[k] for k in ("found", "accepted", "quarantined", "skipped", "fingerprint")
+        },
+        "metrics": state["metrics"],
+        "release": state["release"],
+        "report": str(record.run.report),
+        "run": str(record.run.path),
+        "seconds": clock.seconds | {"total": round(sum(clock.seconds.values()), 3)},
+    }

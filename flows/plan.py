@@ -1,0 +1,124 @@
+"""What a training will do, resolved before it begins: every setting checked, every default filled in."""
+
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from features.dataset import IngestRules
+from features.sources import Columns
+
+from features.errors import NoInputError, UsageError
+from flows import config
+from flows.workspace import Workspace, fingerprint, model_name
+from models import tasks
+from models.tasks.task import Task
+from models.training_settings import TrainingSettings
+
+#: Sections of a recipe beside ``task`` and ``name``; the task says what its own three are made of.
+SECTIONS = ("data", "featurizer", "model", "augmentation", "training", "gate")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for, as plain data: the parameters of the training flow."""
+
+    task: str
+    data: str
+    name: str
+    recipe: str | None = None
+    overrides: tuple[str, ...] = ()
+    columns: dict[str, str] = field(default_factory=dict)
+    seed: int = 0
+    accept_worse: bool = False
+    restart: bool = False
+    workspace: str = "workspace"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request with its recipe resolved; ``recipe`` is plain data that MLflow and the manifest record."""
+
+    request: Request
+    recipe: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.request.name
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        """Where everything is written."""
+        return Workspace.open(Path(self.request.workspace))
+
+    @cached_property
+    def task(self) -> Task:
+        """The kind of model."""
+        return tasks.find(self.request.task)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """Which column of a table means what."""
+        return Columns(**self.request.columns)
+
+    @cached_property
+    def sections(self) -> dict[str, Any]:
+        """The typed settings of every section."""
+        checks = sections(self.task, self.request.seed)
+        return {name: check(self.recipe[name]) for name, check in checks.items()}
+
+    @property
+    def rules(self) -> IngestRules:
+        """How data are read, limited and split."""
+        return self.sections["data"]
+
+    @property
+    def training(self) -> TrainingSettings:
+        """How the model is trained."""
+        return self.sections["training"]
+
+    @property
+    def gate(self) -> config.GateSettings:
+        """What the run must pass."""
+        return self.sections["gate"]
+
+    def key(self, dataset_fingerprint: str) -> str:
+        """Name all that decides the outcome of the training."""
+        decisive = {section: self.recipe[section] for section in SECTIONS if section != "gate"}
+        return fingerprint([self.request.task, decisive, dataset_fingerprint, self.request.seed])
+
+
+def resolve(request: Request) -> Plan:
+    """Check a request and its recipe as a whole, before any data are read.
+
+    Raises:
+        UsageError: no such recipe, an unreadable override or model name.
+        NoInputError: the data or the recipe file do not exist.
+        ConfigError: no such task, an unknown setting or a bad value.
+    """
+    model_name(request.name)
+    task = tasks.find(request.task)
+    if not Path(request.data).exists():
+        raise NoInputError("no such data", got=request.data, todo="check the path given to --data")
+    if request.seed < 0:
+        raise UsageError("not a seed", got=request.seed, expected="an integer from 0 on")
+    recipe = config.read_recipe(request.task, request.recipe, request.overrides)
+    return Plan(request, config.resolve(recipe, sections(task, request.seed)))
+
+
+def sections(task: Task, seed: int) -> dict[str, config.Check]:
+    """Name the check of every section of a task's recipes."""
+    return {
+        "data": lambda content: config.check(IngestRules, {"seed": seed} | content, "data"),
+        "featurizer": lambda content: config.check(task.featurizer_settings, content, "featurizer"),
+        "model": lambda content: config.check(task.settings, content, "model"),
+        "augmentation": lambda content: config.check(task.augmentation_settings, content, "augmentation"),
+        "training": lambda content: config.check(TrainingSettings, content, "training"),
+        "gate": lambda content: config.check(config.GateSettings, content, "gate"),
+    }
+
+
+def as_parameters(request: Request) -> dict[str, Any]:
+    """Give the request as flow parameters that JSON can carry."""
+    return asdict(request) | {"overrides": list(request.overrides)}

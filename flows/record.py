@@ -1,0 +1,139 @@
+"""One training's record: run folder, dataset and tracked MLflow run, opened and closed together."""
+
+import importlib.metadata
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from features import dataset as datasets
+from features.errors import ExportError, ServableError
+from flows.plan import Plan
+from flows.workspace import RunDirectory, open_run
+
+if TYPE_CHECKING:
+    from flows.tracking import TrackedRun
+
+#: Libraries whose version can change a result.
+LIBRARIES = (
+    "servable",
+    "tensorflow",
+    "keras",
+    "tensorflow-hub",
+    "numpy",
+    "pandas",
+    "pillow",
+    "mlflow",
+    "prefect",
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the steps of one training share: references, and the open MLflow run."""
+
+    run: RunDirectory
+    dataset: dict[str, Any]
+    tracked: "TrackedRun"
+
+    def load_dataset(self) -> datasets.Dataset:
+        """Read the dataset's manifest."""
+        return datasets.load(Path(self.dataset["directory"]))
+
+
+@contextmanager
+def open_record(plan: Plan, dataset: dict[str, Any]) -> Iterator[Record]:
+    """Open a new run, or the one that was cut off, and close it with the state it ends in."""
+    from flows import tracking
+
+    key = plan.key(dataset["fingerprint"])
+    run = open_run(plan.workspace, plan.name, key, restart=plan.request.restart)
+    record_of_tracking = tracking.open_tracking(plan.workspace)
+    tracked = record_of_tracking.start(
+        plan.name,
+        run_name=run.path.name,
+        key=f"{plan.name}/{run.path.name}",
+        params=_params(plan),
+        tags=_tags(plan),
+    )
+    record = Record(run, dataset, tracked)
+    run.record(state="running", key=key, pid=os.getpid(), recipe=plan.recipe, dataset=dataset)
+    status = "FAILED"
+    try:
+        yield record
+        status = "FINISHED"
+    except ExportError:
+        run.record(state="refused")
+        raise
+    except (KeyboardInterrupt, SystemExit):
+        status = "KILLED"
+        raise
+    except ServableError as error:
+        status = "KILLED" if error.exit_code in (130, 143) else "FAILED"
+        raise
+    finally:
+        if status == "FINISHED":
+            run.record(state="finished")
+        elif run.read().get("state") == "running":
+            run.record(state=status.lower())
+        tracked.finish(status)
+        record_of_tracking.close()
+
+
+def _params(plan: Plan) -> dict[str, Any]:
+    flat: dict[str, Any] = {"seed": plan.request.seed}
+    _flatten("", plan.recipe, flat)
+    return flat
+
+
+def _flatten(prefix: str, value: Any, into: dict[str, Any]) -> None:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            _flatten(f"{prefix}.{key}" if prefix else str(key), inner, into)
+    else:
+        into[prefix] = value
+
+
+def _tags(plan: Plan) -> dict[str, str]:
+    return {
+        "servable.task": plan.request.task,
+        "servable.data": plan.request.data,
+        "servable.command": shlex.join(["servable", *sys.argv[1:]])
+        if sys.argv[0].endswith("servable")
+        else "",
+        "mlflow.source.git.commit": git_commit(),
+        **{f"version.{name}": version for name, version in versions().items()},
+    }
+
+
+def versions() -> dict[str, str]:
+    """Give the versions of Python and of the libraries that can change a result."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_commit() -> str:
+    """Give the commit the code is at, with ``-dirty`` where files differ; empty outside a checkout."""
+    folder = Path(__file__).resolve().parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()

@@ -1,0 +1,39 @@
+"""The training step: from cached features to trained weights."""
+
+import json
+
+from flows import networks, orchestration, terminal
+from flows.plan import Plan
+from flows.record import Record
+from flows.workspace import write_atomically
+from models import training
+
+
+@orchestration.step("train", run_name="train {plan.name}")
+def fit(plan: Plan, record: Record) -> str:
+    """Train, or go on where a training was cut off; return the file of the final weights."""
+    history_file = record.run.path / "history.json"
+    if record.run.weights.is_file() and history_file.is_file():
+        return str(record.run.weights)
+    dataset = record.load_dataset()
+    network = networks.network(plan, dataset)
+
+    def on_epoch(phase: str, epoch: int, metrics: dict[str, float]) -> None:
+        record.tracked.metrics({f"{phase}/{name}": value for name, value in metrics.items()}, step=epoch)
+
+    history = training.train(
+        network,
+        dataset,
+        objective=plan.task.objective,
+        settings=plan.training,
+        stores=plan.workspace.features,
+        checkpoints=record.run.checkpoints,
+        seed=plan.request.seed,
+        restart=plan.request.restart,
+        progress=terminal.report_progress,
+        on_epoch=on_epoch,
+    )
+    networks.save(record, network)
+    write_atomically(history_file, json.dumps(history.epochs))
+    record.run.record(weights_hash=training.weights_hash(network.model))
+    return str(record.run.weights)

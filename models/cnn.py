@@ -1,0 +1,76 @@
+"""A plain stack of convolutions, trained from scratch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import layers
+
+
+def convolutions(
+    shape: tuple[int | None, ...],
+    *,
+    filters: Sequence[int],
+    depth: int,
+    kernel: int,
+    dense: Sequence[int],
+    dropout: float,
+    weight_decay: float = 0.0,
+) -> keras.Model:
+    """Build blocks of convolution, batch-norm and ReLU with max-pooling between, then dense layers.
+
+    Args:
+        shape: [h, w, channels] of one input.
+        filters: feature maps of each block; each block halves height and width.
+        depth: convolutions in a block.
+        kernel: height and width of a kernel.
+        dense: units of the dense layers after global average pooling.
+        dropout: share of activations dropped after each block and dense layer.
+        weight_decay: factor of the L2 penalty on kernels.
+
+    Returns:
+        A model from [batch, h, w, channels] to the vector before the head, [batch, d].
+    """
+    penalty = keras.regularizers.L2(weight_decay) if weight_decay else None
+    inputs = x = keras.Input(shape, name="pixels")
+    for number, maps in enumerate(filters):
+        for _ in range(depth):
+            x = _unit(x, maps, kernel, penalty)
+        if number < len(filters) - 1:
+            x = layers.MaxPooling2D(padding="same")(x)
+        x = layers.Dropout(dropout)(x) if dropout else x
+    x = layers.GlobalAveragePooling2D()(x)
+    for units in dense:
+        x = layers.Dense(units, activation="relu", kernel_regularizer=penalty)(x)
+        x = layers.Dropout(dropout)(x) if dropout else x
+    return keras.Model(inputs, x, name="convolutions")
+
+
+def _unit(x: Any, maps: int, kernel: int, penalty: Any) -> Any:
+    x = layers.Conv2D(
+        maps,
+        kernel,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        kernel_regularizer=penalty,
+    )(x)
+    x = layers.BatchNormalization()(x)
+    return layers.ReLU()(x)
+
+
+def head(width: int, classes: int, *, hidden: Sequence[int] = (), dropout: float = 0.0) -> keras.Model:
+    """Build what turns a vector [batch, width] into logits [batch, classes]."""
+    inputs = x = keras.Input((width,), name="embedding")
+    for units in hidden:
+        x = layers.Dense(units, activation="relu")(x)
+    x = layers.Dropout(dropout)(x) if dropout else x
+    return keras.Model(inputs, layers.Dense(classes, name="logits")(x), name="head")
+
+
+def first_kernels(model: keras.Model) -> Any | None:
+    """Give the first convolution's kernels [height, width, channels, maps], or None without one."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, layers.Conv2D):
+            return layer.kernel.numpy()
+    return None

@@ -1,0 +1,52 @@
+"""End a training at the next step when asked to by Ctrl-C or SIGTERM."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from features.errors import ServableError
+
+
+class Interrupted(ServableError):
+    """The training was asked to end; its state is kept. The exit code is 128 plus the signal."""
+
+    def __init__(self, number: int, position: str) -> None:
+        self.exit_code = 128 + number
+        super().__init__(
+            f"training was interrupted by {signal.Signals(number).name} at {position}; its state is kept",
+            todo="repeat the command to go on from there",
+        )
+
+
+class Bell:
+    """Whether, and by which signal, the training was asked to end."""
+
+    rung: int | None = None
+
+
+@contextmanager
+def listening() -> Iterator[Bell]:
+    """Turn the first SIGINT or SIGTERM into a rung bell; a second one ends the process at once.
+
+    Outside the main thread Python delivers no signals: the bell then never rings.
+    """
+    bell = Bell()
+    if threading.current_thread() is not threading.main_thread():
+        yield bell
+        return
+    before: dict[int, Any] = {}
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        bell.rung = number
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, ring)
+    try:
+        yield bell
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,62 @@
+"""What a model is trained for: the loss, the metrics, and the one metric that decides which model is better."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+#: From targets and outputs of one batch to one value per example.
+PerExample = Callable[[Any, Any], Any]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Loss and metrics over the outputs of a network.
+
+    Attributes:
+        loss: makes the per-example loss for a label smoothing in [0, 1).
+        metrics: per-example values by name; an epoch reports their weighted mean.
+        best: the metric that decides, one of ``metrics`` or ``loss``.
+        higher_is_better: its direction.
+        report: name of the metric on the test split that the gate compares.
+    """
+
+    loss: Callable[[float], PerExample]
+    metrics: Mapping[str, PerExample]
+    best: str
+    higher_is_better: bool
+    report: str
+
+    def better(self, value: float, than: float | None, margin: float = 0.0) -> bool:
+        """Tell whether a value of the deciding metric beats another by more than a margin."""
+        if than is None:
+            return True
+        return value > than + margin if self.higher_is_better else value < than - margin
+
+
+def cross_entropy(label_smoothing: float) -> PerExample:
+    """Make the softmax cross-entropy from integer targets [batch] and logits [batch, classes]."""
+
+    def loss(targets: Any, logits: Any) -> Any:
+        wanted = tf.one_hot(targets, tf.shape(logits)[-1], dtype=logits.dtype)
+        return keras.losses.categorical_crossentropy(
+            wanted, logits, from_logits=True, label_smoothing=label_smoothing
+        )
+
+    return loss
+
+
+def hit(targets: Any, logits: Any) -> Any:
+    """Give 1 where the highest logit is the target's, else 0."""
+    return tf.cast(tf.equal(tf.argmax(logits, -1, output_type=targets.dtype), targets), tf.float32)
+
+
+CLASSIFICATION = Objective(
+    loss=cross_entropy,
+    metrics={"accuracy": hit},
+    best="accuracy",
+    higher_is_better=True,
+    report="test/accuracy",
+)

@@ -1,0 +1,66 @@
+"""Look into a SavedModel without running it: its ops, and which of them a server must not run."""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from features.errors import ExportError
+
+#: Ops that read or write files, talk to the network, or run Python: none belongs in a served answer.
+UNSAFE = frozenset(
+    {
+        "ReadFile", "WriteFile", "WholeFileReader", "WholeFileReaderV2", "MatchingFiles", "Save", "SaveSlices",
+        "FixedLengthRecordReader", "FixedLengthRecordReaderV2", "TextLineReader", "TextLineReaderV2",
+        "TFRecordReader", "TFRecordReaderV2", "TFRecordDataset", "TFRecordDatasetV2", "TextLineDataset",
+        "FixedLengthRecordDataset", "FixedLengthRecordDatasetV2", "MatchingFilesDataset", "SqlDataset",
+        "ReadVariableFromFile", "LoadDataset", "SaveDataset", "SaveDatasetV2", "SnapshotDataset",
+        "SnapshotDatasetV2", "DebugIdentityV2", "DebugIdentityV3", "PrintV2", "WriteSummary",
+        "PyFunc", "PyFuncStateless", "EagerPyFunc", "Recv", "Send", "_Recv", "_Send", "RpcCall", "RpcClient",
+        "RpcServerStart", "DecodeProtoV2", "EncodeProto",
+    }
+)  # fmt: skip
+#: Ops that TensorFlow's own saver and asset loading need; allowed in their functions alone.
+SAVER_OPS = frozenset(
+    {"SaveV2", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename", "Restore", "RestoreSlice"}
+)
+
+
+def _nodes(directory: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield (function, node, op) for every node; function is empty for the main graph."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    model = saved_model_pb2.SavedModel()
+    try:
+        model.ParseFromString((directory / "saved_model.pb").read_bytes())
+    except Exception as error:
+        raise ExportError(
+            f"{directory / 'saved_model.pb'} cannot be read", got=f"{type(error).__name__}: {error}"[:200]
+        ) from error
+    for graph in model.meta_graphs:
+        for node in graph.graph_def.node:
+            yield "", node.name, node.op
+        for function in graph.graph_def.library.function:
+            for node in function.node_def:
+                yield function.signature.name, node.name, node.op
+
+
+def ops(directory: Path) -> set[str]:
+    """Name every op in the graph and its functions."""
+    return {op for _, _, op in _nodes(directory)}
+
+
+def forbidden(directory: Path, allow: Collection[str] = ()) -> list[str]:
+    """Describe the nodes whose op a server must not run, as ``op (node)``; empty when all is well.
+
+    Args:
+        directory: a SavedModel.
+        allow: ops allowed on top.
+    """
+    found = set()
+    for function, node, op in _nodes(directory):
+        saver = function.startswith("__inference__traced_save") or function.startswith(
+            "__inference__traced_restore"
+        )
+        unsafe = op in UNSAFE or (op in SAVER_OPS and not saver and function != "")
+        if unsafe and op not in allow:
+            found.add(f"{op} ({node})")
+    return sorted(found)

@@ -1,0 +1,139 @@
+"""Which of several classes a photo belongs to."""
+
+from typing import Annotated, Literal
+
+from features.augment import AugmentationSettings, ImageAugmentation
+from features.image import ImageFeaturizer
+from pydantic import BaseModel, ConfigDict, Field, RootModel
+
+from features.spec import IMAGE
+from models import assembly, backbones, cnn, decoding, signatures
+from models.hub import HubLayer
+from models.objective import CLASSIFICATION
+from models.tasks.task import Blueprint, Network, Task
+
+#: MobileNet V2 is the smallest module that is good on photos: 11 MB.
+DEFAULT_MODULE = "https://tfhub.dev/google/imagenet/mobilenet_v2_100_224/feature_vector/5"
+
+
+class Settings(BaseModel):
+    """What all sections here have in common: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ImageFeaturizerSettings(Settings):
+    """Size in pixels that images are brought to, and how; None takes what the backbone wants."""
+
+    height: int | None = Field(None, ge=8, le=2048)
+    width: int | None = Field(None, ge=8, le=2048)
+    resize: Literal["stretch", "crop", "pad"] = "stretch"
+
+
+class Pretrained(Settings):
+    """What backbones with weights of their own share."""
+
+    mode: Literal["frozen", "fine-tune"] = "frozen"
+    hidden: tuple[int, ...] = ()
+    dropout: float = Field(0.2, ge=0, lt=1)
+    fine_tune_epochs: int = Field(5, ge=1)
+    fine_tune_learning_rate: float = Field(1e-5, gt=0)
+
+
+class HubSettings(Pretrained):
+    """A TF-Hub module by handle or folder."""
+
+    kind: Literal["hub"]
+    backbone: str = DEFAULT_MODULE
+    batch_norm: Literal["inference", "training"] = "inference"
+
+
+class KerasSettings(Pretrained):
+    """A keras.applications network; without weights everything trains from the start."""
+
+    kind: Literal["keras"]
+    backbone: str = "MobileNetV2"
+    weights: str | None = "imagenet"
+
+
+class CnnSettings(Settings):
+    """A plain stack of convolutions, trained from scratch."""
+
+    kind: Literal["cnn"]
+    filters: tuple[int, ...] = Field((32, 64, 128), min_length=1)
+    depth: int = Field(2, ge=1, le=8)
+    kernel: int = Field(3, ge=1, le=11)
+    dense: tuple[int, ...] = ()
+    dropout: float = Field(0.2, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
+
+
+class ModelSettings(
+    RootModel[Annotated[HubSettings | KerasSettings | CnnSettings, Field(discriminator="kind")]]
+):
+    """The model section: its ``kind`` says which of the three it is."""
+
+
+def _featurizer(wanted: ImageFeaturizerSettings, shape: tuple[int | None, ...]) -> ImageFeaturizer:
+    height, width = shape[0] or 224, shape[1] or 224
+    return ImageFeaturizer(wanted.height or height, wanted.width or width, resize=wanted.resize)
+
+
+def _hub(blueprint: Blueprint, settings: HubSettings) -> tuple[ImageFeaturizer, HubLayer, int, str]:
+    layer = HubLayer(settings.backbone, str(blueprint.hub), settings.batch_norm)
+    featurizer = _featurizer(blueprint.featurizer, layer.input_shape_of_one)  # type: ignore[arg-type]
+    return featurizer, layer, int(layer.output_shape_of_one[-1] or 0), settings.mode
+
+
+def _keras(blueprint: Blueprint, settings: KerasSettings) -> tuple:
+    featurizer = _featurizer(blueprint.featurizer, (224, 224))  # type: ignore[arg-type]
+    network = backbones.application(settings.backbone, settings.weights, featurizer.spec.shape)
+    mode = settings.mode if settings.weights else "scratch"
+    return featurizer, network, network.output_shape[-1], mode
+
+
+def _cnn(blueprint: Blueprint, settings: CnnSettings) -> tuple:
+    featurizer = _featurizer(blueprint.featurizer, (64, 64))  # type: ignore[arg-type]
+    sizes = settings.model_dump(include={"filters", "depth", "kernel", "dense", "dropout", "weight_decay"})
+    network = cnn.convolutions(featurizer.spec.shape, **sizes)
+    return featurizer, network, network.output_shape[-1], "scratch"
+
+
+BACKBONES = {"hub": _hub, "keras": _keras, "cnn": _cnn}
+
+
+def build(blueprint: Blueprint) -> Network:
+    """Make the network that a recipe's settings describe."""
+    settings = blueprint.model.root
+    featurizer, backbone, width, mode = BACKBONES[settings.kind](blueprint, settings)
+    head = settings.model_dump(include={"hidden", "fine_tune_epochs", "fine_tune_learning_rate"})
+    augmentation = ImageAugmentation(blueprint.augmentation)
+    return assembly.network(
+        featurizer,
+        backbone,
+        width=width,
+        classes=len(blueprint.labels),
+        mode=mode,
+        epochs=blueprint.epochs,
+        dropout=0.0 if settings.kind == "cnn" else settings.dropout,
+        augmentation=augmentation if augmentation.active else None,
+        **head,
+    )
+
+
+IMAGE_CLASSIFICATION = Task(
+    name="image-classification",
+    raw=IMAGE,
+    featurizer_settings=ImageFeaturizerSettings,
+    settings=ModelSettings,
+    augmentation_settings=AugmentationSettings,
+    build=build,
+    objective=CLASSIFICATION,
+    decode=decoding.classes,
+    signatures={
+        "serving_default": signatures.from_raw,
+        "embed": signatures.embed,
+        "from_pixels": signatures.from_features("pixels"),
+    },
+    report=("classification", "mistakes", "kernels"),
+)

@@ -1,0 +1,92 @@
+"""What one kind of problem needs, as an immutable value."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+from pydantic import BaseModel
+
+from features.spec import RawKind
+from models.objective import Objective
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One leg of training.
+
+    Attributes:
+        name: as in metrics and checkpoints.
+        stage: a pure, frozen callable from a batch of raw examples to the phase's input; what it
+            gives is computed once and cached.
+        model: uncompiled; stage output to the network's output.
+        augmentation: random, training only, after the cache; None for none.
+        epochs: passes over the training split.
+        learning_rate: highest learning rate; None leaves it to the training settings.
+    """
+
+    name: str
+    stage: Any
+    model: keras.Model
+    augmentation: Any | None
+    epochs: int
+    learning_rate: float | None = None
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model with its featurizer, and how it is trained.
+
+    Attributes:
+        featurizer: raw examples [batch] to features.
+        model: features to outputs, the whole as it is exported.
+        embed: features to the vector before the head [batch, d].
+        phases: legs of training, in order.
+    """
+
+    featurizer: keras.Layer
+    model: keras.Model
+    embed: keras.Model
+    phases: tuple[Phase, ...]
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """What a task's build is given: typed settings, labels, and where fetched modules are kept."""
+
+    featurizer: BaseModel
+    model: Any
+    augmentation: BaseModel
+    epochs: int
+    labels: tuple[str, ...]
+    hub: Path
+
+
+@dataclass(frozen=True)
+class Task:
+    """One kind of problem. No paths, no hyper-parameters, no I/O: variety is in the parts.
+
+    Attributes:
+        name: the field's own name, with hyphens.
+        raw: what one raw example is.
+        featurizer_settings: type of the recipe's ``featurizer`` section.
+        settings: type of the recipe's ``model`` section.
+        augmentation_settings: type of the recipe's ``augmentation`` section.
+        build: makes the network.
+        objective: loss, metrics, the one that decides.
+        decode: in graph, from network outputs and labels to named outputs, each with a batch axis.
+        signatures: in graph, name to a function of (network, decode) that makes a signature.
+        report: names of the report's sections, in order; see flows/report.
+    """
+
+    name: str
+    raw: RawKind
+    featurizer_settings: type[BaseModel]
+    settings: type[BaseModel]
+    augmentation_settings: type[BaseModel]
+    build: Callable[[Blueprint], Network]
+    objective: Objective
+    decode: Callable[[Any, tuple[str, ...]], dict[str, Any]]
+    signatures: Mapping[str, Callable[..., Any]]
+    report: tuple[str, ...]

@@ -1,0 +1,388 @@
+"""The training loop: deterministic for a seed, and the same after a kill as without one.
+
+Keras's ``fit`` loses the position in the epoch, the random state and the order of examples when it
+resumes. Here the order and the augmentation are functions of (seed, epoch), and a checkpoint holds
+weights, optimizer, seed generators and the loop's own state.
+"""
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from features import pipeline, store
+from features.errors import ConfigError, DataError, StorageError
+from features.spec import Progress, silent
+from models.checkpoint import Checkpoints, write_file
+from models.interruption import Bell, Interrupted, listening
+from models.objective import Objective
+from models.tasks.task import Network, Phase
+from models.training_settings import TrainingSettings, optimizer
+
+__all__ = ["History", "TrainingDivergedError", "TrainingSettings", "featurize", "train", "weights_hash"]
+
+log = logging.getLogger(__name__)
+
+#: Called after each epoch with the phase's name, the epoch counted over all phases, and its metrics.
+OnEpoch = Callable[[str, int, dict[str, float]], None]
+
+
+class TrainingDivergedError(DataError):
+    """The loss became NaN or infinite."""
+
+
+class OutOfMemoryError(StorageError):
+    """A batch does not fit into memory."""
+
+
+@dataclass(frozen=True)
+class History:
+    """What was measured in each epoch: phase, epoch, metrics."""
+
+    epochs: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Cached inputs of one split with their targets, and the files they came from."""
+
+    rows: Any
+    targets: np.ndarray
+    names: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+def weights_hash(model: keras.Model) -> str:
+    """Hash all weights of a model: 16 hexadecimal digits, equal only for bit-equal weights."""
+    digest = hashlib.sha256()
+    for variable in model.weights:
+        digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def featurize(network: Network, dataset: Any, stores: Path, progress: Progress = silent) -> None:
+    """Compute and cache what each phase takes as input, for every example that is not cached yet."""
+    for phase in network.phases:
+        cache = store.FeatureStore(stores / store.fingerprint(phase.stage))
+        store.compute(phase.stage, dataset, cache, progress=progress)
+
+
+def train(
+    network: Network,
+    dataset: Any,
+    *,
+    objective: Objective,
+    settings: TrainingSettings,
+    stores: Path,
+    checkpoints: Path,
+    seed: int,
+    restart: bool = False,
+    progress: Progress = silent,
+    on_epoch: OnEpoch = lambda phase, epoch, metrics: None,
+) -> History:
+    """Train every phase of a network, going on from its checkpoints where there are any.
+
+    Args:
+        network: changed in place: it holds the trained weights afterwards.
+        dataset: accepted examples with splits.
+        objective: loss and metrics.
+        settings: the recipe's training section.
+        stores: folder of feature stores, filled by featurize.
+        checkpoints: folder of this training's state.
+        seed: decides order, augmentation and dropout.
+        restart: discard checkpoints of other settings instead of refusing them.
+        progress: told the step within each epoch.
+        on_epoch: told each epoch's metrics; again for the epochs before a resume, in order.
+
+    Raises:
+        ConfigError: the checkpoints belong to other settings.
+        TrainingDivergedError: NaN or infinite loss; names the batch's files.
+        OutOfMemoryError: a batch does not fit.
+        Interrupted: SIGINT or SIGTERM; the state is kept.
+        DataError: inputs or targets that do not fit the model, found before the first epoch.
+    """
+    _same_settings(checkpoints, settings, seed, dataset, restart)
+    rows: list[dict[str, Any]] = []
+    with listening() as bell:
+        for phase in network.phases:
+            leg = Leg(phase, objective, settings, checkpoints / phase.name, seed)
+            rows += leg.run(dataset, stores, len(rows), bell, progress, on_epoch)
+    return History(tuple(rows))
+
+
+def _same_settings(folder: Path, settings: TrainingSettings, seed: int, dataset: Any, restart: bool) -> None:
+    wanted = settings.model_dump(mode="json") | {"seed": seed, "dataset": dataset.fingerprint}
+    path = folder / "settings.json"
+    found = json.loads(path.read_text()) if path.is_file() else None
+    differing = sorted(key for key in wanted if found is not None and found.get(key) != wanted[key])
+    if differing and not restart:
+        changes = ", ".join(f"{key} {found.get(key)} -> {wanted[key]}" for key in differing)
+        raise ConfigError(
+            f"the checkpoints in {folder} belong to other settings",
+            got=changes,
+            todo="repeat with the old settings, or begin anew with --restart",
+        )
+    if differing:
+        for stale in sorted(folder.rglob("*"), reverse=True):
+            stale.rmdir() if stale.is_dir() else stale.unlink()
+    if found is None or differing:
+        write_file(path, json.dumps(wanted).encode())
+
+
+class Leg:
+    """One phase under way: its model, optimizer, position and measurements."""
+
+    def __init__(
+        self, phase: Phase, objective: Objective, settings: TrainingSettings, folder: Path, seed: int
+    ) -> None:
+        self.phase, self.objective, self.settings, self.seed = phase, objective, settings, seed
+        self.checkpoints = Checkpoints(folder)
+        self.batch_size = settings.batch_size
+        self.epoch = self.step = 0
+        self.rows: list[dict[str, Any]] = []
+        self.best: float | None = None
+        self.wait = 0
+        self.sums: dict[str, float] = {}
+
+    def run(
+        self, dataset: Any, stores: Path, before: int, bell: Bell, progress: Progress, on_epoch: OnEpoch
+    ) -> list[dict[str, Any]]:
+        """Train the phase to its end and return a row per epoch."""
+        cache = store.FeatureStore(stores / store.fingerprint(self.phase.stage))
+        training = _examples(dataset, cache, "train")
+        validation = _examples(dataset, cache, "validation")
+        self._prepare(training)
+        self._resume()
+        for number, row in enumerate(self.rows):
+            on_epoch(self.phase.name, before + number + 1, row["metrics"])
+        while not self._finished():
+            try:
+                metrics = self._epoch(training, validation, bell, progress)
+            except OutOfMemoryError:
+                self._halve_batch(training)
+                continue
+            self._note(metrics)
+            self._save()
+            on_epoch(self.phase.name, before + self.epoch, metrics)
+        if not self.checkpoints.take("final", self.phase.model.variables):
+            if self.settings.patience and self.best is not None:
+                self.checkpoints.take("best", self.phase.model.variables)
+            self.checkpoints.keep("final", self.phase.model.variables)
+        return [row | {"epoch": before + number + 1} for number, row in enumerate(self.rows)]
+
+    def _prepare(self, training: Examples) -> None:
+        steps_per_epoch = -(-len(training) // self.batch_size)
+        highest = self.phase.learning_rate or self.settings.learning_rate
+        self.optimizer = optimizer(self.settings, highest, steps_per_epoch * self.phase.epochs)
+        self.optimizer.build(self.phase.model.trainable_variables)
+        self.variables = [*self.phase.model.variables, *self.optimizer.variables]
+        self.loss = self.objective.loss(self.settings.label_smoothing)
+        self.train_step = _train_step(
+            self.phase.model, self.optimizer, self.loss, self.objective, self.settings
+        )
+        self.measure = _measure(self.phase.model, self.objective)
+        self.weights = _class_weights(training.targets, self.settings.balance)
+        _dry_run(self.phase.model, training, self.batch_size)
+
+    def _resume(self) -> None:
+        state = self.checkpoints.restore(self.variables)
+        if state is None:
+            self._save()
+            return
+        self.epoch, self.step, self.rows = state["epoch"], state["step"], state["rows"]
+        self.best, self.wait, self.sums = state["best"], state["wait"], state["sums"]
+        log.info("phase %s goes on from epoch %d, step %d", self.phase.name, self.epoch + 1, self.step)
+
+    def _halve_batch(self, training: Examples) -> None:
+        if not self.settings.auto_batch or self.batch_size < self.settings.batch_size or self.batch_size == 1:
+            raise
+        self.batch_size //= 2
+        log.warning("out of memory: going on with batches of %d", self.batch_size)
+        self._prepare(training)
+        self._resume()
+        # A position kept in the middle of an epoch counts batches of the old size.
+        self.step *= 2
+
+    def _save(self) -> None:
+        state = {"epoch": self.epoch, "step": self.step, "rows": self.rows}
+        state |= {"best": self.best, "wait": self.wait, "sums": self.sums}
+        self.checkpoints.save((self.epoch, self.step), self.variables, state)
+
+    def _finished(self) -> bool:
+        stale = self.settings.patience is not None and self.wait >= self.settings.patience
+        return self.epoch >= self.phase.epochs or stale
+
+    def _epoch(
+        self, training: Examples, validation: Examples, bell: Bell, progress: Progress
+    ) -> dict[str, float]:
+        begin = time.monotonic()
+        order = pipeline.epoch_order(
+            len(training),
+            seed=self.seed,
+            epoch=self.epoch,
+            targets=training.targets,
+            balanced=self.settings.balance == "sampling",
+        )
+        total = -(-len(order) // self.batch_size)
+        title = f"{self.phase.name} epoch {self.epoch + 1} of {self.phase.epochs}"
+        for batch in self._batches(training, order):
+            self._train_on(batch, training, order)
+            self.step += 1
+            progress(title, self.step, total)
+            if bell.rung is not None:
+                self._save()
+                raise Interrupted(bell.rung, f"{title}, step {self.step} of {total}")
+        metrics = _means(self.sums)
+        metrics |= {f"validation_{k}": v for k, v in self._validate(validation).items()}
+        metrics["learning_rate"] = float(self.optimizer.learning_rate)
+        metrics["seconds"] = time.monotonic() - begin
+        return metrics
+
+    def _batches(self, training: Examples, order: np.ndarray) -> Iterator[Any]:
+        weights = self.weights[training.targets] if self.weights is not None else None
+        return iter(
+            pipeline.batches(
+                training.rows,
+                training.targets,
+                batch_size=self.batch_size,
+                weights=weights,
+                order=order,
+                augmentation=self.phase.augmentation,
+                seed=self.seed,
+                epoch=self.epoch,
+            ).skip(self.step)
+        )
+
+    def _train_on(self, batch: Any, training: Examples, order: np.ndarray) -> None:
+        try:
+            sums = {name: float(value) for name, value in self.train_step(*batch).items()}
+        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+            raise OutOfMemoryError(
+                f"out of memory at batch size {self.batch_size}",
+                got=str(error).splitlines()[0][:120],
+                todo=f"try --set training.batch_size={max(1, self.batch_size // 2)}",
+            ) from error
+        if not np.isfinite(sums["loss"]):
+            raise self._diverged(sums["loss"], training, order)
+        for name, value in sums.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def _diverged(self, loss: float, training: Examples, order: np.ndarray) -> TrainingDivergedError:
+        positions = order[self.step * self.batch_size : (self.step + 1) * self.batch_size]
+        names = [training.names[position] for position in positions]
+        shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        return TrainingDivergedError(
+            f"training diverged in phase {self.phase.name}, epoch {self.epoch + 1}, batch {self.step + 1}",
+            got=f"loss {loss} on {shown}",
+            expected="a finite loss",
+            todo="lower training.learning_rate, set training.clip_norm, or look at these files",
+        )
+
+    def _validate(self, validation: Examples) -> dict[str, float]:
+        sums: dict[str, float] = {}
+        if not len(validation):
+            return sums
+        for batch in pipeline.batches(
+            validation.rows, validation.targets, batch_size=max(64, self.batch_size)
+        ):
+            for name, value in self.measure(*batch).items():
+                sums[name] = sums.get(name, 0.0) + float(value)
+        return _means(sums)
+
+    def _note(self, metrics: dict[str, float]) -> None:
+        self.rows.append({"phase": self.phase.name, "metrics": metrics})
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
+        watched = metrics.get(f"validation_{self.objective.best}")
+        if watched is None or not self.settings.patience:
+            return
+        if self.objective.better(watched, self.best, self.settings.min_delta):
+            self.best, self.wait = watched, 0
+            self.checkpoints.keep("best", self.phase.model.variables)
+        else:
+            self.wait += 1
+
+
+def _examples(dataset: Any, cache: store.FeatureStore, split: str) -> Examples:
+    frame = dataset.frame[dataset.frame["split"] == split]
+    return Examples(
+        cache.gather(list(frame["sha256"])), frame["target"].to_numpy(dtype=np.int32), list(frame["name"])
+    )
+
+
+def _means(sums: dict[str, float]) -> dict[str, float]:
+    counted = {"weight", "steps", "clipped"}
+    means = {name: value / sums["weight"] for name, value in sums.items() if name not in counted}
+    if "clipped" in sums:
+        means["clipped_share"] = sums["clipped"] / sums["steps"]
+    return means
+
+
+def _class_weights(targets: np.ndarray, balance: str) -> np.ndarray | None:
+    if balance != "weights":
+        return None
+    counts = np.bincount(targets)
+    return (len(targets) / (len(counts) * np.maximum(counts, 1))).astype(np.float32)
+
+
+def _train_step(
+    model: keras.Model, optimizer: Any, loss_of: Any, objective: Objective, settings: TrainingSettings
+) -> Callable[..., dict[str, Any]]:
+    @tf.function(reduce_retracing=True)
+    def step(inputs: Any, targets: Any, weights: Any) -> dict[str, Any]:
+        with tf.GradientTape() as tape:
+            outputs = model(inputs, training=True)
+            losses = loss_of(targets, outputs) * weights
+            total = tf.reduce_mean(losses) + (tf.add_n(model.losses) if model.losses else 0.0)
+        variables = [v.value for v in model.trainable_variables]
+        gradients = tape.gradient(total, variables)
+        sums = _weighted_sums(objective, targets, outputs, weights) | {"loss": tf.reduce_sum(losses)}
+        if settings.clip_norm:
+            gradients, norm = tf.clip_by_global_norm(gradients, settings.clip_norm)
+            sums |= {"clipped": tf.cast(norm > settings.clip_norm, tf.float32), "steps": tf.constant(1.0)}
+        optimizer.apply(gradients, model.trainable_variables)
+        return sums
+
+    return step
+
+
+def _measure(model: keras.Model, objective: Objective) -> Callable[..., dict[str, Any]]:
+    loss_of = objective.loss(0.0)
+
+    @tf.function(reduce_retracing=True)
+    def measure(inputs: Any, targets: Any, weights: Any) -> dict[str, Any]:
+        outputs = model(inputs, training=False)
+        losses = tf.reduce_sum(loss_of(targets, outputs) * weights)
+        return _weighted_sums(objective, targets, outputs, weights) | {"loss": losses}
+
+    return measure
+
+
+def _weighted_sums(objective: Objective, targets: Any, outputs: Any, weights: Any) -> dict[str, Any]:
+    sums = {name: tf.reduce_sum(of(targets, outputs) * weights) for name, of in objective.metrics.items()}
+    return sums | {"weight": tf.reduce_sum(weights)}
+
+
+def _dry_run(model: keras.Model, training: Examples, batch_size: int) -> None:
+    """Find what does not fit before the first epoch instead of somewhere in it."""
+    if not len(training):
+        raise DataError("there is nothing to train on", got="0 examples in the training split")
+    outputs = model(next(iter(pipeline.batches(training.rows, training.targets, batch_size=batch_size)))[0])
+    classes = outputs.shape[-1]
+    wrong = np.flatnonzero((training.targets < 0) | (training.targets >= classes))
+    if len(wrong):
+        raise DataError(
+            f"a target is out of range: {training.names[wrong[0]]}",
+            got=int(training.targets[wrong[0]]),
+            expected=f"0 to {classes - 1}",
+            todo="ingest the data again",
+        )

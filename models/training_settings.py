@@ -1,0 +1,56 @@
+"""The ``training`` section of a recipe and the optimizer it describes."""
+
+from typing import Any, Literal
+
+import keras
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TrainingSettings(BaseModel):
+    """How a model is trained; every value can be set in the recipe or with --set training.KEY=VALUE."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(20, ge=1, description="passes over the training split")
+    batch_size: int = Field(32, ge=1)
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    learning_rate: float = Field(1e-3, gt=0, description="the highest of the schedule")
+    schedule: Literal["constant", "cosine", "exponential"] = "cosine"
+    warmup: float = Field(0.0, ge=0, lt=1, description="share of all steps the rate climbs from zero")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled, as in AdamW (Loshchilov and Hutter 2019)")
+    clip_norm: float | None = Field(None, gt=0, description="largest global norm of the gradients")
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    patience: int | None = Field(
+        None, ge=1, description="epochs without a better validation metric before stopping"
+    )
+    min_delta: float = Field(0.0, ge=0, description="what counts as better")
+    balance: Literal["none", "weights", "sampling"] = Field(
+        "none", description="how unequal classes are evened out"
+    )
+    auto_batch: bool = Field(False, description="halve the batch once if memory runs out")
+
+
+def learning_rate(settings: TrainingSettings, highest: float, steps: int) -> Any:
+    """Make the schedule over a number of steps, a function of the optimizer's own step counter."""
+    warm = int(settings.warmup * steps)
+    if settings.schedule == "cosine":
+        return keras.optimizers.schedules.CosineDecay(
+            0.0 if warm else highest,
+            max(1, steps - warm),
+            warmup_target=highest if warm else None,
+            warmup_steps=warm,
+        )
+    if settings.schedule == "exponential":
+        # A hundredth of the rate is left at the end.
+        return keras.optimizers.schedules.ExponentialDecay(highest, max(1, steps), 0.01)
+    return highest
+
+
+def optimizer(settings: TrainingSettings, highest: float, steps: int) -> Any:
+    """Make the optimizer; clipping is done by the training step, which counts what it clips."""
+    rate = learning_rate(settings, highest, steps)
+    decay = settings.weight_decay or None
+    if settings.optimizer == "sgd":
+        return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay)
+    kind = keras.optimizers.AdamW if settings.optimizer == "adamw" else keras.optimizers.Adam
+    return kind(rate, weight_decay=decay)
