@@ -76,7 +76,7 @@ def _refused(name: str, weights: str | None, error: Exception) -> Exception:
         return UnavailableError(
             f"cannot fetch the ImageNet weights of {name}",
             got=f"{type(error).__name__}: {error}"[:200],
-            todo="give a weights file with --set model.weights=PATH, or --set model.weights=null to start at random",
+            todo="give a file with --set model.weights=PATH, or --set model.weights=null to start at random",
         )
     return ConfigError(
         f"cannot build {name}", got=str(error)[:300], todo="correct model.weights or featurizer.height"

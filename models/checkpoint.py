@@ -51,7 +51,8 @@ def write_file(path: Path, content: bytes) -> None:
 def arrays_of(variables: Sequence[Any]) -> bytes:
     """Pack variables' values in their order."""
     packed = io.BytesIO()
-    np.savez(packed, **{f"{number:05d}": np.asarray(variable) for number, variable in enumerate(variables)})
+    values = {f"{number:05d}": np.asarray(variable) for number, variable in enumerate(variables)}
+    np.savez(packed, allow_pickle=False, **values)
     return packed.getvalue()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from features.errors import ServableError
 
 
-class Interrupted(ServableError):
+class TrainingInterruptedError(ServableError):
     """The training was asked to end; its state is kept. The exit code is 128 plus the signal."""
 
     def __init__(self, number: int, position: str) -> None:
@@ -43,8 +43,8 @@ def listening() -> Iterator[Bell]:
         bell.rung = number
         signal.signal(number, signal.SIG_DFL)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.signal(number, ring)
+    for wanted in (signal.SIGINT, signal.SIGTERM):
+        before[wanted] = signal.signal(wanted, ring)
     try:
         yield bell
     finally:

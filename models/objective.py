@@ -1,4 +1,4 @@
-"""What a model is trained for: the loss, the metrics, and the one metric that decides which model is better."""
+"""What a model is trained for: the loss, the metrics, and the one metric that decides."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

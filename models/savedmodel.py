@@ -8,7 +8,8 @@ from features.errors import ExportError
 #: Ops that read or write files, talk to the network, or run Python: none belongs in a served answer.
 UNSAFE = frozenset(
     {
-        "ReadFile", "WriteFile", "WholeFileReader", "WholeFileReaderV2", "MatchingFiles", "Save", "SaveSlices",
+        "ReadFile", "WriteFile", "WholeFileReader", "WholeFileReaderV2", "MatchingFiles", "Save",
+        "SaveSlices",
         "FixedLengthRecordReader", "FixedLengthRecordReaderV2", "TextLineReader", "TextLineReaderV2",
         "TFRecordReader", "TFRecordReaderV2", "TFRecordDataset", "TFRecordDatasetV2", "TextLineDataset",
         "FixedLengthRecordDataset", "FixedLengthRecordDatasetV2", "MatchingFilesDataset", "SqlDataset",
@@ -57,9 +58,7 @@ def forbidden(directory: Path, allow: Collection[str] = ()) -> list[str]:
     """
     found = set()
     for function, node, op in _nodes(directory):
-        saver = function.startswith("__inference__traced_save") or function.startswith(
-            "__inference__traced_restore"
-        )
+        saver = function.startswith(("__inference__traced_save", "__inference__traced_restore"))
         unsafe = op in UNSAFE or (op in SAVER_OPS and not saver and function != "")
         if unsafe and op not in allow:
             found.add(f"{op} ({node})")

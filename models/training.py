@@ -22,7 +22,7 @@ from features import pipeline, store
 from features.errors import ConfigError, DataError, StorageError
 from features.spec import Progress, silent
 from models.checkpoint import Checkpoints, write_file
-from models.interruption import Bell, Interrupted, listening
+from models.interruption import Bell, TrainingInterruptedError, listening
 from models.objective import Objective
 from models.tasks.task import Network, Phase
 from models.training_settings import TrainingSettings, optimizer
@@ -108,7 +108,7 @@ def train(
         ConfigError: the checkpoints belong to other settings.
         TrainingDivergedError: NaN or infinite loss; names the batch's files.
         OutOfMemoryError: a batch does not fit.
-        Interrupted: SIGINT or SIGTERM; the state is kept.
+        TrainingInterruptedError: SIGINT or SIGTERM; the state is kept.
         DataError: inputs or targets that do not fit the model, found before the first epoch.
     """
     _same_settings(checkpoints, settings, seed, dataset, restart)
@@ -124,9 +124,10 @@ def _same_settings(folder: Path, settings: TrainingSettings, seed: int, dataset:
     wanted = settings.model_dump(mode="json") | {"seed": seed, "dataset": dataset.fingerprint}
     path = folder / "settings.json"
     found = json.loads(path.read_text()) if path.is_file() else None
-    differing = sorted(key for key in wanted if found is not None and found.get(key) != wanted[key])
+    before = found or wanted
+    differing = sorted(key for key in wanted if before.get(key) != wanted[key])
     if differing and not restart:
-        changes = ", ".join(f"{key} {found.get(key)} -> {wanted[key]}" for key in differing)
+        changes = ", ".join(f"{key} {before.get(key)} -> {wanted[key]}" for key in differing)
         raise ConfigError(
             f"the checkpoints in {folder} belong to other settings",
             got=changes,
@@ -241,7 +242,7 @@ class Leg:
             progress(title, self.step, total)
             if bell.rung is not None:
                 self._save()
-                raise Interrupted(bell.rung, f"{title}, step {self.step} of {total}")
+                raise TrainingInterruptedError(bell.rung, f"{title}, step {self.step} of {total}")
         metrics = _means(self.sums)
         metrics |= {f"validation_{k}": v for k, v in self._validate(validation).items()}
         metrics["learning_rate"] = float(self.optimizer.learning_rate)
