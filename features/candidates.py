@@ -1,0 +1,128 @@
+"""What a source yields: candidates to examine, entries passed over, entries refused on sight."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from features.names import escape
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of a table; None lets Servable look for the usual names.
+
+    Attributes:
+        input: holds the path of the file, relative to the table, or the text itself.
+        target: holds the label.
+        split: holds train, validation or test.
+        fold: holds the fold of a cross-validation.
+    """
+
+    input: str | None = None
+    target: str | None = None
+    split: str | None = None
+    fold: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One example to examine.
+
+    Attributes:
+        path: of the file, absolute, as the file system's bytes; None where `content` is the example.
+        name: path relative to the source, escaped for display; in a table ``table.csv:row``.
+        label: the class's own name, as found.
+        split: train, validation or test where the data say so, else None.
+        fold: where the data give one, else None.
+        row: row of the table, from 1, header not counted; None outside tables.
+        content: the table's cell as UTF-8, where the raw kind lives in tables; else None.
+    """
+
+    path: bytes | None
+    name: str
+    label: str
+    split: str | None = None
+    fold: str | None = None
+    row: int | None = None
+    content: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An entry passed over by a rule: a key of quarantine.SKIPS, and the file's ending if that is why."""
+
+    name: str
+    reason: str
+    suffix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An entry refused before anything is decoded.
+
+    Attributes:
+        relative: path below the source, as bytes.
+        reason: a key of quarantine.REASONS.
+        detail: what exactly was found.
+        row: row of the table, from 1; None outside tables.
+        line: physical line of the text file, from 1.
+        offset: byte of the text file, from 0.
+    """
+
+    relative: bytes
+    reason: str
+    detail: str
+    row: int | None = None
+    line: int | None = None
+    offset: int | None = None
+
+
+Entry = Candidate | Skipped | Rejected
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where raw examples come from; iterating looks at every entry once.
+
+    Attributes:
+        layout: ``class-folders``, ``split-folders`` or ``table``.
+        description: one sentence for the user.
+        root: the folder that names are relative to, absolute.
+        classes: labels the layout declares (class folders, empty ones too); empty for a table.
+        splits: splits the layout declares; empty where the data give none or a column does.
+    """
+
+    layout: str
+    description: str
+    root: bytes
+    classes: tuple[str, ...]
+    splits: tuple[str, ...]
+    scan: Callable[[], Iterator[Entry]]
+
+    def __iter__(self) -> Iterator[Entry]:
+        return self.scan()
+
+
+#: Names of the splits as they occur in the wild.
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
+
+
+def split_named(name: str) -> str | None:
+    """Give the split a folder or cell names, or None."""
+    return SPLIT_NAMES.get(name.strip().lower())
+
+
+def label_of(name: bytes) -> str:
+    """Make a label of a folder's name: its text, or an escaped form where it is no UTF-8."""
+    try:
+        return name.decode("utf-8")
+    except UnicodeDecodeError:
+        return escape(name)

@@ -1,0 +1,173 @@
+"""Check one image file: limits from the header first, then a full decode."""
+
+import hashlib
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+from PIL import Image, ImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from features.content_type import IMAGES, sniff
+from features.facts import Facts
+from features.image_header import HEADERS, Header, read_header
+from features.quarantine import RefusedError
+
+#: Longer sides are beyond JPEG and WebP, and libpng's own limit is near.
+MAX_SIDE = 65_500
+
+_DECODERS: dict[str, type[ImageFile.ImageFile]] = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "GIF": GifImageFile,
+    "BMP": BmpImageFile,
+    "WEBP": WebPImageFile,
+}
+_ENDINGS = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
+    ".png": "PNG",
+    ".apng": "PNG",
+    ".gif": "GIF",
+    ".bmp": "BMP",
+    ".webp": "WEBP",
+}
+_GRID = 32
+#: Modes that can hold the same picture are compared in one.
+_PLAIN_MODES = {"1": "RGB", "L": "RGB", "P": "RGB", "LA": "RGBA", "PA": "RGBA"}
+_ORIENTATION = 274
+
+
+def check(data: bytes, suffix: str, rules: Mapping[str, Any]) -> Facts:
+    """Decode an image fully, under limits told from its header.
+
+    Args:
+        data: the file's content, not empty.
+        suffix: the file name's ending, lower case with dot, or empty.
+        rules: ``max_pixels`` and ``animated`` ("first-frame" or "reject").
+
+    Returns:
+        Facts with the measures ``width``, ``height`` (pixels, as stored) and ``orientation`` (EXIF, 1 to 8).
+
+    Raises:
+        RefusedError: with the reason the content cannot be used.
+    """
+    header = _header(data, rules)
+    picture = _decode(header, data)
+    orientation = _orientation(picture)
+    notes = _notes(header, suffix, orientation)
+    measures = {"width": header.width, "height": header.height, "orientation": orientation}
+    return Facts(header.format, _identity(picture), measures, notes)
+
+
+def _header(data: bytes, rules: Mapping[str, Any]) -> Header:
+    kind = sniff(data)
+    if kind not in HEADERS:
+        reason = "unsupported_format" if kind in IMAGES else "not_an_image"
+        raise RefusedError(reason, f"the content is {kind}; JPEG, PNG, BMP, GIF and WebP can be decoded")
+    header = read_header(kind, data)
+    limit = rules["max_pixels"]
+    size = f"{header.width} x {header.height}"
+    if header.width * header.height > limit or max(header.width, header.height) > MAX_SIDE:
+        raise RefusedError(
+            "too_large", f"{size} pixels; at most {limit:,} and {MAX_SIDE:,} a side are decoded"
+        )
+    # TensorFlow decodes all frames of a GIF, one byte a pixel, before it gives the first.
+    if header.decoded_pixels > 3 * limit:
+        raise RefusedError(
+            "too_large", f"{header.frames} frames hold {header.decoded_pixels:,} pixels together"
+        )
+    if header.frames > 1 and rules["animated"] == "reject":
+        raise RefusedError("animated", f"{header.format} with {header.frames} frames")
+    return header
+
+
+def _decode(header: Header, data: bytes) -> Image.Image:
+    # The header's pixels are within the limit: Pillow's own threshold has nothing to add.
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            picture = _DECODERS[header.format](io.BytesIO(data))
+            picture.load()
+    except MemoryError:
+        raise RefusedError(
+            "too_large", "decoding needs more memory than a decoder process may take"
+        ) from None
+    except (OSError, EOFError, SyntaxError, ValueError, TypeError) as error:
+        raise _refusal(error) from None
+    except (KeyError, IndexError, OverflowError, struct.error, zlib.error, RuntimeError) as error:
+        raise RefusedError("corrupt", f"{type(error).__name__}: {error}") from None
+    if picture.size != (header.width, header.height):
+        raise RefusedError(
+            "corrupt", f"the header says {header.width} x {header.height}, the decoder {picture.size}"
+        )
+    if header.colors is not None:
+        _require_colors(picture, header.colors)
+    return picture
+
+
+def _require_colors(picture: Image.Image, colors: int) -> None:
+    """Refuse pixels beyond the colour table, which Pillow shows black and TensorFlow refuses."""
+    highest = picture.getextrema()[1]
+    if isinstance(highest, (int, float)) and highest >= colors:
+        raise RefusedError("corrupt", f"colour {highest} is used, the colour table has {colors}")
+
+
+def _refusal(error: Exception) -> RefusedError:
+    text = str(error) or type(error).__name__
+    lowered = text.lower()
+    if "too large" in lowered:
+        return RefusedError("too_large", text)
+    ends_early = isinstance(error, EOFError) or any(
+        sign in lowered for sign in ("truncated", "unexpected end", "incomplete")
+    )
+    return RefusedError("truncated" if ends_early else "corrupt", text)
+
+
+def _orientation(picture: Image.Image) -> int:
+    if "exif" not in picture.info:
+        return 1
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            orientation = picture.getexif().get(_ORIENTATION, 1)
+    except (SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, OSError, struct.error):
+        # Broken metadata beside a sound picture: upright, as every viewer takes it.
+        return 1
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+
+
+def _notes(header: Header, suffix: str, orientation: int) -> tuple[str, ...]:
+    notes = []
+    if _ENDINGS.get(suffix, header.format) != header.format:
+        notes.append("extension_mismatch")
+    if header.frames > 1:
+        notes.append("first_frame")
+    if orientation != 1:
+        notes.append("rotated")
+    return tuple(notes)
+
+
+def _identity(picture: Image.Image) -> str:
+    """Hash size and pixels, the latter from a 32 x 32 grid of exact samples (all of a smaller image).
+
+    A full hash of the pixels would cost a third of the decoding; this costs a twentieth, and can at
+    worst put two different pictures into the same split.
+    """
+    digest = hashlib.sha256(b"%d x %d" % picture.size)
+    if picture.width * picture.height > _GRID**2:
+        picture = picture.resize((_GRID, _GRID), Image.Resampling.NEAREST)
+    if picture.mode in _PLAIN_MODES:
+        picture = picture.convert(_PLAIN_MODES[picture.mode])
+    digest.update(picture.mode.encode() + picture.tobytes())
+    return digest.hexdigest()

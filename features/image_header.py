@@ -1,0 +1,290 @@
+"""Read an image's size and variant from its header, before anything is decoded.
+
+The formats are those of the served model's decoders (TensorFlow's JPEG, PNG, BMP, GIF and WebP
+kernels). A variant these kernels refuse, or would read wrongly, is told apart here, so that whatever
+ingest accepts can be trained on and served.
+"""
+
+import re
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from features.quarantine import RefusedError
+
+
+@dataclass(frozen=True)
+class Header:
+    """Width and height in pixels as stored (before EXIF orientation), and the frames of an animation.
+
+    ``pixels`` counts those of all frames where a decoder holds them together, ``colors`` the entries
+    of the first frame's colour table where the pixels are indices into one.
+    """
+
+    format: str
+    width: int
+    height: int
+    frames: int = 1
+    pixels: int = 0
+    colors: int | None = None
+
+    @property
+    def decoded_pixels(self) -> int:
+        """Pixels a decoder holds: those of the picture, or of all frames where they are decoded together."""
+        return max(self.width * self.height, self.pixels)
+
+
+def read_header(kind: str, data: bytes) -> Header:
+    """Read the header of an image whose type `content_type.sniff` named.
+
+    Raises:
+        RefusedError: ``truncated``, ``corrupt``, or ``unsupported_variant``.
+    """
+    try:
+        header = HEADERS[kind](data)
+    except (struct.error, IndexError):
+        raise RefusedError("truncated", f"the {kind} ends inside its header ({len(data)} bytes)") from None
+    if header.width < 1 or header.height < 1:
+        raise RefusedError("corrupt", f"the {kind} header says {header.width} x {header.height} pixels")
+    return header
+
+
+# -- JPEG (ITU T.81, annex B) ---------------------------------------------------------------------
+
+_SOF_KINDS = {
+    0xC3: "lossless",
+    0xC5: "hierarchical",
+    0xC6: "hierarchical",
+    0xC7: "hierarchical lossless",
+    0xC9: "arithmetic coding",
+    0xCA: "progressive arithmetic coding",
+    0xCB: "lossless arithmetic coding",
+    0xCD: "hierarchical arithmetic coding",
+    0xCE: "hierarchical arithmetic coding",
+    0xCF: "hierarchical lossless arithmetic coding",
+}
+_SOF = frozenset(_SOF_KINDS) | {0xC0, 0xC1, 0xC2}
+
+
+#: In entropy-coded data 0xFF is followed by 0 (a data byte 0xFF), by a fill 0xFF, or begins a marker.
+_MARKER = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
+_EOI, _SOS = 0xD9, 0xDA
+_RESTARTS = range(0xD0, 0xD8)
+
+
+def _jpeg(data: bytes) -> Header:
+    header = None
+    for marker, start in _jpeg_segments(data):
+        if marker in _SOF and header is None:
+            header = _jpeg_frame(marker, data, start)
+        elif marker == _SOS and header is None:
+            break
+    if header is None:
+        raise RefusedError("corrupt", "the JPEG has no frame header before its first scan")
+    return header
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield (marker, offset of the segment's length field) up to the end marker; step over the scans.
+
+    Decoders differ in how far they guess on past a damaged marker, so none is let through.
+    """
+    place, marker = 2, 0
+    while marker != _EOI:
+        if data[place] != 0xFF:
+            raise RefusedError(
+                "corrupt", f"expected a JPEG marker at byte {place}, found 0x{data[place]:02x}"
+            )
+        while data[place] == 0xFF:
+            place += 1
+        marker, place = data[place], place + 1
+        if 0x01 < marker < 0xC0:
+            raise RefusedError("corrupt", f"unknown JPEG marker 0x{marker:02x} at byte {place - 2}")
+        yield marker, place
+        if marker != _EOI and marker != 0x01 and marker not in _RESTARTS:
+            place += struct.unpack_from(">H", data, place)[0]
+        if marker == _SOS:
+            place = _end_of_scan(data, place)
+
+
+def _end_of_scan(data: bytes, place: int) -> int:
+    expected = 0
+    for found in _MARKER.finditer(data, place):
+        marker = data[found.end() - 1]
+        if marker not in _RESTARTS:
+            return found.start()
+        if marker != 0xD0 + expected:
+            raise RefusedError(
+                "corrupt", f"JPEG restart {marker - 0xD0} at byte {found.start()}, expected {expected}"
+            )
+        expected = (expected + 1) % 8
+    raise RefusedError("truncated", "the JPEG ends inside a scan, without its end marker")
+
+
+def _jpeg_frame(marker: int, data: bytes, start: int) -> Header:
+    _, precision, height, width, components = struct.unpack_from(">HBHHB", data, start)
+    if marker in _SOF_KINDS:
+        raise RefusedError("unsupported_variant", f"JPEG with {_SOF_KINDS[marker]} (marker 0x{marker:02x})")
+    if precision != 8:
+        raise RefusedError("unsupported_variant", f"JPEG with {precision} bits a sample; 8 can be decoded")
+    if components not in (1, 3, 4):
+        raise RefusedError(
+            "unsupported_variant", f"JPEG with {components} components; 1, 3 or 4 can be decoded"
+        )
+    return Header("JPEG", width, height)
+
+
+# -- PNG (W3C PNG, third edition) -----------------------------------------------------------------
+
+
+def _png(data: bytes) -> Header:
+    width = height = 0
+    frames, seen = 1, set()
+    for name, start, length in _png_chunks(data):
+        if name == b"IHDR":
+            width, height = struct.unpack_from(">II", data, start)
+        elif name == b"acTL" and b"IDAT" not in seen and length == 8:
+            frames = struct.unpack_from(">I", data, start)[0]
+        seen.add(name)
+    if b"IDAT" not in seen:
+        raise RefusedError("corrupt", "the PNG has no image data")
+    return Header("PNG", width, height, max(1, frames))
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield (name, offset, length) of each chunk up to IEND; check lengths and critical checksums."""
+    place, view, name = 8, memoryview(data), b""
+    while name != b"IEND":
+        length, name = struct.unpack_from(">I4s", data, place)
+        start, place = place + 8, place + 12 + length
+        if start == 16 and (name, length) != (b"IHDR", 13):
+            raise RefusedError("corrupt", "the PNG does not begin with its header chunk")
+        if place > len(data):
+            raise RefusedError(
+                "truncated", f"PNG chunk {name!r} needs {place} bytes, the file has {len(data)}"
+            )
+        # A lower-case first letter marks a chunk that decoders may ignore, damaged or not.
+        checksum = struct.unpack_from(">I", data, place - 4)[0]
+        if name[:1].isupper() and zlib.crc32(view[start - 4 : place - 4]) != checksum:
+            raise RefusedError("corrupt", f"the checksum of PNG chunk {name!r} at byte {start - 8} is wrong")
+        yield name, start, length
+
+
+# -- GIF (89a specification) ----------------------------------------------------------------------
+
+
+def _gif(data: bytes) -> Header:
+    width, height, flags = struct.unpack_from("<HHB", data, 6)
+    place = 13 + _color_table(flags)
+    frames = pixels = 0
+    colors = _color_table(flags)
+    while data[place] != 0x3B:
+        if data[place] == 0x21:
+            place = _skip_blocks(data, place + 2)
+        elif data[place] == 0x2C:
+            frame_width, frame_height, flags = struct.unpack_from("<HHB", data, place + 5)
+            frames, pixels = frames + 1, pixels + frame_width * frame_height
+            if frames == 1:
+                first, colors = (frame_width, frame_height), _color_table(flags) or colors
+            place = _skip_blocks(data, place + 11 + _color_table(flags))
+        else:
+            raise RefusedError("corrupt", f"unknown GIF block 0x{data[place]:02x} at byte {place}")
+    if not frames:
+        raise RefusedError("corrupt", "the GIF holds no picture")
+    if 0 in first:
+        raise RefusedError("corrupt", f"the GIF's first frame has {first[0]} x {first[1]} pixels")
+    if not colors:
+        raise RefusedError("unsupported_variant", "GIF without a colour table")
+    return Header("GIF", width, height, frames, pixels, colors // 3)
+
+
+def _color_table(flags: int) -> int:
+    return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def _skip_blocks(data: bytes, place: int) -> int:
+    while data[place]:
+        place += data[place] + 1
+    return place + 1
+
+
+# -- BMP ------------------------------------------------------------------------------------------
+
+_STANDARD_MASKS = (0xFF0000, 0xFF00, 0xFF)
+
+
+def _bmp(data: bytes) -> Header:
+    pixels, header_size = struct.unpack_from("<II", data, 10)
+    if header_size < 40:
+        raise RefusedError("unsupported_variant", f"BMP with an OS/2 header of {header_size} bytes")
+    width, height, _, bits, compression = struct.unpack_from("<iiHHI", data, 18)
+    if bits not in (8, 24, 32):
+        raise RefusedError(
+            "unsupported_variant", f"BMP with {bits} bits a pixel; 8 (grey), 24 or 32 can be decoded"
+        )
+    if compression == 3 and bits == 32:
+        if struct.unpack_from("<III", data, 54) != _STANDARD_MASKS:
+            raise RefusedError("unsupported_variant", "BMP with its colours in an unusual bit order")
+    elif compression != 0:
+        raise RefusedError(
+            "unsupported_variant", f"BMP with compression {compression}; only plain pixels can be decoded"
+        )
+    if bits == 8:
+        _require_grey(data, 14 + header_size)
+    needed = pixels + (width * bits + 31) // 32 * 4 * abs(height)
+    if needed > len(data):
+        raise RefusedError("truncated", f"the BMP needs {needed} bytes, the file has {len(data)}")
+    if needed < len(data):
+        # TensorFlow's decoder wants the length to the byte.
+        raise RefusedError("unsupported_variant", f"BMP with {len(data) - needed} bytes after its pixels")
+    return Header("BMP", width, abs(height))
+
+
+def _require_grey(data: bytes, table: int) -> None:
+    """Refuse a colour palette: the served model's BMP decoder reads palette indices as grey levels."""
+    colors = struct.unpack_from("<I", data, 46)[0] or 256
+    entries = struct.unpack_from(f"<{min(colors, 256)}I", data, table)
+    if any(entry & 0xFFFFFF != index * 0x010101 for index, entry in enumerate(entries)):
+        raise RefusedError(
+            "unsupported_variant", "BMP with a colour palette; grey, 24 or 32 bits can be decoded"
+        )
+
+
+# -- WebP (RFC 9649) ------------------------------------------------------------------------------
+
+
+def _webp(data: bytes) -> Header:
+    size = struct.unpack_from("<I", data, 4)[0] + 8
+    if size > len(data):
+        raise RefusedError("truncated", f"the WebP needs {size} bytes, the file has {len(data)}")
+    name = data[12:16]
+    if name == b"VP8 ":
+        if data[23:26] != b"\x9d\x01\x2a":
+            raise RefusedError("corrupt", "the WebP's key frame has no start code")
+        width, height = struct.unpack_from("<HH", data, 26)
+        return Header("WEBP", width & 0x3FFF, height & 0x3FFF)
+    if name == b"VP8L":
+        bits = struct.unpack_from("<I", data, 21)[0]
+        return Header("WEBP", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+    if name == b"VP8X":
+        return _webp_extended(data)
+    raise RefusedError("corrupt", f"unknown first WebP chunk {name!r}")
+
+
+def _webp_extended(data: bytes) -> Header:
+    width = int.from_bytes(data[24:27], "little") + 1
+    height = int.from_bytes(data[27:30], "little") + 1
+    if data[20] & 0x02:
+        # Even one frame in an animation container makes TensorFlow's decoder fail.
+        raise RefusedError("animated", "animated WebP cannot be decoded by the served model")
+    return Header("WEBP", width, height)
+
+
+HEADERS: dict[str, Callable[[bytes], Header]] = {
+    "JPEG": _jpeg,
+    "PNG": _png,
+    "GIF": _gif,
+    "BMP": _bmp,
+    "WebP": _webp,
+}

@@ -1,0 +1,65 @@
+"""One writer at a time: a lock that says who holds it and that dies with its holder."""
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from features.errors import AccessError, TemporaryError
+
+
+@contextlib.contextmanager
+def exclusive(path: Path, what: str) -> Iterator[None]:
+    """Hold a lock file for the length of a `with` block.
+
+    The kernel drops the lock when its holder ends in whatever way, so a dead holder is taken over at
+    once; the file's text (process id, host, start) only serves the message, and the file stays.
+
+    Args:
+        path: of the lock file.
+        what: the work, as in "ingest of photos".
+
+    Raises:
+        TemporaryError: another process (or thread) holds the lock; names it.
+        AccessError: the lock file cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise AccessError(f"cannot make the lock file {path}", got=error.strerror) from error
+    try:
+        _take(handle, path, what)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _take(handle: int, path: Path, what: str) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise TemporaryError(
+            f"{what} is under way elsewhere",
+            got=_holder(handle),
+            todo=f"wait for it to end and repeat (lock file {path})",
+        ) from None
+    owner = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "start": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, json.dumps(owner).encode(), 0)
+
+
+def _holder(handle: int) -> str:
+    try:
+        owner = json.loads(os.pread(handle, 4096, 0))
+        return f"process {owner['pid']} on {owner['host']}, since {owner['start']}"
+    except (ValueError, KeyError, TypeError):
+        return "a process that has just begun"

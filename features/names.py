@@ -1,0 +1,34 @@
+"""File names: their ending, and how they are shown."""
+
+import os
+
+
+def suffix_of(name: bytes) -> str:
+    """Give a file name's ending, lower case with dot, or an empty string."""
+    stem, dot, ending = os.path.basename(name).rpartition(b".")  # noqa: PTH119 - bytes
+    return (dot + ending).lower().decode("ascii", "backslashreplace") if stem.strip(b".") else ""
+
+
+def escape(name: bytes | str) -> str:
+    """Show a file name unambiguously in printable, valid Unicode.
+
+    Bytes that are no UTF-8, control characters, bidirectional overrides and the backslash become
+    Python escapes; everything else stays.
+    """
+    text = os.fsdecode(name)
+    if text.isprintable() and "\\" not in text:
+        return text
+    return "".join("\\\\" if character == "\\" else _escape_character(character) for character in text)
+
+
+def printable(text: str) -> str:
+    """Escape what cannot be printed, and nothing else: for sentences that quote file content."""
+    return text if text.isprintable() else "".join(map(_escape_character, text))
+
+
+def _escape_character(character: str) -> str:
+    if 0xDC80 <= ord(character) <= 0xDCFF:
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape").decode("ascii")

@@ -1,0 +1,133 @@
+"""The quarantine: why an example was refused, and the list that says so.
+
+Nothing is dropped in silence. Every example found is accepted, quarantined with one of REASONS, or
+skipped with one of SKIPS; all three tables are fixed, and docs/ingest.md repeats them.
+"""
+
+import base64
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from features.names import escape, printable
+
+#: Why an example stands in the quarantine. The keys are stable: scripts may rely on them.
+REASONS = {
+    # the file
+    "empty": "the file holds no bytes",
+    "missing": "the table names a file that does not exist",
+    "unreadable": "the file or folder cannot be read: permission or I/O error",
+    "vanished": "the file was listed and was gone when it was to be read",
+    "changed": "the file changed while it was read",
+    "hash_mismatch": "the content is no longer what the manifest recorded",
+    # the content
+    "too_large": "more bytes, pixels or memory than allowed; told before decoding where a header says so",
+    "not_an_image": "the content is something else than an image; the detail names what it looks like",
+    "unsupported_format": "an image, of a format the served model cannot decode",
+    "unsupported_variant": "a format the served model decodes, in a variant it cannot",
+    "truncated": "the data end before the example is complete",
+    "corrupt": "the data are damaged: a decoder or a checksum refuses them",
+    "animated": "more than one frame, where the rules or the served model take one",
+    # the decoder
+    "crashed_decoder": "decoding killed the decoder process twice",
+    "decode_timeout": "decoding took longer than the time limit, twice",
+    "internal_error": "a fault of Servable itself; the run stops with exit code 70",
+    # the table
+    "outside_folder": "the table names an absolute path or one that leaves the table's folder",
+    "not_a_file": "the table names a folder",
+    "missing_value": "the row has no input or no target",
+    "ragged_row": "the row has more or fewer fields than the header",
+    "bad_quoting": "the row's quotes do not follow the CSV rules",
+    "bad_encoding": "the row is not UTF-8; the offset is that of the first bad byte of the file",
+    "nul": "the row contains a NUL character",
+    "line_too_long": "a field of the row is longer than 131,072 characters",
+    "unknown_split": "the split column says something else than train, validation or test",
+    # the dataset
+    "conflicting_labels": "the same content stands under two labels; all its copies are refused",
+    "split_conflict": "the data put the same content in two splits; the copy in the later-used split stays",
+}
+
+#: Why an entry was passed over: a rule, not a fault.
+SKIPS = {
+    "unsupported_extension": "the file name's ending is none of the raw kind's; the file was never opened",
+    "hidden": "the name begins with a dot",
+    "system_file": "left by an operating system or archiver: __MACOSX, Thumbs.db, desktop.ini and the like",
+    "symlink": "symbolic links are never followed",
+    "special_file": "a FIFO, socket or device; never opened",
+    "too_deep": "a folder more than 32 levels below the source",
+    "outside_class_folder": "a file beside the class folders, so without a label",
+    "dropped_class": "the class is left out by the rule `drop`",
+    "blank_row": "an empty line of a table",
+}
+
+#: What is worth knowing about an accepted example.
+NOTES = {
+    "extension_mismatch": "the content is of another format than the file name says; the content wins",
+    "first_frame": "several frames; the first one is used",
+    "rotated": "the EXIF orientation is not upright; the featurizer turns the picture",
+    "duplicate": "another accepted example has the same content",
+    "near_copy": "another accepted example has the same pixels in other bytes",
+}
+
+
+class RefusedError(Exception):
+    """One example cannot be accepted.
+
+    Args:
+        reason: a key of REASONS.
+        detail: what exactly was found, for a human.
+        offset: byte of the fault, where there is one.
+    """
+
+    def __init__(self, reason: str, detail: str, offset: int | None = None) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail, self.offset = reason, detail, offset
+
+
+def record(
+    relative: bytes,
+    *,
+    stage: str,
+    reason: str,
+    detail: str,
+    sha256: str | None = None,
+    size: int | None = None,
+    **place: int | None,
+) -> dict[str, Any]:
+    """Make one record of the quarantine list.
+
+    Args:
+        relative: path below the source, as the bytes the file system uses.
+        stage: where it was refused, as ``ingest.image``.
+        reason: a key of REASONS.
+        detail: what exactly was found.
+        sha256: of the content, where it could be read.
+        size: in bytes, where it is known.
+        place: ``row``, ``line`` (both from 1) or ``offset`` (bytes from 0) inside a table.
+    """
+    if reason not in REASONS:
+        raise KeyError(f"{reason} is no quarantine reason; known are {', '.join(sorted(REASONS))}")
+    content = {
+        "path": escape(relative),
+        "path_b64": base64.b64encode(relative).decode("ascii"),
+        "sha256": sha256,
+        "bytes": size,
+        "stage": stage,
+        "reason": reason,
+        "detail": printable(detail),
+    }
+    return content | {key: value for key, value in place.items() if value is not None}
+
+
+def write(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    """Write the list, one JSON object a line, sorted by path and place."""
+    ordered = sorted(records, key=lambda entry: (entry["path"], entry.get("row", 0), entry["reason"]))
+    lines = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in ordered)
+    path.write_text(lines, encoding="utf-8")
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Read a list that `write` wrote."""
+    with open(path, encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]

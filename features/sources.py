@@ -1,0 +1,136 @@
+"""Recognise where raw examples come from: folders, tables, or an archive of either."""
+
+import os
+import stat
+from pathlib import Path
+
+from features import archives, folders, tables
+from features.candidates import Candidate, Columns, Entry, Rejected, Skipped, Source
+from features.errors import AccessError, DataError, NoInputError
+from features.spec import Progress, RawKind, silent
+
+__all__ = ["Candidate", "Columns", "Entry", "Rejected", "Skipped", "Source", "recognise"]
+
+_LAYOUTS = (
+    "folders named by class, folders train, val and test of such folders, a table (.csv, .tsv, .parquet) "
+    "with an input and a target column, or an archive (.zip, .tar, .tar.gz, .tgz) of one of these"
+)
+
+
+def recognise(
+    path: Path,
+    raw: RawKind,
+    columns: Columns,
+    scratch: Path,
+    *,
+    limits: archives.ArchiveLimits | None = None,
+    progress: Progress = silent,
+) -> Source:
+    """Tell what kind of source a path is.
+
+    Args:
+        path: a folder, a table or an archive.
+        raw: the raw kind of its examples.
+        columns: columns of the table; naming any of them says that a table is meant.
+        scratch: folder that archives are unpacked into, each in a folder named by its content.
+        limits: what an archive may hold.
+        progress: called while an archive is unpacked.
+
+    Raises:
+        NoInputError: nothing is there.
+        AccessError: it may not be read.
+        DataError: it is none of the known layouts, or could be two; says what was found and expected.
+    """
+    try:
+        where = path.resolve(strict=True)
+        if stat.S_ISREG(where.stat().st_mode):
+            return _file(where, raw, columns, scratch, limits, progress)
+        if where.is_dir():
+            return _folder(where, raw, columns)
+    except FileNotFoundError:
+        raise NoInputError("no data", got=f"{path}, which does not exist", todo="check the path") from None
+    except PermissionError as error:
+        raise AccessError(
+            "the data may not be read",
+            got=error.filename and os.fsdecode(error.filename),
+            todo="change its permissions",
+        ) from None
+    raise DataError(f"{path} is no source of examples", got="a special file", expected=_LAYOUTS)
+
+
+def _file(
+    path: Path,
+    raw: RawKind,
+    columns: Columns,
+    scratch: Path,
+    limits: archives.ArchiveLimits | None,
+    progress: Progress,
+) -> Source:
+    if archives.is_archive(path):
+        folder = archives.unpack(path, scratch, limits, progress)
+        return _folder(folder, raw, columns, path.name)
+    if tables.is_table(path):
+        return tables.open_table(path, raw, columns)
+    raise DataError(
+        f"{path} is no source of examples", got=f"a file {path.suffix or 'without ending'}", expected=_LAYOUTS
+    )
+
+
+def _folder(path: Path, raw: RawKind, columns: Columns, shown: str | None = None) -> Source:
+    root = os.fsencode(path)
+    place = _innermost(path)
+    listing = folders.list_folder(os.fsencode(place))
+    beside = [place / os.fsdecode(name) for name in listing.files if tables.is_table(Path(os.fsdecode(name)))]
+    if columns != Columns():
+        return tables.open_table(_only_table(shown or str(path), beside), raw, columns)
+    source = folders.find(root, raw.suffixes) if raw.suffixes else None
+    meant = [table for table in beside if tables.usable(table, raw)]
+    if source is None or (len(source.classes) < 2 and meant):
+        if not meant:
+            raise _unknown(shown or str(path), path, beside)
+        return tables.open_table(_only_table(shown or str(path), meant), raw, columns)
+    if meant:
+        raise DataError(
+            f"the layout of {shown or path} is ambiguous",
+            got=f"{source.description}, and the table {meant[0].name} with an input and a target column",
+            expected="one source of labels",
+            todo=f"pass --data {meant[0].name} to use the table, or move the table away to use the folders",
+        )
+    return source
+
+
+def _innermost(path: Path) -> Path:
+    """Step through folders that only wrap one other, as archives often have them."""
+    while True:
+        listing = folders.list_folder(os.fsencode(path))
+        if len(listing.folders) != 1 or listing.files:
+            return path
+        inner = path / os.fsdecode(listing.folders[0])
+        if not any(
+            tables.is_table(Path(os.fsdecode(name))) for name in folders.list_folder(os.fsencode(inner)).files
+        ):
+            return path
+        path = inner
+
+
+def _only_table(shown: str, found: list[Path]) -> Path:
+    if len(found) == 1:
+        return found[0]
+    raise DataError(
+        f"{shown} does not hold one table",
+        got=", ".join(table.name for table in found[:6]) or "none",
+        expected="one .csv, .tsv or .parquet, as columns are named or no class folders are there",
+        todo="pass the table itself as --data",
+    )
+
+
+def _unknown(shown: str, path: Path, beside: list[Path]) -> DataError:
+    listing = folders.list_folder(os.fsencode(path))
+    todo = "sort the files into one folder for each class"
+    if beside:
+        todo = "name the columns with --input-column and --target-column"
+    elif packed := [name for name in map(os.fsdecode, listing.files) if archives.is_archive(Path(name))]:
+        todo = f"pass the archive itself: --data {os.path.join(shown, packed[0])}"
+    return DataError(
+        f"{shown} is no source of examples", got=folders.describe(path, listing), expected=_LAYOUTS, todo=todo
+    )

@@ -1,0 +1,256 @@
+"""Tables as a source: CSV, TSV and Parquet, one example a row."""
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from features.candidates import Candidate, Columns, Entry, Rejected, Skipped, Source, split_named
+from features.delimited import Broken, Row, read_header, read_rows
+from features.errors import DataError
+from features.names import escape, suffix_of
+from features.spec import RawKind
+
+SUFFIXES = (".csv", ".tsv", ".parquet")
+
+#: Usual column names, tried where Columns leaves one open; compared without regard to case.
+_FILE_NAMES = ("path", "file", "filename", "file_name", "filepath", "file_path")
+_TEXT_NAMES = ("text", "sentence")
+_TARGET_NAMES = ("label", "class", "target", "category")
+_SPLIT_NAMES = ("split", "subset", "partition")
+_FOLD_NAMES = ("fold",)
+
+
+def is_table(path: Path) -> bool:
+    """Say whether the file's name ends like a table that can be read."""
+    return path.name.lower().endswith(SUFFIXES)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Positions of the columns in a row; None where there is none."""
+
+    input: int
+    target: int
+    split: int | None
+    fold: int | None
+
+    def chosen(self) -> list[int]:
+        """List the positions that are set."""
+        return [place for place in (self.input, self.target, self.split, self.fold) if place is not None]
+
+
+def open_table(path: Path, raw: RawKind, columns: Columns) -> Source:
+    """Make a source of a table.
+
+    Args:
+        path: of a file whose name ends with one of SUFFIXES.
+        raw: the raw kind; one without file endings lives in the table's own cells.
+        columns: where to find input, target, split and fold.
+
+    Raises:
+        DataError: the table has no usable header, or lacks a column.
+        OSError: the file cannot be read.
+    """
+    header = _header(path)
+    places = find_columns(path.name, header, raw, columns)
+    root = os.fsencode(path.parent)
+    rows = _RowReader(root, path.name, raw, places)
+
+    def scan() -> Iterator[Entry]:
+        for row in _rows(path, header, places):
+            yield rows.entry(row)
+
+    names = ", ".join(
+        f"{role} from {header[place]!r}" for role, place in vars(places).items() if place is not None
+    )
+    return Source("table", f"table {path.name}: {names}", root, (), (), scan)
+
+
+def _header(path: Path) -> list[str]:
+    header = _parquet_header(path) if suffix_of(os.fsencode(path.name)) == ".parquet" else read_header(path)
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    if repeated:
+        raise DataError(
+            f"table {path} has columns of the same name",
+            got=", ".join(map(repr, repeated)),
+            expected="each name once in the header",
+            todo="rename them",
+        )
+    return header
+
+
+def _rows(path: Path, header: Sequence[str], places: Places) -> "Iterator[Row | Broken]":
+    if suffix_of(os.fsencode(path.name)) == ".parquet":
+        return _parquet_rows(path, header, places)
+    return read_rows(path, len(header))
+
+
+def usable(path: Path, raw: RawKind) -> bool:
+    """Say whether a table has an input and a target column of usual names, so that it may be meant."""
+    try:
+        find_columns(path.name, _header(path), raw, Columns())
+    except (DataError, OSError):
+        return False
+    return True
+
+
+def find_columns(table: str, header: Sequence[str], raw: RawKind, columns: Columns) -> Places:
+    """Find the columns by the names given, else by the usual ones.
+
+    Raises:
+        DataError: a column is missing, or several could be meant; names those found and expected.
+    """
+    inputs = (*_FILE_NAMES, raw.name, f"{raw.name}_path") if raw.suffixes else (*_TEXT_NAMES, raw.name)
+    source = _place(table, header, "input", columns.input, inputs)
+    target = _place(table, header, "target", columns.target, _TARGET_NAMES)
+    if source is None or target is None:
+        missing, usual = ("input", inputs) if source is None else ("target", _TARGET_NAMES)
+        raise DataError(
+            f"table {table} has no {missing} column that can be told by its name",
+            got=f"columns {', '.join(map(repr, header))}",
+            expected=f"one of {', '.join(usual)}",
+            todo=f"name it with --{missing}-column",
+        )
+    split = _place(table, header, "split", columns.split, _SPLIT_NAMES)
+    return Places(source, target, split, _place(table, header, "fold", columns.fold, _FOLD_NAMES))
+
+
+def _place(
+    table: str, header: Sequence[str], role: str, given: str | None, usual: Sequence[str]
+) -> int | None:
+    if given is not None:
+        if given not in header:
+            raise DataError(
+                f"table {table} has no column {given!r} for the {role}",
+                got=f"columns {', '.join(map(repr, header))}",
+                todo=f"correct --{role}-column",
+            )
+        return list(header).index(given)
+    found = [index for index, name in enumerate(header) if name.strip().lower() in usual]
+    if len(found) > 1:
+        raise DataError(
+            f"table {table} has several columns that could be the {role}",
+            got=", ".join(repr(header[index]) for index in found),
+            expected="one",
+            todo=f"name it with --{role}-column",
+        )
+    return found[0] if found else None
+
+
+class _RowReader:
+    """Turn the rows of one table into entries."""
+
+    def __init__(self, root: bytes, table: str, raw: RawKind, places: Places) -> None:
+        self._root, self._table, self._raw, self._places = root, table, raw, places
+        self._parent_is_real = lru_cache(maxsize=100_000)(self._is_real)
+
+    def entry(self, row: "Row | Broken") -> Entry:
+        """Check one row, and look at the file it names without opening it."""
+        if isinstance(row, Broken):
+            return self._rejected(row, row.reason, row.detail, row.offset)
+        name = escape(f"{self._table}:{row.number}")
+        if not row.cells:
+            return Skipped(name, "blank_row")
+        cells = [None if place is None else row.cells[place] for place in vars(self._places).values()]
+        source, target, split, fold = cells
+        for role, cell in (("input", source), ("target", target)):
+            if cell is None or not cell.strip():
+                return self._rejected(row, "missing_value", f"the row has no {role}")
+        assert source is not None, "just checked"
+        assert target is not None, "just checked"
+        known = None
+        if self._places.split is not None and (known := split_named(split or "")) is None:
+            return self._rejected(
+                row, "unknown_split", f"the split is {split!r}; expected train, validation or test"
+            )
+        if not self._raw.suffixes:
+            return Candidate(None, name, target, known, fold or None, row.number, source.encode("utf-8"))
+        return self._file(row, source, target, known, fold or None)
+
+    def _file(self, row: Row, cell: str, label: str, split: str | None, fold: str | None) -> Entry:
+        relative = os.path.normpath(cell.encode("utf-8"))
+        if relative.startswith((b"/", b"../")) or relative == b"..":
+            return self._rejected(row, "outside_folder", f"the path {cell!r} leaves the table's folder")
+        shown, suffix = escape(relative), suffix_of(relative)
+        if suffix and suffix not in self._raw.suffixes:
+            return Skipped(shown, "unsupported_extension", suffix)
+        path = os.path.join(self._root, relative)
+        try:
+            mode = os.lstat(path).st_mode
+        except FileNotFoundError:
+            return self._rejected(row, "missing", f"there is no file {cell!r} in the table's folder")
+        except (OSError, ValueError) as error:
+            return self._rejected(row, "unreadable", f"{cell!r}: {error}")
+        if stat.S_ISDIR(mode):
+            return self._rejected(row, "not_a_file", f"{cell!r} is a folder")
+        if stat.S_ISLNK(mode) or not self._parent_is_real(path.rpartition(b"/")[0]):
+            return Skipped(shown, "symlink")
+        if not stat.S_ISREG(mode):
+            return Skipped(shown, "special_file")
+        return Candidate(path, shown, label, split, fold, row.number)
+
+    def _is_real(self, folder: bytes) -> bool:
+        return os.path.realpath(folder) == folder
+
+    def _rejected(self, row: "Row | Broken", reason: str, detail: str, offset: int | None = None) -> Rejected:
+        table = os.fsencode(self._table)
+        return Rejected(table, reason, detail, row.number, row.line, offset)
+
+
+# -- Parquet --------------------------------------------------------------------------------------
+
+
+def _parquet_header(path: Path) -> list[str]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as table:
+            if not table.metadata.num_rows:
+                raise DataError(f"table {path} has no rows", todo="check that it was written to its end")
+            return list(table.schema_arrow.names)
+    except (pyarrow.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise DataError(
+            f"table {path} cannot be read", got=error, expected="a Parquet file", todo="write it again"
+        ) from error
+
+
+def _parquet_rows(path: Path, header: Sequence[str], places: Places) -> Iterator[Row]:
+    import pyarrow.parquet
+
+    chosen = places.chosen()
+    with pyarrow.parquet.ParquetFile(path) as table:
+        _require_plain(path, table.schema_arrow, [header[place] for place in chosen])
+        number = 0
+        for batch in table.iter_batches(columns=[header[place] for place in chosen]):
+            columns = {place: batch.column(header[place]).to_pylist() for place in chosen}
+            for index in range(batch.num_rows):
+                number += 1
+                cells = [""] * len(header)
+                for place in chosen:
+                    value = columns[place][index]
+                    cells[place] = "" if value is None else str(value)
+                yield Row(number, None, cells)
+
+
+def _require_plain(path: Path, schema: "object", names: Sequence[str]) -> None:
+    import pyarrow
+
+    for name in names:
+        kind = schema.field(name).type  # type: ignore[attr-defined]
+        if (
+            pyarrow.types.is_nested(kind)
+            or pyarrow.types.is_binary(kind)
+            or pyarrow.types.is_large_binary(kind)
+        ):
+            raise DataError(
+                f"column {name!r} of table {path} cannot be used",
+                got=f"type {kind}",
+                expected="text or numbers; files are named by their path",
+                todo="write the files beside the table and name them in it",
+            )

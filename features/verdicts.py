@@ -1,0 +1,132 @@
+"""Remember verdicts by file, so that an unchanged file is neither read nor decoded again.
+
+A file counts as unchanged while its size, modification time, change time (both in nanoseconds) and
+inode are those it was examined with. The index is a cache: deleting it costs time alone.
+"""
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from features.errors import StorageError
+from features.validation import Verdict
+
+#: Refusals that say nothing about the content, so that the next ingest tries again.
+PASSING = frozenset(
+    {"unreadable", "vanished", "changed", "missing", "crashed_decoder", "decode_timeout", "internal_error"}
+)
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS verdicts (
+    path BLOB PRIMARY KEY, size INTEGER, mtime INTEGER, ctime INTEGER, inode INTEGER, rules TEXT, verdict TEXT
+) WITHOUT ROWID
+"""
+_BATCH = 500
+
+
+class VerdictIndex:
+    """The verdicts of one source, in a SQLite file.
+
+    Args:
+        path: of the file; made when missing, begun anew when damaged.
+        rules: what verdicts depend on beside the content; those under other rules are not given back.
+    """
+
+    def __init__(self, path: Path, rules: Mapping[str, Any]) -> None:
+        self._path = path
+        self._rules = json.dumps(rules, sort_keys=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._database = self._open()
+        except sqlite3.DatabaseError:
+            path.unlink(missing_ok=True)
+            self._database = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self._path, isolation_level=None)
+        try:
+            # Losing the last verdicts in a power cut costs a second look at those files, no more.
+            database.execute("PRAGMA synchronous = OFF")
+            database.execute(_TABLE)
+            database.execute("SELECT count(path), max(inode) FROM verdicts WHERE path < x'00'").fetchone()
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._database.close()
+
+    def find(self, paths: Sequence[bytes], stamps: Sequence[tuple[int, ...] | None]) -> list[Verdict | None]:
+        """Give the verdicts on files as they are now.
+
+        Args:
+            paths: absolute.
+            stamps: of the files as they are now (validation.stamp_of), None where there is no file.
+
+        Returns:
+            For each file its verdict, or None where it must be examined.
+        """
+        known: dict[bytes, tuple[tuple[int, ...], str]] = {}
+        with contextlib.suppress(sqlite3.DatabaseError):
+            for start in range(0, len(paths), _BATCH):
+                known.update(self._known(paths[start : start + _BATCH]))
+        found = [known.get(path) for path in paths]
+        return [
+            _unpack(entry[1], entry[0]) if entry and entry[0] == stamp else None
+            for entry, stamp in zip(found, stamps, strict=True)
+        ]
+
+    def _known(self, paths: Sequence[bytes]) -> Iterable[tuple[bytes, tuple[tuple[int, ...], str]]]:
+        marks = ",".join("?" * len(paths))
+        query = (
+            "SELECT path, size, mtime, ctime, inode, verdict FROM verdicts "  # noqa: S608 - question marks only
+            f"WHERE rules = ? AND path IN ({marks})"
+        )
+        for path, size, mtime, ctime, inode, verdict in self._database.execute(query, [self._rules, *paths]):
+            yield path, ((size, mtime, ctime, inode), verdict)
+
+    def add(self, verdicts: Iterable[tuple[bytes, Verdict]]) -> None:
+        """Remember verdicts; those that may pass are left out.
+
+        Raises:
+            StorageError: the disk is full.
+        """
+        rows = [
+            (path, *verdict.stamp, self._rules, _pack(verdict))
+            for path, verdict in verdicts
+            if verdict.stamp and verdict.reason not in PASSING
+        ]
+        try:
+            self._database.execute("BEGIN")
+            self._database.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            self._database.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise StorageError(
+                f"cannot write the verdict index {self._path}",
+                got=str(error),
+                todo="free disk space and repeat: what is examined stays known",
+            ) from error
+
+
+def _pack(verdict: Verdict) -> str:
+    plain = {key: value for key, value in vars(verdict).items() if value not in (None, "", ())}
+    plain.pop("stamp")
+    return json.dumps(plain)
+
+
+def _unpack(text: str, stamp: tuple[int, ...]) -> Verdict | None:
+    plain = json.loads(text)
+    stored = plain.get("stored")
+    if stored and not Path(stored).exists():
+        return None
+    return Verdict(**plain | {"stamp": stamp, "notes": tuple(plain.get("notes", ()))})
