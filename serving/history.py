@@ -1,0 +1,60 @@
+"""The append-only record of what happened to a model's versions: one JSON object a line."""
+
+import json
+import logging
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+_log = logging.getLogger(__name__)
+
+
+class History:
+    """Events of one model.
+
+    Each event has ``at`` (UTC, ISO 8601), ``event`` (publish, promote, rollback, repair or delete),
+    ``version`` and ``reason``; those that move the label ``stable`` also have ``previous``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, event: str, version: int | None, reason: str, **more: Any) -> dict[str, Any]:
+        """Write one event durably; a line torn by an earlier crash is closed first."""
+        record = {
+            "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "event": event,
+            "version": version,
+            "reason": reason,
+            **more,
+        }
+        line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            size = os.fstat(handle).st_size
+            torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+            os.write(handle, (b"\n" if torn else b"") + line)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        return record
+
+    def events(self) -> list[dict[str, Any]]:
+        """Read every whole event, oldest first; a line torn by a crash is passed over."""
+        try:
+            lines = self.path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return []
+        parsed = (self._parse(line, number) for number, line in enumerate(lines, 1) if line)
+        return [event for event in parsed if event is not None]
+
+    def _parse(self, line: bytes, number: int) -> dict[str, Any] | None:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            event = None
+        if isinstance(event, dict) and "event" in event:
+            return event
+        _log.warning("%s line %d is passed over: it is no whole event", self.path, number)
+        return None
