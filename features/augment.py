@@ -1,0 +1,97 @@
+"""Random changes of images while training: stateless, after the cache, never exported."""
+
+from typing import Any, Literal
+
+import tensorflow as tf
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class AugmentationSettings(BaseModel):
+    """The ``augmentation`` section of a recipe; every change is off unless asked for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    flip: Literal["none", "horizontal", "vertical", "both"] = "none"
+    rotation: float = Field(0.0, ge=0, le=0.5, description="largest angle either way, in turns")
+    zoom: float = Field(0.0, ge=0, lt=1, description="largest relative change of size either way")
+    translation: float = Field(0.0, ge=0, lt=1, description="largest shift either way, in sides")
+    contrast: float = Field(0.0, ge=0, lt=1, description="largest relative change of contrast either way")
+    brightness: float = Field(0.0, ge=0, lt=1, description="largest change of brightness either way")
+
+
+class ImageAugmentation:
+    """Change images as the settings say, each by its own seed.
+
+    Args:
+        settings: what may change and how much.
+    """
+
+    def __init__(self, settings: AugmentationSettings) -> None:
+        self.settings = settings
+
+    @property
+    def active(self) -> bool:
+        """Whether anything may change at all."""
+        return self.settings != AugmentationSettings()
+
+    def __call__(self, images: Any, seeds: Any) -> Any:
+        """Change a batch.
+
+        Args:
+            images: float32 [batch, height, width, channels] in [0, 1].
+            seeds: int32 [batch, 2], one pair per image.
+
+        Returns:
+            The images, same shape and range; equal for equal images and seeds.
+        """
+        if not self.active:
+            return images
+        draws = tf.vectorized_map(lambda seed: tf.random.stateless_uniform([8], seed), seeds)
+        images = self._move(images, draws)
+        return self._shade(images, draws)
+
+    def _move(self, images: Any, draws: Any) -> Any:
+        """Flip, turn, zoom and shift in one bilinear resampling; edges are mirrored."""
+        s = self.settings
+        if s.flip == "none" and not (s.rotation or s.zoom or s.translation):
+            return images
+        height, width = tf.cast(tf.shape(images)[1], tf.float32), tf.cast(tf.shape(images)[2], tf.float32)
+        angle = _spread(draws[:, 0]) * s.rotation * 2 * 3.141592653589793
+        scale = 1.0 / (1.0 + _spread(draws[:, 1]) * s.zoom)
+        across = tf.where((draws[:, 2] < 0.5) & (s.flip in ("horizontal", "both")), -1.0, 1.0)
+        down = tf.where((draws[:, 3] < 0.5) & (s.flip in ("vertical", "both")), -1.0, 1.0)
+        # Output to input coordinates about the image's centre: x = a u + b v, y = c u + d v.
+        a, b = across * scale * tf.cos(angle), -scale * tf.sin(angle)
+        c, d = scale * tf.sin(angle), down * scale * tf.cos(angle)
+        if not s.rotation:
+            b, c = tf.zeros_like(b), tf.zeros_like(c)
+        x0, y0 = (width - 1) / 2, (height - 1) / 2
+        right = _spread(draws[:, 4]) * s.translation * width
+        low = _spread(draws[:, 5]) * s.translation * height
+        zero = tf.zeros_like(a)
+        transforms = tf.stack(
+            [a, b, x0 - a * x0 - b * y0 + right, c, d, y0 - c * x0 - d * y0 + low, zero, zero], axis=1
+        )
+        return tf.raw_ops.ImageProjectiveTransformV3(
+            images=images,
+            transforms=transforms,
+            output_shape=tf.shape(images)[1:3],
+            fill_value=0.0,
+            interpolation="BILINEAR",
+            fill_mode="REFLECT",
+        )
+
+    def _shade(self, images: Any, draws: Any) -> Any:
+        s = self.settings
+        if s.contrast:
+            factor = 1.0 + _spread(draws[:, 6])[:, None, None, None] * s.contrast
+            mean = tf.reduce_mean(images, axis=(1, 2), keepdims=True)
+            images = (images - mean) * factor + mean
+        if s.brightness:
+            images += _spread(draws[:, 7])[:, None, None, None] * s.brightness
+        return tf.clip_by_value(images, 0.0, 1.0)
+
+
+def _spread(draws: Any) -> Any:
+    """Stretch [0, 1) to [-1, 1)."""
+    return 2.0 * draws - 1.0

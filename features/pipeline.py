@@ -1,0 +1,96 @@
+"""The one input pipeline: from cached rows to batches, the same for the same seed and epoch."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+
+def epoch_order(
+    n: int, *, seed: int, epoch: int, targets: np.ndarray | None = None, balanced: bool = False
+) -> np.ndarray:
+    """Give the order of examples in one epoch: a pure function of its arguments.
+
+    Args:
+        n: number of examples.
+        seed: of the training.
+        epoch: from 0 on.
+        targets: class of each example; needed for ``balanced``.
+        balanced: draw every class equally often, small ones with repetition.
+
+    Returns:
+        Positions [n].
+    """
+    random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, epoch])))
+    if not balanced or targets is None:
+        return random.permutation(n)
+    classes = np.unique(targets)
+    share = np.full(len(classes), n // len(classes)) + (np.arange(len(classes)) < n % len(classes))
+    drawn = [
+        _cycled(np.flatnonzero(targets == one), int(count), random)
+        for one, count in zip(classes, share, strict=True)
+    ]
+    return random.permutation(np.concatenate(drawn))
+
+
+def _cycled(members: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+    rounds = [random.permutation(members) for _ in range(-(-count // len(members)))]
+    return np.concatenate(rounds)[:count]
+
+
+def batches(
+    rows: Any,
+    targets: np.ndarray,
+    *,
+    batch_size: int,
+    weights: np.ndarray | None = None,
+    order: np.ndarray | None = None,
+    augmentation: Callable[[Any, Any], Any] | None = None,
+    seed: int = 0,
+    epoch: int = 0,
+) -> tf.data.Dataset:
+    """Make batches of (inputs, targets, weights); the last one may be smaller.
+
+    Args:
+        rows: cached inputs, indexed by arrays of positions.
+        targets: [rows] or [rows, ...].
+        batch_size: examples in a batch.
+        weights: of each example, 1 where None.
+        order: positions in the wanted order; as they lie where None.
+        augmentation: from inputs and seeds int32 [batch, 2] to inputs.
+        seed: of the training.
+        epoch: from 0 on; with the seed and an example's position it decides its augmentation.
+    """
+    order = np.arange(len(rows)) if order is None else order
+    weights = np.ones(len(rows), np.float32) if weights is None else np.asarray(weights, np.float32)
+    seeds = _seeds(len(order), seed, epoch)
+
+    def generate() -> Iterator[tuple[np.ndarray, ...]]:
+        for start in range(0, len(order), batch_size):
+            part = slice(start, start + batch_size)
+            positions = order[part]
+            yield rows[positions], targets[positions], weights[positions], seeds[part]
+
+    specs = tuple(
+        tf.TensorSpec([None, *shape], dtype)
+        for shape, dtype in (
+            (rows.shape[1:], rows.dtype),
+            (targets.shape[1:], targets.dtype),
+            ((), np.float32),
+            ((2,), np.int32),
+        )
+    )
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=specs)
+    dataset = dataset.map(
+        lambda x, y, w, s: (x if augmentation is None else augmentation(x, s), y, w),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+    return dataset.prefetch(2)
+
+
+def _seeds(count: int, seed: int, epoch: int) -> np.ndarray:
+    # One pair per place in the epoch's order: the same example is changed differently in each epoch.
+    random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, epoch, 1])))
+    return random.integers(np.iinfo(np.int32).max, size=(count, 2), dtype=np.int32)

@@ -1,0 +1,236 @@
+"""Cached features: rows of arrays, found by the content they were computed from.
+
+A stage is a pure function of one raw example, so its results are kept by (fingerprint of the stage,
+hash of the content) and shared by all datasets. Rows lie in ``.npy`` shards that are written aside,
+flushed and renamed; a JSON beside each lists its hashes and its SHA-256 and is written last.
+"""
+
+import concurrent.futures
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from features.errors import DataError, StorageError
+from features.spec import Progress, silent
+
+#: A shard holds at most this many bytes.
+SHARD_BYTES = 64 * 2**20
+#: Rows of at most this many bytes altogether are read into memory; more are mapped.
+MEMORY_BYTES = 2 * 2**30
+READERS = 4
+
+
+def fingerprint(stage: Any) -> str:
+    """Hash what a stage computes: 16 hexadecimal digits.
+
+    Args:
+        stage: a Keras layer, hashed by class, config and weights, or anything with a
+            ``fingerprint`` of its own.
+    """
+    own = getattr(stage, "fingerprint", None)
+    if isinstance(own, str):
+        return own
+    digest = hashlib.sha256(type(stage).__name__.encode())
+    config = {k: v for k, v in stage.get_config().items() if k not in ("name", "trainable")}
+    digest.update(json.dumps(config, sort_keys=True, default=str).encode())
+    for variable in getattr(stage, "weights", ()):
+        digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
+    return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file of rows."""
+
+    path: Path
+    hashes: tuple[str, ...]
+    sha256: str
+
+
+class Rows:
+    """Rows in a wanted order, read when they are asked for.
+
+    Attributes:
+        shape: [rows, ...].
+        dtype: of the rows.
+    """
+
+    def __init__(self, parts: Sequence[np.ndarray], where: np.ndarray) -> None:
+        self._where = where
+        size = sum(part.nbytes for part in parts)
+        self._parts = [np.array(part) for part in parts] if size <= MEMORY_BYTES else list(parts)
+        self.dtype = parts[0].dtype if parts else np.dtype(np.float32)
+        self.shape = (len(where), *(parts[0].shape[1:] if parts else ()))
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def __getitem__(self, positions: Any) -> np.ndarray:
+        wanted = self._where[positions]
+        result = np.empty((len(wanted), *self.shape[1:]), self.dtype)
+        for number in np.unique(wanted[:, 0]):
+            chosen = np.flatnonzero(wanted[:, 0] == number)
+            result[chosen] = self._parts[number][wanted[chosen, 1]]
+        return result
+
+
+class FeatureStore:
+    """The rows one stage has computed so far.
+
+    Args:
+        directory: named by the stage's fingerprint.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = Path(directory)
+
+    def _shards(self) -> list[Shard]:
+        shards = []
+        for path in sorted(self.directory.glob("shard-*.json")):
+            record = json.loads(path.read_text())
+            shards.append(Shard(path.with_suffix(".npy"), tuple(record["hashes"]), record["sha256"]))
+        return shards
+
+    def missing(self, hashes: Sequence[str]) -> list[str]:
+        """List the hashes without a row, each once, in the order given."""
+        held = {one for shard in self._shards() for one in shard.hashes}
+        return [one for one in dict.fromkeys(hashes) if one not in held]
+
+    def append(self, hashes: Sequence[str], rows: np.ndarray) -> None:
+        """Keep rows [len(hashes), ...]; safe beside other processes that append.
+
+        Raises:
+            StorageError: the disk is full; nothing is left behind.
+        """
+        name = f"shard-{hashlib.sha256(hashes[0].encode()).hexdigest()[:8]}-{uuid.uuid4().hex[:8]}"
+        path = self.directory / f"{name}.npy"
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            digest = self._write(path, lambda stream: np.save(stream, rows, allow_pickle=False))
+            record = json.dumps({"hashes": list(hashes), "sha256": digest})
+            self._write(path.with_suffix(".json"), lambda stream: stream.write(record.encode()))
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise StorageError(
+                f"cannot write features to {path}",
+                got=error.strerror,
+                expected=f"{rows.nbytes:,} bytes free",
+                todo="free some space and repeat: finished shards are kept",
+            ) from error
+
+    def _write(self, path: Path, write: Any) -> str:
+        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            with aside.open("wb") as stream:
+                write(stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            digest = _sha256(aside)
+            aside.replace(path)
+        except OSError:
+            aside.unlink(missing_ok=True)
+            raise
+        return digest
+
+    def gather(self, hashes: Sequence[str]) -> Rows:
+        """Give the rows of these hashes, in this order.
+
+        Raises:
+            DataError: a shard is damaged, or a row is missing; names the shard.
+        """
+        damaged = self.verify()
+        if damaged:
+            raise DataError(
+                f"cached features are damaged: {', '.join(damaged)}",
+                todo="repeat the command: only these shards are computed again",
+            )
+        place: dict[str, tuple[int, int]] = {}
+        shards = self._shards()
+        for number, shard in enumerate(shards):
+            place |= {one: (number, row) for row, one in enumerate(shard.hashes) if one not in place}
+        absent = [one for one in hashes if one not in place]
+        if absent:
+            raise DataError(f"{len(absent)} examples have no features in {self.directory}", got=absent[0])
+        used = sorted({place[one][0] for one in hashes})
+        renumbered = {number: position for position, number in enumerate(used)}
+        parts = [np.load(shards[number].path, mmap_mode="r", allow_pickle=False) for number in used]
+        where = np.array([(renumbered[place[one][0]], place[one][1]) for one in hashes], np.int64).reshape(
+            -1, 2
+        )
+        return Rows(parts, where)
+
+    def verify(self) -> list[str]:
+        """Name the shards whose content is not what was written: cut, flipped or gone."""
+        return [
+            str(shard.path)
+            for shard in self._shards()
+            if not shard.path.is_file() or _sha256(shard.path) != shard.sha256
+        ]
+
+    def repair(self) -> list[str]:
+        """Drop damaged shards, so that compute makes their rows again; return their names."""
+        damaged = self.verify()
+        for name in damaged:
+            Path(name).with_suffix(".json").unlink(missing_ok=True)
+            Path(name).unlink(missing_ok=True)
+        return damaged
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def compute(
+    stage: Any, dataset: Any, store: FeatureStore, *, batch_size: int = 32, progress: Progress = silent
+) -> int:
+    """Compute and keep the rows of every accepted example that has none; repair damaged shards first.
+
+    Args:
+        stage: from raw examples [batch] to an array [batch, ...].
+        dataset: has ``frame`` with the column sha256, and ``read(row)``.
+        store: where the rows go.
+        batch_size: examples at a time.
+        progress: told how many are done.
+
+    Returns:
+        How many rows were computed.
+    """
+    store.repair()
+    frame = dataset.frame.drop_duplicates("sha256")
+    wanted = set(store.missing(list(frame["sha256"])))
+    todo = [row for row in frame.itertuples() if row.sha256 in wanted]
+    function = (
+        tf.function(stage, reduce_retracing=True) if isinstance(stage, keras.Layer) else tf.function(stage)
+    )
+    hashes: list[str] = []
+    parts: list[np.ndarray] = []
+    for done, (names, raws) in enumerate(_batches(dataset, todo, batch_size)):
+        parts.append(function(tf.constant(raws)).numpy())
+        hashes += names
+        if sum(part.nbytes for part in parts) >= SHARD_BYTES:
+            store.append(hashes, np.concatenate(parts))
+            hashes, parts = [], []
+        progress("featurize", min((done + 1) * batch_size, len(todo)), len(todo))
+    if parts:
+        store.append(hashes, np.concatenate(parts))
+    return len(todo)
+
+
+def _batches(dataset: Any, rows: list[Any], size: int) -> Iterator[tuple[list[str], list[Any]]]:
+    """Read the raw examples in threads, one batch ahead of the one being computed."""
+    with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
+        ahead = [pool.submit(dataset.read, row) for row in rows[:size]]
+        for start in range(0, len(rows), size):
+            current = ahead
+            ahead = [pool.submit(dataset.read, row) for row in rows[start + size : start + 2 * size]]
+            yield [row.sha256 for row in rows[start : start + size]], [future.result() for future in current]
