@@ -1,10 +1,9 @@
 """Folders as a source: class-named folders, and train/val/test folders of class folders."""
 
 import os
-import stat
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from features.candidates import Candidate, Entry, Rejected, Skipped, Source, label_of, split_named
 from features.errors import DataError
@@ -63,50 +62,107 @@ def skip_reason(entry: os.DirEntry[bytes]) -> str | None:
     return None
 
 
-def find(root: bytes, suffixes: frozenset[str]) -> Source | None:
+@dataclass(frozen=True)
+class _Tree:
+    """A folder that holds class folders somewhere: its path, its name for messages, the endings to open."""
+
+    root: bytes
+    shown: str
+    suffixes: frozenset[str]
+
+    def list(self, relative: bytes) -> Listing:
+        return list_folder(os.path.join(self.root, relative), relative)
+
+    def show(self, relative: bytes) -> str:
+        return os.path.join(self.shown, escape(relative)) if relative else self.shown
+
+    def around(self, listing: Listing, relative: bytes) -> Iterator[Entry]:
+        """Account for what stands beside class folders."""
+        yield from listing.others
+        for name in listing.files:
+            suffix = suffix_of(name)
+            known = suffix in self.suffixes or not suffix
+            reason = "outside_class_folder" if known else "unsupported_extension"
+            yield Skipped(escape(os.path.join(relative, name)), reason, suffix)
+
+    def walk(self, top: bytes, label: str, split: str | None) -> Iterator[Entry]:
+        """Yield every entry of a class folder and of the folders below it, depth first, sorted by name."""
+        waiting = [(top, 0)]
+        while waiting:
+            folder, depth = waiting.pop()
+            try:
+                listing = self.list(folder)
+            except OSError as error:
+                yield Rejected(folder, "unreadable", f"the folder cannot be listed: {error.strerror}")
+                continue
+            yield from listing.others
+            for name in listing.files:
+                yield self.entry(os.path.join(folder, name), label, split)
+            for name in reversed(listing.folders):
+                relative = os.path.join(folder, name)
+                if depth < MAX_DEPTH:
+                    waiting.append((relative, depth + 1))
+                else:
+                    yield Skipped(escape(relative), "too_deep")
+
+    def entry(self, relative: bytes, label: str, split: str | None) -> Entry:
+        suffix = suffix_of(relative)
+        if suffix and suffix not in self.suffixes:
+            return Skipped(escape(relative), "unsupported_extension", suffix)
+        return Candidate(os.path.join(self.root, relative), escape(relative), label, split)
+
+
+def find(root: bytes, shown: str, suffixes: frozenset[str]) -> Source | None:
     """Find class folders or split folders in root, or below a single folder that wraps them.
 
+    Args:
+        root: absolute path of the folder.
+        shown: what messages call it.
+        suffixes: endings of the files to open.
+
     Returns:
-        The source, or None where root holds no folders of folders or files to label.
+        The source, or None where root holds no folders.
 
     Raises:
         DataError: the layout can be read in two ways.
         OSError: root cannot be read.
     """
-    listing = list_folder(root)
-    top, around = b"", list(_around(listing, b"", suffixes))
-    while len(listing.folders) == 1 and split_named(label_of(listing.folders[0])) is None:
-        inner = os.path.join(top, listing.folders[0])
-        below = list_folder(os.path.join(root, inner), inner)
-        if not below.folders:
-            break
-        top, listing = inner, below
-        around += _around(listing, top, suffixes)
+    tree = _Tree(root, shown, suffixes)
+    top, listing, around = _unwrap(tree)
     if not listing.folders:
         return None
     splits = {name: split for name in listing.folders if (split := split_named(label_of(name)))}
-    with_classes = {name for name in splits if list_folder(os.path.join(root, top, name)).folders}
-    if not with_classes:
-        if len(splits) == len(listing.folders):
-            raise _no_classes(root, top, splits)
-        return _class_folders(root, top, listing, around, suffixes)
-    _require_clean_splits(root, top, listing, splits, with_classes)
-    return _split_folders(root, top, splits, around, suffixes)
+    with_classes = {name for name in splits if tree.list(os.path.join(top, name)).folders}
+    if with_classes:
+        _require_clean_splits(tree.show(top), listing, splits, with_classes)
+        return _split_folders(tree, top, splits, around)
+    if len(splits) == len(listing.folders):
+        raise DataError(
+            f"{tree.show(top)} has split folders without class folders in them",
+            got=_names(splits),
+            expected="train/<class>/<file>, and the same below val and test",
+            todo="sort the files into one folder for each class",
+        )
+    return _class_folders(tree, top, listing, around)
 
 
-def _no_classes(root: bytes, top: bytes, splits: dict[bytes, str]) -> DataError:
-    return DataError(
-        f"{_show(root, top)} has split folders without class folders in them",
-        got=_names(splits),
-        expected="train/<class>/<file>, and the same below val and test",
-        todo="sort the files into one folder for each class",
-    )
+def _unwrap(tree: _Tree) -> tuple[bytes, Listing, list[Entry]]:
+    """Step into folders that only wrap one other; give the path reached, its listing, and what was passed."""
+    top, listing = b"", tree.list(b"")
+    around = list(tree.around(listing, b""))
+    while len(listing.folders) == 1 and split_named(label_of(listing.folders[0])) is None:
+        inner = os.path.join(top, listing.folders[0])
+        below = tree.list(inner)
+        if not below.folders:
+            break
+        top, listing = inner, below
+        around += tree.around(listing, top)
+    return top, listing, around
 
 
 def _require_clean_splits(
-    root: bytes, top: bytes, listing: Listing, splits: dict[bytes, str], with_classes: set[bytes]
+    place: str, listing: Listing, splits: dict[bytes, str], with_classes: set[bytes]
 ) -> None:
-    place = _show(root, top)
     others = [name for name in listing.folders if name not in with_classes]
     if others:
         raise DataError(
@@ -130,99 +186,42 @@ def _require_clean_splits(
         )
 
 
-def _class_folders(
-    root: bytes, top: bytes, listing: Listing, around: list[Entry], suffixes: frozenset[str]
-) -> Source:
+def _class_folders(tree: _Tree, top: bytes, listing: Listing, around: list[Entry]) -> Source:
     classes = tuple(label_of(name) for name in listing.folders)
 
     def scan() -> Iterator[Entry]:
         yield from around
         for name in listing.folders:
-            yield from _walk(root, os.path.join(top, name), label_of(name), None, suffixes)
+            yield from tree.walk(os.path.join(top, name), label_of(name), None)
 
-    description = f"{len(classes)} class folders in {_show(root, top)}"
-    return Source("class-folders", description, root, classes, (), scan)
+    description = f"{len(classes)} class folders in {tree.show(top)}"
+    return Source("class-folders", description, tree.root, classes, (), scan)
 
 
-def _split_folders(
-    root: bytes, top: bytes, splits: dict[bytes, str], around: list[Entry], suffixes: frozenset[str]
-) -> Source:
-    listings = {name: list_folder(os.path.join(root, top, name), os.path.join(top, name)) for name in splits}
-    classes = {label_of(name) for listing in listings.values() for name in listing.folders}
+def _split_folders(tree: _Tree, top: bytes, splits: dict[bytes, str], around: list[Entry]) -> Source:
+    listings = {name: tree.list(os.path.join(top, name)) for name in splits}
+    classes = sorted({label_of(name) for listing in listings.values() for name in listing.folders})
 
     def scan() -> Iterator[Entry]:
         yield from around
         for folder, listing in listings.items():
-            yield from _around(listing, os.path.join(top, folder), suffixes)
+            place = os.path.join(top, folder)
+            yield from tree.around(listing, place)
             for name in listing.folders:
-                yield from _walk(
-                    root, os.path.join(top, folder, name), label_of(name), splits[folder], suffixes
-                )
+                yield from tree.walk(os.path.join(place, name), label_of(name), splits[folder])
 
-    description = f"folders {_names(splits)} with {len(classes)} classes in {_show(root, top)}"
-    return Source("split-folders", description, root, tuple(sorted(classes)), tuple(splits.values()), scan)
+    description = f"folders {_names(splits)} with {len(classes)} classes in {tree.show(top)}"
+    return Source("split-folders", description, tree.root, tuple(classes), tuple(splits.values()), scan)
 
 
-def _around(listing: Listing, relative: bytes, suffixes: frozenset[str]) -> Iterator[Entry]:
-    """Account for what stands beside the class folders."""
-    yield from listing.others
-    for name in listing.files:
-        suffix = suffix_of(name)
-        known = suffix in suffixes or not suffix
-        reason = "outside_class_folder" if known else "unsupported_extension"
-        yield Skipped(escape(os.path.join(relative, name)), reason, suffix)
+def describe(listing: Listing) -> str:
+    """Say in a few words what a folder holds, for a message."""
+    endings = Counter(suffix_of(name) or "without ending" for name in listing.files)
+    files = ", ".join(f"{count} x {ending}" for ending, count in sorted(endings.items())) or "no files"
+    folders = _names(listing.folders) if listing.folders else "no folders"
+    return f"{folders} and {files}"
 
 
-def _walk(
-    root: bytes, top: bytes, label: str, split: str | None, suffixes: frozenset[str]
-) -> Iterator[Entry]:
-    """Yield every entry of a class folder and of the folders below it, depth first, sorted by name."""
-    waiting = [(top, 0)]
-    while waiting:
-        folder, depth = waiting.pop()
-        try:
-            listing = list_folder(os.path.join(root, folder), folder)
-        except OSError as error:
-            yield Rejected(folder, "unreadable", f"the folder cannot be listed: {error.strerror}")
-            continue
-        yield from listing.others
-        for name in listing.files:
-            relative = os.path.join(folder, name)
-            suffix = suffix_of(name)
-            if suffix and suffix not in suffixes:
-                yield Skipped(escape(relative), "unsupported_extension", suffix)
-            else:
-                yield Candidate(os.path.join(root, relative), escape(relative), label, split)
-        for name in reversed(listing.folders):
-            relative = os.path.join(folder, name)
-            if depth + 1 > MAX_DEPTH:
-                yield Skipped(escape(relative), "too_deep")
-            else:
-                waiting.append((relative, depth + 1))
-
-
-def is_regular(path: bytes) -> bool:
-    """Say whether path is a file, without following a link."""
-    try:
-        return stat.S_ISREG(os.lstat(path).st_mode)
-    except OSError:
-        return False
-
-
-def _show(root: bytes, top: bytes) -> str:
-    return escape(os.path.join(root, top).rstrip(b"/"))
-
-
-def _names(names: "dict[bytes, str] | set[bytes] | list[bytes]") -> str:
+def _names(names: Iterable[bytes]) -> str:
     shown = [f"{escape(name)}/" for name in sorted(names)]
     return ", ".join(shown[:6]) + (f" and {len(shown) - 6} more" if len(shown) > 6 else "")
-
-
-def describe(root: Path, listing: Listing) -> str:
-    """Say in a few words what a folder holds, for a message."""
-    endings: dict[str, int] = {}
-    for name in listing.files:
-        endings[suffix_of(name) or "no ending"] = endings.get(suffix_of(name) or "no ending", 0) + 1
-    files = ", ".join(f"{count} x {ending}" for ending, count in sorted(endings.items())) or "no files"
-    folders = _names(list(listing.folders)) if listing.folders else "no folders"
-    return f"{folders} and {files}"

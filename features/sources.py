@@ -46,7 +46,7 @@ def recognise(
         if stat.S_ISREG(where.stat().st_mode):
             return _file(where, raw, columns, scratch, limits, progress)
         if where.is_dir():
-            return _folder(where, raw, columns)
+            return _folder(where, raw, columns, str(path))
     except FileNotFoundError:
         raise NoInputError("no data", got=f"{path}, which does not exist", todo="check the path") from None
     except PermissionError as error:
@@ -76,22 +76,22 @@ def _file(
     )
 
 
-def _folder(path: Path, raw: RawKind, columns: Columns, shown: str | None = None) -> Source:
+def _folder(path: Path, raw: RawKind, columns: Columns, shown: str) -> Source:
     root = os.fsencode(path)
     place = _innermost(path)
     listing = folders.list_folder(os.fsencode(place))
     beside = [place / os.fsdecode(name) for name in listing.files if tables.is_table(Path(os.fsdecode(name)))]
     if columns != Columns():
-        return tables.open_table(_only_table(shown or str(path), beside), raw, columns)
-    source = folders.find(root, raw.suffixes) if raw.suffixes else None
+        return tables.open_table(_only_table(shown, beside), raw, columns)
+    source = folders.find(root, shown, raw.suffixes) if raw.suffixes else None
     meant = [table for table in beside if tables.usable(table, raw)]
     if source is None or (len(source.classes) < 2 and meant):
         if not meant:
-            raise _unknown(shown or str(path), path, beside)
-        return tables.open_table(_only_table(shown or str(path), meant), raw, columns)
+            raise _unknown(shown, path, beside)
+        return tables.open_table(_only_table(shown, meant), raw, columns)
     if meant:
         raise DataError(
-            f"the layout of {shown or path} is ambiguous",
+            f"the layout of {shown} is ambiguous",
             got=f"{source.description}, and the table {meant[0].name} with an input and a target column",
             expected="one source of labels",
             todo=f"pass --data {meant[0].name} to use the table, or move the table away to use the folders",
@@ -132,5 +132,5 @@ def _unknown(shown: str, path: Path, beside: list[Path]) -> DataError:
     elif packed := [name for name in map(os.fsdecode, listing.files) if archives.is_archive(Path(name))]:
         todo = f"pass the archive itself: --data {os.path.join(shown, packed[0])}"
     return DataError(
-        f"{shown} is no source of examples", got=folders.describe(path, listing), expected=_LAYOUTS, todo=todo
+        f"{shown} is no source of examples", got=folders.describe(listing), expected=_LAYOUTS, todo=todo
     )

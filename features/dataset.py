@@ -1,0 +1,154 @@
+"""Ingest a source into a Dataset: a snapshot named by the fingerprint of its content."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from features import ingestion, quarantine, snapshot
+from features.candidates import Columns
+from features.errors import DataError
+from features.quarantine import RefusedError
+from features.rules import IngestRules
+from features.spec import Progress, RawKind, silent
+from features.validation import read_file
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["Dataset", "IngestRules", "ingest", "load"]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A snapshot: manifest, quarantine and card.
+
+    Attributes:
+        directory: where it lies; its name is the fingerprint.
+        fingerprint: hash of every example's content, label, split and fold, wherever the files lie.
+        labels: of the classes, sorted; `target` in the frame is an index into them.
+        slugs: for each label a name that is safe in paths, metrics and HTML.
+        card: found, accepted, quarantined, skipped (counts), reasons, skip_reasons, classes (by label and
+            split), splits, sizes, notes and the rules it was made by.
+        frame: one row an example, in an order that follows content: path (bytes, None for a table's own
+            cell), content (bytes, for a cell), name, sha256, bytes, label, target, split, fold, the raw
+            kind's measures (image: width, height in pixels as stored, orientation as in EXIF), format, note.
+        quarantine: the list of refused examples, quarantine.jsonl.
+    """
+
+    directory: Path
+    fingerprint: str
+    labels: tuple[str, ...]
+    slugs: tuple[str, ...]
+    card: dict[str, Any]
+    frame: "pandas.DataFrame"
+    quarantine: Path
+
+    def read(self, row: Any) -> bytes:
+        """Read the raw bytes of one example.
+
+        Args:
+            row: a position in the frame, or a row of it (a Series, or a tuple of itertuples()).
+
+        Raises:
+            DataError: the file is gone, or its content is no longer what was ingested.
+        """
+        row = row if hasattr(row, "sha256") else self.frame.iloc[int(row)]
+        try:
+            return _read(row)
+        except RefusedError as refusal:
+            raise DataError(
+                f"example {_name(row)} is no longer what was ingested",
+                got=refusal.detail,
+                expected=f"content of sha256 {row.sha256[:16]}...",
+                todo="restore the file, or ingest again",
+            ) from None
+
+    def verify(self, progress: Progress = silent) -> list[dict[str, Any]]:
+        """Read every file again and compare its hash with the manifest.
+
+        Returns:
+            A record in the form of the quarantine list for each file that changed or is gone.
+        """
+        damaged = []
+        for done, row in enumerate(self.frame.itertuples(index=False), start=1):
+            try:
+                _read(row)
+            except RefusedError as refusal:
+                reason = "hash_mismatch" if refusal.reason in ("too_large", "changed") else refusal.reason
+                damaged.append(self._damage(row, reason, refusal.detail))
+            if done % 100 == 0 or done == len(self.frame):
+                progress("verify", done, len(self.frame))
+        return damaged
+
+    def _damage(self, row: Any, reason: str, detail: str) -> dict[str, Any]:
+        root = os.fsencode(self.card["root"]) + b"/"
+        relative = row.path[len(root) :] if row.path.startswith(root) else os.fsencode(_name(row))
+        return quarantine.record(
+            relative, stage="verify", reason=reason, detail=detail, sha256=row.sha256, size=int(row.bytes)
+        )
+
+
+def _name(row: Any) -> str:
+    """Give the name column: attribute `name` of a tuple, but not of a Series."""
+    return str(getattr(row, "name") if isinstance(row, tuple) else row["name"])  # noqa: B009 - a named tuple
+
+
+def _read(row: Any) -> bytes:
+    if row.path is None:
+        return bytes(row.content)
+    content, _ = read_file(row.path, int(row.bytes))
+    if (found := hashlib.sha256(content).hexdigest()) != row.sha256:
+        raise RefusedError("hash_mismatch", f"content of sha256 {found[:16]}...")
+    return content
+
+
+def load(directory: Path) -> Dataset:
+    """Load a snapshot that `ingest` made.
+
+    Raises:
+        NoInputError: there is none.
+        DataError: it is damaged.
+    """
+    manifest = snapshot.read(directory)
+    return Dataset(
+        directory,
+        manifest.card["fingerprint"],
+        manifest.labels,
+        manifest.slugs,
+        manifest.card,
+        manifest.frame,
+        directory / snapshot.QUARANTINE,
+    )
+
+
+def ingest(
+    path: Path,
+    *,
+    raw: RawKind,
+    columns: Columns,
+    rules: IngestRules,
+    root: Path,
+    progress: Progress = silent,
+) -> Dataset:
+    """Turn a folder, table or archive into a Dataset.
+
+    Every example is decoded fully, under limits, in processes of their own; what cannot be used goes to the
+    quarantine with its reason. Files known from an earlier ingest and unchanged since are not read again.
+
+    Args:
+        path: of the source.
+        raw: the raw kind of its examples.
+        columns: of a table.
+        rules: limits, splits, classes to merge or leave out.
+        root: folder for snapshots (each named by its fingerprint) and, hidden in it, for caches.
+        progress: called with the stages ``unpack``, ``scan``, ``decode`` and ``write``.
+
+    Raises:
+        NoInputError, AccessError: the source is not there, or may not be read.
+        DataError: its layout is not known, too much of it is bad, or its classes cannot be learnt.
+        TemporaryError: another process ingests the same source.
+        StorageError: the disk is full.
+    """
+    return load(ingestion.run(path, raw, columns, rules, root, progress))

@@ -1,0 +1,189 @@
+"""Examine every entry of a source: what is accepted, what is quarantined, what is passed over."""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from features.candidates import Candidate, Rejected, Skipped, Source
+from features.decoders import DecoderPool, Job
+from features.quarantine import record
+from features.rules import IngestRules
+from features.spec import Progress, RawKind
+from features.validation import READERS, VERSION, Verdict, stamp_of
+from features.verdicts import VerdictIndex
+
+_SAVE_EVERY = 500
+
+
+@dataclass
+class Example:
+    """One accepted example on its way into the manifest."""
+
+    candidate: Candidate
+    verdict: Verdict
+    label: str
+    split: str | None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Findings:
+    """The outcome so far: each entry found stands in exactly one of accepted, quarantined and skipped.
+
+    Attributes:
+        found: entries met in the source.
+        accepted: examples that can be used.
+        quarantined: records as quarantine.record makes them.
+        skipped: entries passed over, by reason.
+        suffixes: endings of those with reason ``unsupported_extension``.
+        decoded: examples decoded in this run.
+        reused: examples whose verdict was known.
+    """
+
+    found: int = 0
+    accepted: list[Example] = field(default_factory=list)
+    quarantined: list[dict[str, Any]] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+    suffixes: Counter[str] = field(default_factory=Counter)
+    decoded: int = 0
+    reused: int = 0
+
+    def reasons(self) -> dict[str, int]:
+        """Count the quarantined by reason."""
+        return dict(sorted(Counter(entry["reason"] for entry in self.quarantined).items()))
+
+
+class Examination:
+    """One pass over a source.
+
+    Args:
+        source: to examine.
+        raw: the raw kind of its examples.
+        rules: limits, and classes to merge or leave out.
+        cache: folder for the verdict index and converted content.
+        key: name of the source in the cache.
+        progress: called with the stages ``scan`` and ``decode``.
+    """
+
+    def __init__(
+        self, source: Source, raw: RawKind, rules: IngestRules, cache: Path, key: str, progress: Progress
+    ) -> None:
+        self._source, self._raw, self._rules, self._progress = source, raw, rules, progress
+        self._index_path = cache / f"{key}.sqlite"
+        self._store = cache / "converted"
+        self._stage = f"ingest.{raw.name}"
+        self.findings = Findings()
+
+    def run(self) -> Findings:
+        """Look at every entry; decode what is new or changed.
+
+        Raises:
+            InternalError: the decoder processes cannot work.
+            StorageError: the verdict index cannot be written.
+        """
+        candidates = list(self._scan())
+        for candidate, verdict in zip(candidates, self._verdicts(candidates), strict=True):
+            if verdict.reason is None:
+                example = Example(candidate, verdict, candidate.label, candidate.split, list(verdict.notes))
+                self.findings.accepted.append(example)
+            else:
+                self.refuse(candidate, verdict, verdict.reason, verdict.detail)
+        return self.findings
+
+    def refuse(self, candidate: Candidate, verdict: Verdict, reason: str, detail: str) -> None:
+        """Put a candidate on the quarantine list."""
+        self.findings.quarantined.append(
+            record(
+                self._relative(candidate),
+                stage=self._stage,
+                reason=reason,
+                detail=detail,
+                sha256=verdict.sha256,
+                size=verdict.size,
+                row=candidate.row,
+            )
+        )
+
+    def refuse_example(self, example: Example, reason: str, detail: str) -> None:
+        """Put an example that was accepted so far on the quarantine list."""
+        self.refuse(example.candidate, example.verdict, reason, detail)
+
+    def _relative(self, candidate: Candidate) -> bytes:
+        if candidate.path is None:
+            return candidate.name.rpartition(":")[0].encode("utf-8")
+        return candidate.path[len(self._source.root) :].lstrip(b"/")
+
+    def _scan(self) -> Iterator[Candidate]:
+        """Yield the candidates; account for everything else."""
+        findings = self.findings
+        for entry in self._source:
+            findings.found += 1
+            if findings.found % 1000 == 0:
+                self._progress("scan", findings.found, None)
+            if isinstance(entry, Skipped):
+                self._skip(entry)
+            elif isinstance(entry, Rejected):
+                self._reject(entry)
+            elif (label := self._rules.merge.get(entry.label, entry.label)) in self._rules.drop:
+                self._skip(Skipped(entry.name, "dropped_class"))
+            else:
+                yield entry if label == entry.label else replace(entry, label=label)
+        self._progress("scan", findings.found, findings.found)
+
+    def _skip(self, entry: Skipped) -> None:
+        self.findings.skipped[entry.reason] += 1
+        if entry.reason == "unsupported_extension":
+            self.findings.suffixes[entry.suffix] += 1
+
+    def _reject(self, entry: Rejected) -> None:
+        self.findings.quarantined.append(
+            record(
+                entry.relative,
+                stage=self._stage,
+                reason=entry.reason,
+                detail=entry.detail,
+                row=entry.row,
+                line=entry.line,
+                offset=entry.offset,
+            )
+        )
+
+    def _verdicts(self, candidates: Sequence[Candidate]) -> list[Verdict]:
+        """Give each candidate's verdict, from the index where its file is unchanged."""
+        rules = {"raw": self._raw.name, "version": VERSION, **self._rules.verdict_rules()}
+        with VerdictIndex(self._index_path, rules) as index:
+            files = [candidate.path for candidate in candidates if candidate.path is not None]
+            known = dict(zip(files, index.find(files, [_stamp(path) for path in files]), strict=True))
+            jobs: dict[Job, list[int]] = defaultdict(list)
+            verdicts: list[Verdict | None] = []
+            for place, candidate in enumerate(candidates):
+                verdicts.append(known.get(candidate.path) if candidate.path is not None else None)
+                if verdicts[-1] is None:
+                    jobs[Job(candidate.path, candidate.content)].append(place)
+            self.findings.reused = len(candidates) - sum(map(len, jobs.values()))
+            for job, verdict in self._decode(list(jobs), index):
+                for place in jobs[job]:
+                    verdicts[place] = verdict
+        return [verdict for verdict in verdicts if verdict is not None]
+
+    def _decode(self, jobs: list[Job], index: VerdictIndex) -> Iterator[tuple[Job, Verdict]]:
+        """Examine in the decoder processes; keep verdicts as they come, so that a killed run loses few."""
+        reader, rules = READERS[self._raw.name], self._rules.decoder_rules()
+        with DecoderPool(reader, rules, os.fsencode(self._store), self._rules.decode_processes) as pool:
+            answers = pool.examine(jobs)
+            while batch := [(jobs[place], verdict) for place, verdict in islice(answers, _SAVE_EVERY)]:
+                index.add((job.path, verdict) for job, verdict in batch if job.path is not None)
+                self.findings.decoded += len(batch)
+                self._progress("decode", self.findings.decoded, len(jobs))
+                yield from batch
+
+
+def _stamp(path: bytes) -> tuple[int, int, int, int] | None:
+    try:
+        return stamp_of(os.lstat(path))
+    except OSError:
+        return None

@@ -1,0 +1,66 @@
+"""What ingest accepts, and how it splits: the recipe's ``data`` section."""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from features.archives import ArchiveLimits
+
+#: Rules that say nothing about one example's content, so that changing them re-decodes nothing.
+_NOT_DECODING = frozenset(
+    {"max_bad_fraction", "validation_fraction", "test_fraction", "seed", "merge", "drop", "decode_processes"}
+    | {"decode_timeout", "max_archive_bytes", "max_archive_members", "max_archive_ratio"}
+)
+
+
+class IngestRules(BaseModel):
+    """Limits, splits and class choices of one ingest; sizes in bytes, fractions between 0 and 1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_bad_fraction: float = Field(
+        0.05, ge=0, le=1, description="quarantined over examined; above it the run stops"
+    )
+    max_pixels: int = Field(50_000_000, ge=1, le=500_000_000, description="of one image")
+    max_file_bytes: int = Field(64 << 20, ge=1, le=1 << 30, description="of one file")
+    animated: Literal["first-frame", "reject"] = Field(
+        "first-frame", description="what becomes of an image with several frames"
+    )
+    validation_fraction: float = Field(
+        0.1, ge=0, lt=1, description="of the examples, where the data give no split"
+    )
+    test_fraction: float = Field(0.2, gt=0, lt=1, description="of the examples, where the data give no split")
+    seed: int = Field(0, ge=0, description="of the split; another seed gives another split")
+    merge: dict[str, str] = Field(default_factory=dict, description="class to be renamed: its new name")
+    drop: tuple[str, ...] = Field((), description="classes to leave out")
+    decode_timeout: float = Field(10.0, gt=0, description="seconds one example may take to decode")
+    decode_processes: int = Field(2, ge=1, le=64, description="decoder processes at work together")
+    max_archive_bytes: int = Field(100 << 30, ge=1, description="of an archive, unpacked")
+    max_archive_members: int = Field(200_000, ge=1, description="files and folders in an archive")
+    max_archive_ratio: int = Field(100, ge=1, description="unpacked bytes for each byte of an archive")
+
+    @model_validator(mode="after")
+    def _leave_something_to_train_on(self) -> Self:
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError(
+                "validation_fraction and test_fraction leave nothing to train on: their sum must be below 1"
+            )
+        chained = sorted(set(self.merge.values()) & set(self.merge))
+        if chained:
+            raise ValueError(f"merge renames {', '.join(chained)} and merges into it at once")
+        return self
+
+    def verdict_rules(self) -> dict[str, Any]:
+        """Give the rules that a verdict on content depends on, as plain data."""
+        return {key: value for key, value in self.model_dump(mode="json").items() if key not in _NOT_DECODING}
+
+    def decoder_rules(self) -> dict[str, Any]:
+        """Give what a decoder process gets: the verdict's rules, its time-out and its memory."""
+        # Coefficients of a progressive JPEG, the picture, a converted copy and a codec's own canvas
+        # take some 20 bytes a pixel; the file is held twice.
+        memory = 20 * self.max_pixels + 4 * self.max_file_bytes + (256 << 20)
+        return self.verdict_rules() | {"timeout": self.decode_timeout, "memory": memory}
+
+    def archive_limits(self) -> ArchiveLimits:
+        """Give what an archive may hold."""
+        return ArchiveLimits(self.max_archive_members, self.max_archive_bytes, self.max_archive_ratio)
