@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -209,9 +208,7 @@ def compute(
     frame = dataset.frame.drop_duplicates("sha256")
     wanted = set(store.missing(list(frame["sha256"])))
     todo = [row for row in frame.itertuples() if row.sha256 in wanted]
-    function = (
-        tf.function(stage, reduce_retracing=True) if isinstance(stage, keras.Layer) else tf.function(stage)
-    )
+    function = tf.function(stage, reduce_retracing=True)
     hashes: list[str] = []
     parts: list[np.ndarray] = []
     for done, (names, raws) in enumerate(_batches(dataset, todo, batch_size)):

@@ -15,7 +15,7 @@ from flows.ingest import ingest
 from flows.plan import Plan, Request
 from flows.publish import publish
 from flows.record import Record, open_record
-from flows.report import write_report
+from flows.reporting import write_report
 from flows.train import fit
 from flows.workspace import Workspace
 

@@ -24,10 +24,15 @@ def publish(plan: Plan, record: Record) -> dict[str, Any]:
         plan.name, export.candidate(plan, record), manifest(plan, record), promote=True
     )
     record.run.record(version=release.version, release=str(release.path))
-    registered = record.tracked.register(
-        release.path, plan.name, version=release.version, example=export.expectations(record), alias=ALIAS
+    examples, _ = export.read_expectations(export.expectations(record))
+    record.tracked.register(
+        release.path,
+        plan.name,
+        release=release.version,
+        examples={plan.task.raw.input: examples[:2]},
+        tags=dict(state["metrics"]) | {"task": plan.request.task},
     )
-    record.run.record(registered=registered)
+    record.tracking.promote(plan.name, release.version, ALIAS)
     return {"version": release.version, "release": str(release.path)}
 
 
@@ -70,7 +75,7 @@ def published(workspace: Workspace) -> list[dict[str, Any]]:
                     "task": described.get("task"),
                     "metric": metric,
                     "value": _rounded(described.get("metrics", {}).get(metric)),
-                    "published": described.get("published"),
+                    "published": described.get("published_at"),
                     "run_id": described.get("run_id"),
                 }
             )
@@ -85,22 +90,21 @@ def promote(workspace: Workspace, model: str, version: int, reason: str) -> None
     """Make a version stable in the repository and champion in the registry.
 
     Raises:
-        DataError: there is no such version.
+        NoInputError: there is no such version.
     """
     repository = Repository(workspace.repository)
     repository.promote(model, version, reason)
-    _move_alias(workspace, repository, model, version)
+    _move_alias(workspace, model, version)
 
 
 def rollback(workspace: Workspace, model: str, reason: str) -> int:
     """Make the version that was stable before stable again; return it."""
     repository = Repository(workspace.repository)
     version = repository.rollback(model, reason)
-    _move_alias(workspace, repository, model, version)
+    _move_alias(workspace, model, version)
     return version
 
 
-def _move_alias(workspace: Workspace, repository: Repository, model: str, version: int) -> None:
-    tracking.move_alias(
-        workspace, model, version, ALIAS, run_id=repository.release(model, version).manifest.get("run_id")
-    )
+def _move_alias(workspace: Workspace, model: str, version: int) -> None:
+    with tracking.open_tracking(workspace) as ledger:
+        ledger.promote(model, version, ALIAS)

@@ -18,7 +18,8 @@ from flows.plan import Plan
 from flows.workspace import RunDirectory, open_run
 
 if TYPE_CHECKING:
-    from flows.tracking import TrackedRun
+    from flows.tracked import TrackedRun
+    from flows.tracking import Tracking
 
 #: Libraries whose version can change a result.
 LIBRARIES = (
@@ -41,6 +42,7 @@ class Record:
     run: RunDirectory
     dataset: dict[str, Any]
     tracked: "TrackedRun"
+    tracking: "Tracking"
 
     def load_dataset(self) -> datasets.Dataset:
         """Read the dataset's manifest."""
@@ -54,15 +56,15 @@ def open_record(plan: Plan, dataset: dict[str, Any]) -> Iterator[Record]:
 
     key = plan.key(dataset["fingerprint"])
     run = open_run(plan.workspace, plan.name, key, restart=plan.request.restart)
-    record_of_tracking = tracking.open_tracking(plan.workspace)
-    tracked = record_of_tracking.start(
+    ledger = tracking.open_tracking(plan.workspace)
+    tracked = ledger.start(
         plan.name,
         run_name=run.path.name,
         key=f"{plan.name}/{run.path.name}",
         params=_params(plan),
         tags=_tags(plan),
     )
-    record = Record(run, dataset, tracked)
+    record = Record(run, dataset, tracked, ledger)
     run.record(state="running", key=key, pid=os.getpid(), recipe=plan.recipe, dataset=dataset)
     status = "FAILED"
     try:
@@ -83,7 +85,7 @@ def open_record(plan: Plan, dataset: dict[str, Any]) -> Iterator[Record]:
         elif run.read().get("state") == "running":
             run.record(state=status.lower())
         tracked.finish(status)
-        record_of_tracking.close()
+        ledger.close()
 
 
 def _params(plan: Plan) -> dict[str, Any]:
@@ -110,6 +112,11 @@ def _tags(plan: Plan) -> dict[str, str]:
         "mlflow.source.git.commit": git_commit(),
         **{f"version.{name}": version for name, version in versions().items()},
     }
+
+
+def command_line() -> str:
+    """Give the command this process was started with; empty where it is not ours."""
+    return shlex.join(["servable", *sys.argv[1:]]) if Path(sys.argv[0]).name == "servable" else ""
 
 
 def versions() -> dict[str, str]:

@@ -62,7 +62,7 @@ def deploy(workspace: Workspace, parameters: dict[str, Any], cron: str) -> str:
     with temporary_settings({PREFECT_API_URL: url}):
         _ensure_pool()
         flow = Flow.from_source(source=str(ROOT), entrypoint=ENTRYPOINT)
-        flow.deploy(  # type: ignore[union-attr]
+        flow.deploy(
             name=name,
             work_pool_name=POOL,
             schedule=schedule,

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal
 
-from features.augment import AugmentationSettings, ImageAugmentation
-from features.image import ImageFeaturizer
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
+from features.augment import AugmentationSettings, ImageAugmentation
+from features.image import ImageFeaturizer
 from features.spec import IMAGE
 from models import assembly, backbones, cnn, decoding, signatures
 from models.hub import HubLayer
@@ -81,19 +81,19 @@ def _featurizer(wanted: ImageFeaturizerSettings, shape: tuple[int | None, ...]) 
 
 def _hub(blueprint: Blueprint, settings: HubSettings) -> tuple[ImageFeaturizer, HubLayer, int, str]:
     layer = HubLayer(settings.backbone, str(blueprint.hub), settings.batch_norm)
-    featurizer = _featurizer(blueprint.featurizer, layer.input_shape_of_one)  # type: ignore[arg-type]
+    featurizer = _featurizer(blueprint.featurizer, layer.input_shape_of_one)
     return featurizer, layer, int(layer.output_shape_of_one[-1] or 0), settings.mode
 
 
 def _keras(blueprint: Blueprint, settings: KerasSettings) -> tuple:
-    featurizer = _featurizer(blueprint.featurizer, (224, 224))  # type: ignore[arg-type]
+    featurizer = _featurizer(blueprint.featurizer, (224, 224))
     network = backbones.application(settings.backbone, settings.weights, featurizer.spec.shape)
     mode = settings.mode if settings.weights else "scratch"
     return featurizer, network, network.output_shape[-1], mode
 
 
 def _cnn(blueprint: Blueprint, settings: CnnSettings) -> tuple:
-    featurizer = _featurizer(blueprint.featurizer, (64, 64))  # type: ignore[arg-type]
+    featurizer = _featurizer(blueprint.featurizer, (64, 64))
     sizes = settings.model_dump(include={"filters", "depth", "kernel", "dense", "dropout", "weight_decay"})
     network = cnn.convolutions(featurizer.spec.shape, **sizes)
     return featurizer, network, network.output_shape[-1], "scratch"

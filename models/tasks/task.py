@@ -55,9 +55,9 @@ class Network:
 class Blueprint:
     """What a task's build is given: typed settings, labels, and where fetched modules are kept."""
 
-    featurizer: BaseModel
+    featurizer: Any
     model: Any
-    augmentation: BaseModel
+    augmentation: Any
     epochs: int
     labels: tuple[str, ...]
     hub: Path

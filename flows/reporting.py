@@ -1,0 +1,148 @@
+"""The report step: everything known of a training, as a page and on its MLflow run."""
+
+import contextlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from features.dataset import Dataset
+from features.errors import DataError
+from flows import networks, orchestration, report, sections
+from flows.evaluate import evaluation
+from flows.plan import Plan
+from flows.record import Record, command_line, git_commit, versions
+from models import cnn
+from models.metrics import Evaluation
+
+#: Mistakes shown, the most confident first.
+SHOWN_MISTAKES = 24
+
+
+@orchestration.step("report", run_name="report {plan.name}")
+def write_report(plan: Plan, record: Record) -> str:
+    """Write report.html into the run and the same figures and tables to MLflow; return its path."""
+    dataset = record.load_dataset()
+    measured = evaluation(record, dataset)
+    page = compose(plan, record, dataset, measured)
+    report.write(page, record.run.report)
+    _log(plan, record, dataset, measured, page)
+    note = f"[report]({record.run.report.as_uri()}) of {plan.name}: {page.verdict}"
+    orchestration.show_markdown(orchestration.artifact_key("report", plan.name), note, "Report")
+    return str(record.run.report)
+
+
+def compose(plan: Plan, record: Record, dataset: Dataset, measured: Evaluation) -> report.Report:
+    """Put the report together from what the steps left in the run's folder."""
+    state = record.run.read()
+    passed = "version" in state
+    verdict = f"published as version {state['version']}" if passed else "refused by the gate"
+    return report.Report(
+        title=plan.name,
+        kind=plan.request.task,
+        verdict=verdict,
+        tone="good" if passed else "bad",
+        subtitle=f"{plan.recipe['name']} on {plan.request.data}",
+        headline=sections.headline(measured),
+        facts=[
+            report.Fact("test examples", int(measured.metrics["test/examples"])),
+            report.Fact("classes", len(dataset.labels)),
+            report.Fact("training examples", int((dataset.frame["split"] == "train").sum())),
+        ],
+        sections=[part for part in _sections(plan, record, dataset, measured, state) if part is not None],
+    )
+
+
+def _sections(
+    plan: Plan, record: Record, dataset: Dataset, measured: Evaluation, state: Mapping[str, Any]
+) -> list[report.Section | None]:
+    history = json.loads((record.run.path / "history.json").read_text())
+    gate = state.get("gate", {})
+    latency = gate.get("latency_ms") or []
+    return [
+        sections.metrics(measured),
+        sections.classes(measured),
+        _mistakes(dataset, measured),
+        sections.calibration(measured),
+        sections.training(history, _kernels(plan, record, dataset)),
+        sections.latency(latency, "One example at a time through the exported model.") if latency else None,
+        sections.dataset(dataset.card, _class_counts(dataset)),
+        sections.checks(_checks(gate)) if gate else None,
+        sections.reproduction(
+            yaml.safe_dump(plan.recipe, sort_keys=False), command_line(), _facts(plan, record, state)
+        ),
+    ]
+
+
+def _checks(gate: Mapping[str, Any]) -> list[list[object]]:
+    return [
+        [check["name"], check["got"], check["expected"], "passed" if check["passed"] else "refused"]
+        for check in gate["checks"]
+    ]
+
+
+def _facts(plan: Plan, record: Record, state: Mapping[str, Any]) -> dict[str, object]:
+    known = {
+        "seed": plan.request.seed,
+        "dataset": record.dataset["fingerprint"][:16],
+        "weights": state.get("weights_hash", ""),
+        "MLflow run": record.tracked.run_id,
+        "commit": git_commit()[:12],
+    }
+    return {name: value for name, value in (known | versions()).items() if value}
+
+
+def _class_counts(dataset: Dataset) -> dict[str, dict[str, int]]:
+    counts = dataset.frame.groupby(["label", "split"], observed=True).size()
+    splits = [split for split in ("train", "validation", "test") if split in set(dataset.frame["split"])]
+    return {
+        label: {split: int(counts.get((label, split), 0)) for split in splits} for label in dataset.labels
+    }
+
+
+def _kernels(plan: Plan, record: Record, dataset: Dataset) -> np.ndarray | None:
+    if "kernels" not in plan.task.report:
+        return None
+    network = networks.trained(plan, record, dataset)
+    trained_here = any(phase.model is network.model for phase in network.phases)
+    return cnn.first_kernels(network.model) if trained_here else None
+
+
+def _mistakes(dataset: Dataset, measured: Evaluation) -> report.Section:
+    frame = dataset.frame[dataset.frame["split"] == "test"]
+    shown = []
+    for mistake in measured.mistakes.head(SHOWN_MISTAKES).itertuples():
+        row = frame.iloc[int(mistake.row)]
+        raw = b""
+        with contextlib.suppress(DataError):
+            raw = dataset.read(row)
+        lines = [f"is {mistake.target}", f"taken for {mistake.prediction} ({mistake.score:.2f})"]
+        shown.append(report.image(raw, str(row["name"]), lines))
+    return sections.mistakes(shown, len(measured.mistakes))
+
+
+def _log(plan: Plan, record: Record, dataset: Dataset, measured: Evaluation, page: report.Report) -> None:
+    tracked = record.tracked
+    tracked.artifact(record.run.report)
+    tracked.text(yaml.safe_dump(plan.recipe, sort_keys=False), "recipe.yaml")
+    tracked.text(json.dumps(dataset.card, indent=1, default=str), "dataset/card.json")
+    tracked.artifact(dataset.quarantine, "dataset")
+    tracked.table(measured.per_class, "tables/per_class.json")
+    tracked.table(measured.calibration, "tables/calibration.json")
+    tracked.table(measured.mistakes.head(200), "tables/mistakes.json")
+    tracked.artifact(_figures(record, page))
+
+
+def _figures(record: Record, page: report.Report) -> Path:
+    """Write the page's figures as files of their own; return their folder."""
+    folder = record.run.evaluation / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in page.sections:
+        for figure in part.figures:
+            suffix = "svg" if figure.mime == "image/svg+xml" else "png"
+            name = "".join(c if c.isalnum() else "_" for c in figure.title.lower())
+            (folder / f"{name}.{suffix}").write_bytes(figure.light)
+    return folder
