@@ -250,7 +250,7 @@ class Ledger:
         self.client.log_inputs(cursor["run_id"], [DatasetInput(dataset, tags)])
 
     def _register(self, event: Event, cursor: dict[str, Any], directory: Path) -> None:
-        version = mlmodel.register(self.client, event.body, cursor, directory)
+        version = mlmodel.register(self.client, event.body, cursor, directory, remote=self.is_server)
         cursor["versions"] = cursor.get("versions", {}) | {event.body["name"]: version}
 
     def _alias(self, event: Event, cursor: dict[str, Any], directory: Path) -> None:

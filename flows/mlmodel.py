@@ -76,7 +76,9 @@ def _plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else value
 
 
-def register(client: "MlflowClient", body: Mapping[str, Any], cursor: dict[str, Any], directory: Path) -> int:
+def register(
+    client: "MlflowClient", body: Mapping[str, Any], cursor: dict[str, Any], directory: Path, *, remote: bool
+) -> int:
     """Make a model version of a staged SavedModel, or find the one made before.
 
     Args:
@@ -84,6 +86,7 @@ def register(client: "MlflowClient", body: Mapping[str, Any], cursor: dict[str, 
         body: of the register event: id, name, file, signature, example, tags, description.
         cursor: of the run, with run_id and experiment_id.
         directory: the run's spool folder.
+        remote: the store is a server.
 
     Returns:
         The number of the version in the registry.
@@ -93,10 +96,12 @@ def register(client: "MlflowClient", body: Mapping[str, Any], cursor: dict[str, 
     for version in client.search_model_versions(f"name = '{name}'"):
         if version.tags.get("servable.event") == event:
             return int(version.version)
-    model_id = _logged_model(client, body, cursor, directory)
+    model_id, location = _logged_model(client, body, cursor, directory)
     made = client.create_model_version(
         name,
-        source=f"models:/{model_id}",
+        # A server takes logged models by id only; a database resolves ids in the global tracking
+        # URI, which is not ours to set.
+        source=f"models:/{model_id}" if remote else location,
         run_id=cursor["run_id"],
         tags=body["tags"] | {"servable.event": event},
         description=body["description"],
@@ -116,8 +121,8 @@ def _ensure_model(client: "MlflowClient", name: str) -> None:
 
 def _logged_model(
     client: "MlflowClient", body: Mapping[str, Any], cursor: Mapping[str, Any], directory: Path
-) -> str:
-    """Upload the SavedModel as one of MLflow's logged models; returns its id."""
+) -> tuple[str, str]:
+    """Upload the SavedModel as one of MLflow's logged models; returns its id and location."""
     from mlflow.entities import LoggedModelOutput
 
     experiment, run_id, tags = cursor["experiment_id"], cursor["run_id"], {"servable.event": body["id"]}
@@ -133,8 +138,10 @@ def _logged_model(
         _write_files(folder, body, run_id, model.model_id, model.artifact_location)
         client.log_model_artifacts(model.model_id, str(folder))
         client.finalize_logged_model(model.model_id, "READY")
-    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
-    return model.model_id
+    outputs = client.get_run(run_id).outputs
+    if all(output.model_id != model.model_id for output in (outputs.model_outputs if outputs else ())):
+        client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    return model.model_id, model.artifact_location
 
 
 def _write_files(folder: Path, body: Mapping[str, Any], run_id: str, model_id: str, location: str) -> None:

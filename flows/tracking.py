@@ -129,12 +129,12 @@ class Tracking:
     def _directory(self, key: str) -> tuple[Path, str]:
         """Find the folder of the key's newest run, and its state; a finished run gets a successor."""
         name = slug(key, 120).replace("/", "_")
-        count = 0
-        for count, newest in generations(self.spool, name)[-1:]:
-            state, _ = Spool(newest).last_state()
-            if state != "FINISHED":
-                return newest, state
-        return self.spool / f"{name}~{count + 1}", ""
+        found = generations(self.spool, name)
+        if not found:
+            return self.spool / f"{name}~1", ""
+        count, newest = found[-1]
+        state, _ = Spool(newest).last_state()
+        return (self.spool / f"{name}~{count + 1}", "") if state == "FINISHED" else (newest, state)
 
     def _forget(self, key: str) -> None:
         self._open.pop(key, None)
