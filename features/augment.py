@@ -28,6 +28,7 @@ class ImageAugmentation:
 
     def __init__(self, settings: AugmentationSettings) -> None:
         self.settings = settings
+        self._changed = tf.function(self._change, reduce_retracing=True)
 
     @property
     def active(self) -> bool:
@@ -44,8 +45,9 @@ class ImageAugmentation:
         Returns:
             The images, same shape and range; equal for equal images and seeds.
         """
-        if not self.active:
-            return images
+        return self._changed(images, seeds) if self.active else images
+
+    def _change(self, images: Any, seeds: Any) -> Any:
         draws = tf.vectorized_map(lambda seed: tf.random.stateless_uniform([8], seed), seeds)
         images = self._move(images, draws)
         return self._shade(images, draws)

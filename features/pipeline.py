@@ -1,5 +1,6 @@
 """The one input pipeline: from cached rows to batches, the same for the same seed and epoch."""
 
+import concurrent.futures
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -49,8 +50,13 @@ def batches(
     augmentation: Callable[[Any, Any], Any] | None = None,
     seed: int = 0,
     epoch: int = 0,
-) -> tf.data.Dataset:
+    start: int = 0,
+) -> Iterator[tuple[Any, Any, Any]]:
     """Make batches of (inputs, targets, weights); the last one may be smaller.
+
+    The cached rows are arrays already, so a batch is one gather: a tf.data graph made anew for every
+    epoch cost more than the training steps of a small model. The next batch is gathered while the
+    present one is worked on.
 
     Args:
         rows: cached inputs, indexed by arrays of positions.
@@ -60,34 +66,31 @@ def batches(
         order: positions in the wanted order; as they lie where None.
         augmentation: from inputs and seeds int32 [batch, 2] to inputs.
         seed: of the training.
-        epoch: from 0 on; with the seed and an example's position it decides its augmentation.
+        epoch: from 0 on; with the seed and the place in the order it decides the augmentation.
+        start: batches to pass over, for a training that goes on in the middle of an epoch.
+
+    Yields:
+        Tensors [batch, ...], targets and float32 weights [batch].
     """
     order = np.arange(len(rows)) if order is None else order
     weights = np.ones(len(rows), np.float32) if weights is None else np.asarray(weights, np.float32)
-    seeds = _seeds(len(order), seed, epoch)
+    seeds = _seeds(len(order), seed, epoch) if augmentation else None
 
-    def generate() -> Iterator[tuple[np.ndarray, ...]]:
-        for start in range(0, len(order), batch_size):
-            part = slice(start, start + batch_size)
-            positions = order[part]
-            yield rows[positions], targets[positions], weights[positions], seeds[part]
+    def gather(begin: int) -> tuple[Any, Any, Any]:
+        part = slice(begin, begin + batch_size)
+        positions = order[part]
+        inputs = tf.constant(rows[positions])
+        if augmentation is not None and seeds is not None:
+            inputs = augmentation(inputs, tf.constant(seeds[part]))
+        return inputs, tf.constant(targets[positions]), tf.constant(weights[positions])
 
-    specs = tuple(
-        tf.TensorSpec([None, *shape], dtype)
-        for shape, dtype in (
-            (rows.shape[1:], rows.dtype),
-            (targets.shape[1:], targets.dtype),
-            ((), np.float32),
-            ((2,), np.int32),
-        )
-    )
-    dataset = tf.data.Dataset.from_generator(generate, output_signature=specs)
-    dataset = dataset.map(
-        lambda x, y, w, s: (x if augmentation is None else augmentation(x, s), y, w),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
-    return dataset.prefetch(2)
+    with concurrent.futures.ThreadPoolExecutor(1) as ahead:
+        coming = None
+        for begin in range(start * batch_size, len(order), batch_size):
+            present = coming or ahead.submit(gather, begin)
+            following = begin + batch_size
+            coming = ahead.submit(gather, following) if following < len(order) else None
+            yield present.result()
 
 
 def _seeds(count: int, seed: int, epoch: int) -> np.ndarray:

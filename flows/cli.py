@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from features.errors import ServableError
+from flows import quiet as quieting
 from flows import terminal
 from flows.workspace import Workspace, model_name
 
@@ -59,7 +60,8 @@ def train(
     quiet: QuietOption = False,
 ) -> None:
     """Ingest, train, evaluate, pass the gate and publish one model."""
-    from flows import pipeline
+    with quieting.native_stderr():
+        from flows import pipeline
 
     columns = {"input": input_column, "target": target_column, "split": split_column}
     request = pipeline.Request(
@@ -89,7 +91,8 @@ def train(
 )
 def serve(context: typer.Context) -> None:
     """Serve the repository's models over gRPC and REST; takes tensorflow_model_server's flags."""
-    from serving import cli as serving_cli
+    with quieting.native_stderr():
+        from serving import cli as serving_cli
 
     arguments = list(context.args)
     root = _take_workspace(arguments)
@@ -121,7 +124,8 @@ def predict(
     json_output: JsonOption = False,
 ) -> None:
     """Ask a served model about files."""
-    from flows import predict as prediction
+    with quieting.native_stderr():
+        from flows import predict as prediction
 
     answers = prediction.answers(
         name, files, target=target, signature=signature, version=version, timeout=timeout
@@ -267,14 +271,15 @@ def verify(
 @app.command()
 def demo(workspace: WorkspaceOption = None) -> None:
     """Run the main job on real images that come with scikit-learn, from ingest to a gRPC answer."""
-    from flows import demo as demonstration
+    with quieting.native_stderr():
+        from flows import demo as demonstration
 
     demonstration.run(Workspace.open(workspace))
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code: 0, or one of the error tree's."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from features.errors import UnavailableError
 from flows import pipeline, predict, terminal
 from flows import summary as summaries
 from flows.workspace import Workspace
@@ -62,7 +63,7 @@ def write_digits(folder: Path) -> Path:
 
 
 def _serve_and_ask(workspace: Workspace, samples: list[Path]) -> None:
-    command = [sys.executable, "-m", "flows.cli", "serve", "--workspace", str(workspace.root), "--port=0"]
+    command = [sys.executable, "-m", "flows", "serve", "--workspace", str(workspace.root), "--port=0"]
     log = workspace.root / "demo" / "server.log"
     with log.open("wb") as stream:
         server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stream, text=True)
@@ -77,4 +78,10 @@ def _serve_and_ask(workspace: Workspace, samples: list[Path]) -> None:
 
 
 def _address(server: subprocess.Popen, log: Path) -> str:
-    raise NotImplementedError
+    """Read where the server listens from its first line."""
+    line = server.stdout.readline() if server.stdout else ""
+    if not line.startswith("gRPC "):
+        raise UnavailableError(
+            "the model server did not start", got=f"exit code {server.poll()}", todo=f"read {log}"
+        )
+    return line.removeprefix("gRPC ").strip()

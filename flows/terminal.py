@@ -3,8 +3,10 @@
 Results go to stdout, so that they can be piped; progress, notes and errors go to stderr.
 """
 
+import math
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -21,6 +23,9 @@ from rich.progress import (
 from rich.table import Table
 
 from features import spec
+
+#: What takes longer than this shows progress.
+QUIET_SECONDS = 2.0
 
 stdout = Console()
 stderr = Console(stderr=True)
@@ -104,19 +109,21 @@ class _Bars:
 
 
 class _Lines:
-    """One line when a stage begins to take long, one at each further quarter: readable in a log file."""
+    """For log files: a line when a stage has taken two seconds, and at each further tenth of it."""
 
     def __init__(self) -> None:
+        self.begun: dict[str, float] = {}
         self.shown: dict[str, int] = {}
         self.lock = threading.Lock()
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
-        quarter = 4 * done // total if total else 0
+        tenth = 10 * done // total if total else int(math.log2(done + 1))
         with self.lock:
-            if quarter <= self.shown.get(stage, -1):
+            begun = self.begun.setdefault(stage, time.monotonic())
+            if time.monotonic() - begun < QUIET_SECONDS or tenth <= self.shown.get(stage, -1):
                 return
-            self.shown[stage] = quarter
-        note(f"{stage}: {done}{f' of {total}' if total else ''}")
+            self.shown[stage] = tenth
+        note(f"{stage}: {done:,}{f' of {total:,}' if total else ''}")
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

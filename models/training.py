@@ -235,14 +235,14 @@ class Leg:
             balanced=self.settings.balance == "sampling",
         )
         total = -(-len(order) // self.batch_size)
-        title = f"{self.phase.name} epoch {self.epoch + 1} of {self.phase.epochs}"
         for batch in self._batches(training, order):
             self._train_on(batch, training, order)
             self.step += 1
-            progress(title, self.step, total)
+            progress(f"train: {self.phase.name}", self.epoch * total + self.step, self.phase.epochs * total)
             if bell.rung is not None:
                 self._save()
-                raise TrainingInterruptedError(bell.rung, f"{title}, step {self.step} of {total}")
+                where = f"phase {self.phase.name}, epoch {self.epoch + 1}, step {self.step} of {total}"
+                raise TrainingInterruptedError(bell.rung, where)
         metrics = _means(self.sums)
         metrics |= {f"validation_{k}": v for k, v in self._validate(validation).items()}
         metrics["learning_rate"] = float(self.optimizer.learning_rate)
@@ -251,17 +251,16 @@ class Leg:
 
     def _batches(self, training: Examples, order: np.ndarray) -> Iterator[Any]:
         weights = self.weights[training.targets] if self.weights is not None else None
-        return iter(
-            pipeline.batches(
-                training.rows,
-                training.targets,
-                batch_size=self.batch_size,
-                weights=weights,
-                order=order,
-                augmentation=self.phase.augmentation,
-                seed=self.seed,
-                epoch=self.epoch,
-            ).skip(self.step)
+        return pipeline.batches(
+            training.rows,
+            training.targets,
+            batch_size=self.batch_size,
+            weights=weights,
+            order=order,
+            augmentation=self.phase.augmentation,
+            seed=self.seed,
+            epoch=self.epoch,
+            start=self.step,
         )
 
     def _train_on(self, batch: Any, training: Examples, order: np.ndarray) -> None:
@@ -377,7 +376,7 @@ def _dry_run(model: keras.Model, training: Examples, batch_size: int) -> None:
     """Find what does not fit before the first epoch instead of somewhere in it."""
     if not len(training):
         raise DataError("there is nothing to train on", got="0 examples in the training split")
-    outputs = model(next(iter(pipeline.batches(training.rows, training.targets, batch_size=batch_size)))[0])
+    outputs = model(next(pipeline.batches(training.rows, training.targets, batch_size=batch_size))[0])
     classes = outputs.shape[-1]
     wrong = np.flatnonzero((training.targets < 0) | (training.targets >= classes))
     if len(wrong):

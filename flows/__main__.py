@@ -1,0 +1,5 @@
+"""``python -m flows``: the servable command."""
+
+from flows.cli import main
+
+main()
