@@ -18,6 +18,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from features.content_type import IMAGES, sniff
 from features.facts import Facts
 from features.image_header import HEADERS, Header, read_header
+from features.png import check_pixels
 from features.quarantine import RefusedError
 
 #: Longer sides are beyond JPEG and WebP, and libpng's own limit is near.
@@ -62,11 +63,12 @@ def check(data: bytes, suffix: str, rules: Mapping[str, Any]) -> Facts:
         RefusedError: with the reason the content cannot be used.
     """
     header = _header(data, rules)
-    picture = _decode(header, data)
-    orientation = _orientation(picture)
-    notes = _notes(header, suffix, orientation)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's: what matters is refused, the rest is metadata.
+        picture = _decode(header, data)
+        orientation, identity = _orientation(picture), _identity(picture)
     measures = {"width": header.width, "height": header.height, "orientation": orientation}
-    return Facts(header.format, _identity(picture), measures, notes)
+    return Facts(header.format, identity, measures, _notes(header, suffix, orientation))
 
 
 def _header(data: bytes, rules: Mapping[str, Any]) -> Header:
@@ -92,13 +94,13 @@ def _header(data: bytes, rules: Mapping[str, Any]) -> Header:
 
 
 def _decode(header: Header, data: bytes) -> Image.Image:
+    if header.png is not None:
+        check_pixels(data, header.png)
     # The header's pixels are within the limit: Pillow's own threshold has nothing to add.
     Image.MAX_IMAGE_PIXELS = None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            picture = _DECODERS[header.format](io.BytesIO(data))
-            picture.load()
+        picture = _DECODERS[header.format](io.BytesIO(data))
+        picture.load()
     except MemoryError:
         raise RefusedError(
             "too_large", "decoding needs more memory than a decoder process may take"
@@ -138,9 +140,7 @@ def _orientation(picture: Image.Image) -> int:
     if "exif" not in picture.info:
         return 1
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            orientation = picture.getexif().get(_ORIENTATION, 1)
+        orientation = picture.getexif().get(_ORIENTATION, 1)
     except (SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, OSError, struct.error):
         # Broken metadata beside a sound picture: upright, as every viewer takes it.
         return 1

@@ -7,10 +7,10 @@ ingest accepts can be trained on and served.
 
 import re
 import struct
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from features.png import Structure, read_structure
 from features.quarantine import RefusedError
 
 
@@ -19,7 +19,7 @@ class Header:
     """Width and height in pixels as stored (before EXIF orientation), and the frames of an animation.
 
     ``pixels`` counts those of all frames where a decoder holds them together, ``colors`` the entries
-    of the first frame's colour table where the pixels are indices into one.
+    of the first frame's colour table where the pixels are indices into one; ``png`` is a PNG's structure.
     """
 
     format: str
@@ -28,6 +28,7 @@ class Header:
     frames: int = 1
     pixels: int = 0
     colors: int | None = None
+    png: Structure | None = None
 
     @property
     def decoded_pixels(self) -> int:
@@ -135,40 +136,9 @@ def _jpeg_frame(marker: int, data: bytes, start: int) -> Header:
     return Header("JPEG", width, height)
 
 
-# -- PNG (W3C PNG, third edition) -----------------------------------------------------------------
-
-
 def _png(data: bytes) -> Header:
-    width = height = 0
-    frames, seen = 1, set()
-    for name, start, length in _png_chunks(data):
-        if name == b"IHDR":
-            width, height = struct.unpack_from(">II", data, start)
-        elif name == b"acTL" and b"IDAT" not in seen and length == 8:
-            frames = struct.unpack_from(">I", data, start)[0]
-        seen.add(name)
-    if b"IDAT" not in seen:
-        raise RefusedError("corrupt", "the PNG has no image data")
-    return Header("PNG", width, height, max(1, frames))
-
-
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield (name, offset, length) of each chunk up to IEND; check lengths and critical checksums."""
-    place, view, name = 8, memoryview(data), b""
-    while name != b"IEND":
-        length, name = struct.unpack_from(">I4s", data, place)
-        start, place = place + 8, place + 12 + length
-        if start == 16 and (name, length) != (b"IHDR", 13):
-            raise RefusedError("corrupt", "the PNG does not begin with its header chunk")
-        if place > len(data):
-            raise RefusedError(
-                "truncated", f"PNG chunk {name!r} needs {place} bytes, the file has {len(data)}"
-            )
-        # A lower-case first letter marks a chunk that decoders may ignore, damaged or not.
-        checksum = struct.unpack_from(">I", data, place - 4)[0]
-        if name[:1].isupper() and zlib.crc32(view[start - 4 : place - 4]) != checksum:
-            raise RefusedError("corrupt", f"the checksum of PNG chunk {name!r} at byte {start - 8} is wrong")
-        yield name, start, length
+    structure = read_structure(data)
+    return Header("PNG", structure.width, structure.height, structure.frames, png=structure)
 
 
 # -- GIF (89a specification) ----------------------------------------------------------------------
@@ -187,7 +157,10 @@ def _gif(data: bytes) -> Header:
             frames, pixels = frames + 1, pixels + frame_width * frame_height
             if frames == 1:
                 first, colors = (frame_width, frame_height), _color_table(flags) or colors
-            place = _skip_blocks(data, place + 11 + _color_table(flags))
+            place = place + 10 + _color_table(flags)
+            if not 1 <= data[place] <= 8:
+                raise RefusedError("corrupt", f"GIF pixels of {data[place]} bits; 1 to 8 can be")
+            place = _skip_blocks(data, place + 1)
         else:
             raise RefusedError("corrupt", f"unknown GIF block 0x{data[place]:02x} at byte {place}")
     if not frames:
