@@ -1,5 +1,6 @@
 """Publishing under kills, races and full disks: E1, E2, E5."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -146,7 +147,7 @@ def test_sixteen_publishers_in_processes_give_strictly_increasing_versions(tmp_p
     repository = Repository(tmp_path / "repository")
     children = [_start(repository.root, candidate, count=2) for _ in range(8)]
     outputs = [[int(word) for word in child.communicate(timeout=60)[0].split()] for child in children]
-    assert sorted(sum(outputs, [])) == list(range(1, 17))
+    assert sorted(itertools.chain(*outputs)) == list(range(1, 17))
     assert all(first < second for first, second in outputs)
     assert repository.versions("m") == list(range(1, 17))
     assert repository.stable("m") == 16

@@ -1,5 +1,6 @@
 """The repository: publishing, promoting, rolling back, verifying, keeping house."""
 
+import itertools
 import json
 import os
 import threading
@@ -162,7 +163,8 @@ def test_a_damaged_manifest_is_named(repository, candidate):
     [
         ("0", 0), ("1", 1), ("10", 10), (str(MAX_VERSION), MAX_VERSION),
         ("001", None), ("+1", None), ("1_0", None), ("１", None), ("²", None), ("१२", None), ("-1", None),
-        ("1.tmp", None), (str(2**63), None), ("9" * 30, None), ("latest", None), (" 1 ", None), ("1\n", None), ("", None),
+        ("1.tmp", None), (str(2**63), None), ("9" * 30, None), ("latest", None),
+        (" 1 ", None), ("1\n", None), ("", None),
     ],
 )  # fmt: skip
 def test_version_names(name, version):
@@ -258,9 +260,7 @@ def test_promotions_from_many_threads_are_all_recorded(repository, candidate):
     events = repository.history("pets")
     assert len(events) == before + 12
     moves = [event for event in events if event["event"] == "promote"]
-    assert all(
-        later["previous"] == earlier["version"] for earlier, later in zip(moves, moves[1:], strict=False)
-    )
+    assert all(later["previous"] == earlier["version"] for earlier, later in itertools.pairwise(moves))
     assert list(_parse(repository).model_config_list.config[0].version_labels.values()) == [
         moves[-1]["version"]
     ]
