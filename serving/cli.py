@@ -1,0 +1,63 @@
+"""The command line of the model server: tensorflow_model_server's flags."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from features.errors import ServableError
+from serving import flags
+
+
+def main(argv: Sequence[str], repository: Path | None = None) -> int:
+    """Serve until SIGTERM or SIGINT and give the exit code.
+
+    Prints one line ``gRPC HOST:PORT`` on stdout when every model answers or has failed to load. A second
+    signal ends the process at once.
+
+    Args:
+        argv: flags, without the program's name.
+        repository: root of the repository to serve where no flag names a model.
+    """
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        parsed = flags.parse(argv, repository)
+        if parsed.message is not None:
+            print(parsed.message, flush=True)
+            return 0
+        return _serve(parsed)
+    except ServableError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _serve(parsed: flags.Parsed) -> int:
+    parsed.options.check()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Imported late: --help and wrong flags need no TensorFlow.
+    from serving.server import Server
+
+    server = Server(parsed.options)
+    asked = threading.Event()
+
+    def on_signal(number: int, frame: object) -> None:
+        if asked.is_set():
+            os._exit(128 + number)
+        asked.set()
+        # A handler runs between two bytecodes of the main thread, which may hold any lock: the
+        # draining is done elsewhere.
+        threading.Thread(target=server.stop, name="drain", daemon=True).start()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    server.start()
+    if not asked.is_set():
+        print(f"gRPC {server.target}", flush=True)
+    while server.wait(timeout=3600):
+        pass
+    # stop() holds on until all versions are unloaded; a second call waits for the first.
+    server.stop()
+    return 0

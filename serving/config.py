@@ -1,0 +1,93 @@
+"""How a model server is set up."""
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+from features.errors import ConfigError
+
+#: Largest message protobuf can carry.
+MAX_MESSAGE_BYTES = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Options:
+    """Settings of a Server; one of repository, model_base_path, model_config_file says what is served.
+
+    Attributes:
+        host: address to listen on; other than loopback only with insecure_listen.
+        port: gRPC port; 0 takes a free one.
+        rest_port: port of the REST interface; None for none, 0 takes a free one.
+        repository: root of a Repository, followed live: each model's stable version.
+        model_name: name under which model_base_path is served.
+        model_base_path: a folder of version directories.
+        model_config_file: a ModelServerConfig in text format.
+        model_config_poll_seconds: seconds between two readings of model_config_file; 0 reads it once.
+        poll_seconds: seconds between two looks at the file system; 0 looks once, below 0 never.
+        grace: seconds that requests in flight have to finish on stop.
+        threads: requests that are worked on at a time.
+        queue: requests that may wait beyond those before RESOURCE_EXHAUSTED answers.
+        load_threads: versions that load at a time.
+        max_load_retries: tries after a load failed while its files stay as they are.
+        load_retry_seconds: pause between those tries.
+        warmup: replay assets.extra/tf_serving_warmup_requests before a version answers.
+        warmup_iterations: how often each warmup record is replayed.
+        tags: tags of the MetaGraphDef to load.
+        labels_for_unavailable: allow a label on a version that is not loaded yet.
+        content_responses: answer Predict with tensor_content instead of typed fields.
+        insecure_listen: allow an address other than loopback, without TLS.
+        max_message_bytes: largest request and answer.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8500
+    rest_port: int | None = None
+    repository: Path | None = None
+    model_name: str = "default"
+    model_base_path: Path | None = None
+    model_config_file: Path | None = None
+    model_config_poll_seconds: float = 0.0
+    poll_seconds: float = 1.0
+    grace: float = 30.0
+    threads: int = 16
+    queue: int = 1024
+    load_threads: int = 1
+    max_load_retries: int = 5
+    load_retry_seconds: float = 60.0
+    warmup: bool = True
+    warmup_iterations: int = 1
+    tags: tuple[str, ...] = ("serve",)
+    labels_for_unavailable: bool = False
+    content_responses: bool = False
+    insecure_listen: bool = False
+    max_message_bytes: int = MAX_MESSAGE_BYTES
+
+    def check(self) -> None:
+        """Refuse settings that contradict each other or expose the server.
+
+        Raises:
+            ConfigError: says which.
+        """
+        given = [self.repository, self.model_base_path, self.model_config_file]
+        if sum(value is not None for value in given) != 1:
+            raise ConfigError(
+                "nothing says what to serve, or more than one setting does",
+                expected="one of a repository, model_base_path and model_config_file",
+            )
+        if not self.insecure_listen and not is_loopback(self.host):
+            raise ConfigError(
+                "the server has no authentication and would be open to the network",
+                got=f"host {self.host}",
+                expected="a loopback address",
+                todo="keep 127.0.0.1, or allow it with --insecure_listen",
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether an address can be reached from this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

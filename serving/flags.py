@@ -1,0 +1,172 @@
+"""tensorflow_model_server's flags: those honoured, those taken in silence, those refused by name."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from features.errors import ConfigError, UsageError
+from serving.config import Options
+
+#: Tuning flags of the real server whose absence changes no answer: taken, with no effect.
+WITHOUT_EFFECT = {
+    "flush_filesystem_caches": "files are read once",
+    "num_unload_threads": "versions are unloaded by one thread of their own",
+    "remove_unused_fields_from_bundle_metagraph": "a memory setting of the C++ server",
+    "enable_grpc_healthcheck_service": "grpc.health.v1 is always there",
+    "skip_initialize_tpu": "no TPU is used",
+}
+
+#: Flags that ask for something this server does not have.
+REFUSED = {
+    "use_alts_credentials": "ALTS works on Google's own network alone",
+    "platform_config_file": "only the TensorFlow platform is there",
+    "prefer_tflite_model": "TFLite models are not served",
+    "num_tflite_pools": "TFLite models are not served",
+    "num_tflite_interpreters_per_pool": "TFLite models are not served",
+    "xla_gpu_compilation_enabled": "set TF_XLA_FLAGS in the environment",
+    "xla_cpu_compilation_enabled": "set TF_XLA_FLAGS in the environment",
+    "thread_pool_factory_config_file": "thread pools are TensorFlow's own",
+    "mixed_precision": "convert the model before it is published",
+    "enable_profiler": "profile the model with tf.profiler in process",
+}
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What the command line asks for: options, or a message to print instead of serving."""
+
+    options: Options
+    message: str | None = None
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise UsageError(message, todo="see: servable serve --help")
+
+
+def boolean(text: str) -> bool:
+    """Read a flag's value as the real server does: true, 1, false or 0, in any case."""
+    known = {"true": True, "1": True, "false": False, "0": False}
+    if text.lower() not in known:
+        raise argparse.ArgumentTypeError(f"invalid boolean: {text!r}")
+    return known[text.lower()]
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the parser of all flags."""
+    made = _Parser(prog="servable serve", add_help=False, allow_abbrev=False)
+    made.add_argument("--help", action="store_true", help="show this and end")
+    _add_boolean(made, "version", "show versions and end")
+    made.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (loopback unless --insecure_listen)"
+    )
+    _add_boolean(made, "insecure_listen", "allow an address that others can reach, without authentication")
+    made.add_argument("--port", type=int, default=8500, help="gRPC port; 0 takes a free one")
+    made.add_argument(
+        "--grace_seconds", type=float, default=30.0, help="time for requests in flight on SIGTERM"
+    )
+    _add_models(made)
+    _add_loading(made)
+    for name in (*WITHOUT_EFFECT, *REFUSED):
+        made.add_argument(f"--{name}", nargs="?", const="true", help=argparse.SUPPRESS)
+    return made
+
+
+def _add_models(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--model_name", default="default", help="name under which --model_base_path is served")
+    made.add_argument("--model_base_path", type=Path, help="folder of version directories")
+    made.add_argument("--model_config_file", type=Path, help="ModelServerConfig in text format")
+    made.add_argument(
+        "--model_config_file_poll_wait_seconds", type=float, default=0, help="0 reads the file once"
+    )
+    made.add_argument(
+        "--file_system_poll_wait_seconds", type=float, default=1, help="0 looks once, below 0 never"
+    )
+    _add_boolean(
+        made, "allow_version_labels_for_unavailable_models", "allow new labels on versions not loaded yet"
+    )
+    made.add_argument("--saved_model_tags", default="serve", help="tags of the MetaGraphDef, with commas")
+
+
+def _add_loading(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--num_load_threads", type=int, default=1, help="versions that load at a time")
+    made.add_argument("--max_num_load_retries", type=int, default=5, help="tries after a failed load")
+    made.add_argument("--load_retry_interval_micros", type=int, default=60_000_000, help="pause between them")
+    _add_boolean(
+        made, "enable_model_warmup", "replay a model's warmup requests before it answers", default=True
+    )
+    made.add_argument("--num_request_iterations_for_warmup", type=int, default=1, help="repetitions of each")
+    made.add_argument(
+        "--grpc_max_threads", type=int, default=16, help="requests that are worked on at a time"
+    )
+    _add_boolean(made, "enable_serialization_as_tensor_content", "answer Predict with tensor_content")
+
+
+def _add_boolean(made: argparse.ArgumentParser, name: str, text: str, *, default: bool = False) -> None:
+    made.add_argument(f"--{name}", type=boolean, nargs="?", const=True, default=default, help=text)
+
+
+def parse(argv: Sequence[str], repository: Path | None = None) -> Parsed:
+    """Read the flags.
+
+    Args:
+        argv: flags, with one or two hyphens, as ``--port=8500`` or ``--port 8500``.
+        repository: what to serve where no flag names a model.
+
+    Raises:
+        UsageError: a flag is unknown or its value cannot be read.
+        ConfigError: a flag asks for what this server does not have, or nothing says what to serve.
+    """
+    made = parser()
+    values = made.parse_args([_two_hyphens(word) for word in argv])
+    for name, reason in REFUSED.items():
+        if getattr(values, name) not in (None, "false", "0"):
+            raise ConfigError(f"--{name} cannot be honoured", got=getattr(values, name), todo=reason)
+    if values.help:
+        return Parsed(Options(), made.format_help())
+    if values.version:
+        return Parsed(Options(), version_text())
+    return Parsed(_options(values, repository))
+
+
+def _two_hyphens(word: str) -> str:
+    return f"-{word}" if word.startswith("-") and not word.startswith("--") and word[1:2].isalpha() else word
+
+
+def version_text() -> str:
+    """Give the versions of the server and of TensorFlow, one a line."""
+    own, tensorflow = metadata.version("servable"), metadata.version("tensorflow")
+    return f"Servable ModelServer: {own}\nTensorFlow Library: {tensorflow}"
+
+
+def _options(values: argparse.Namespace, repository: Path | None) -> Options:
+    file, base = values.model_config_file, values.model_base_path
+    if file is None and base is None and repository is None:
+        raise ConfigError(
+            "nothing says what to serve",
+            expected="--model_base_path or --model_config_file",
+            todo="name one of them",
+        )
+    return Options(
+        host=values.host,
+        port=values.port,
+        insecure_listen=values.insecure_listen,
+        grace=values.grace_seconds,
+        repository=repository if file is None and base is None else None,
+        model_name=values.model_name,
+        model_base_path=base if file is None else None,
+        model_config_file=file,
+        model_config_poll_seconds=values.model_config_file_poll_wait_seconds,
+        poll_seconds=values.file_system_poll_wait_seconds,
+        threads=values.grpc_max_threads,
+        load_threads=values.num_load_threads,
+        max_load_retries=values.max_num_load_retries,
+        load_retry_seconds=values.load_retry_interval_micros / 1e6,
+        warmup=values.enable_model_warmup,
+        warmup_iterations=values.num_request_iterations_for_warmup,
+        tags=tuple(values.saved_model_tags.split(",")),
+        labels_for_unavailable=values.allow_version_labels_for_unavailable_models,
+        content_responses=values.enable_serialization_as_tensor_content,
+    )

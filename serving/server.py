@@ -1,0 +1,232 @@
+"""The embedded model server."""
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+
+import grpc
+from google.protobuf import text_format
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from tensorflow_serving.config import model_server_config_pb2
+
+from features.errors import ConfigError, UnavailableError
+from serving import service, warmup
+from serving.config import Options
+from serving.core import PLATFORM, Core
+from serving.errors import InvalidArgument, ServerError
+from serving.manager import LoadPolicy, Manager
+from serving.repository import Repository
+from serving.servable import Servable, SessionOptions
+from serving.states import StateMonitor, VersionState
+
+#: Health names: the protocol's own, and the short ones that TensorFlow Serving sets.
+PREDICTION_HEALTH = ("", service.PREDICTION, "PredictionService")
+MODEL_HEALTH = (service.MODEL, "ModelService")
+
+_log = logging.getLogger(__name__)
+
+
+class Server:
+    """Speaks TensorFlow Serving's gRPC API for the models that its options name.
+
+    Args:
+        options: what to serve and where.
+
+    Raises:
+        ConfigError: the options contradict each other or would expose the server.
+    """
+
+    def __init__(self, options: Options) -> None:
+        options.check()
+        self.options = options
+        self._port: int | None = None
+        self._health = health.HealthServicer()
+        self._core = _core(options, self._tell_health)
+        self._workers = ThreadPoolExecutor(options.threads, "request")
+        self._grpc = grpc.server(
+            self._workers,
+            options=[
+                ("grpc.max_receive_message_length", options.max_message_bytes),
+                ("grpc.max_send_message_length", options.max_message_bytes),
+                # Two servers on one port would each get half of the requests.
+                ("grpc.so_reuseport", 0),
+            ],
+            maximum_concurrent_rpcs=options.threads + options.queue,
+        )
+        self._stopping = threading.Lock()
+        self._ended = threading.Event()
+        self._draining = False
+        self._stopped = False
+
+    def start(self) -> "Server":
+        """Listen, load the models, and return when each of them answers or has failed to load.
+
+        While models load, health says NOT_SERVING and a request gets NOT_FOUND.
+
+        Raises:
+            UnavailableError: the port is taken.
+            ServerError: the configuration of the models is refused.
+        """
+        for handler in service.handlers(service.Services(self._core, content=self.options.content_responses)):
+            self._grpc.add_generic_rpc_handlers((handler,))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        names = (service.PREDICTION, service.MODEL, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._grpc)
+        self._tell_health()
+        self._bind()
+        self._grpc.start()
+        try:
+            self._core.reload(_config(self.options))
+            self._core.start()
+        except BaseException:
+            self.stop(0)
+            raise
+        self._follow_config_file()
+        self._tell_health()
+        return self
+
+    def _follow_config_file(self) -> None:
+        seconds, path = self.options.model_config_poll_seconds, self.options.model_config_file
+        if path is None or seconds <= 0:
+            return
+
+        def repeat() -> None:
+            while not self._ended.wait(seconds):
+                try:
+                    self._core.reload(config_file(path))
+                except ServerError as error:
+                    _log.error("the model config file was not taken over: %s", error)
+
+        threading.Thread(target=repeat, name="config-poll", daemon=True).start()
+
+    def _bind(self) -> None:
+        address = f"{_bracketed(self.options.host)}:{self.options.port}"
+        try:
+            self._port = self._grpc.add_insecure_port(address)
+        except RuntimeError as error:
+            raise UnavailableError(
+                f"cannot listen on {address}",
+                got=str(error),
+                todo="choose another port with --port, or end the program that has it",
+            ) from None
+
+    def _tell_health(self) -> None:
+        serving = health_pb2.HealthCheckResponse.SERVING
+        refusing = health_pb2.HealthCheckResponse.NOT_SERVING
+        ready = self._core.is_ready() and not self._draining
+        for name in PREDICTION_HEALTH:
+            self._health.set(name, serving if ready else refusing)
+        for name in MODEL_HEALTH:
+            self._health.set(name, refusing if self._draining else serving)
+
+    @property
+    def port(self) -> int:
+        """The gRPC port.
+
+        Raises:
+            ConfigError: the server was not started.
+        """
+        if self._port is None:
+            raise ConfigError("the server has no port yet", todo="call start() first")
+        return self._port
+
+    @property
+    def target(self) -> str:
+        """The address for a client: host and port."""
+        return f"{_bracketed(self.options.host)}:{self.port}"
+
+    @property
+    def ready(self) -> bool:
+        """Whether every configured model answers."""
+        return self._core.is_ready() and not self._draining
+
+    def stop(self, grace: float | None = None) -> None:
+        """Drain and end: health turns NOT_SERVING, new requests are refused, those in flight finish.
+
+        Args:
+            grace: seconds that requests in flight have; the option's value when None.
+        """
+        with self._stopping:
+            if self._stopped:
+                return
+            self._draining = True
+            self._ended.set()
+            self._tell_health()
+            self._grpc.stop(self.options.grace if grace is None else grace).wait()
+            self._core.close()
+            self._workers.shutdown(wait=False)
+            self._stopped = True
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the server has ended; True where it still runs when the time is over."""
+        return self._grpc.wait_for_termination(timeout)
+
+    def __enter__(self) -> "Server":
+        return self if self._port is not None else self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class _Told(StateMonitor):
+    """A monitor that says when a state changed."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def publish(self, model: str, version: int, state: VersionState) -> None:
+        super().publish(model, version, state)
+        self._tell()
+
+
+def _core(options: Options, tell: Callable[[], None]) -> Core:
+    def load(name: str, version: int, path: Path) -> Servable:
+        servable = Servable(name, version, path, SessionOptions(tags=options.tags))
+        if options.warmup:
+            warmup.replay(servable, iterations=options.warmup_iterations)
+        return servable
+
+    policy = LoadPolicy(options.load_threads, options.max_load_retries, options.load_retry_seconds)
+    return Core(
+        Manager(load, _Told(tell), policy),
+        allow_unavailable_labels=options.labels_for_unavailable,
+        poll_seconds=options.poll_seconds,
+        live_config=Repository(options.repository).config if options.repository else None,
+    )
+
+
+def _config(options: Options) -> model_server_config_pb2.ModelServerConfig:
+    if options.repository is not None:
+        return Repository(options.repository).config()
+    if options.model_config_file is not None:
+        return config_file(options.model_config_file)
+    config = model_server_config_pb2.ModelServerConfig()
+    config.model_config_list.config.add(
+        name=options.model_name,
+        base_path=str(options.model_base_path and options.model_base_path.absolute()),
+        model_platform=PLATFORM,
+    )
+    return config
+
+
+def config_file(path: Path) -> model_server_config_pb2.ModelServerConfig:
+    """Read a ModelServerConfig in text format.
+
+    Raises:
+        InvalidArgument: it cannot be read or parsed.
+    """
+    try:
+        return text_format.Parse(path.read_text(), model_server_config_pb2.ModelServerConfig())
+    except (OSError, ValueError, text_format.ParseError) as error:
+        raise InvalidArgument(f"Invalid protobuf file: '{path}': {error}") from None
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host

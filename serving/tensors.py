@@ -1,0 +1,287 @@
+"""Tensors on the wire: TensorProto to NumPy and back, without a Python loop over numbers.
+
+Reading follows tensorflow::Tensor::FromProto: ``tensor_content`` or the typed field, a short typed
+field is filled up with its last value, a long one is cut. The size a message declares is compared with
+the bytes it brings before anything is allocated.
+"""
+
+import itertools
+import math
+from typing import Any, NamedTuple
+
+import ml_dtypes
+import numpy as np
+from tensorflow.core.framework import tensor_pb2, types_pb2
+
+from serving.errors import InvalidArgument, ResourceExhausted
+
+#: Bytes that a tensor's values may take, on reading, beyond 32 times what came over the wire.
+EXPANSION_LIMIT = 16 << 20
+
+#: NumPy's limit; TensorFlow's own is 254.
+MAX_RANK = 64
+
+_LENGTH_DELIMITED = 2  # protobuf's wire type of packed fields
+
+
+class Layout(NamedTuple):
+    """How one dtype lies in memory and in a TensorProto.
+
+    Attributes:
+        dtype: NumPy dtype of the values.
+        field: TensorProto's typed field that carries them.
+        bits: NumPy dtype in which the field carries them, if they travel as bit patterns.
+        number: the field's number where its packed form is the memory's bytes, else None.
+    """
+
+    dtype: np.dtype
+    field: str
+    bits: np.dtype | None = None
+    number: int | None = None
+
+
+def _layout(dtype: Any, field: str, bits: Any = None, number: int | None = None) -> Layout:
+    return Layout(np.dtype(dtype), field, None if bits is None else np.dtype(bits), number)
+
+
+LAYOUTS: dict[int, Layout] = {
+    types_pb2.DT_FLOAT: _layout(np.float32, "float_val", number=5),
+    types_pb2.DT_DOUBLE: _layout(np.float64, "double_val", number=6),
+    types_pb2.DT_INT32: _layout(np.int32, "int_val"),
+    types_pb2.DT_UINT8: _layout(np.uint8, "int_val"),
+    types_pb2.DT_INT16: _layout(np.int16, "int_val"),
+    types_pb2.DT_INT8: _layout(np.int8, "int_val"),
+    types_pb2.DT_STRING: _layout(object, "string_val"),
+    types_pb2.DT_COMPLEX64: _layout(np.complex64, "scomplex_val", np.float32, number=9),
+    types_pb2.DT_INT64: _layout(np.int64, "int64_val"),
+    types_pb2.DT_BOOL: _layout(np.bool_, "bool_val", number=11),
+    types_pb2.DT_QINT8: _layout(np.int8, "int_val"),
+    types_pb2.DT_QUINT8: _layout(np.uint8, "int_val"),
+    types_pb2.DT_QINT32: _layout(np.int32, "int_val"),
+    types_pb2.DT_BFLOAT16: _layout(ml_dtypes.bfloat16, "half_val", np.uint16),
+    types_pb2.DT_QINT16: _layout(np.int16, "int_val"),
+    types_pb2.DT_QUINT16: _layout(np.uint16, "int_val"),
+    types_pb2.DT_UINT16: _layout(np.uint16, "int_val"),
+    types_pb2.DT_COMPLEX128: _layout(np.complex128, "dcomplex_val", np.float64, number=12),
+    types_pb2.DT_HALF: _layout(np.float16, "half_val", np.uint16),
+    types_pb2.DT_UINT32: _layout(np.uint32, "uint32_val"),
+    types_pb2.DT_UINT64: _layout(np.uint64, "uint64_val"),
+    types_pb2.DT_FLOAT8_E5M2: _layout(ml_dtypes.float8_e5m2, "float8_val", np.uint8),
+    types_pb2.DT_FLOAT8_E4M3FN: _layout(ml_dtypes.float8_e4m3fn, "float8_val", np.uint8),
+    types_pb2.DT_INT4: _layout(ml_dtypes.int4, "int_val"),
+    types_pb2.DT_UINT4: _layout(ml_dtypes.uint4, "int_val"),
+}
+
+# One NumPy dtype stands for a plain and a quantised type: the plain one is meant when writing.
+_ENUMS = {
+    layout.dtype: number
+    for number, layout in LAYOUTS.items()
+    if not types_pb2.DataType.Name(number).startswith("DT_Q")
+}
+
+
+def dtype_enum(dtype: np.dtype) -> int:
+    """Give TensorFlow's number of a NumPy dtype; text of any kind is DT_STRING.
+
+    Raises:
+        InvalidArgument: TensorFlow has no such dtype.
+    """
+    if dtype.kind in "OSU":
+        return types_pb2.DT_STRING
+    number = _ENUMS.get(dtype.newbyteorder("="))
+    if number is None:
+        raise InvalidArgument(f"unsupported dtype {dtype}")
+    return number
+
+
+def dtype_name(number: int) -> str:
+    """Give a dtype's name as people write it: ``float32``, ``string``."""
+    if number == types_pb2.DT_STRING:
+        return "string"
+    layout = LAYOUTS.get(number)
+    return layout.dtype.name if layout else _enum_name(number)
+
+
+def dtype_named(name: str) -> np.dtype:
+    """Give the NumPy dtype of a name that ``dtype_name`` gave; ``string`` is object."""
+    return {dtype_name(number): layout.dtype for number, layout in LAYOUTS.items()}[name]
+
+
+def decode(proto: tensor_pb2.TensorProto, alias: str, *, limit: int | None = EXPANSION_LIMIT) -> np.ndarray:
+    """Read a tensor; strings become objects holding bytes.
+
+    Args:
+        proto: the tensor.
+        alias: the input's name, for the message.
+        limit: bytes that the values may take beyond 32 times the message's own size; None trusts the
+            sender.
+
+    Raises:
+        InvalidArgument: the message is no tensor, in TensorFlow Serving's words.
+        ResourceExhausted: it declares far more values than it brings.
+    """
+    layout = LAYOUTS.get(proto.dtype)
+    if layout is None:
+        raise _unreadable(alias, f"dtype {_enum_name(proto.dtype)} cannot be sent")
+    shape = _shape(proto, alias)
+    count = math.prod(shape)
+    if limit is not None:
+        _check_expansion(proto, layout, count, alias, limit)
+    if count == 0:
+        return np.empty(shape, layout.dtype)
+    if proto.tensor_content:
+        return _content(proto.tensor_content, layout, count, alias).reshape(shape)
+    return _filled(_values(proto, layout), layout, count).reshape(shape)
+
+
+def _enum_name(number: int) -> str:
+    return types_pb2.DataType.Name(number) if number in types_pb2.DataType.values() else str(number)
+
+
+def _unreadable(alias: str, reason: str) -> InvalidArgument:
+    return InvalidArgument(f"tensor parsing error: {alias} ({reason})")
+
+
+def _shape(proto: tensor_pb2.TensorProto, alias: str) -> tuple[int, ...]:
+    declared = proto.tensor_shape
+    if declared.unknown_rank:
+        raise _unreadable(alias, "its rank is unknown")
+    if len(declared.dim) > MAX_RANK:
+        raise _unreadable(alias, f"{len(declared.dim)} dimensions, at most {MAX_RANK}")
+    shape = tuple(dimension.size for dimension in declared.dim)
+    if any(size < 0 for size in shape):
+        raise _unreadable(alias, f"negative size in shape {list(shape)[:8]}")
+    # NumPy multiplies the axes other than the empty ones, and refuses what overflows.
+    if math.prod(size for size in shape if size) >= 1 << 58:
+        raise _unreadable(alias, f"shape {list(shape)[:8]} has more values than can be addressed")
+    return shape
+
+
+def _check_expansion(
+    proto: tensor_pb2.TensorProto, layout: Layout, count: int, alias: str, limit: int
+) -> None:
+    # A string takes 24 bytes in TensorFlow, even an empty one, and 8 in the array of objects.
+    size = count * (32 if layout.dtype.kind == "O" else layout.dtype.itemsize)
+    if size > limit and size > limit + 32 * proto.ByteSize():
+        raise ResourceExhausted(
+            f"tensor {alias} declares {count} values ({size} bytes) and brings {proto.ByteSize()} bytes"
+        )
+
+
+def _content(content: bytes, layout: Layout, count: int, alias: str) -> np.ndarray:
+    if layout.dtype.kind == "O":
+        return _strings(content, count, alias)
+    if len(content) != count * layout.dtype.itemsize:
+        raise _unreadable(alias, f"{len(content)} bytes for {count} values of {layout.dtype.itemsize} bytes")
+    values = np.frombuffer(content, layout.dtype)
+    # A byte other than 0 and 1 is no bool, and TensorFlow's kernels may not survive one.
+    return values.view(np.uint8) != 0 if layout.dtype.kind == "b" else values
+
+
+def _strings(content: bytes, count: int, alias: str) -> np.ndarray:
+    # All lengths as varints, then all bytes: tensorflow::port::DecodeStringList.
+    sizes: list[int] = []
+    position = 0
+    while len(sizes) < count and position < len(content):
+        size, position = _length(content, position)
+        sizes.append(size)
+    if len(sizes) != count or position + sum(sizes) != len(content):
+        raise _unreadable(alias, f"its bytes are not {count} strings")
+    ends = itertools.accumulate([position, *sizes])
+    values = np.empty(count, object)
+    values[:] = [content[start:end] for start, end in itertools.pairwise(ends)]
+    return values
+
+
+def _length(content: bytes, position: int) -> tuple[int, int]:
+    size = 0
+    for shift in range(0, 35, 7):
+        if position == len(content):
+            break
+        byte = content[position]
+        size |= (byte & 0x7F) << shift
+        position += 1
+        if byte < 0x80:
+            break
+    return size, position
+
+
+def _values(proto: tensor_pb2.TensorProto, layout: Layout) -> np.ndarray:
+    field = getattr(proto, layout.field)
+    if layout.dtype.kind == "O":
+        values = np.empty(len(field), object)
+        values[:] = list(field)
+        return values
+    if layout.field == "float8_val":
+        return np.frombuffer(field, layout.dtype)
+    # protobuf's repeated numbers offer the buffer protocol: one copy, no Python number per value.
+    raw = np.array(field)
+    if layout.dtype.kind == "c":
+        return raw[: len(raw) // 2 * 2].view(layout.dtype)
+    return raw.astype(layout.bits).view(layout.dtype) if layout.bits else raw.astype(layout.dtype, copy=False)
+
+
+def _filled(values: np.ndarray, layout: Layout, count: int) -> np.ndarray:
+    if len(values) >= count:
+        return values[:count]
+    filled = np.empty(count, layout.dtype)
+    filled[: len(values)] = values
+    nothing = b"" if layout.dtype.kind == "O" else 0
+    filled[len(values) :] = values[-1] if len(values) else nothing
+    return filled
+
+
+def encode(array: np.ndarray, proto: tensor_pb2.TensorProto | None = None, *, content: bool = False) -> Any:
+    """Write an array as a TensorProto.
+
+    Args:
+        array: numbers, or objects holding bytes or text.
+        proto: the empty message to fill; a new one when None.
+        content: write numbers as ``tensor_content``, which is the smallest and fastest; False writes
+            the typed field, as TensorFlow Serving answers by default.
+
+    Raises:
+        InvalidArgument: TensorFlow has no such dtype, or an object is neither bytes nor text.
+    """
+    proto = tensor_pb2.TensorProto() if proto is None else proto
+    number = dtype_enum(array.dtype)
+    layout = LAYOUTS[number]
+    proto.dtype = number
+    proto.tensor_shape.SetInParent()
+    for size in array.shape:
+        proto.tensor_shape.dim.add().size = size
+    if number == types_pb2.DT_STRING:
+        proto.string_val.extend([_bytes(value) for value in array.reshape(-1).tolist()])
+        return proto
+    flat = np.ascontiguousarray(array).astype(layout.dtype, copy=False).reshape(-1)
+    if content:
+        proto.tensor_content = flat.tobytes()
+    elif layout.field == "float8_val":
+        proto.float8_val = flat.tobytes()
+    elif layout.number is not None:
+        raw = flat.tobytes()
+        proto.MergeFromString(_varint(layout.number << 3 | _LENGTH_DELIMITED) + _varint(len(raw)) + raw)
+    elif layout.bits is not None:
+        getattr(proto, layout.field).extend(flat.view(layout.bits).tolist())
+    else:
+        getattr(proto, layout.field).extend(
+            flat.astype(np.int64).tolist() if flat.dtype.kind == "V" else flat.tolist()
+        )
+    return proto
+
+
+def _bytes(value: Any) -> bytes:
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, bytes):
+        return value
+    raise InvalidArgument(f"a string tensor holds bytes or text, not {type(value).__name__}")
+
+
+def _varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
