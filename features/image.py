@@ -1,181 +1,161 @@
 """Encoded images to pixels, in the graph: the same code in training, in the SavedModel and in tests.
 
-What comes out for each kind of image:
-
-* JPEG: accurate integer DCT (what Pillow computes); grey becomes three equal channels, CMYK and YCCK
-  become RGB as libjpeg does it.
-* PNG: palette and 1 to 4 bit grey are expanded, 16 bit is scaled to 8, transparency is composed over
-  white.
-* GIF, animated PNG and WebP: the first frame.
-* The EXIF orientation (JPEG APP1, PNG eXIf, WebP EXIF) is applied: a phone photo and its upright copy
-  give the same pixels.
+docs/featurizers.md says what comes out for each format, colour space, orientation and size.
 """
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
-from features import image_ops
+from features.byte_window import apart
+from features.image_decoding import Finish, decode, decode_plain_jpeg
+from features.orientation import mentions_jpeg_exif
 from features.spec import FeatureSpec
 
 Resize = Literal["stretch", "crop", "pad"]
 
 #: Images that declare more pixels than this are refused before they are decoded.
 MAX_PIXELS = 50_000_000
+#: Images decoded side by side: enough for the cores, few enough for the memory of large ones.
+_SIDE_BY_SIDE = 8
 
 
 @keras.saving.register_keras_serializable("servable")
 class ImageFeaturizer(keras.Layer):
     """Decode, turn upright and resize encoded images.
 
+    JPEG, PNG, GIF, BMP and WebP, the first frame of animations. The same code runs eagerly, in a tf.data
+    pipeline and in a SavedModel, made of ops that TensorFlow Serving has; answers are equal to the bit.
+
     Args:
         height: of the result, in pixels.
         width: of the result, in pixels.
-        resize: ``stretch`` changes the aspect ratio; ``crop`` keeps it and cuts the centre;
-            ``pad`` keeps it and fills with black.
-        max_pixels: largest declared width times height.
+        resize: ``stretch`` changes the aspect ratio; ``crop`` keeps it and cuts the centre out;
+            ``pad`` keeps it and adds black. All are antialiased (triangle filter), and leave an image
+            that already fits untouched.
+        channels: 3 for RGB, 1 for luma (ITU-R BT.601).
+        max_pixels: largest width times height that is decoded.
     """
+
+    #: Raise it whenever the same configuration gives other values: caches then compute them again.
+    revision = 1
 
     def __init__(
         self,
         height: int,
         width: int,
         resize: Resize = "stretch",
+        channels: int = 3,
         max_pixels: int = MAX_PIXELS,
         **options: Any,
     ) -> None:
-        super().__init__(trainable=False, dtype="float32", autocast=False, **options)
-        self.height, self.width, self.resize, self.max_pixels = height, width, resize, max_pixels
+        options = {"trainable": False, "dtype": "float32"} | options
+        super().__init__(autocast=False, **options)
+        if resize not in _RESIZERS or channels not in (1, 3) or min(height, width, max_pixels) < 1:
+            raise ValueError(
+                f"ImageFeaturizer takes a positive size, resize in {sorted(_RESIZERS)} and 1 or 3 channels; "
+                f"got {height} x {width}, resize={resize!r}, channels={channels}, max_pixels={max_pixels}"
+            )
+        self.height, self.width, self.resize = height, width, resize
+        self.channels, self.max_pixels = channels, max_pixels
         self._convert_input_args = False
+        self._graph = tf.function(
+            self._featurize, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
+        )
         self.built = True
 
     @property
     def spec(self) -> FeatureSpec:
-        """Shape and dtype of one result: [height, width, 3], float32 in [0, 1]."""
-        return FeatureSpec((self.height, self.width, 3), "float32")
+        """Shape and dtype of one result: [height, width, channels], float32 in [0, 1]."""
+        return FeatureSpec((self.height, self.width, self.channels), "float32")
 
     def call(self, images: Any) -> Any:
-        """Turn encoded images, string [batch], into pixels, float32 [batch, height, width, 3] in [0, 1].
+        """Turn encoded images, string [batch], into pixels, float32 [batch, height, width, channels].
 
         Raises:
             tf.errors.InvalidArgumentError: an image cannot be decoded or declares too many pixels.
         """
-        pixels = tf.map_fn(
-            self._one,
-            tf.convert_to_tensor(images),
-            fn_output_signature=tf.TensorSpec([self.height, self.width, 3], tf.float32),
-            parallel_iterations=16,
-        )
-        return tf.ensure_shape(pixels, [None, self.height, self.width, 3])
+        return self._graph(images)
 
-    def _one(self, image: Any) -> Any:
-        kind, declared, orientation = image_ops.header(image)
-        pixels = decode(image, kind, declared, self.max_pixels)
-        # Almost every image is upright already.
-        upright = tf.cond(orientation == 1, lambda: pixels, lambda: turn(pixels, orientation))
-        return self._resized(tf.cast(upright, tf.float32)) / 255.0
-
-    def _resized(self, pixels: Any) -> Any:
-        size = tf.shape(pixels)[:2]
-        fits = tf.reduce_all(size == [self.height, self.width])
-        result = tf.cond(fits, lambda: pixels, lambda: self._scaled(pixels, size))
-        return tf.ensure_shape(result, [self.height, self.width, 3])
-
-    def _scaled(self, pixels: Any, size: Any) -> Any:
-        wanted = tf.constant([self.height, self.width])
-        if self.resize == "stretch":
-            return tf.image.resize(pixels, wanted, antialias=True)
-        ratio = tf.cast(wanted, tf.float32) / tf.cast(size, tf.float32)
-        factor = tf.reduce_max(ratio) if self.resize == "crop" else tf.reduce_min(ratio)
-        inner = tf.maximum(1, tf.cast(tf.round(tf.cast(size, tf.float32) * factor), tf.int32))
-        scaled = tf.image.resize(pixels, inner, antialias=True)
-        return tf.image.resize_with_crop_or_pad(scaled, self.height, self.width)
+    def compute_output_spec(self, images: Any) -> keras.KerasTensor:
+        """Give the result's shape and dtype."""
+        return keras.KerasTensor(self.compute_output_shape(images.shape), dtype="float32")
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Give [batch, height, width, 3]."""
-        return (input_shape[0], self.height, self.width, 3)
+        """Give [batch, height, width, channels]."""
+        return (input_shape[0], *self.spec.shape)
 
     def get_config(self) -> dict[str, Any]:
         """Give the arguments that make this layer again."""
-        own = {
-            "height": self.height,
-            "width": self.width,
-            "resize": self.resize,
-            "max_pixels": self.max_pixels,
-        }
-        return super().get_config() | own
+        own = ("height", "width", "resize", "channels", "max_pixels")
+        return super().get_config() | {name: getattr(self, name) for name in own}
 
-
-def decode(image: Any, kind: Any, declared: Any, max_pixels: int = MAX_PIXELS) -> Any:
-    """Decode one encoded image to uint8 [h, w, 3] as it is stored.
-
-    Args:
-        image: string scalar.
-        kind: as image_ops.header gives it.
-        declared: width times height, likewise.
-        max_pixels: largest declared width times height.
-    """
-    known = tf.Assert(
-        kind >= 0, ["image_bytes holds no JPEG, PNG, GIF, BMP or WebP image"], name="known_format"
-    )
-    small = tf.Assert(
-        declared <= max_pixels, ["the image declares too many pixels:", declared, "allowed:", max_pixels]
-    )
-    with tf.control_dependencies([known, small]):
-        return tf.switch_case(
-            tf.maximum(kind, 0),
-            [
-                lambda: tf.io.decode_jpeg(image, channels=3, dct_method="INTEGER_ACCURATE"),
-                lambda: _png(image),
-                lambda: tf.io.decode_image(image, channels=3, expand_animations=False),
-                lambda: _bmp(image),
-                lambda: tf.io.decode_image(image, channels=3, expand_animations=False),
-            ],
+    def _featurize(self, images: Any) -> Any:
+        jpeg = tf.strings.substr(images, 0, 3) == b"\xff\xd8\xff"
+        # Most batches are JPEGs without EXIF: they get a graph with no branches at all.
+        plain = tf.reduce_all(jpeg & ~mentions_jpeg_exif(images))
+        fit = apart(self._fit)
+        return tf.cond(
+            plain,
+            lambda: self._each(images, decode_plain_jpeg, self._fit),
+            lambda: self._each(images, decode, lambda pixels, white: fit(pixels, tf.constant(white))),
         )
 
+    def _each(self, images: Any, decoder: Callable[..., Any], fit: Finish) -> Any:
+        return tf.map_fn(
+            lambda image: decoder(image, self.max_pixels, fit),
+            images,
+            fn_output_signature=tf.TensorSpec(self.spec.shape, tf.float32),
+            parallel_iterations=_SIDE_BY_SIDE,
+        )
 
-def _bmp(image: Any) -> Any:
-    # decode_bmp gives as many channels as the file has: 1, 3 or 4.
-    pixels = tf.io.decode_bmp(image)
-    channels = tf.shape(pixels)[-1]
-    return tf.cond(channels == 1, lambda: tf.repeat(pixels, 3, axis=-1), lambda: pixels[..., :3])
+    def _fit(self, pixels: Any, white: Any) -> Any:
+        """Bring pixels [h, w, 3] to the wanted size and to [0, 1]."""
+        pixels = tf.ensure_shape(pixels, [None, None, 3])
+        shape = tf.shape(pixels)
+        fits = (shape[0] == self.height) & (shape[1] == self.width)
+        resized = tf.cond(
+            fits,
+            lambda: tf.cast(pixels, tf.float32),
+            lambda: _RESIZERS[self.resize](pixels, self.height, self.width),
+        )
+        # A multiplication: graph rewriting turns divisions into it, eager execution does not.
+        scaled = tf.minimum(resized * (1 / white), 1.0)
+        scaled = scaled if self.channels == 3 else tf.image.rgb_to_grayscale(scaled)
+        return tf.ensure_shape(scaled, self.spec.shape)
 
 
-def _png(image: Any) -> Any:
-    return tf.cond(
-        image_ops.has_alpha(image),
-        lambda: _over_white(tf.io.decode_png(image, channels=4)),
-        lambda: tf.io.decode_png(image, channels=3),
-    )
+def _stretch(pixels: Any, height: Any, width: Any) -> Any:
+    return tf.image.resize(pixels, [height, width], antialias=True)
 
 
-def _over_white(pixels: Any) -> Any:
-    colour, alpha = tf.cast(pixels[..., :3], tf.int32), tf.cast(pixels[..., 3:], tf.int32)
-    # Rounded division by 255; opaque pixels stay exactly as they are.
-    composed = (colour * alpha + 255 * (255 - alpha) + 127) // 255
-    return tf.cast(composed, tf.uint8)
+def _crop(pixels: Any, height: int, width: int) -> Any:
+    """Cut out the largest centred part of the wanted aspect ratio, then stretch it."""
+    h, w = tf.shape(pixels)[0], tf.shape(pixels)[1]
+    tall = _side(w, height, width)
+    wide = _side(h, width, height)
+    inner_h, inner_w = tf.minimum(h, tall), tf.minimum(w, wide)
+    top, left = (h - inner_h) // 2, (w - inner_w) // 2
+    return _stretch(pixels[top : top + inner_h, left : left + inner_w], height, width)
 
 
-def turn(pixels: Any, orientation: Any) -> Any:
-    """Turn pixels [h, w, c] upright according to an EXIF orientation of 1 to 8 (CIPA DC-008)."""
+def _pad(pixels: Any, height: int, width: int) -> Any:
+    """Stretch to the largest size of the same aspect ratio that fits, then add black around it."""
+    h, w = tf.shape(pixels)[0], tf.shape(pixels)[1]
+    too_tall = tf.cast(h, tf.int64) * width > tf.cast(w, tf.int64) * height
+    inner_h = tf.where(too_tall, height, _side(tf.constant(width), h, w))
+    inner_w = tf.where(too_tall, _side(tf.constant(height), w, h), width)
+    top, left = (height - inner_h) // 2, (width - inner_w) // 2
+    margins = [[top, height - inner_h - top], [left, width - inner_w - left], [0, 0]]
+    return tf.pad(_stretch(pixels, inner_h, inner_w), margins)
 
-    def mirrored(value: Any) -> Any:
-        return tf.reverse(value, [1])
 
-    def transposed(value: Any) -> Any:
-        return tf.transpose(value, [1, 0, 2])
+def _side(other: Any, numerator: Any, denominator: Any) -> Any:
+    """Give other * numerator / denominator, rounded half up, at least 1: exact in integers."""
+    other, numerator, denominator = (tf.cast(value, tf.int64) for value in (other, numerator, denominator))
+    return tf.cast(tf.maximum((2 * other * numerator + denominator) // (2 * denominator), 1), tf.int32)
 
-    return tf.switch_case(
-        orientation - 1,
-        [
-            lambda: pixels,
-            lambda: mirrored(pixels),
-            lambda: tf.reverse(pixels, [0, 1]),
-            lambda: tf.reverse(pixels, [0]),
-            lambda: transposed(pixels),
-            lambda: mirrored(transposed(pixels)),
-            lambda: tf.reverse(transposed(pixels), [0, 1]),
-            lambda: tf.reverse(transposed(pixels), [0]),
-        ],
-    )
+
+_RESIZERS = {"stretch": _stretch, "crop": _crop, "pad": _pad}

@@ -21,7 +21,7 @@ _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4),
 
 @dataclass(frozen=True)
 class Structure:
-    """Size in pixels, bits a sample, colour type, whether interlaced, frames, and (start, length) of the pixels."""
+    """Size in pixels, bits a sample, colour type, whether interlaced, frames, (start, length) of IDATs."""
 
     width: int
     height: int

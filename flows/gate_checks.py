@@ -147,7 +147,7 @@ class Examination:
             argument = self.request["input"]
             parts = [
                 client.predict(
-                    self.request["model"], **{argument: np.array(self.raws[start : start + 16], dtype=object)}
+                    self.request["model"], {argument: np.array(self.raws[start : start + 16], dtype=object)}
                 )
                 for start in range(0, len(self.raws), 16)
             ]

@@ -146,7 +146,6 @@ def _logged_model(
 
 def _write_files(folder: Path, body: Mapping[str, Any], run_id: str, model_id: str, location: str) -> None:
     """Write what makes a folder with a SavedModel an MLflow model: MLmodel, example, environment."""
-    from mlflow import pyfunc
     from mlflow.models import Model
 
     model = Model(
@@ -160,7 +159,13 @@ def _write_files(folder: Path, body: Mapping[str, Any], run_id: str, model_id: s
         meta_graph_tags=["serve"],
         signature_def_key=SIGNATURE,
     )
-    pyfunc.add_to_model(model, loader_module="mlflow.tensorflow", python_env="python_env.yaml")
+    # As mlflow.pyfunc.add_to_model does, whose import takes a second and warns.
+    model.add_flavor(
+        "python_function",
+        loader_module="mlflow.tensorflow",
+        python_version=platform.python_version(),
+        env={"virtualenv": "python_env.yaml"},
+    )
     if body["example"]:
         (folder / "input_example.json").write_text(json.dumps(body["example"]), "utf-8")
         info = {"artifact_path": "input_example.json", "type": "dataframe", "pandas_orient": "split"}

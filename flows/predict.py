@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from serving.client import Client
 
 from features.errors import NoInputError
+from serving.client import Client
 
 
 def answers(
@@ -39,7 +39,7 @@ def answers(
         argument = next(iter(chosen.inputs))
         for path in files:
             content = np.array([path.read_bytes()], dtype=object)
-            answer = client.predict(name, signature=signature, version=version, **{argument: content})
+            answer = client.predict(name, {argument: content}, signature=signature, version=version)
             yield {"input": str(path), **_plain(answer), "model": name, "version": answer.version}
 
 

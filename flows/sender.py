@@ -48,6 +48,7 @@ class Sender:
         self._dirty = self._urgent = self._stopping = False
         self._started = self._finished = self._failures = 0
         self._outcome = "idle"
+        self.trouble = ""  #: why the last pass ended early; empty where it did not
         self._due = 0.0
         self._mine: set[Path] = set()
         self._known: dict[Path, dict[str, Any]] = {}
@@ -127,7 +128,7 @@ class Sender:
             return False
 
     def _away(self, reason: str) -> str:
-        self._failures += 1
+        self._failures, self.trouble = self._failures + 1, reason
         delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** (self._failures - 1))
         self._due = time.monotonic() + delay * random.uniform(0.5, 1.5)  # noqa: S311
         # A database that is locked for a moment is no news.
@@ -149,11 +150,12 @@ class Sender:
                 try:
                     outcomes.add(self._send(spool, late=failure is not None))
                 except _FilesError as error:
-                    failure = error
+                    failure = failure or error
         if failure:
             raise AwayError(str(failure))
         if self._failures >= (1 if self._ledger.is_server else 3):
             self._notify("tracking: MLflow is back, all events are sent")
+        self.trouble = ""
         self._failures, self._due = 0, time.monotonic() + (BUSY_DELAY if "busy" in outcomes else 0)
         return "busy" if "busy" in outcomes else "idle"
 

@@ -48,17 +48,16 @@ def open_tracking(workspace: Workspace, notify: Callable[[str], None] | None = N
 
 def replay(workspace: Workspace) -> str:
     """Send what MLflow has not confirmed yet, and say in one line how that went."""
-    notices: list[str] = []
-    with open_tracking(workspace, notices.append) as tracking:
+    from flows import terminal
+
+    with open_tracking(workspace, terminal.note) as tracking:
         before = tracking.pending()
         tracking.drain()
-        left = tracking.pending()
+        left, reason = tracking.pending(), tracking.trouble or "still sending"
+    where = mask(tracking_uri(workspace))
     if left:
-        reason = notices[-1] if notices else "still sending"
-        return f"tracking: {left} of {before} runs wait for {tracking_uri(workspace)} ({reason})"
-    return (
-        f"tracking: {before} runs sent to {tracking_uri(workspace)}" if before else "tracking: nothing waits"
-    )
+        return f"tracking: {left} of {before} runs wait for {where} ({reason})"
+    return f"tracking: {before} runs sent to {where}" if before else "tracking: nothing waits"
 
 
 class Tracking:
@@ -169,6 +168,11 @@ class Tracking:
             return Ledger(self.uri, self._artifacts).by_alias(slug(model), alias)
         except AwayError as error:
             raise UnavailableError("MLflow cannot be asked for the champion", got=str(error)) from error
+
+    @property
+    def trouble(self) -> str:
+        """Why the last attempt to send ended early; empty where it did not."""
+        return self._sender.trouble
 
     def pending(self) -> int:
         """Count the runs with something to send."""

@@ -46,7 +46,7 @@ class ApplicationScaling(keras.Layer):
         return super().get_config() | {"application": self.application}
 
 
-def application(name: str, weights: str | None, shape: tuple[int, ...]) -> keras.Model:
+def application(name: str, weights: str | None, shape: tuple[int | None, ...]) -> keras.Model:
     """Build a keras.applications network up to its pooled features.
 
     Args:

@@ -146,20 +146,23 @@ class Client:
     def predict(
         self,
         model: str,
+        inputs: Mapping[str, Any] | None = None,
+        /,
         *,
         signature: str | None = None,
         version: int | None = None,
         label: str | None = None,
-        **inputs: Any,
+        **named: Any,
     ) -> Answer:
         """Call a signature.
 
         Args:
             model: the model's name.
+            inputs: arrays by input name: for names that are no Python names or stand below.
             signature: the signature; None means ``serving_default``.
             version: a version by number; None with no label means the server's choice, the newest.
             label: a version by label, as ``stable``.
-            **inputs: arrays by input name, sent as they are; lists and single values are made arrays of
+            **named: arrays by input name, sent as they are; lists and single values are made arrays of
                 the dtype that the signature says.
 
         Raises:
@@ -169,7 +172,7 @@ class Client:
         """
         request = predict_pb2.PredictRequest(model_spec=_spec(model, version, label))
         request.model_spec.signature_name = signature or ""
-        for name, value in inputs.items():
+        for name, value in {**(inputs or {}), **named}.items():
             array = self._array(value, name, model, signature, version, label)
             tensors.encode(array, request.inputs[name], content=True)
         response = self._call(self._prediction.Predict, request, model, version)

@@ -16,5 +16,7 @@ def shared() -> Path:
     """The folder of real datasets and pretrained modules; tests that need it skip without it."""
     folder = Path(os.environ.get("SERVABLE_SHARED", ROOT.parent / "shared"))
     if not folder.is_dir():
-        pytest.skip(f"real data not found at {folder}: set SERVABLE_SHARED to the folder that holds data/ and hub/")
+        pytest.skip(
+            f"real data not found at {folder}: set SERVABLE_SHARED to the folder that holds data/ and hub/"
+        )
     return folder

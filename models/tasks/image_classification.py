@@ -1,6 +1,7 @@
 """Which of several classes a photo belongs to."""
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
@@ -85,21 +86,25 @@ def _hub(blueprint: Blueprint, settings: HubSettings) -> tuple[ImageFeaturizer, 
     return featurizer, layer, int(layer.output_shape_of_one[-1] or 0), settings.mode
 
 
-def _keras(blueprint: Blueprint, settings: KerasSettings) -> tuple:
+def _keras(blueprint: Blueprint, settings: KerasSettings) -> tuple[ImageFeaturizer, Any, int, str]:
     featurizer = _featurizer(blueprint.featurizer, (224, 224))
     network = backbones.application(settings.backbone, settings.weights, featurizer.spec.shape)
     mode = settings.mode if settings.weights else "scratch"
     return featurizer, network, network.output_shape[-1], mode
 
 
-def _cnn(blueprint: Blueprint, settings: CnnSettings) -> tuple:
+def _cnn(blueprint: Blueprint, settings: CnnSettings) -> tuple[ImageFeaturizer, Any, int, str]:
     featurizer = _featurizer(blueprint.featurizer, (64, 64))
     sizes = settings.model_dump(include={"filters", "depth", "kernel", "dense", "dropout", "weight_decay"})
     network = cnn.convolutions(featurizer.spec.shape, **sizes)
     return featurizer, network, network.output_shape[-1], "scratch"
 
 
-BACKBONES = {"hub": _hub, "keras": _keras, "cnn": _cnn}
+BACKBONES: dict[str, Callable[..., tuple[ImageFeaturizer, Any, int, str]]] = {
+    "hub": _hub,
+    "keras": _keras,
+    "cnn": _cnn,
+}
 
 
 def build(blueprint: Blueprint) -> Network:

@@ -4,11 +4,13 @@
 """
 
 import io
+import os
 import random
 import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from PIL import Image
 
@@ -21,6 +23,29 @@ class Case:
     data: bytes
     reason: str | None = None
     notes: tuple[str, ...] = ()
+
+
+# -- trees ----------------------------------------------------------------------------------------
+
+
+def plant(root: Path, files: dict[str | bytes, bytes]) -> Path:
+    """Write files below root, by path; a path that ends in a slash makes an empty folder."""
+    for name, data in files.items():
+        relative = os.fsdecode(name)
+        path = root / relative
+        (path if relative.endswith("/") else path.parent).mkdir(parents=True, exist_ok=True)
+        if not relative.endswith("/"):
+            path.write_bytes(data)
+    return root
+
+
+def classes(**counts: int) -> dict[str | bytes, bytes]:
+    """Name the files of class folders with so many small pictures each, all different."""
+    files: dict[str | bytes, bytes] = {}
+    for number, (label, count) in enumerate(counts.items()):
+        for index in range(count):
+            files[f"{label}/{index:03}.png"] = encode(picture(10_000 * number + index, 8, 8), "PNG")
+    return files
 
 
 # -- pictures -------------------------------------------------------------------------------------
@@ -84,7 +109,9 @@ def png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
     return parts
 
 
-def bmp(bits: int, *, compression: int = 0, header: int = 40, colors: int = 0, tail: bytes = b"", **more: object) -> bytes:
+def bmp(
+    bits: int, *, compression: int = 0, header: int = 40, colors: int = 0, tail: bytes = b"", **more: object
+) -> bytes:
     """Make an 8 x 4 BMP from its parts."""
     width, height = more.get("size", (8, 4))
     body = more.get("pixels")
@@ -94,7 +121,9 @@ def bmp(bits: int, *, compression: int = 0, header: int = 40, colors: int = 0, t
     masks = more.get("masks", b"")
     palette = more.get("palette", b"".join(struct.pack("<I", index * 0x010101) for index in range(colors)))
     start = 14 + header + len(masks) + len(palette)
-    info = struct.pack("<IiiHHIIiiII", header, width, height, 1, bits, compression, len(body), 0, 0, colors, 0)
+    info = struct.pack(
+        "<IiiHHIIiiII", header, width, height, 1, bits, compression, len(body), 0, 0, colors, 0
+    )
     info += bytes(header - 40)
     return b"BM" + struct.pack("<IHHI", start + len(body), 0, 0, start) + info + masks + palette + body + tail
 
@@ -342,7 +371,9 @@ def _bad_webp() -> Iterator[Case]:
     yield Case("unknown-chunk.webp", riff(b"WEBP", (b"ABCD", bytes(40))), "corrupt")
     yield Case("garbage.webp", riff(b"WEBP", (b"VP8L", b"\x2f\x2f\x00\x0a\x00" + b"\xa5" * 60)), "corrupt")
     yield Case("container-only.webp", riff(b"WEBP"), "corrupt")
-    yield Case("canvas-without-picture.webp", riff(b"WEBP", (b"VP8X", bytes(4) + b"\x2f\0\0\x27\0\0")), "corrupt")
+    yield Case(
+        "canvas-without-picture.webp", riff(b"WEBP", (b"VP8X", bytes(4) + b"\x2f\0\0\x27\0\0")), "corrupt"
+    )
 
 
 def _other_images() -> Iterator[Case]:
@@ -403,4 +434,6 @@ def _bombs() -> Iterator[Case]:
     yield Case("bomb-frames.gif", gif(4000, 4000, *[gif_frame(4000, 4000)] * 400), "too_large")
     canvas = bytes(4) + (16_382).to_bytes(3, "little") * 2
     yield Case("bomb.webp", riff(b"WEBP", (b"VP8X", canvas), (b"VP8L", bytes(20))), "too_large")
-    yield Case("bomb-lossless.webp", riff(b"WEBP", (b"VP8L", b"\x2f\xff\xff\xff\x0f" + bytes(20))), "too_large")
+    yield Case(
+        "bomb-lossless.webp", riff(b"WEBP", (b"VP8L", b"\x2f\xff\xff\xff\x0f" + bytes(20))), "too_large"
+    )

@@ -1,0 +1,69 @@
+"""Addresses, run folders and their state."""
+
+import pytest
+
+from features.errors import AccessError, UsageError
+from flows.workspace import RunDirectory, Workspace, fingerprint, model_name, open_run
+
+
+@pytest.mark.parametrize("name", ["pets", "a", "A-b_9", "x" * 64])
+def test_names_that_can_be_models(name):
+    assert model_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "-dash", "ä", "x" * 65, "a b", "a\n", "a\0b"])
+def test_names_that_cannot(name):
+    with pytest.raises(UsageError):
+        model_name(name)
+
+
+def test_mlruns_stands_beside_the_workspace_and_everything_else_in_it(tmp_path):
+    workspace = Workspace.open(tmp_path / "ws")
+    assert workspace.mlruns == tmp_path / "mlruns"
+    inside = [
+        workspace.datasets,
+        workspace.features,
+        workspace.repository,
+        workspace.candidates,
+        workspace.hub,
+    ]
+    inside += [workspace.spool, workspace.prefect, workspace.reports, workspace.runs("pets")]
+    assert all(path.is_relative_to(workspace.root) for path in inside)
+    assert len(set(inside)) == len(inside)
+
+
+def test_a_workspace_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(AccessError, match="--workspace"):
+        Workspace.open(tmp_path / "file" / "ws")
+
+
+def test_fingerprint_ignores_key_order_and_tells_values_apart():
+    assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1})
+    assert fingerprint({"a": 1}) != fingerprint({"a": 2})
+
+
+def test_an_unfinished_run_is_resumed_and_a_finished_one_is_not(tmp_path):
+    workspace = Workspace.open(tmp_path)
+    first = open_run(workspace, "pets", "k")
+    first.record(state="running")
+    assert open_run(workspace, "pets", "k") == first
+    assert open_run(workspace, "pets", "other") != first
+    first.record(state="finished")
+    second = open_run(workspace, "pets", "k")
+    assert second != first
+    second.record(state="refused")
+    third = open_run(workspace, "pets", "k")
+    assert third not in (first, second)
+    third.record(state="killed")
+    assert open_run(workspace, "pets", "k") == third
+    assert open_run(workspace, "pets", "k", restart=True) not in (first, second, third)
+
+
+def test_state_merges_and_a_damaged_file_counts_as_none(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.record(a=1)
+    assert run.record(b=2) == {"a": 1, "b": 2}
+    run.state_file.write_text('{"a": ')
+    assert run.read() == {}
+    assert list(tmp_path.glob(".*")) == []
