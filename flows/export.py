@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from features.dataset import Dataset
 
+from features.dataset import Dataset
 from flows import networks, orchestration
 from flows.plan import Plan
 from flows.record import Record
 from flows.workspace import write_atomically
 from models import export as exporting
+from models.export import DEFAULT
 
 
 def candidate(plan: Plan, record: Record) -> Path:
@@ -28,15 +29,24 @@ def expectations(record: Record) -> Path:
 @orchestration.step("export", run_name="export {plan.name}")
 def export(plan: Plan, record: Record) -> str:
     """Write the candidate and, beside the run, what the training graph answers to real test files."""
+    record.examiner.start()
     dataset = record.load_dataset()
     network = networks.trained(plan, record, dataset)
     raws = sample(dataset, plan.gate.parity_rows)
     directory = candidate(plan, record)
     shutil.rmtree(directory, ignore_errors=True)
     directory.parent.mkdir(parents=True, exist_ok=True)
-    exporting.export(network, plan.task, dataset.labels, directory, warmup=raws[:4], model_name=plan.name)
-    answers = exporting.predict(network, plan.task, dataset.labels, raws)
-    write_expectations(expectations(record), raws, answers)
+    functions = exporting.signatures(network, plan.task, dataset.labels)
+    write_expectations(expectations(record), raws, exporting.answer(functions[DEFAULT], raws))
+    exporting.export(
+        network,
+        plan.task,
+        dataset.labels,
+        directory,
+        warmup=raws[:4],
+        model_name=plan.name,
+        functions=functions,
+    )
     return str(directory)
 
 

@@ -1,13 +1,12 @@
 """The gate: what a Run must pass to become a Release, checked in a fresh process.
 
-``python -m flows.gate REQUEST.json VERDICT.json`` loads the candidate as a server would and compares
-three answers to the same raw examples: the training graph's (written down by the training process),
+``python -m flows.gate`` reads the names of a request and of a verdict file from its input, loads the
+candidate as a server would and compares three answers to the same raw examples: the training graph's
+(written down by the training process),
 the SavedModel's, and a live server's over gRPC.
 """
 
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,16 +14,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from serving.repository import Repository
-
-from features.errors import ExportError, InternalError
+from features.errors import ExportError
 from flows import orchestration
 from flows.plan import Plan
 from flows.record import Record
 from flows.workspace import write_atomically
-
-#: The candidate's checks may take as long as loading a large model on a busy machine does.
-TIMEOUT_SECONDS = 600
+from serving.repository import Repository
 
 
 @dataclass(frozen=True)
@@ -45,7 +40,10 @@ def pass_gate(plan: Plan, record: Record) -> dict[str, Any]:
         ExportError: it was refused; names the check, what was got and what was expected.
     """
     request = _request(plan, record)
-    verdict = _in_fresh_process(record.run.path, request)
+    asked, answered = record.run.path / "gate-request.json", record.run.path / "gate.json"
+    write_atomically(asked, json.dumps(request, indent=1))
+    record.examiner.ask(asked, answered)
+    verdict = json.loads(answered.read_text())
     verdict["checks"] += [asdict(check) for check in metric_checks(plan, request, verdict)]
     verdict["passed"] = all(check["passed"] for check in verdict["checks"])
     record.run.record(gate=verdict)
@@ -122,36 +120,6 @@ def metric_checks(plan: Plan, request: dict[str, Any], verdict: dict[str, Any]) 
     yield Check("not worse than serving", not worse or accepted, got, expected)
 
 
-def _in_fresh_process(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
-    asked, answered = folder / "gate-request.json", folder / "gate.json"
-    write_atomically(asked, json.dumps(request, indent=1))
-    answered.unlink(missing_ok=True)
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "flows.gate", str(asked), str(answered)],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ExportError(
-            f"the gate took longer than {TIMEOUT_SECONDS} s", todo="look at the candidate"
-        ) from error
-    (folder / "gate.log").write_text(done.stdout + done.stderr, errors="backslashreplace")
-    if not answered.is_file():
-        raise InternalError(
-            "the gate's process ended without a verdict",
-            got=f"exit code {done.returncode}",
-            todo=f"read {folder / 'gate.log'}",
-        )
-    return json.loads(answered.read_text())
-
-
 def examine(request: dict[str, Any]) -> dict[str, Any]:
     """Run all checks on a candidate in this process.
 
@@ -177,5 +145,14 @@ def examine(request: dict[str, Any]) -> dict[str, Any]:
     return verdict | {"serving": examination.serving_metric() if passed else None, "at": time.time()}
 
 
+def main() -> None:
+    """Examine the candidate that the two lines of the input name."""
+    from flows import gate_checks  # noqa: F401  (imported before the question comes)
+
+    asked, answered = (Path(sys.stdin.readline().rstrip("\n")) for _ in range(2))
+    if asked.is_file():
+        write_atomically(answered, json.dumps(examine(json.loads(asked.read_text()))))
+
+
 if __name__ == "__main__":
-    write_atomically(Path(sys.argv[2]), json.dumps(examine(json.loads(Path(sys.argv[1]).read_text()))))
+    main()

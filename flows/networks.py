@@ -1,7 +1,6 @@
 """Build the network of a plan, and hand out the same one to every step of a training in this process."""
 
 from features.dataset import Dataset
-
 from flows.plan import Plan
 from flows.record import Record
 from models import checkpoint, determinism

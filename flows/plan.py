@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from features.dataset import IngestRules
-from features.sources import Columns
-
 from features.errors import NoInputError, UsageError
+from features.sources import Columns
 from flows import config
 from flows.workspace import Workspace, fingerprint, model_name
 from models import tasks

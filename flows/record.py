@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from features import dataset as datasets
 from features.errors import ExportError, ServableError
+from flows.examiner import Examiner
 from flows.plan import Plan
 from flows.workspace import RunDirectory, open_run
 
@@ -43,6 +44,7 @@ class Record:
     dataset: dict[str, Any]
     tracked: "TrackedRun"
     tracking: "Tracking"
+    examiner: Examiner
 
     def load_dataset(self) -> datasets.Dataset:
         """Read the dataset's manifest."""
@@ -64,7 +66,7 @@ def open_record(plan: Plan, dataset: dict[str, Any]) -> Iterator[Record]:
         params=_params(plan),
         tags=_tags(plan),
     )
-    record = Record(run, dataset, tracked, ledger)
+    record = Record(run, dataset, tracked, ledger, Examiner(run.path / "gate.log"))
     run.record(state="running", key=key, pid=os.getpid(), recipe=plan.recipe, dataset=dataset)
     status = "FAILED"
     try:
@@ -80,6 +82,7 @@ def open_record(plan: Plan, dataset: dict[str, Any]) -> Iterator[Record]:
         status = "KILLED" if error.exit_code in (130, 143) else "FAILED"
         raise
     finally:
+        record.examiner.stop()
         if status == "FINISHED":
             run.record(state="finished")
         elif run.read().get("state") == "running":

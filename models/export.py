@@ -5,7 +5,7 @@ a tf.Module that holds the variables themselves writes each once.
 """
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ import tensorflow as tf
 from features.errors import ExportError, ServableError, StorageError
 from models.tasks.task import Network, Task
 
+#: The signature that is called where a request names none.
+DEFAULT = "serving_default"
 WARMUP = Path("assets.extra") / "tf_serving_warmup_requests"
 
 
@@ -40,11 +42,19 @@ def predict(
     Returns:
         Each output by name, [len(raws), ...].
     """
-    answer = signatures(network, task, labels)["serving_default"]
+    return answer(signatures(network, task, labels)[DEFAULT], raws, batch_size=batch_size)
+
+
+def answer(function: Any, raws: Sequence[bytes], *, batch_size: int = 32) -> dict[str, np.ndarray]:
+    """Answer raw examples with one of the functions that `signatures` made.
+
+    Returns:
+        Each output by name, [len(raws), ...].
+    """
     parts = [
         {
             name: value.numpy()
-            for name, value in answer(tf.constant(list(raws[start : start + batch_size]))).items()
+            for name, value in function(tf.constant(list(raws[start : start + batch_size]))).items()
         }
         for start in range(0, len(raws), batch_size)
     ]
@@ -59,6 +69,7 @@ def export(
     *,
     warmup: Sequence[bytes],
     model_name: str = "",
+    functions: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a SavedModel with the task's signatures and warmup records.
 
@@ -69,6 +80,7 @@ def export(
         directory: must not exist yet.
         warmup: raw examples; the server answers them before a version counts as loaded.
         model_name: written into the warmup records.
+        functions: what `signatures` made of the same network; made here where it is None.
 
     Raises:
         ExportError: a weight is NaN or infinite.
@@ -77,7 +89,7 @@ def export(
     _check_finite(network)
     module = tf.Module()
     module.variables_of_network = [variable.value for variable in network.model.variables]
-    named = signatures(network, task, labels)
+    named = dict(functions or signatures(network, task, labels))
     for name, function in named.items():
         setattr(module, f"signature_{name}", function)
     _clean_on_failure(directory, lambda: _save(module, named, directory, task, warmup, model_name))
