@@ -140,6 +140,7 @@ def examine(request: dict[str, Any]) -> dict[str, Any]:
             checks.append(Check(step.__name__.strip("_").replace("_", " "), False, text, "no error"))
         if checks and not checks[-1].passed:
             break
+    examination.close()
     verdict = {"checks": [asdict(check) for check in checks], "latency_ms": examination.latency}
     passed = all(check.passed for check in checks)
     return verdict | {"serving": examination.serving_metric() if passed else None, "at": time.time()}

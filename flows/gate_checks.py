@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from flows.export import read_expectations
 from flows.gate import Check
 from models import savedmodel
 from models.export import WARMUP
+from serving.client import Client
+from serving.config import Options
+from serving.server import Server
 
 #: Calls that are timed one by one for the latency, after the first ones.
 TIMED_CALLS = 30
@@ -27,6 +31,7 @@ class Examination:
         self.settings = request["settings"]
         self.raws, self.expected = read_expectations(Path(request["expectations"]))
         self.latency: list[float] = []
+        self._starter = ThreadPoolExecutor(1, "live-server")
 
     def steps(self) -> list[Callable[[], Iterator[Check]]]:
         """Give the checks in order; a failed one ends the examination."""
@@ -36,15 +41,27 @@ class Examination:
             self._signatures,
             self._finite,
             self._parity_of_saved_model,
-            self._latency,
             self._warmup,
             self._parity_of_live_server,
+            self._latency,
         ]
+
+    def close(self) -> None:
+        """Stop the live server, if it was started."""
+        self._starter.shutdown(wait=True)
+        if "_server" in vars(self) and self._server.exception() is None:
+            self._server.result().stop()
 
     @cached_property
     def model(self) -> Any:
         """The candidate as this process loaded it."""
         return tf.saved_model.load(str(self.directory))
+
+    @cached_property
+    def _server(self) -> Future[Server]:
+        """A live server with the candidate; it loads while the SavedModel is checked."""
+        options = Options(port=0, model_name=self.request["model"], model_base_path=self.directory.parent)
+        return self._starter.submit(lambda: Server(options).start())
 
     def _ops(self) -> Iterator[Check]:
         found = savedmodel.forbidden(self.directory, self.settings["allow_ops"])
@@ -56,6 +73,7 @@ class Examination:
         )
 
     def _loads(self) -> Iterator[Check]:
+        _ = self._server  # the ops are known to be safe: it may load the candidate from now on
         yield Check(
             "loads", bool(self.model.signatures), "loaded", "a SavedModel that loads in a fresh process"
         )
@@ -138,12 +156,8 @@ class Examination:
         yield Check("warmup", bool(records), f"{len(records)} records", "at least one")
 
     def _parity_of_live_server(self) -> Iterator[Check]:
-        from serving.client import Client
-        from serving.config import Options
-        from serving.server import Server
-
-        options = Options(port=0, model_name=self.request["model"], model_base_path=self.directory.parent)
-        with Server(options) as server, Client(f"127.0.0.1:{server.port}") as client:
+        target = self._server.result().target
+        with Client(target) as client:
             argument = self.request["input"]
             parts = [
                 client.predict(

@@ -21,12 +21,16 @@ WARMUP = Path("assets.extra") / "tf_serving_warmup_requests"
 
 
 def signatures(network: Network, task: Task, labels: tuple[str, ...]) -> dict[str, Any]:
-    """Make the task's signatures over a network: name to tf.function."""
+    """Make the task's signatures over a network: name to concrete function."""
 
     def decode(outputs: Any) -> dict[str, Any]:
         return task.decode(outputs, labels)
 
-    return {name: make(network, task.raw, decode) for name, make in task.signatures.items()}
+    # Concrete: what is traced while saving would build the featurizer's graph anew, which takes seconds.
+    return {
+        name: make(network, task.raw, decode).get_concrete_function()
+        for name, make in task.signatures.items()
+    }
 
 
 def predict(
