@@ -192,9 +192,9 @@ def _bmp(data: bytes) -> Header:
     if header_size < 40:
         raise RefusedError("unsupported_variant", f"BMP with an OS/2 header of {header_size} bytes")
     width, height, _, bits, compression = struct.unpack_from("<iiHHI", data, 18)
-    if bits not in (8, 24, 32):
+    if bits not in (1, 4, 8, 24, 32):
         raise RefusedError(
-            "unsupported_variant", f"BMP with {bits} bits a pixel; 8 (grey), 24 or 32 can be decoded"
+            "unsupported_variant", f"BMP with {bits} bits a pixel; 1, 4, 8, 24 or 32 can be decoded"
         )
     if compression == 3 and bits == 32:
         if struct.unpack_from("<III", data, 54) != _STANDARD_MASKS:
@@ -203,25 +203,10 @@ def _bmp(data: bytes) -> Header:
         raise RefusedError(
             "unsupported_variant", f"BMP with compression {compression}; only plain pixels can be decoded"
         )
-    if bits == 8:
-        _require_grey(data, 14 + header_size)
     needed = pixels + (width * bits + 31) // 32 * 4 * abs(height)
     if needed > len(data):
         raise RefusedError("truncated", f"the BMP needs {needed} bytes, the file has {len(data)}")
-    if needed < len(data):
-        # TensorFlow's decoder wants the length to the byte.
-        raise RefusedError("unsupported_variant", f"BMP with {len(data) - needed} bytes after its pixels")
     return Header("BMP", width, abs(height))
-
-
-def _require_grey(data: bytes, table: int) -> None:
-    """Refuse a colour palette: the served model's BMP decoder reads palette indices as grey levels."""
-    colors = struct.unpack_from("<I", data, 46)[0] or 256
-    entries = struct.unpack_from(f"<{min(colors, 256)}I", data, table)
-    if any(entry & 0xFFFFFF != index * 0x010101 for index, entry in enumerate(entries)):
-        raise RefusedError(
-            "unsupported_variant", "BMP with a colour palette; grey, 24 or 32 bits can be decoded"
-        )
 
 
 # -- WebP (RFC 9649) ------------------------------------------------------------------------------
@@ -248,10 +233,25 @@ def _webp(data: bytes) -> Header:
 def _webp_extended(data: bytes) -> Header:
     width = int.from_bytes(data[24:27], "little") + 1
     height = int.from_bytes(data[27:30], "little") + 1
-    if data[20] & 0x02:
-        # Even one frame in an animation container makes TensorFlow's decoder fail.
-        raise RefusedError("animated", "animated WebP cannot be decoded by the served model")
-    return Header("WEBP", width, height)
+    if not data[20] & 0x02:
+        return Header("WEBP", width, height)
+    frames = [start for name, start in _webp_chunks(data) if name == b"ANMF"]
+    if not frames:
+        raise RefusedError("corrupt", "the animated WebP holds no frame")
+    # Pillow passes over a frame it cannot read and gives the next one.
+    if (kind := data[frames[0] + 16 : frames[0] + 20]) not in (b"ALPH", b"VP8 ", b"VP8L"):
+        raise RefusedError("corrupt", f"the first frame of the animated WebP begins with {kind!r}")
+    return Header("WEBP", width, height, len(frames))
+
+
+def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, int]]:
+    """Yield (name, offset of the payload) of each chunk."""
+    place, end = 12, 8 + struct.unpack_from("<I", data, 4)[0]
+    while place + 8 <= end:
+        name, size = struct.unpack_from("<4sI", data, place)
+        yield name, place + 8
+        # RIFF chunks begin at even positions.
+        place += 8 + size + size % 2
 
 
 HEADERS: dict[str, Callable[[bytes], Header]] = {

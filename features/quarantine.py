@@ -28,7 +28,7 @@ REASONS = {
     "unsupported_variant": "a format the served model decodes, in a variant it cannot",
     "truncated": "the data end before the example is complete",
     "corrupt": "the data are damaged: a decoder or a checksum refuses them",
-    "animated": "more than one frame, where the rules or the served model take one",
+    "animated": "more than one frame, where the rules want one",
     # the decoder
     "crashed_decoder": "decoding killed the decoder process twice",
     "decode_timeout": "decoding took longer than the time limit, twice",

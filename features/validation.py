@@ -27,7 +27,7 @@ READERS: dict[str, Reader] = {
 }
 
 #: Raised by one when a reader starts to judge the same content differently: old verdicts are then redone.
-VERSION = 1
+VERSION = 2
 
 _DETAIL = 300
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

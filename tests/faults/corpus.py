@@ -234,12 +234,20 @@ def _good_other(pictures: Iterator[Image.Image]) -> Iterator[Case]:
         yield Case(f"mode-{mode}.bmp", encode(next(pictures).convert(mode), "BMP"))
     yield Case("v5-header.bmp", bmp(24, header=124))
     yield Case("gray-palette.bmp", bmp(8, colors=256))
+    palette = b"".join(struct.pack("<I", index * 0x030201 & 0xFFFFFF) for index in range(256))
+    yield Case("palette.bmp", bmp(8, palette=palette))
+    yield Case("one-bit.bmp", bmp(1, colors=2))
+    yield Case("four-bits.bmp", bmp(4, palette=palette[:64]))
+    yield Case("trailing-bytes.bmp", bmp(24, size=(8, 3), tail=b"\0\0"))
     masks = struct.pack("<III", 0xFF0000, 0xFF00, 0xFF)
     yield Case("standard-masks.bmp", bmp(32, compression=3, masks=masks))
     for mode in ("1", "L", "P", "RGB"):
         yield Case(f"mode-{mode}.gif", encode(next(pictures).convert(mode), "GIF"))
     animation = {"save_all": True, "append_images": [next(pictures), next(pictures)]}
     yield Case("animated.gif", encode(next(pictures), "GIF", **animation), notes=("first_frame",))
+    for lossless in (False, True):
+        data = encode(next(pictures), "WEBP", lossless=lossless, **animation)
+        yield Case(f"animated-{lossless}.webp", data, notes=("first_frame",))
     for lossless in (False, True):
         yield Case(f"lossless-{lossless}.webp", encode(next(pictures), "WEBP", lossless=lossless))
         faded = next(pictures).convert("RGBA").rotate(30)
@@ -343,18 +351,13 @@ def _bad_gif() -> Iterator[Case]:
 
 
 def _bad_bmp() -> Iterator[Case]:
-    palette = b"".join(struct.pack("<I", index * 0x030201 & 0xFFFFFF) for index in range(256))
     masks = struct.pack("<III", 0xFF, 0xFF00, 0xFF0000)
     runs = b"\x08\x05\0\0" * 4 + b"\0\1"
     variants = {
-        "one-bit": bmp(1, colors=2),
-        "four-bits": bmp(4, colors=16),
         "sixteen-bits": bmp(16),
-        "palette": bmp(8, palette=palette),
         "run-length-8": bmp(8, compression=1, colors=256, pixels=runs),
         "run-length-4": bmp(4, compression=2, colors=16, pixels=runs),
         "odd-masks": bmp(32, compression=3, masks=masks),
-        "trailing-bytes": bmp(24, tail=b"\0\0"),
         "os2": b"BM" + struct.pack("<IHHIIHHHH", 122, 0, 0, 26, 12, 8, 4, 1, 24) + bytes(96),
     }
     for name, data in variants.items():
@@ -365,7 +368,9 @@ def _bad_bmp() -> Iterator[Case]:
 
 def _bad_webp() -> Iterator[Case]:
     animation = {"save_all": True, "append_images": [picture(7)]}
-    yield Case("animated.webp", encode(picture(6), "WEBP", **animation), "animated")
+    data = encode(picture(6), "WEBP", **animation)
+    yield Case("no-frame.webp", data.replace(b"ANMF", b"ANMX"), "corrupt")
+    yield Case("broken-frame.webp", replaced(data, b"VP8", b"ABC"), "corrupt")
     data = encode(picture(8), "WEBP")
     yield Case("no-start-code.webp", replaced(data, b"\x9d\x01\x2a", b"\x9d\x01\x2b"), "corrupt")
     yield Case("unknown-chunk.webp", riff(b"WEBP", (b"ABCD", bytes(40))), "corrupt")
