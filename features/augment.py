@@ -68,8 +68,9 @@ class ImageAugmentation:
         if not s.rotation:
             b, c = tf.zeros_like(b), tf.zeros_like(c)
         x0, y0 = (width - 1) / 2, (height - 1) / 2
-        right = _spread(draws[:, 4]) * s.translation * width
-        low = _spread(draws[:, 5]) * s.translation * height
+        # Whole pixels: a flip or shift alone then moves pixels and blurs none.
+        right = tf.round(_spread(draws[:, 4]) * s.translation * width)
+        low = tf.round(_spread(draws[:, 5]) * s.translation * height)
         zero = tf.zeros_like(a)
         transforms = tf.stack(
             [a, b, x0 - a * x0 - b * y0 + right, c, d, y0 - c * x0 - d * y0 + low, zero, zero], axis=1

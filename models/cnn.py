@@ -55,7 +55,8 @@ def _unit(x: Any, maps: int, kernel: int, penalty: Any) -> Any:
         kernel_initializer="he_normal",
         kernel_regularizer=penalty,
     )(x)
-    x = layers.BatchNormalization()(x)
+    # Keras's 0.99 is for runs of many thousand steps: in short ones the averages lag behind the weights.
+    x = layers.BatchNormalization(momentum=0.9)(x)
     return layers.ReLU()(x)
 
 

@@ -26,6 +26,7 @@ from models.interruption import Bell, TrainingInterruptedError, listening
 from models.objective import Objective
 from models.tasks.task import Network, Phase
 from models.training_settings import TrainingSettings, optimizer
+from models.training_step import measure_step, train_step
 
 __all__ = ["History", "TrainingDivergedError", "TrainingSettings", "featurize", "train", "weights_hash"]
 
@@ -111,7 +112,9 @@ def train(
         TrainingInterruptedError: SIGINT or SIGTERM; the state is kept.
         DataError: inputs or targets that do not fit the model, found before the first epoch.
     """
-    _same_settings(checkpoints, settings, seed, dataset, restart)
+    wanted = settings.model_dump(mode="json") | {"seed": seed, "dataset": dataset.fingerprint}
+    wanted |= {f"phase {phase.name}": _description(phase) for phase in network.phases}
+    _same_settings(checkpoints, wanted, restart)
     rows: list[dict[str, Any]] = []
     with listening() as bell:
         for phase in network.phases:
@@ -120,8 +123,33 @@ def train(
     return History(tuple(rows))
 
 
-def _same_settings(folder: Path, settings: TrainingSettings, seed: int, dataset: Any, restart: bool) -> None:
-    wanted = settings.model_dump(mode="json") | {"seed": seed, "dataset": dataset.fingerprint}
+def _description(phase: Phase) -> str:
+    """Say in one line what decides a phase's outcome beside the training settings."""
+    changes = getattr(phase.augmentation, "settings", None)
+    return (
+        f"{phase.epochs} epochs at {phase.learning_rate or 'the common rate'}, "
+        f"input {store.fingerprint(phase.stage)}, model {architecture_hash(phase.model)}, "
+        f"augmentation {changes}"
+    )
+
+
+def architecture_hash(model: keras.Model) -> str:
+    """Hash a model's layers, their settings and the shapes of its variables: 16 hexadecimal digits.
+
+    Names and places on disk are left out: they differ from process to process.
+    """
+    digest = hashlib.sha256()
+    for layer in model._flatten_layers():
+        if not isinstance(layer, keras.Model):
+            config = {k: v for k, v in layer.get_config().items() if k not in ("name", "cache", "trainable")}
+            digest.update(json.dumps([type(layer).__name__, config], sort_keys=True, default=str).encode())
+            digest.update(str(getattr(layer, "fingerprint", "")).encode())
+    for variable in model.variables:
+        digest.update(f"{tuple(variable.shape)} {variable.dtype} {variable.trainable};".encode())
+    return digest.hexdigest()[:16]
+
+
+def _same_settings(folder: Path, wanted: dict[str, Any], restart: bool) -> None:
     path = folder / "settings.json"
     found = json.loads(path.read_text()) if path.is_file() else None
     before = found or wanted
@@ -163,7 +191,7 @@ class Leg:
         training = _examples(dataset, cache, "train")
         validation = _examples(dataset, cache, "validation")
         self._prepare(training)
-        self._resume()
+        self._resume(training)
         for number, row in enumerate(self.rows):
             on_epoch(self.phase.name, before + number + 1, row["metrics"])
         while not self._finished():
@@ -187,21 +215,28 @@ class Leg:
         self.optimizer = optimizer(self.settings, highest, steps_per_epoch * self.phase.epochs)
         self.optimizer.build(self.phase.model.trainable_variables)
         self.variables = [*self.phase.model.variables, *self.optimizer.variables]
-        self.loss = self.objective.loss(self.settings.label_smoothing)
-        self.train_step = _train_step(
-            self.phase.model, self.optimizer, self.loss, self.objective, self.settings
-        )
-        self.measure = _measure(self.phase.model, self.objective)
+        loss = self.objective.loss(self.settings.label_smoothing)
+        self.train_step = train_step(self.phase.model, self.optimizer, loss, self.objective, self.settings)
+        self.measure = measure_step(self.phase.model, self.objective)
         self.weights = _class_weights(training.targets, self.settings.balance)
         _dry_run(self.phase.model, training, self.batch_size)
 
-    def _resume(self) -> None:
+    def _resume(self, training: Examples) -> None:
         state = self.checkpoints.restore(self.variables)
         if state is None:
             self._save()
             return
-        self.epoch, self.step, self.rows = state["epoch"], state["step"], state["rows"]
+        if state["batch_size"] < self.batch_size:
+            # Memory ran out in an earlier process.
+            self.batch_size = state["batch_size"]
+            self._prepare(training)
+            state = self.checkpoints.restore(self.variables) or state
+        self.epoch, self.rows = state["epoch"], state["rows"]
         self.best, self.wait, self.sums = state["best"], state["wait"], state["sums"]
+        # Positions count batches; after a halving there are twice as many.
+        steps = self.optimizer.iterations
+        steps.assign(int(steps.numpy()) * state["batch_size"] // self.batch_size)
+        self.step = state["step"] * state["batch_size"] // self.batch_size
         log.info("phase %s goes on from epoch %d, step %d", self.phase.name, self.epoch + 1, self.step)
 
     def _halve_batch(self, training: Examples) -> None:
@@ -210,12 +245,10 @@ class Leg:
         self.batch_size //= 2
         log.warning("out of memory: going on with batches of %d", self.batch_size)
         self._prepare(training)
-        self._resume()
-        # A position kept in the middle of an epoch counts batches of the old size.
-        self.step *= 2
+        self._resume(training)
 
     def _save(self) -> None:
-        state = {"epoch": self.epoch, "step": self.step, "rows": self.rows}
+        state = {"epoch": self.epoch, "step": self.step, "rows": self.rows, "batch_size": self.batch_size}
         state |= {"best": self.best, "wait": self.wait, "sums": self.sums}
         self.checkpoints.save((self.epoch, self.step), self.variables, state)
 
@@ -332,44 +365,6 @@ def _class_weights(targets: np.ndarray, balance: str) -> np.ndarray | None:
         return None
     counts = np.bincount(targets)
     return (len(targets) / (len(counts) * np.maximum(counts, 1))).astype(np.float32)
-
-
-def _train_step(
-    model: keras.Model, optimizer: Any, loss_of: Any, objective: Objective, settings: TrainingSettings
-) -> Callable[..., dict[str, Any]]:
-    @tf.function(reduce_retracing=True)
-    def step(inputs: Any, targets: Any, weights: Any) -> dict[str, Any]:
-        with tf.GradientTape() as tape:
-            outputs = model(inputs, training=True)
-            losses = loss_of(targets, outputs) * weights
-            total = tf.reduce_mean(losses) + (tf.add_n(model.losses) if model.losses else 0.0)
-        variables = [v.value for v in model.trainable_variables]
-        gradients = tape.gradient(total, variables)
-        sums = _weighted_sums(objective, targets, outputs, weights) | {"loss": tf.reduce_sum(losses)}
-        if settings.clip_norm:
-            gradients, norm = tf.clip_by_global_norm(gradients, settings.clip_norm)
-            sums |= {"clipped": tf.cast(norm > settings.clip_norm, tf.float32), "steps": tf.constant(1.0)}
-        optimizer.apply(gradients, model.trainable_variables)
-        return sums
-
-    return step
-
-
-def _measure(model: keras.Model, objective: Objective) -> Callable[..., dict[str, Any]]:
-    loss_of = objective.loss(0.0)
-
-    @tf.function(reduce_retracing=True)
-    def measure(inputs: Any, targets: Any, weights: Any) -> dict[str, Any]:
-        outputs = model(inputs, training=False)
-        losses = tf.reduce_sum(loss_of(targets, outputs) * weights)
-        return _weighted_sums(objective, targets, outputs, weights) | {"loss": losses}
-
-    return measure
-
-
-def _weighted_sums(objective: Objective, targets: Any, outputs: Any, weights: Any) -> dict[str, Any]:
-    sums = {name: tf.reduce_sum(of(targets, outputs) * weights) for name, of in objective.metrics.items()}
-    return sums | {"weight": tf.reduce_sum(weights)}
 
 
 def _dry_run(model: keras.Model, training: Examples, batch_size: int) -> None:

@@ -12,14 +12,19 @@ class TrainingSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: int = Field(20, ge=1, description="passes over the training split")
-    batch_size: int = Field(32, ge=1)
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    batch_size: int = Field(32, ge=1, description="examples in a step")
+    towers: int = Field(
+        1, ge=1, le=64, description="parts of a batch computed side by side; batch norm sees one at a time"
+    )
+    optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="sgd has Nesterov momentum 0.9")
     learning_rate: float = Field(1e-3, gt=0, description="the highest of the schedule")
-    schedule: Literal["constant", "cosine", "exponential"] = "cosine"
+    schedule: Literal["constant", "cosine", "exponential"] = Field(
+        "cosine", description="cosine falls to 0, exponential to a hundredth, over all steps of a phase"
+    )
     warmup: float = Field(0.0, ge=0, lt=1, description="share of all steps the rate climbs from zero")
     weight_decay: float = Field(0.0, ge=0, description="decoupled, as in AdamW (Loshchilov and Hutter 2019)")
     clip_norm: float | None = Field(None, gt=0, description="largest global norm of the gradients")
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
     patience: int | None = Field(
         None, ge=1, description="epochs without a better validation metric before stopping"
     )
