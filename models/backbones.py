@@ -28,7 +28,7 @@ class ApplicationScaling(keras.Layer):
     """
 
     def __init__(self, application: str, **options: Any) -> None:
-        super().__init__(trainable=False, dtype="float32", **options)
+        super().__init__(**({"trainable": False, "dtype": "float32"} | options))
         self.application = application
         module = sys.modules[known_applications()[application].__module__]
         self.preprocess = module.preprocess_input
@@ -46,13 +46,17 @@ class ApplicationScaling(keras.Layer):
         return super().get_config() | {"application": self.application}
 
 
-def application(name: str, weights: str | None, shape: tuple[int | None, ...]) -> keras.Model:
+def application(
+    name: str, weights: str | None, shape: tuple[int | None, ...], *, learn_batch_norm: bool = True
+) -> keras.Model:
     """Build a keras.applications network up to its pooled features.
 
     Args:
         name: as in keras.applications, for example MobileNetV2.
         weights: ``imagenet``, the path of a weights file, or None for random ones.
         shape: [h, w, 3] of one image in [0, 1].
+        learn_batch_norm: whether training updates batch-norm statistics; else these layers, and dropout
+            within the network, always work as in inference.
 
     Raises:
         ConfigError: no such network, or weights that do not fit it.
@@ -68,7 +72,9 @@ def application(name: str, weights: str | None, shape: tuple[int | None, ...]) -
     except (OSError, ValueError) as error:
         raise _refused(name, weights, error) from error
     inputs = keras.Input(shape, name="pixels")
-    return keras.Model(inputs, network(ApplicationScaling(name)(inputs)), name=f"backbone_{name.lower()}")
+    training = None if learn_batch_norm else False
+    vectors = network(ApplicationScaling(name)(inputs), training=training)
+    return keras.Model(inputs, vectors, name=f"backbone_{name.lower()}")
 
 
 def _refused(name: str, weights: str | None, error: Exception) -> Exception:

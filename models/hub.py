@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import inspect
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,12 @@ def resolve(handle: str, cache: Path) -> Path:
     if (held / "saved_model.pb").is_file():
         return held
     cache.mkdir(parents=True, exist_ok=True)
-    import tensorflow_hub as hub
-
     try:
-        with _cache_dir(cache):
+        with warnings.catch_warnings(), _cache_dir(cache):
+            # It imports pkg_resources, which says that it is deprecated.
+            warnings.simplefilter("ignore")
+            import tensorflow_hub as hub
+
             return Path(hub.resolve(handle))
     except Exception as error:
         raise UnavailableError(
@@ -97,7 +100,7 @@ class HubLayer(keras.Layer):
             small data is the better choice; ``training`` updates them.
 
     Attributes:
-        input_spec_shape: shape of one input without the batch axis, None where it is free.
+        input_shape_of_one: shape of one input without the batch axis, None where it is free.
         output_shape_of_one: shape of one output without the batch axis.
     """
 
@@ -109,7 +112,7 @@ class HubLayer(keras.Layer):
         trainable: bool = True,
         **options: Any,
     ) -> None:
-        super().__init__(trainable=True, dtype="float32", **options)
+        super().__init__(trainable=True, **({"dtype": "float32"} | options))
         self.supports_jit = False
         self.handle, self.cache, self.batch_norm = handle, str(cache), batch_norm
         self.folder = resolve(handle, Path(cache))
@@ -145,6 +148,33 @@ class HubLayer(keras.Layer):
             for is_trainable, group in ((True, trainable), (False, rest))
             for number, variable in enumerate(group)
         ]
+
+    def require(self, height: int | None, width: int | None) -> None:
+        """Check that the module takes images, of a wanted size, and gives vectors.
+
+        Args:
+            height: in pixels, None for whatever the module wants.
+            width: likewise.
+
+        Raises:
+            ConfigError: it takes something else, or images of another size alone.
+        """
+        taken, given = self.input_shape_of_one, self.output_shape_of_one
+        if len(taken) != 3 or taken[2] not in (3, None) or len(given) != 1 or given[0] is None:
+            raise ConfigError(
+                f"the module {self.handle} is no image backbone",
+                got=f"{list(taken)} to {list(given)}",
+                expected="[height, width, 3] to [d]",
+                todo="choose an image feature vector module",
+            )
+        for name, wanted, fixed in (("height", height, taken[0]), ("width", width, taken[1])):
+            if None not in (wanted, fixed) and wanted != fixed:
+                raise ConfigError(
+                    f"the module {self.handle} takes images of one size",
+                    got=f"featurizer.{name} {wanted}",
+                    expected=f"{fixed}",
+                    todo=f"leave featurizer.{name} out, or choose another module",
+                )
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Apply the module; dropout and batch-norm follow ``training`` only where they may."""

@@ -5,23 +5,24 @@ resumes. Here the order and the augmentation are functions of (seed, epoch), and
 weights, optimizer, seed generators and the loop's own state.
 """
 
-import hashlib
-import json
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from features import pipeline, store
-from features.errors import ConfigError, DataError, StorageError
+from features.errors import DataError, StorageError
 from features.spec import Progress, silent
-from models.checkpoint import Checkpoints, write_file
+from models import identity
+from models.checkpoint import Checkpoints
+from models.examples import Examples, class_weights, dry_run, gather
+from models.identity import weights_hash
 from models.interruption import Bell, TrainingInterruptedError, listening
 from models.objective import Objective
 from models.tasks.task import Network, Phase
@@ -49,26 +50,6 @@ class History:
     """What was measured in each epoch: phase, epoch, metrics."""
 
     epochs: tuple[dict[str, Any], ...]
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Cached inputs of one split with their targets, and the files they came from."""
-
-    rows: Any
-    targets: np.ndarray
-    names: Sequence[str]
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-
-def weights_hash(model: keras.Model) -> str:
-    """Hash all weights of a model: 16 hexadecimal digits, equal only for bit-equal weights."""
-    digest = hashlib.sha256()
-    for variable in model.weights:
-        digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
-    return digest.hexdigest()[:16]
 
 
 def featurize(network: Network, dataset: Any, stores: Path, progress: Progress = silent) -> None:
@@ -113,59 +94,14 @@ def train(
         DataError: inputs or targets that do not fit the model, found before the first epoch.
     """
     wanted = settings.model_dump(mode="json") | {"seed": seed, "dataset": dataset.fingerprint}
-    wanted |= {f"phase {phase.name}": _description(phase) for phase in network.phases}
-    _same_settings(checkpoints, wanted, restart)
+    wanted |= {f"phase {phase.name}": identity.describe(phase) for phase in network.phases}
+    identity.require_same(checkpoints, wanted, restart)
     rows: list[dict[str, Any]] = []
     with listening() as bell:
         for phase in network.phases:
             leg = Leg(phase, objective, settings, checkpoints / phase.name, seed)
             rows += leg.run(dataset, stores, len(rows), bell, progress, on_epoch)
     return History(tuple(rows))
-
-
-def _description(phase: Phase) -> str:
-    """Say in one line what decides a phase's outcome beside the training settings."""
-    changes = getattr(phase.augmentation, "settings", None)
-    return (
-        f"{phase.epochs} epochs at {phase.learning_rate or 'the common rate'}, "
-        f"input {store.fingerprint(phase.stage)}, model {architecture_hash(phase.model)}, "
-        f"augmentation {changes}"
-    )
-
-
-def architecture_hash(model: keras.Model) -> str:
-    """Hash a model's layers, their settings and the shapes of its variables: 16 hexadecimal digits.
-
-    Names and places on disk are left out: they differ from process to process.
-    """
-    digest = hashlib.sha256()
-    for layer in model._flatten_layers():
-        if not isinstance(layer, keras.Model):
-            config = {k: v for k, v in layer.get_config().items() if k not in ("name", "cache", "trainable")}
-            digest.update(json.dumps([type(layer).__name__, config], sort_keys=True, default=str).encode())
-            digest.update(str(getattr(layer, "fingerprint", "")).encode())
-    for variable in model.variables:
-        digest.update(f"{tuple(variable.shape)} {variable.dtype} {variable.trainable};".encode())
-    return digest.hexdigest()[:16]
-
-
-def _same_settings(folder: Path, wanted: dict[str, Any], restart: bool) -> None:
-    path = folder / "settings.json"
-    found = json.loads(path.read_text()) if path.is_file() else None
-    before = found or wanted
-    differing = sorted(key for key in wanted if before.get(key) != wanted[key])
-    if differing and not restart:
-        changes = ", ".join(f"{key} {before.get(key)} -> {wanted[key]}" for key in differing)
-        raise ConfigError(
-            f"the checkpoints in {folder} belong to other settings",
-            got=changes,
-            todo="repeat with the old settings, or begin anew with --restart",
-        )
-    if differing:
-        for stale in sorted(folder.rglob("*"), reverse=True):
-            stale.rmdir() if stale.is_dir() else stale.unlink()
-    if found is None or differing:
-        write_file(path, json.dumps(wanted).encode())
 
 
 class Leg:
@@ -188,8 +124,8 @@ class Leg:
     ) -> list[dict[str, Any]]:
         """Train the phase to its end and return a row per epoch."""
         cache = store.FeatureStore(stores / store.fingerprint(self.phase.stage))
-        training = _examples(dataset, cache, "train")
-        validation = _examples(dataset, cache, "validation")
+        training = gather(dataset, cache, "train")
+        validation = gather(dataset, cache, "validation")
         self._prepare(training)
         self._resume(training)
         for number, row in enumerate(self.rows):
@@ -218,8 +154,8 @@ class Leg:
         loss = self.objective.loss(self.settings.label_smoothing)
         self.train_step = train_step(self.phase.model, self.optimizer, loss, self.objective, self.settings)
         self.measure = measure_step(self.phase.model, self.objective)
-        self.weights = _class_weights(training.targets, self.settings.balance)
-        _dry_run(self.phase.model, training, self.batch_size)
+        self.weights = class_weights(training.targets, self.settings.balance)
+        dry_run(self.phase.model, training)
 
     def _resume(self, training: Examples) -> None:
         state = self.checkpoints.restore(self.variables)
@@ -276,6 +212,10 @@ class Leg:
                 self._save()
                 where = f"phase {self.phase.name}, epoch {self.epoch + 1}, step {self.step} of {total}"
                 raise TrainingInterruptedError(bell.rung, where)
+        # The last step's gradients may have spoilt the weights without a loss to show it.
+        if not all(np.isfinite(v.numpy()).all() for v in self.phase.model.trainable_variables):
+            self.step -= 1
+            raise self._diverged("weights that are not finite", training, order)
         metrics = _means(self.sums)
         metrics |= {f"validation_{k}": v for k, v in self._validate(validation).items()}
         metrics["learning_rate"] = float(self.optimizer.learning_rate)
@@ -297,27 +237,34 @@ class Leg:
         )
 
     def _train_on(self, batch: Any, training: Examples, order: np.ndarray) -> None:
-        try:
+        with self._enough_memory():
             sums = {name: float(value) for name, value in self.train_step(*batch).items()}
-        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-            raise OutOfMemoryError(
-                f"out of memory at batch size {self.batch_size}",
-                got=str(error).splitlines()[0][:120],
-                todo=f"try --set training.batch_size={max(1, self.batch_size // 2)}",
-            ) from error
         if not np.isfinite(sums["loss"]):
-            raise self._diverged(sums["loss"], training, order)
+            raise self._diverged(f"loss {sums['loss']}", training, order)
         for name, value in sums.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
 
-    def _diverged(self, loss: float, training: Examples, order: np.ndarray) -> TrainingDivergedError:
+    @contextlib.contextmanager
+    def _enough_memory(self) -> Iterator[None]:
+        try:
+            yield
+        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+            raise OutOfMemoryError(
+                f"out of memory in phase {self.phase.name}, epoch {self.epoch + 1}, batch {self.step + 1}",
+                got=f"batches of {self.batch_size}",
+                expected="batches that fit into memory",
+                todo=f"try --set training.batch_size={max(1, self.batch_size // 2)}, "
+                "or --set training.auto_batch=true",
+            ) from error
+
+    def _diverged(self, what: str, training: Examples, order: np.ndarray) -> TrainingDivergedError:
         positions = order[self.step * self.batch_size : (self.step + 1) * self.batch_size]
         names = [training.names[position] for position in positions]
         shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         return TrainingDivergedError(
             f"training diverged in phase {self.phase.name}, epoch {self.epoch + 1}, batch {self.step + 1}",
-            got=f"loss {loss} on {shown}",
-            expected="a finite loss",
+            got=f"{what} on {shown}",
+            expected="finite loss and weights",
             todo="lower training.learning_rate, set training.clip_norm, or look at these files",
         )
 
@@ -328,8 +275,10 @@ class Leg:
         for batch in pipeline.batches(
             validation.rows, validation.targets, batch_size=max(64, self.batch_size)
         ):
-            for name, value in self.measure(*batch).items():
-                sums[name] = sums.get(name, 0.0) + float(value)
+            with self._enough_memory():
+                values = {name: float(value) for name, value in self.measure(*batch).items()}
+            for name, value in values.items():
+                sums[name] = sums.get(name, 0.0) + value
         return _means(sums)
 
     def _note(self, metrics: dict[str, float]) -> None:
@@ -345,39 +294,9 @@ class Leg:
             self.wait += 1
 
 
-def _examples(dataset: Any, cache: store.FeatureStore, split: str) -> Examples:
-    frame = dataset.frame[dataset.frame["split"] == split]
-    return Examples(
-        cache.gather(list(frame["sha256"])), frame["target"].to_numpy(dtype=np.int32), list(frame["name"])
-    )
-
-
 def _means(sums: dict[str, float]) -> dict[str, float]:
     counted = {"weight", "steps", "clipped"}
     means = {name: value / sums["weight"] for name, value in sums.items() if name not in counted}
     if "clipped" in sums:
         means["clipped_share"] = sums["clipped"] / sums["steps"]
     return means
-
-
-def _class_weights(targets: np.ndarray, balance: str) -> np.ndarray | None:
-    if balance != "weights":
-        return None
-    counts = np.bincount(targets)
-    return (len(targets) / (len(counts) * np.maximum(counts, 1))).astype(np.float32)
-
-
-def _dry_run(model: keras.Model, training: Examples, batch_size: int) -> None:
-    """Find what does not fit before the first epoch instead of somewhere in it."""
-    if not len(training):
-        raise DataError("there is nothing to train on", got="0 examples in the training split")
-    outputs = model(next(pipeline.batches(training.rows, training.targets, batch_size=batch_size))[0])
-    classes = outputs.shape[-1]
-    wrong = np.flatnonzero((training.targets < 0) | (training.targets >= classes))
-    if len(wrong):
-        raise DataError(
-            f"a target is out of range: {training.names[wrong[0]]}",
-            got=int(training.targets[wrong[0]]),
-            expected=f"0 to {classes - 1}",
-            todo="ingest the data again",
-        )

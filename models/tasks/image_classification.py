@@ -26,47 +26,55 @@ class Settings(BaseModel):
 class ImageFeaturizerSettings(Settings):
     """Size in pixels that images are brought to, and how; None takes what the backbone wants."""
 
-    height: int | None = Field(None, ge=8, le=2048)
-    width: int | None = Field(None, ge=8, le=2048)
-    resize: Literal["stretch", "crop", "pad"] = "stretch"
+    height: int | None = Field(None, ge=8, le=2048, description="pixels; null takes what the backbone wants")
+    width: int | None = Field(None, ge=8, le=2048, description="pixels; null takes what the backbone wants")
+    resize: Literal["stretch", "crop", "pad"] = Field(
+        "stretch", description="what becomes of the aspect ratio"
+    )
 
 
 class Pretrained(Settings):
     """What backbones with weights of their own share."""
 
-    mode: Literal["frozen", "fine-tune"] = "frozen"
-    hidden: tuple[int, ...] = ()
-    dropout: float = Field(0.2, ge=0, lt=1)
-    fine_tune_epochs: int = Field(5, ge=1)
-    fine_tune_learning_rate: float = Field(1e-5, gt=0)
+    mode: Literal["frozen", "fine-tune"] = Field(
+        "frozen", description="frozen trains the head alone; fine-tune then trains everything"
+    )
+    hidden: tuple[int, ...] = Field((), description="units of dense layers between backbone and logits")
+    dropout: float = Field(0.2, ge=0, lt=1, description="share of activations dropped before the logits")
+    fine_tune_epochs: int = Field(5, ge=1, description="passes with everything trained")
+    fine_tune_learning_rate: float = Field(1e-5, gt=0, description="the highest of these passes")
+    batch_norm: Literal["inference", "training"] = Field(
+        "inference", description="whether fine-tuning keeps the backbone's batch-norm statistics"
+    )
 
 
 class HubSettings(Pretrained):
     """A TF-Hub module by handle or folder."""
 
     kind: Literal["hub"]
-    backbone: str = DEFAULT_MODULE
-    batch_norm: Literal["inference", "training"] = "inference"
+    backbone: str = Field(DEFAULT_MODULE, description="tfhub.dev or Kaggle handle, or a module's folder")
 
 
 class KerasSettings(Pretrained):
     """A keras.applications network; without weights everything trains from the start."""
 
     kind: Literal["keras"]
-    backbone: str = "MobileNetV2"
-    weights: str | None = "imagenet"
+    backbone: str = Field("MobileNetV2", description="name in keras.applications")
+    weights: str | None = Field("imagenet", description="imagenet, a weights file, or null for random ones")
 
 
 class CnnSettings(Settings):
     """A plain stack of convolutions, trained from scratch."""
 
     kind: Literal["cnn"]
-    filters: tuple[int, ...] = Field((32, 64, 128), min_length=1)
-    depth: int = Field(2, ge=1, le=8)
-    kernel: int = Field(3, ge=1, le=11)
-    dense: tuple[int, ...] = ()
-    dropout: float = Field(0.2, ge=0, lt=1)
-    weight_decay: float = Field(0.0, ge=0)
+    filters: tuple[int, ...] = Field(
+        (32, 64, 128), min_length=1, description="feature maps of each block; blocks halve height and width"
+    )
+    depth: int = Field(2, ge=1, le=8, description="convolutions in a block")
+    kernel: int = Field(3, ge=1, le=11, description="height and width of a kernel, in pixels")
+    dense: tuple[int, ...] = Field((), description="units of dense layers after the pooling")
+    dropout: float = Field(0.2, ge=0, lt=1, description="share of activations dropped after each block")
+    weight_decay: float = Field(0.0, ge=0, description="factor of the L2 penalty on kernels")
 
 
 class ModelSettings(
@@ -82,13 +90,17 @@ def _featurizer(wanted: ImageFeaturizerSettings, shape: tuple[int | None, ...]) 
 
 def _hub(blueprint: Blueprint, settings: HubSettings) -> tuple[ImageFeaturizer, HubLayer, int, str]:
     layer = HubLayer(settings.backbone, str(blueprint.hub), settings.batch_norm)
+    layer.require(blueprint.featurizer.height, blueprint.featurizer.width)
     featurizer = _featurizer(blueprint.featurizer, layer.input_shape_of_one)
     return featurizer, layer, int(layer.output_shape_of_one[-1] or 0), settings.mode
 
 
 def _keras(blueprint: Blueprint, settings: KerasSettings) -> tuple[ImageFeaturizer, Any, int, str]:
     featurizer = _featurizer(blueprint.featurizer, (224, 224))
-    network = backbones.application(settings.backbone, settings.weights, featurizer.spec.shape)
+    learn = settings.weights is None or settings.batch_norm == "training"
+    network = backbones.application(
+        settings.backbone, settings.weights, featurizer.spec.shape, learn_batch_norm=learn
+    )
     mode = settings.mode if settings.weights else "scratch"
     return featurizer, network, network.output_shape[-1], mode
 
