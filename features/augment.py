@@ -48,7 +48,11 @@ class ImageAugmentation:
         return self._changed(images, seeds) if self.active else images
 
     def _change(self, images: Any, seeds: Any) -> Any:
-        draws = tf.vectorized_map(lambda seed: tf.random.stateless_uniform([8], seed), seeds)
+        draws = tf.map_fn(
+            lambda seed: tf.random.stateless_uniform([8], seed),
+            seeds,
+            fn_output_signature=tf.TensorSpec([8], tf.float32),
+        )
         images = self._move(images, draws)
         return self._shade(images, draws)
 

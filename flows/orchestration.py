@@ -8,6 +8,7 @@ JSON so that the UI can show them.
 
 import functools
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -154,7 +155,7 @@ def environment(workspace: Workspace) -> dict[str, str]:
         # No telemetry leaves the machine, and its first write races with ours on a new database.
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
-        "PREFECT_LOGGING_LEVEL": "WARNING",
+        "PREFECT_LOGGING_LEVEL": "INFO",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         "PREFECT_CLI_PROMPT": "false",
     }
@@ -290,7 +291,20 @@ def _require(address: str) -> None:
 
 def run(function: Callable, parameters: dict[str, Any], *, api: str, name: str, run_name: str) -> Any:
     """Run a function as a flow against the API at an address; its errors come out unchanged."""
+    from prefect.logging.handlers import APILogHandler
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
+    flow = as_flow(function, name=name, run_name=run_name)
+    for handler in logging.getLogger().handlers:
+        # The log of the run goes to the API; on the terminal an error is one line, said by the caller.
+        handler.addFilter(_is_not_of_prefect)
     with temporary_settings({PREFECT_API_URL: api}):
-        return as_flow(function, name=name, run_name=run_name)(**parameters)
+        try:
+            return flow(**parameters)
+        finally:
+            # What is still queued when an embedded server ends would be lost.
+            APILogHandler().flush()
+
+
+def _is_not_of_prefect(record: logging.LogRecord) -> bool:
+    return not record.name.startswith("prefect")
