@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-from features.store import fingerprint
 
+from features.store import fingerprint
 from models.cnn import head as build_head
 from models.tasks.task import Network, Phase
 

@@ -54,8 +54,9 @@ def learning_rate(settings: TrainingSettings, highest: float, steps: int) -> Any
 def optimizer(settings: TrainingSettings, highest: float, steps: int) -> Any:
     """Make the optimizer; clipping is done by the training step, which counts what it clips."""
     rate = learning_rate(settings, highest, steps)
-    decay = settings.weight_decay or None
+    decay = settings.weight_decay
     if settings.optimizer == "sgd":
-        return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay)
-    kind = keras.optimizers.AdamW if settings.optimizer == "adamw" else keras.optimizers.Adam
-    return kind(rate, weight_decay=decay)
+        return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay or None)
+    if settings.optimizer == "adamw":
+        return keras.optimizers.AdamW(rate, weight_decay=decay)
+    return keras.optimizers.Adam(rate, weight_decay=decay or None)
