@@ -60,11 +60,10 @@ def train(
     quiet: QuietOption = False,
 ) -> None:
     """Ingest, train, evaluate, pass the gate and publish one model."""
-    with quieting.native_stderr():
-        from flows import pipeline
+    from flows import request as requests
 
     columns = {"input": input_column, "target": target_column, "split": split_column}
-    request = pipeline.Request(
+    request = requests.Request(
         task=task,
         data=str(data),
         name=model_name(name),
@@ -77,7 +76,7 @@ def train(
         workspace=str(Workspace.open(workspace).root),
     )
     with terminal.progress_bars(quiet=quiet):
-        summary = pipeline.run(request, local=local)
+        summary = requests.run(request, local=local)
     if json_output:
         print(json.dumps(summary))
     else:

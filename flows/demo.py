@@ -12,7 +12,8 @@ from pathlib import Path
 from PIL import Image
 
 from features.errors import UnavailableError
-from flows import pipeline, predict, terminal
+from flows import predict, terminal
+from flows import request as requests
 from flows import summary as summaries
 from flows.workspace import Workspace
 
@@ -23,7 +24,7 @@ def run(workspace: Workspace) -> None:
     """Ingest, train, evaluate, pass the gate, publish, serve and query; then tell where to look."""
     folder = write_digits(workspace.root / "demo" / NAME)
     terminal.note(f"wrote scikit-learn's digits to {folder}, with three damaged files among them")
-    request = pipeline.Request(
+    request = requests.Request(
         task="image-classification",
         data=str(folder),
         name=NAME,
@@ -31,7 +32,7 @@ def run(workspace: Workspace) -> None:
         workspace=str(workspace.root),
     )
     with terminal.progress_bars():
-        summary = pipeline.run(request, local=False)
+        summary = requests.run(request)
     summaries.show(summary)
     samples = [next((folder / str(digit)).glob("*.png")) for digit in range(0, 10, 3)]
     _serve_and_ask(workspace, samples)

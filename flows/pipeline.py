@@ -3,48 +3,20 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from flows import orchestration, plan, terminal
+from flows import plan, terminal
 from flows.evaluate import evaluate
 from flows.export import export
 from flows.featurize import featurize
 from flows.gate import pass_gate
 from flows.ingest import ingest
-from flows.plan import Plan, Request
+from flows.plan import Plan
 from flows.publish import publish
 from flows.record import Record, open_record
 from flows.reporting import write_report
+from flows.request import Request
 from flows.train import fit
-from flows.workspace import Workspace
-
-__all__ = ["Request", "run", "train_model"]
-
-
-def run(request: Request, *, local: bool = False) -> dict[str, Any]:
-    """Run the training flow and return its summary.
-
-    Args:
-        request: what to train.
-        local: do without Prefect.
-
-    Raises:
-        ServableError: whatever stopped the training; see the error tree for the exit codes.
-    """
-    parameters = plan.as_parameters(request)
-    if local:
-        return train_model(**parameters)
-    with orchestration.running_api(Workspace.open(Path(request.workspace))) as ready:
-        # The recipe is resolved, and TensorFlow imported with it, while an embedded server starts.
-        plan.resolve(request)
-        return orchestration.run(
-            train_model,
-            parameters,
-            api=ready(),
-            name="servable-train",
-            run_name=f"{request.task} {request.name}",
-        )
 
 
 def train_model(

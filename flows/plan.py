@@ -1,6 +1,6 @@
 """What a training will do, resolved before it begins: every setting checked, every default filled in."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from features.dataset import IngestRules
 from features.errors import NoInputError, UsageError
 from features.sources import Columns
 from flows import config
+from flows.request import Request
 from flows.workspace import Workspace, fingerprint, model_name
 from models import tasks
 from models.tasks.task import Task
@@ -16,22 +17,6 @@ from models.training_settings import TrainingSettings
 
 #: Sections of a recipe beside ``task`` and ``name``; the task says what its own three are made of.
 SECTIONS = ("data", "featurizer", "model", "augmentation", "training", "gate")
-
-
-@dataclass(frozen=True)
-class Request:
-    """What was asked for, as plain data: the parameters of the training flow."""
-
-    task: str
-    data: str
-    name: str
-    recipe: str | None = None
-    overrides: tuple[str, ...] = ()
-    columns: dict[str, str] = field(default_factory=dict)
-    seed: int = 0
-    accept_worse: bool = False
-    restart: bool = False
-    workspace: str = "workspace"
 
 
 @dataclass(frozen=True)
@@ -116,8 +101,3 @@ def sections(task: Task, seed: int) -> dict[str, config.Check]:
         "training": lambda content: config.check(TrainingSettings, content, "training"),
         "gate": lambda content: config.check(config.GateSettings, content, "gate"),
     }
-
-
-def as_parameters(request: Request) -> dict[str, Any]:
-    """Give the request as flow parameters that JSON can carry."""
-    return asdict(request) | {"overrides": list(request.overrides)}

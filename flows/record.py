@@ -66,6 +66,12 @@ def open_record(plan: Plan, dataset: dict[str, Any]) -> Iterator[Record]:
         params=_params(plan),
         tags=_tags(plan),
     )
+    tracked.dataset(
+        Path(plan.request.data).name,
+        fingerprint=dataset["fingerprint"],
+        source=str(Path(plan.request.data).absolute()),
+        profile={key: dataset[key] for key in ("found", "accepted", "quarantined", "skipped")},
+    )
     record = Record(run, dataset, tracked, ledger, Examiner(run.path / "gate.log"))
     run.record(state="running", key=key, pid=os.getpid(), recipe=plan.recipe, dataset=dataset)
     status = "FAILED"
@@ -109,9 +115,7 @@ def _tags(plan: Plan) -> dict[str, str]:
     return {
         "servable.task": plan.request.task,
         "servable.data": plan.request.data,
-        "servable.command": shlex.join(["servable", *sys.argv[1:]])
-        if sys.argv[0].endswith("servable")
-        else "",
+        "servable.command": command_line(),
         "mlflow.source.git.commit": git_commit(),
         **{f"version.{name}": version for name, version in versions().items()},
     }

@@ -15,6 +15,7 @@ from flows import networks, orchestration, report, sections
 from flows.evaluate import evaluation
 from flows.plan import Plan
 from flows.record import Record, command_line, git_commit, versions
+from flows.train import by_split
 from models import cnn
 from models.metrics import Evaluation
 
@@ -59,7 +60,8 @@ def compose(plan: Plan, record: Record, dataset: Dataset, measured: Evaluation) 
 def _sections(
     plan: Plan, record: Record, dataset: Dataset, measured: Evaluation, state: Mapping[str, Any]
 ) -> list[report.Section | None]:
-    history = json.loads((record.run.path / "history.json").read_text())
+    rows = json.loads((record.run.path / "history.json").read_text())
+    history = [{"phase": row["phase"], **by_split(row["metrics"])} for row in rows]
     gate = state.get("gate", {})
     latency = gate.get("latency_ms") or []
     return [

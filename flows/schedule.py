@@ -47,8 +47,9 @@ def deploy(workspace: Workspace, parameters: dict[str, Any], cron: str) -> str:
         UsageError: the cron expression cannot be read.
     """
     from flows import plan
+    from flows.request import Request
 
-    plan.resolve(plan.Request(**{**parameters, "overrides": tuple(parameters["overrides"])}))
+    plan.resolve(Request(**{**parameters, "overrides": tuple(parameters["overrides"])}))
     url = api(workspace)
     from prefect.flows import Flow
     from prefect.schedules import Cron

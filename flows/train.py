@@ -1,6 +1,7 @@
 """The training step: from cached features to trained weights."""
 
 import json
+from collections.abc import Mapping
 
 from flows import networks, orchestration, terminal
 from flows.plan import Plan
@@ -19,7 +20,7 @@ def fit(plan: Plan, record: Record) -> str:
     network = networks.network(plan, dataset)
 
     def on_epoch(phase: str, epoch: int, metrics: dict[str, float]) -> None:
-        record.tracked.metrics({f"{phase}/{name}": value for name, value in metrics.items()}, step=epoch)
+        record.tracked.metrics(by_split(metrics), step=epoch)
 
     history = training.train(
         network,
@@ -37,3 +38,16 @@ def fit(plan: Plan, record: Record) -> str:
     write_atomically(history_file, json.dumps(history.epochs))
     record.run.record(weights_hash=training.weights_hash(network.model))
     return str(record.run.weights)
+
+
+def by_split(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Name an epoch's metrics as test metrics are: ``train/loss``, ``validation/loss``; the rest as it is."""
+    common = {name: metrics[name] for name in ("learning_rate", "seconds") if name in metrics}
+    split = {
+        f"validation/{name.removeprefix('validation_')}"
+        if name.startswith("validation_")
+        else f"train/{name}": value
+        for name, value in metrics.items()
+        if name not in common
+    }
+    return split | common
