@@ -12,8 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from features.errors import ServableError
+from flows import leaving, terminal
 from flows import quiet as quieting
-from flows import terminal
 from flows.workspace import Workspace, model_name
 
 app = typer.Typer(
@@ -279,7 +279,8 @@ def demo(workspace: WorkspaceOption = None) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code: 0, or one of the error tree's."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
+    leave = sys.exit if arguments is not None else leaving.QuickExit()
+    leave(_run(sys.argv[1:] if arguments is None else arguments))
 
 
 def _run(arguments: list[str]) -> int:

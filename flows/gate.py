@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import ExportError
-from flows import orchestration
+from flows import leaving, orchestration
 from flows.plan import Plan
 from flows.record import Record
 from flows.workspace import write_atomically
@@ -156,4 +156,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    leave = leaving.QuickExit()
     main()
+    leave(0)
