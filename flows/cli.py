@@ -136,9 +136,9 @@ def predict(
 @app.command()
 def models(workspace: WorkspaceOption = None, json_output: JsonOption = False) -> None:
     """List what is published, which version is stable and its test metric."""
-    from flows import publish
+    from flows import releases
 
-    rows = publish.published(Workspace.open(workspace))
+    rows = releases.published(Workspace.open(workspace))
     if json_output:
         for row in rows:
             print(json.dumps(row))
@@ -158,9 +158,9 @@ def promote(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Make a published version the stable one, in the repository and in MLflow."""
-    from flows import publish
+    from flows import releases
 
-    publish.promote(Workspace.open(workspace), model_name(name), version, reason or "promoted by hand")
+    releases.promote(Workspace.open(workspace), model_name(name), version, reason or "promoted by hand")
     terminal.note(f"{name}: version {version} is stable")
 
 
@@ -171,9 +171,9 @@ def rollback(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Make the previously stable version stable again."""
-    from flows import publish
+    from flows import releases
 
-    version = publish.rollback(Workspace.open(workspace), model_name(name), reason or "rolled back by hand")
+    version = releases.rollback(Workspace.open(workspace), model_name(name), reason or "rolled back by hand")
     terminal.note(f"{name}: version {version} is stable again")
 
 

@@ -54,7 +54,7 @@ def train_model(
         dataset = ingest(intent)
     with open_record(intent, dataset) as record:
         for stage, step in STEPS.items():
-            with clock(stage):
+            with clock(stage), terminal.busy(stage, shown=stage in SILENT):
                 step(intent, record)
         return summarise(intent, record, clock)
 
@@ -68,6 +68,9 @@ STEPS = {
     "publish": publish,
     "report": write_report,
 }
+
+#: Stages that cannot say how far they are.
+SILENT = frozenset({"evaluate", "export", "gate", "publish", "report"})
 
 
 class Clock:

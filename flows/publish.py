@@ -1,16 +1,14 @@
-"""The publish step, and moving the stable version: repository and registry always say the same."""
+"""The publish step: a candidate that passed the gate becomes a release, stable and registered."""
 
 from typing import Any
 
 import yaml
 
-from flows import export, orchestration, tracking
+from flows import export, orchestration
 from flows.plan import Plan
 from flows.record import Record, versions
-from flows.workspace import Workspace
+from flows.releases import ALIAS
 from serving.repository import Repository
-
-ALIAS = "champion"
 
 
 @orchestration.step("publish", run_name="publish {plan.name}")
@@ -56,55 +54,3 @@ def manifest(plan: Plan, record: Record) -> dict[str, Any]:
         "accepted_worse": plan.request.accept_worse,
         "versions": versions(),
     }
-
-
-def published(workspace: Workspace) -> list[dict[str, Any]]:
-    """List every published version of every model with its main metric."""
-    repository = Repository(workspace.repository)
-    rows = []
-    for model in repository.models():
-        stable = repository.stable(model)
-        for version in repository.versions(model):
-            described = repository.release(model, version).manifest
-            metric = described.get("metric")
-            rows.append(
-                {
-                    "model": model,
-                    "version": version,
-                    "stable": "yes" if version == stable else None,
-                    "task": described.get("task"),
-                    "metric": metric,
-                    "value": _rounded(described.get("metrics", {}).get(metric)),
-                    "published": described.get("published_at"),
-                    "run_id": described.get("run_id"),
-                }
-            )
-    return rows
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
-
-
-def promote(workspace: Workspace, model: str, version: int, reason: str) -> None:
-    """Make a version stable in the repository and champion in the registry.
-
-    Raises:
-        NoInputError: there is no such version.
-    """
-    repository = Repository(workspace.repository)
-    repository.promote(model, version, reason)
-    _move_alias(workspace, model, version)
-
-
-def rollback(workspace: Workspace, model: str, reason: str) -> int:
-    """Make the version that was stable before stable again; return it."""
-    repository = Repository(workspace.repository)
-    version = repository.rollback(model, reason)
-    _move_alias(workspace, model, version)
-    return version
-
-
-def _move_alias(workspace: Workspace, model: str, version: int) -> None:
-    with tracking.open_tracking(workspace) as ledger:
-        ledger.promote(model, version, ALIAS)

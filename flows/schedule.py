@@ -1,6 +1,7 @@
 """Make scheduled deployments of the training flow and run the worker that executes them."""
 
 import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import UnavailableError, UsageError
-from flows import orchestration
+from flows import orchestration, quiet
 from flows.workspace import Workspace
 
 POOL = "servable"
@@ -46,8 +47,10 @@ def deploy(workspace: Workspace, parameters: dict[str, Any], cron: str) -> str:
         UnavailableError: there is no Prefect server.
         UsageError: the cron expression cannot be read.
     """
-    from flows import plan
     from flows.request import Request
+
+    with quiet.native_stderr():
+        from flows import plan
 
     plan.resolve(Request(**{**parameters, "overrides": tuple(parameters["overrides"])}))
     url = api(workspace)
@@ -60,7 +63,8 @@ def deploy(workspace: Workspace, parameters: dict[str, Any], cron: str) -> str:
     except ValueError as error:
         raise UsageError("cannot read --cron", got=cron, expected="five fields, as in '0 3 * * *'") from error
     name = f"{parameters['task']}-{parameters['name']}"
-    with temporary_settings({PREFECT_API_URL: url}):
+    # Prefect's own announcements are for people who deploy flows of their own.
+    with temporary_settings({PREFECT_API_URL: url}), contextlib.redirect_stdout(io.StringIO()):
         _ensure_pool()
         flow = Flow.from_source(source=str(ROOT), entrypoint=ENTRYPOINT)
         flow.deploy(
@@ -72,6 +76,7 @@ def deploy(workspace: Workspace, parameters: dict[str, Any], cron: str) -> str:
             build=False,
             push=False,
             print_next_steps=False,
+            ignore_warnings=True,
         )
     page = f"{url.removesuffix('/api')}/deployments"
     return f"deployed servable-train/{name}, due at '{cron}' UTC: {page}. Run it with: servable worker"

@@ -27,7 +27,7 @@ from features import spec
 #: What takes longer than this shows progress.
 QUIET_SECONDS = 2.0
 
-stdout = Console()
+stdout = Console(width=None if sys.stdout.isatty() else 200)
 stderr = Console(stderr=True)
 
 
@@ -80,6 +80,16 @@ def report_progress(stage: str, done: int, total: int | None) -> None:
 
 
 @contextmanager
+def busy(stage: str, *, shown: bool = True) -> Iterator[None]:
+    """Show that a stage is under way which cannot say how far it is."""
+    if shown:
+        report_progress(stage, 0, None)
+    yield
+    if shown:
+        report_progress(stage, 1, 1)
+
+
+@contextmanager
 def _chosen(quiet: bool) -> Iterator[spec.Progress]:
     if quiet:
         yield spec.silent
@@ -119,11 +129,16 @@ class _Lines:
     def __call__(self, stage: str, done: int, total: int | None) -> None:
         tenth = 10 * done // total if total else int(math.log2(done + 1))
         with self.lock:
+            if stage not in self.begun and total is None:
+                self.begun[stage] = time.monotonic()
+                note(f"{stage} ...")
+                return
             begun = self.begun.setdefault(stage, time.monotonic())
             if time.monotonic() - begun < QUIET_SECONDS or tenth <= self.shown.get(stage, -1):
                 return
             self.shown[stage] = tenth
-        note(f"{stage}: {done:,}{f' of {total:,}' if total else ''}")
+        if total != 1:
+            note(f"{stage}: {done:,}{f' of {total:,}' if total else ''}")
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
