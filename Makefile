@@ -1,5 +1,6 @@
 # Everything happens in .venv, made from uv.lock with checked hashes. uv itself, where the machine
-# has none, goes into .uv: no root, no change to the user's Python.
+# has none, goes into .uv: no root, no change to the user's Python. Bytecode is compiled once here:
+# without it TensorFlow takes ten seconds to import wherever Python may not write its caches.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 UV_VERSION := 0.13.9
 UV := $(shell command -v uv || echo .uv/bin/uv)
@@ -17,7 +18,7 @@ install: .venv/.installed
 	.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 .venv/.installed: uv.lock pyproject.toml | $(filter .uv/bin/uv,$(UV))
-	$(UV) sync --locked --python $(PYTHON)
+	$(UV) sync --locked --compile-bytecode --python $(PYTHON)
 	@touch $@
 
 demo: install
