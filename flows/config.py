@@ -134,15 +134,32 @@ def check(kind: type[Settings], content: Mapping[str, Any] | None, section: str)
         return kind.model_validate(dict(content or {}))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join([section, *(str(part) for part in first["loc"])])
-        known = ", ".join(sorted(kind.model_fields))
+        path, known = _locate(kind.model_json_schema(), first["loc"])
+        where = ".".join([section, *path])
         unknown = first["type"] == "extra_forbidden"
         raise ConfigError(
             f"recipe setting {where}",
             got=repr(first.get("input"))[:120],
-            expected=f"one of the keys {known}" if unknown else first["msg"],
+            expected=f"one of the keys {', '.join(known)}" if unknown else first["msg"],
             todo="correct the recipe or the --set option",
         ) from error
+
+
+def _locate(schema: dict[str, Any], location: Sequence[str | int]) -> tuple[list[str], list[str]]:
+    """Give the keys that lead to an error as the recipe has them, and the keys known beside the last one."""
+    definitions, here, path = schema.get("$defs", {}), schema, []
+    for part in location:
+        variants = here.get("discriminator", {}).get("mapping", {})
+        inner = here.get("properties", {}).get(part, {})
+        if part in variants:
+            # pydantic names the chosen variant, which is no key of the recipe.
+            inner = {"$ref": variants[part]}
+        else:
+            path.append(str(part))
+            if not inner:
+                break
+        here = definitions.get(inner.get("$ref", "").rpartition("/")[2], here)
+    return path, sorted(here.get("properties", {}))
 
 
 def resolve(recipe: Mapping[str, Any], sections: Mapping[str, Check]) -> dict[str, Any]:
