@@ -1,11 +1,13 @@
 """What turns pixels into a vector: a hub module, a keras.applications network or our own convolutions."""
 
+import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from features.errors import ConfigError, UnavailableError
 
@@ -20,43 +22,75 @@ def known_applications() -> dict[str, Callable]:
 
 
 @keras.saving.register_keras_serializable("servable")
-class ApplicationScaling(keras.Layer):
-    """Scale pixels from [0, 1] to what a keras.applications network was trained on.
+class ApplicationBackbone(keras.Layer):
+    """A keras.applications network as a layer: pixels [batch, h, w, 3] in [0, 1] to vectors [batch, d].
 
     Args:
         application: the network's name, as in keras.applications.
+        shape: [h, w, 3] of one image.
+        learn_batch_norm: whether training updates batch-norm statistics; else these layers, and dropout
+            within the network, always work as in inference.
+        weights: ``imagenet``, the path of a weights file, or None for random ones. Not kept in the config:
+            a layer made again gets its weights from where it was saved.
+
+    Attributes:
+        width: d.
     """
 
-    def __init__(self, application: str, **options: Any) -> None:
-        super().__init__(**({"trainable": False, "dtype": "float32"} | options))
-        self.application = application
-        module = sys.modules[known_applications()[application].__module__]
-        self.preprocess = module.preprocess_input
+    def __init__(
+        self,
+        application: str,
+        shape: Sequence[int | None],
+        learn_batch_norm: bool = True,
+        weights: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**({"dtype": "float32"} | options))
+        self.application, self.shape_of_one = application, tuple(shape)
+        self.learn_batch_norm = learn_batch_norm
+        constructor = known_applications()[application]
+        self.preprocess = sys.modules[constructor.__module__].preprocess_input
+        self.network = constructor(
+            include_top=False, weights=weights, input_shape=self.shape_of_one, pooling="avg"
+        )
+        self.width = self.network.output_shape[-1]
+        self.built = True
 
-    def call(self, inputs: Any) -> Any:
-        """Apply the network's own preprocess_input to [0, 255]."""
-        return self.preprocess(inputs * 255.0)
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Scale pixels as the network was trained on, and apply it."""
+        # Handed on in a functional model, the outer call's flag would win over one fixed here.
+        return self.network(
+            self.preprocess(inputs * 255.0), training=bool(training) and self.learn_batch_norm
+        )
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Give the input's shape."""
-        return input_shape
+        """Give [batch, d]."""
+        return (input_shape[0], self.width)
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again."""
-        return super().get_config() | {"application": self.application}
+        """Give the arguments that make this layer again; weights are not part of it."""
+        own = {"application": self.application, "shape": self.shape_of_one}
+        return super().get_config() | own | {"learn_batch_norm": self.learn_batch_norm}
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the network and its present weights; the names Keras gives layers play no part."""
+        digest = hashlib.sha256(f"{self.application} {self.shape_of_one} {keras.__version__}".encode())
+        for variable in self.network.weights:
+            digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
+        return digest.hexdigest()[:16]
 
 
 def application(
     name: str, weights: str | None, shape: tuple[int | None, ...], *, learn_batch_norm: bool = True
-) -> keras.Model:
+) -> ApplicationBackbone:
     """Build a keras.applications network up to its pooled features.
 
     Args:
         name: as in keras.applications, for example MobileNetV2.
         weights: ``imagenet``, the path of a weights file, or None for random ones.
         shape: [h, w, 3] of one image in [0, 1].
-        learn_batch_norm: whether training updates batch-norm statistics; else these layers, and dropout
-            within the network, always work as in inference.
+        learn_batch_norm: as in ApplicationBackbone.
 
     Raises:
         ConfigError: no such network, or weights that do not fit it.
@@ -68,13 +102,9 @@ def application(
     if weights not in (None, "imagenet") and not Path(str(weights)).is_file():
         raise ConfigError("no such weights file", got=weights, expected="imagenet, a file or null")
     try:
-        network = known[name](include_top=False, weights=weights, input_shape=shape, pooling="avg")
+        return ApplicationBackbone(name, shape, learn_batch_norm, weights, name=f"backbone_{name.lower()}")
     except (OSError, ValueError) as error:
         raise _refused(name, weights, error) from error
-    inputs = keras.Input(shape, name="pixels")
-    training = None if learn_batch_norm else False
-    vectors = network(ApplicationScaling(name)(inputs), training=training)
-    return keras.Model(inputs, vectors, name=f"backbone_{name.lower()}")
 
 
 def _refused(name: str, weights: str | None, error: Exception) -> Exception:

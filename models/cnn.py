@@ -71,7 +71,9 @@ def head(width: int, classes: int, *, hidden: Sequence[int] = (), dropout: float
 
 def first_kernels(model: keras.Model) -> Any | None:
     """Give the first convolution's kernels [height, width, channels, maps], or None without one."""
-    for layer in model._flatten_layers():
+    for layer in model.layers:
         if isinstance(layer, layers.Conv2D):
             return layer.kernel.numpy()
+        if isinstance(layer, keras.Model) and (inner := first_kernels(layer)) is not None:
+            return inner
     return None

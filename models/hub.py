@@ -134,9 +134,13 @@ class HubLayer(keras.Layer):
             )
 
     def _adopt(self) -> None:
-        trainable = list(self.module.trainable_variables)
-        known = {id(variable) for variable in trainable}
-        rest = [variable for variable in self.module.variables if id(variable) not in known]
+        # Both lists are optional in a published module: what is in neither does not train.
+        trainable = list(getattr(self.module, "trainable_variables", ()))
+        rest = {id(variable): variable for variable in getattr(self.module, "variables", ())}
+        for function in self.module.__call__.concrete_functions:
+            rest |= {id(variable): variable for variable in function.variables}
+        for variable in trainable:
+            rest.pop(id(variable), None)
         # A Keras variable made from a tf.Variable shares it: training moves the module's own weights.
         self.adopted = [
             keras.Variable(
@@ -145,7 +149,7 @@ class HubLayer(keras.Layer):
                 dtype=variable.dtype.name,
                 name=f"{number:04d}_" + variable.name.partition(":")[0].replace("/", "_"),
             )
-            for is_trainable, group in ((True, trainable), (False, rest))
+            for is_trainable, group in ((True, trainable), (False, rest.values()))
             for number, variable in enumerate(group)
         ]
 

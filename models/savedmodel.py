@@ -19,6 +19,8 @@ UNSAFE = frozenset(
         "RpcServerStart", "DecodeProtoV2", "EncodeProto",
     }
 )  # fmt: skip
+#: Ops younger than TensorFlow Serving 2.19, which refuses a whole model for one of them.
+UNSERVED = frozenset({"DecodeWebP"})
 #: Ops that TensorFlow's own saver and asset loading need; allowed in their functions alone.
 SAVER_OPS = frozenset(
     {"SaveV2", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename", "Restore", "RestoreSlice"}
@@ -59,7 +61,7 @@ def forbidden(directory: Path, allow: Collection[str] = ()) -> list[str]:
     found = set()
     for function, node, op in _nodes(directory):
         saver = function.startswith(("__inference__traced_save", "__inference__traced_restore"))
-        unsafe = op in UNSAFE or (op in SAVER_OPS and not saver and function != "")
+        unsafe = op in UNSAFE or op in UNSERVED or (op in SAVER_OPS and not saver and function != "")
         if unsafe and op not in allow:
             found.add(f"{op} ({node})")
     return sorted(found)

@@ -35,20 +35,44 @@ class TrainingSettings(BaseModel):
     auto_batch: bool = Field(False, description="halve the batch once if memory runs out")
 
 
+@keras.saving.register_keras_serializable("servable")
+class Warmup(keras.optimizers.schedules.LearningRateSchedule):
+    """Climb from zero in a straight line, then follow another schedule from its beginning.
+
+    Args:
+        highest: rate at the end of the climb.
+        steps: of the climb.
+        after: a schedule, or a constant rate.
+    """
+
+    def __init__(self, highest: float, steps: int, after: Any) -> None:
+        super().__init__()
+        self.highest, self.steps, self.after = highest, steps, after
+
+    def __call__(self, step: Any) -> Any:
+        """Give the rate at a step from 0 on."""
+        done = keras.ops.cast(step, "float32")
+        climbing = self.highest * done / self.steps
+        later = keras.ops.maximum(done - self.steps, 0.0)
+        rate = self.after(later) if callable(self.after) else self.after
+        return keras.ops.where(done < self.steps, climbing, rate)
+
+    def get_config(self) -> dict[str, Any]:
+        """Give the arguments that make this schedule again."""
+        return {"highest": self.highest, "steps": self.steps, "after": self.after}
+
+
 def learning_rate(settings: TrainingSettings, highest: float, steps: int) -> Any:
     """Make the schedule over a number of steps, a function of the optimizer's own step counter."""
     warm = int(settings.warmup * steps)
+    rest = max(1, steps - warm)
+    after: Any = highest
     if settings.schedule == "cosine":
-        return keras.optimizers.schedules.CosineDecay(
-            0.0 if warm else highest,
-            max(1, steps - warm),
-            warmup_target=highest if warm else None,
-            warmup_steps=warm,
-        )
-    if settings.schedule == "exponential":
+        after = keras.optimizers.schedules.CosineDecay(highest, rest)
+    elif settings.schedule == "exponential":
         # A hundredth of the rate is left at the end.
-        return keras.optimizers.schedules.ExponentialDecay(highest, max(1, steps), 0.01)
-    return highest
+        after = keras.optimizers.schedules.ExponentialDecay(highest, rest, 0.01)
+    return Warmup(highest, warm, after) if warm else after
 
 
 def optimizer(settings: TrainingSettings, highest: float, steps: int) -> Any:

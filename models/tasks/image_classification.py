@@ -102,7 +102,7 @@ def _keras(blueprint: Blueprint, settings: KerasSettings) -> tuple[ImageFeaturiz
         settings.backbone, settings.weights, featurizer.spec.shape, learn_batch_norm=learn
     )
     mode = settings.mode if settings.weights else "scratch"
-    return featurizer, network, network.output_shape[-1], mode
+    return featurizer, network, network.width, mode
 
 
 def _cnn(blueprint: Blueprint, settings: CnnSettings) -> tuple[ImageFeaturizer, Any, int, str]:
