@@ -11,7 +11,9 @@ class AugmentationSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    flip: Literal["none", "horizontal", "vertical", "both"] = "none"
+    flip: Literal["none", "horizontal", "vertical", "both"] = Field(
+        "none", description="which way half of the images are mirrored"
+    )
     rotation: float = Field(0.0, ge=0, le=0.5, description="largest angle either way, in turns")
     zoom: float = Field(0.0, ge=0, lt=1, description="largest relative change of size either way")
     translation: float = Field(0.0, ge=0, lt=1, description="largest shift either way, in sides")

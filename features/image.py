@@ -3,6 +3,8 @@
 docs/featurizers.md says what comes out for each format, colour space, orientation and size.
 """
 
+import hashlib
+import json
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -70,6 +72,13 @@ class ImageFeaturizer(keras.Layer):
     def spec(self) -> FeatureSpec:
         """Shape and dtype of one result: [height, width, channels], float32 in [0, 1]."""
         return FeatureSpec((self.height, self.width, self.channels), "float32")
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that decides the result: 16 hexadecimal digits."""
+        decisive = [type(self).__name__, self.revision, self.height, self.width, self.resize]
+        decisive += [self.channels, self.max_pixels]
+        return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
 
     def call(self, images: Any) -> Any:
         """Turn encoded images, string [batch], into pixels, float32 [batch, height, width, channels].

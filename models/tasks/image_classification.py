@@ -51,14 +51,14 @@ class Pretrained(Settings):
 class HubSettings(Pretrained):
     """A TF-Hub module by handle or folder."""
 
-    kind: Literal["hub"]
+    kind: Literal["hub"] = Field(description="a TF-Hub module")
     backbone: str = Field(DEFAULT_MODULE, description="tfhub.dev or Kaggle handle, or a module's folder")
 
 
 class KerasSettings(Pretrained):
     """A keras.applications network; without weights everything trains from the start."""
 
-    kind: Literal["keras"]
+    kind: Literal["keras"] = Field(description="a keras.applications network")
     backbone: str = Field("MobileNetV2", description="name in keras.applications")
     weights: str | None = Field("imagenet", description="imagenet, a weights file, or null for random ones")
 
@@ -66,7 +66,7 @@ class KerasSettings(Pretrained):
 class CnnSettings(Settings):
     """A plain stack of convolutions, trained from scratch."""
 
-    kind: Literal["cnn"]
+    kind: Literal["cnn"] = Field(description="convolutions from scratch")
     filters: tuple[int, ...] = Field(
         (32, 64, 128), min_length=1, description="feature maps of each block; blocks halve height and width"
     )

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from features import dataset, image_file
+from features import dataset, image_file, store
 from features.candidates import Columns
 from features.image import ImageFeaturizer
 from features.image_decoding import decode
@@ -461,6 +461,23 @@ def test_config_round_trip():
     assert copy.get_config() == layer.get_config()
     data = tf.constant([corpus.encode(photo(), "PNG")])
     np.testing.assert_array_equal(copy(data), layer(data))
+
+
+def test_the_fingerprint_follows_settings_and_revision(monkeypatch):
+    name = ImageFeaturizer(24, 16, name="one").fingerprint
+    assert (
+        name
+        == ImageFeaturizer(24, 16, name="another").fingerprint
+        == store.fingerprint(ImageFeaturizer(24, 16))
+    )
+    others = [
+        ImageFeaturizer(16, 24), ImageFeaturizer(24, 16, "pad"), ImageFeaturizer(24, 16, channels=1),
+        ImageFeaturizer(24, 16, max_pixels=9),
+    ]  # fmt: skip
+    monkeypatch.setattr(ImageFeaturizer, "revision", ImageFeaturizer.revision + 1)
+    assert len({name, ImageFeaturizer(24, 16).fingerprint, others[0].fingerprint}) == 3
+    monkeypatch.undo()
+    assert len({name, *(other.fingerprint for other in others)}) == 5
 
 
 @pytest.mark.parametrize(

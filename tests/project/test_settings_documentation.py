@@ -1,0 +1,96 @@
+"""docs/training.md names every key of a recipe with its default, range and meaning, as the code has them."""
+
+import types
+import typing
+from pathlib import Path
+
+import annotated_types
+import pytest
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from features.augment import AugmentationSettings
+from features.rules import IngestRules
+from flows.config import GateSettings
+from models.tasks.image_classification import (
+    CnnSettings,
+    HubSettings,
+    ImageFeaturizerSettings,
+    KerasSettings,
+)
+from models.training_settings import TrainingSettings
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "training.md"
+SECTIONS: dict[str, type[BaseModel]] = {
+    "data": IngestRules,
+    "featurizer": ImageFeaturizerSettings,
+    "model (kind: hub)": HubSettings,
+    "model (kind: keras)": KerasSettings,
+    "model (kind: cnn)": CnnSettings,
+    "augmentation": AugmentationSettings,
+    "training": TrainingSettings,
+    "gate": GateSettings,
+}
+_SIGNS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+
+
+def kind_of(annotation) -> str:
+    """Say in words which values a field takes."""
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return ", ".join(f"`{part}`" for part in parts)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join("null" if part is type(None) else kind_of(part) for part in parts)
+    if origin is tuple:
+        return f"list of {kind_of(parts[0])}s"
+    if origin is dict:
+        return "mapping"
+    return {int: "integer", float: "number", bool: "true or false", str: "text"}[annotation]
+
+
+def bounds_of(metadata) -> str:
+    """Say in words how far a field's values go."""
+    words = []
+    for constraint in metadata:
+        for name, sign in _SIGNS.items():
+            if (bound := getattr(constraint, name, None)) is not None:
+                words.append(f"{sign} {bound:,}" if bound < 1e6 or bound % 1e6 == 0 else f"{sign} {bound}")
+        if isinstance(constraint, annotated_types.MinLen):
+            words.append(f"{constraint.min_length} or more")
+    return "".join(f", {word}" for word in words)
+
+
+def shown(field) -> str:
+    if field.default_factory is not None:
+        return "none"
+    value = field.default
+    if value is PydanticUndefined:
+        return "required"
+    if isinstance(value, tuple):
+        return "`[" + ", ".join(map(str, value)) + "]`"
+    return {"None": "null", "True": "true", "False": "false"}.get(str(value), f"`{value}`")
+
+
+def rows(settings: type[BaseModel]) -> list[str]:
+    """Make the table row of each key of a section."""
+    return [
+        f"| `{name}` | {shown(field)} | {kind_of(field.annotation)}{bounds_of(field.metadata)} "
+        f"| {field.description or ''} |"
+        for name, field in settings.model_fields.items()
+    ]
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_key_stands_in_its_sections_table(section):
+    text = PAGE.read_text()
+    assert f"### {section}\n" in text
+    table = text.partition(f"### {section}\n")[2].partition("\n#")[0]
+    missing = [row for row in rows(SECTIONS[section]) if row not in table.splitlines()]
+    assert not missing, "docs/training.md lacks:\n" + "\n".join(missing)
+    named = [line.split("`")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert named == list(SECTIONS[section].model_fields)
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_key_says_what_it_means(section):
+    assert [name for name, field in SECTIONS[section].model_fields.items() if not field.description] == []
