@@ -2,8 +2,12 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.trained import Trained
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -20,3 +24,11 @@ def shared() -> Path:
             f"real data not found at {folder}: set SERVABLE_SHARED to the folder that holds data/ and hub/"
         )
     return folder
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> "Trained":
+    """A finished, published training of the first task on its golden examples."""
+    from tests.trained import train
+
+    return train("image-classification", tmp_path_factory.mktemp("trained"))

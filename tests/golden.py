@@ -1,0 +1,70 @@
+"""A small source of examples for every task, made from code: the harness trains and checks each on it."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+PER_CLASS = 48
+#: Overrides that make the default network of a task small enough for tests.
+SMALL = {
+    "image-classification": (
+        "featurizer.height=16",
+        "featurizer.width=16",
+        "model.filters=[4, 8]",
+        "model.depth=1",
+        "training.epochs=2",
+        "training.towers=1",
+    )
+}
+RECIPE = {"image-classification": "cnn"}
+
+
+def images(folder: Path) -> Path:
+    """Write two classes of striped pictures in every format, colour space and orientation we take."""
+    random = np.random.default_rng(0)
+    for label, vertical in (("level", False), ("upright", True)):
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        for number in range(PER_CLASS):
+            name, content = _picture(random, number, vertical=vertical)
+            (folder / label / name).write_bytes(content)
+    return folder
+
+
+def _picture(random: np.random.Generator, number: int, *, vertical: bool) -> tuple[str, bytes]:
+    height, width = random.integers(20, 60, 2)
+    stripes = (np.arange(width if vertical else height) // int(random.integers(2, 5)) % 2) * 160.0
+    pixels = np.tile(stripes, (height, 1)) if vertical else np.tile(stripes[:, None], (1, width))
+    noisy = np.clip(pixels[..., None] + random.normal(40, 15, (height, width, 3)), 0, 255)
+    picture = Image.fromarray(noisy.astype(np.uint8))
+    kind, mode = FORMATS[number % len(FORMATS)]
+    picture = picture.quantize(32) if mode == "P" else picture.convert(mode)
+    options = {}
+    if kind == "JPEG" and mode == "RGB":
+        # Stored turned, as a phone does it: upright pixels come out again.
+        picture = picture.transpose(Image.Transpose.ROTATE_90)
+        exif = Image.Exif()
+        exif[274] = 6
+        options["exif"] = exif.tobytes()
+    stream = io.BytesIO()
+    picture.save(stream, kind, **options)
+    return f"{number:03}.{kind.lower()}", stream.getvalue()
+
+
+FORMATS = (
+    ("JPEG", "RGB"),
+    ("PNG", "RGB"),
+    ("PNG", "RGBA"),
+    ("PNG", "P"),
+    ("GIF", "P"),
+    ("BMP", "RGB"),
+    ("WEBP", "RGB"),
+    ("JPEG", "L"),
+    ("JPEG", "CMYK"),
+    ("PNG", "L"),
+)
+
+#: Task name to what writes its examples into a folder.
+GOLDEN: dict[str, Callable[[Path], Path]] = {"image-classification": images}

@@ -1,0 +1,61 @@
+"""The contract that every task keeps: one answer, whichever way the same raw examples go."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from models.export import predict
+from models.tasks.task import Network, Task
+from serving.client import Client
+from serving.config import Options
+from serving.server import Server
+
+#: Largest difference between two answers to the same raw example.
+PARITY = 1e-5
+
+
+def check_featurizer(network: Network, raws: Sequence[bytes]) -> None:
+    """Compare eager, tf.data and one-by-one features, and their spec."""
+    featurizer = network.featurizer
+    eager = featurizer(tf.constant(list(raws))).numpy()
+    assert eager.shape == (len(raws), *featurizer.spec.shape)
+    assert eager.dtype == featurizer.spec.dtype
+    piped = list(tf.data.Dataset.from_tensor_slices(list(raws)).batch(7).map(featurizer))
+    np.testing.assert_array_equal(np.concatenate(piped), eager)
+    alone = np.concatenate([featurizer(tf.constant([raw])).numpy() for raw in raws[:8]])
+    np.testing.assert_array_equal(alone, eager[:8])
+    again = type(featurizer).from_config(featurizer.get_config())
+    np.testing.assert_array_equal(again(tf.constant(list(raws))).numpy(), eager)
+
+
+def check_servable(
+    network: Network, task: Task, labels: tuple[str, ...], release: Path, raws: Sequence[bytes]
+) -> None:
+    """Compare the training graph, the SavedModel and a live server on at least 64 raw examples."""
+    assert len(raws) >= 64
+    wanted = predict(network, task, labels, raws)
+    function = tf.saved_model.load(str(release)).signatures["serving_default"]
+    outputs = function(**{task.raw.input: tf.constant(list(raws))})
+    _compare({name: value.numpy() for name, value in outputs.items()}, wanted)
+    options = Options(port=0, model_name="golden", model_base_path=release.parent)
+    with Server(options) as server, Client(server.target) as client:
+        _compare(dict(client.predict("golden", {task.raw.input: list(raws)})), wanted)
+        one = client.predict("golden", {task.raw.input: list(raws[:1])})
+        _compare(dict(one), {name: value[:1] for name, value in wanted.items()})
+        described = client.metadata("golden")
+    assert set(described.signatures) == set(task.signatures)
+    for signature in described.signatures.values():
+        for name, spec in {**signature.inputs, **signature.outputs}.items():
+            assert spec.shape is not None, f"{signature.name}: {name} has no rank"
+            assert spec.shape[0] is None, f"{signature.name}: {name} has no batch axis"
+
+
+def _compare(answers: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> None:
+    assert answers.keys() == wanted.keys()
+    for name, expected in wanted.items():
+        if expected.dtype == object:
+            assert answers[name].astype(bytes).tolist() == expected.astype(bytes).tolist()
+        else:
+            np.testing.assert_allclose(answers[name], expected, rtol=0, atol=PARITY)

@@ -1,0 +1,46 @@
+"""Every listed task keeps the harness's contract on its golden examples."""
+
+from pathlib import Path
+
+import pytest
+
+from flows import networks
+from flows.record import Record
+from models.tasks import TASKS
+from tests import golden, harness
+from tests.trained import Trained, train
+
+
+@pytest.fixture(scope="module", params=sorted(TASKS))
+def example(request, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A training of one task; the first one is shared with the other tests."""
+    if request.param == "image-classification":
+        return request.getfixturevalue("trained")
+    return train(request.param, tmp_path_factory.mktemp(request.param))
+
+
+def test_every_task_has_golden_examples_and_a_small_recipe() -> None:
+    assert set(TASKS) == set(golden.GOLDEN) == set(golden.SMALL) == set(golden.RECIPE)
+
+
+def test_features_are_the_same_eagerly_and_in_a_pipeline(example: Trained) -> None:
+    plan, record, raws = opened(example)
+    dataset = record.load_dataset()
+    harness.check_featurizer(networks.network(plan, dataset), raws)
+
+
+def test_training_graph_release_and_live_server_answer_alike(example: Trained) -> None:
+    plan, record, raws = opened(example)
+    dataset = record.load_dataset()
+    network = networks.trained(plan, record, dataset)
+    release = Path(example.summary["release"])
+    harness.check_servable(network, plan.task, dataset.labels, release, raws)
+
+
+def opened(example: Trained) -> tuple:
+    """Give plan, record and raw examples of a finished training."""
+    state = example.run.read()
+    record = Record(example.run, state["dataset"], None, None, None)  # type: ignore[arg-type]
+    dataset = record.load_dataset()
+    raws = [dataset.read(row) for row in dataset.frame.head(80).itertuples()]
+    return example.plan(), record, raws

@@ -1,0 +1,82 @@
+"""One finished training, made by the real flow without Prefect, that many tests look at."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.plan import Plan, resolve
+from flows.request import Request
+from flows.workspace import RunDirectory, Workspace
+from tests import golden, mlflow_store
+from tests.conftest import ROOT
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A workspace with one published model.
+
+    Attributes:
+        data: the source it was trained on.
+        workspace: where everything lies.
+        summary: what the flow returned.
+    """
+
+    data: Path
+    workspace: Workspace
+    summary: dict[str, Any]
+
+    @property
+    def run(self) -> RunDirectory:
+        """The training's run folder."""
+        return RunDirectory(Path(self.summary["run"]))
+
+    def request(self, **changes: Any) -> Request:
+        """Give the request of the training, with changes."""
+        return request(self.summary["task"], self.data, self.workspace.root, **changes)
+
+    def plan(self, **changes: Any) -> Plan:
+        """Give the plan of the training, with changes."""
+        return resolve(self.request(**changes))
+
+
+def request(task: str, data: Path, root: Path, *, overrides: tuple[str, ...] = (), **changes: Any) -> Request:
+    """Make the request of a small training."""
+    wanted = {"recipe": golden.RECIPE[task], "name": "golden", "workspace": str(root)} | changes
+    return Request(task=task, data=str(data), overrides=(*golden.SMALL[task], *overrides), **wanted)
+
+
+def command(*arguments: object, workspace: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run ``servable`` in a process of its own, with nothing configured but what is given."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PREFECT", "SERVABLE"))}
+    return subprocess.run(
+        [sys.executable, "-m", "flows", *map(str, arguments)],
+        cwd=ROOT,
+        env=inherited | {"SERVABLE_WORKSPACE": str(workspace)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+
+
+def arguments(request: Request) -> list[str]:
+    """Give the command line of a request."""
+    options = ["--data", request.data, "--name", request.name, "--seed", str(request.seed), "--json"]
+    options += ["--recipe", str(request.recipe)]
+    for override in request.overrides:
+        options += ["--set", override]
+    return ["train", request.task, *options]
+
+
+def train(task: str, folder: Path, *, local: bool = True) -> Trained:
+    """Train a task on its golden examples below a folder."""
+    mlflow_store.database(folder / "mlruns")
+    data = golden.GOLDEN[task](folder / "data")
+    wanted = arguments(request(task, data, folder / "workspace"))
+    done = command(*wanted, *(["--local"] if local else []), workspace=folder / "workspace")
+    assert done.returncode == 0, done.stderr
+    return Trained(data, Workspace.open(folder / "workspace"), json.loads(done.stdout.splitlines()[-1]))
