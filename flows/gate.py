@@ -134,7 +134,10 @@ def examine(request: dict[str, Any]) -> dict[str, Any]:
     steps: list[Callable[[], Iterator[Check]]] = examination.steps()
     for step in steps:
         try:
-            checks += list(step())
+            for check in step():
+                checks.append(check)
+                if not check.passed:
+                    break
         except Exception as error:
             text = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
             checks.append(Check(step.__name__.strip("_").replace("_", " "), False, text, "no error"))

@@ -1,0 +1,225 @@
+"""What the gate refuses (E4, E6, E7), on damaged copies of a real candidate."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from features.errors import ExportError
+from flows import gate
+from flows.record import Record
+from models.export import WARMUP
+from tests.trained import Trained
+
+MANIFEST = Path("assets.extra")
+
+
+@pytest.fixture
+def request_of(trained: Trained, tmp_path: Path) -> dict[str, Any]:
+    """The gate's request for a copy of the candidate that became the release."""
+    asked = json.loads((trained.run.path / "gate-request.json").read_text())
+    candidate = tmp_path / "1"
+    shutil.copytree(trained.summary["release"], candidate)
+    for extra in (candidate / MANIFEST).iterdir():
+        if extra.name != WARMUP.name:
+            extra.unlink()
+    expectations = tmp_path / "parity"
+    shutil.copytree(asked["expectations"], expectations)
+    return asked | {"candidate": str(candidate), "expectations": str(expectations), "serving": None}
+
+
+def refused(asked: dict[str, Any]) -> dict[str, Any]:
+    """Examine a candidate and give the one check that failed."""
+    checks = gate.examine(asked)["checks"]
+    assert [check["passed"] for check in checks] == [True] * (len(checks) - 1) + [False], checks
+    return checks[-1]
+
+
+def rewrite(candidate: Path, change: Callable[[str, np.ndarray], np.ndarray]) -> None:
+    """Write a SavedModel's variables again, each through `change`."""
+    prefix = str(candidate / "variables" / "variables")
+    reader = tf.train.load_checkpoint(prefix)
+    names = sorted(reader.get_variable_to_dtype_map())
+    tensors = [tf.constant(change(name, reader.get_tensor(name))) for name in names]
+    shutil.rmtree(candidate / "variables")
+    (candidate / "variables").mkdir()
+    tf.raw_ops.SaveV2(prefix=prefix, tensor_names=names, shape_and_slices=[""] * len(names), tensors=tensors)
+
+
+def first_kernel(changed: Callable[[np.ndarray], np.ndarray]) -> Callable[[str, np.ndarray], np.ndarray]:
+    done: list[str] = []
+
+    def change(name: str, value: Any) -> Any:
+        if not done and isinstance(value, np.ndarray) and value.ndim == 4:
+            done.append(name)
+            return changed(value)
+        return value
+
+    return change
+
+
+def test_an_unchanged_candidate_passes_every_check(request_of: dict[str, Any]) -> None:
+    verdict = gate.examine(request_of)
+    assert all(check["passed"] for check in verdict["checks"])
+    names = [check["name"] for check in verdict["checks"]]
+    assert names == [
+        "ops",
+        "loads",
+        "signatures",
+        "preprocessing inside",
+        "finite weights",
+        "SavedModel answers as training",
+        "warmup",
+        "live server answers as training",
+        "latency",
+    ]
+    assert len(verdict["latency_ms"]) == 30
+
+
+def test_e4_one_changed_weight_is_found_with_difference_and_row(request_of: dict[str, Any]) -> None:
+    def changed(kernel: np.ndarray) -> np.ndarray:
+        kernel[0, 0, 0, 0] += 1.0
+        return kernel
+
+    rewrite(Path(request_of["candidate"]), first_kernel(changed))
+    check = refused(request_of)
+    assert check["name"] == "SavedModel answers as training"
+    assert "largest difference" in check["got"]
+    assert "of example" in check["got"]
+
+
+def test_e4_a_training_answer_that_differs_names_its_row(request_of: dict[str, Any]) -> None:
+    path = Path(request_of["expectations"]) / "answers.json"
+    answers = json.loads(path.read_text())
+    answers["numbers"]["scores"][5][0] += 0.001
+    path.write_text(json.dumps(answers))
+    check = refused(request_of)
+    assert "1.00e-03" in check["got"]
+    assert "first in output scores of example 5" in check["got"]
+
+
+def test_e6_a_weight_that_is_not_finite(request_of: dict[str, Any]) -> None:
+    rewrite(Path(request_of["candidate"]), first_kernel(lambda kernel: kernel * np.nan))
+    assert refused(request_of)["name"] == "finite weights"
+
+
+def unsafe(op: str) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Make a function of bytes that runs one op a server must not run."""
+
+    def run(examples: tf.Tensor) -> tf.Tensor:
+        if op == "ReadFile":
+            return tf.io.read_file(tf.constant("/etc/hostname"))
+        if op == "WriteFile":
+            with tf.control_dependencies([tf.io.write_file("written", "x")]):
+                return tf.identity(examples)
+        if op == "PyFunc":
+            return tf.numpy_function(lambda value: value, [examples], tf.string)
+        return tf.py_function(lambda value: value, [examples], tf.string)
+
+    return run
+
+
+@pytest.mark.parametrize("op", ["ReadFile", "WriteFile", "PyFunc", "EagerPyFunc"])
+def test_e7_ops_that_touch_files_or_python(request_of: dict[str, Any], op: str) -> None:
+    replace(request_of, unsafe(op))
+    check = refused(request_of)
+    assert check["name"] == "ops"
+    assert op in check["got"]
+
+
+def replace(asked: dict[str, Any], run: Callable[[tf.Tensor], tf.Tensor], dtype: Any = tf.string) -> None:
+    """Put a SavedModel of one signature in the candidate's place."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], dtype, name="image_bytes")])
+    def serving_default(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"label": run(image_bytes)}
+
+    module = tf.Module()
+    module.serving_default = serving_default
+    shutil.rmtree(asked["candidate"])
+    tf.saved_model.save(module, asked["candidate"], signatures={"serving_default": serving_default})
+
+
+def test_e7_an_op_can_be_allowed(request_of: dict[str, Any]) -> None:
+    replace(request_of, unsafe("ReadFile"))
+    request_of["settings"] = request_of["settings"] | {"allow_ops": ["ReadFile"]}
+    assert refused(request_of)["name"] == "signatures"
+
+
+def test_a_missing_signature_is_named(request_of: dict[str, Any]) -> None:
+    replace(request_of, tf.identity)
+    check = refused(request_of)
+    assert (check["name"], check["got"]) == ("signatures", "serving_default")
+    assert "embed" in check["expected"]
+
+
+def test_e4_preprocessing_that_is_not_inside(request_of: dict[str, Any]) -> None:
+    replace(request_of, tf.identity, tf.float32)
+    request_of["signatures"] = ["serving_default"]
+    assert refused(request_of)["name"] == "preprocessing inside"
+
+
+def test_missing_warmup_and_slow_answers(request_of: dict[str, Any]) -> None:
+    request_of["settings"] = request_of["settings"] | {"max_latency_ms": 1e-6}
+    check = refused(request_of)
+    assert (check["name"], check["expected"]) == ("latency", "at most 1e-06 ms")
+    (Path(request_of["candidate"]) / WARMUP).unlink()
+    assert refused(request_of)["name"] == "warmup"
+
+
+@pytest.mark.parametrize("damage", ["saved_model.pb", "variables/variables.index"])
+def test_what_cannot_be_loaded(request_of: dict[str, Any], damage: str) -> None:
+    (Path(request_of["candidate"]) / damage).unlink()
+    assert refused(request_of)["name"] in ("ops", "loads")
+
+
+def test_a_refusal_in_the_flow_exits_73_and_keeps_the_candidate(
+    trained: Trained, request_of: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The step itself, with its process, on a candidate whose training answers differ."""
+    path = Path(request_of["expectations"]) / "answers.json"
+    answers = json.loads(path.read_text())
+    answers["numbers"]["score"][0] += 1.0
+    path.write_text(json.dumps(answers))
+    from flows.examiner import Examiner
+    from flows.workspace import RunDirectory
+
+    folder = tmp_path / "run"
+    folder.mkdir()
+    state = trained.run.read()
+    run = RunDirectory(folder)
+    run.record(**{name: state[name] for name in ("metrics", "dataset")})
+    monkeypatch.setattr(gate, "_request", lambda plan, record: request_of)
+    record = Record(run, state["dataset"], None, None, Examiner(folder / "gate.log"))  # type: ignore[arg-type]
+    with pytest.raises(ExportError, match="SavedModel answers as training") as caught:
+        gate.pass_gate(trained.plan(), record)
+    assert caught.value.exit_code == 73
+    assert request_of["candidate"] in str(caught.value)
+    assert Path(request_of["candidate"], "saved_model.pb").is_file()
+    assert not run.read()["gate"]["passed"]
+
+
+@pytest.mark.parametrize(
+    ("value", "serving", "accept", "passed"),
+    [
+        (0.90, 0.91, False, False),
+        (0.91, 0.91, False, True),
+        (0.90, 0.91, True, True),
+        (0.8, None, False, True),
+    ],
+)
+def test_no_worse_than_serving(
+    trained: Trained, value: float, serving: float | None, accept: bool, passed: bool
+) -> None:
+    plan = trained.plan(accept_worse=accept)
+    asked = {"metric": {"name": "test/accuracy", "value": value}}
+    verdict = {"serving": {"version": 3, "value": serving, "note": "it knows other labels"}}
+    (check,) = gate.metric_checks(plan, asked, verdict)
+    assert check.passed is passed
+    assert ("--accept-worse" in check.expected) is (not passed)
+    assert ("accepted by --accept-worse" in check.got) is accept
