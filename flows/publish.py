@@ -1,5 +1,6 @@
 """The publish step: a candidate that passed the gate becomes a release, stable and registered."""
 
+import shutil
 from typing import Any
 
 import yaml
@@ -22,6 +23,7 @@ def publish(plan: Plan, record: Record) -> dict[str, Any]:
         plan.name, export.candidate(plan, record), manifest(plan, record), promote=True
     )
     record.run.record(version=release.version, release=str(release.path))
+    shutil.rmtree(export.candidate(plan, record).parent, ignore_errors=True)
     examples, _ = export.read_expectations(export.expectations(record))
     record.tracked.register(
         release.path,

@@ -15,7 +15,8 @@ SMALL = {
         "featurizer.width=16",
         "model.filters=[4, 8]",
         "model.depth=1",
-        "training.epochs=2",
+        "training.epochs=12",
+        "training.learning_rate=0.01",
         "training.towers=1",
     )
 }

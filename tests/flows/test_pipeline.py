@@ -1,0 +1,130 @@
+"""What one finished training leaves: summary, release, report, MLflow run, registered model."""
+
+import json
+import re
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, f1_score
+
+from features import dataset as datasets
+from flows import tracking
+from serving.repository import Repository
+from tests.flows.store import of_run
+from tests.trained import Trained, arguments, command
+
+
+def test_the_summary_keeps_its_contract(trained: Trained) -> None:
+    summary = trained.summary
+    assert summary["model"] == "golden"
+    assert summary["version"] == 1
+    assert re.fullmatch(r"[0-9a-f]{32}", summary["run_id"])
+    counts = summary["dataset"]
+    assert counts["found"] == counts["accepted"] + counts["quarantined"] + counts["skipped"] == 96
+    assert re.fullmatch(r"[0-9a-f]{16,}", counts["fingerprint"])
+    assert Path(summary["release"]) == trained.workspace.repository / "golden" / "1"
+    stages = ["ingest", "featurize", "train", "evaluate", "export", "gate", "publish", "report", "total"]
+    assert list(summary["seconds"]) == stages
+    assert 0 <= summary["metrics"]["test/accuracy_low"] <= summary["metrics"]["test/accuracy"] <= 1
+
+
+def test_metrics_are_those_of_the_kept_scores(trained: Trained) -> None:
+    """Against scikit-learn, from the scores and the dataset alone."""
+    dataset = datasets.load(Path(trained.run.read()["dataset"]["directory"]))
+    targets = dataset.frame.loc[dataset.frame["split"] == "test", "target"].to_numpy()
+    scores = np.load(trained.run.evaluation / "scores.npy")
+    assert scores.sum(1) == pytest.approx(1, abs=1e-5)
+    metrics = trained.summary["metrics"]
+    assert metrics["test/accuracy"] == pytest.approx(accuracy_score(targets, scores.argmax(1)))
+    assert metrics["test/macro_f1"] == pytest.approx(f1_score(targets, scores.argmax(1), average="macro"))
+    likelihoods = np.log(scores[np.arange(len(targets)), targets])
+    assert metrics["test/loss"] == pytest.approx(-likelihoods.mean(), rel=1e-4)
+
+
+def test_the_release_knows_where_it_comes_from(trained: Trained) -> None:
+    release = Repository(trained.workspace.repository).release("golden", 1)
+    manifest = release.manifest
+    assert manifest["run_id"] == trained.summary["run_id"]
+    assert manifest["labels"] == ["level", "upright"]
+    assert manifest["metrics"] == trained.summary["metrics"]
+    assert manifest["recipe"]["training"]["epochs"] == 12
+    assert manifest["gate"]["passed"]
+    assert manifest["weights_hash"] == trained.run.read()["weights_hash"]
+    release.verify()
+
+
+def test_mlflow_knows_the_whole_run(trained: Trained) -> None:
+    found = of_run(trained.workspace.mlruns / "mlflow.db", trained.summary["run_id"])
+    assert found["experiment"] == "golden"
+    assert found["status"] == "FINISHED"
+    assert found["params"]["seed"] == "0"
+    assert found["params"]["model.filters"] == "[4, 8]"
+    assert found["params"]["training.epochs"] == "12"
+    assert found["tags"]["version.tensorflow"].startswith("2.")
+    # The epochs were told as they happened.
+    assert [step for step, _ in found["metrics"]["train/loss"]] == list(range(1, 13))
+    assert [step for step, _ in found["metrics"]["validation/accuracy"]] == list(range(1, 13))
+    assert found["metrics"]["test/accuracy"] == [(0, trained.summary["metrics"]["test/accuracy"])]
+    assert found["inputs"] == [("data", trained.summary["dataset"]["fingerprint"][:36])]
+    folder = trained.workspace.mlruns / "artifacts" / "golden" / trained.summary["run_id"] / "artifacts"
+    assert (folder / "report.html").read_bytes() == trained.run.report.read_bytes()
+    assert {path.name for path in (folder / "tables").iterdir()} >= {"per_class.json", "mistakes.json"}
+    assert any((folder / "figures").glob("confusion*"))
+    assert (folder / "recipe.yaml").is_file()
+
+
+def test_the_registered_version_is_champion_and_answers(trained: Trained) -> None:
+    with sqlite3.connect(trained.workspace.mlruns / "mlflow.db") as store:
+        (alias,) = store.execute("select alias, name, version from registered_model_aliases").fetchall()
+        ((source, status),) = store.execute("select source, status from model_versions").fetchall()
+    assert alias[:2] == ("champion", "golden")
+    assert status == "READY"
+    folder = Path(source.removeprefix("file://"))
+    described = (folder / "MLmodel").read_text()
+    assert "image_bytes" in described
+    assert "signature" in described
+    assert (folder / "input_example.json").is_file()
+    with tracking.open_tracking(trained.workspace) as ledger:
+        assert ledger.champion("golden") is not None
+
+
+def test_the_report_is_one_file_and_names_everything(trained: Trained) -> None:
+    page = trained.run.report.read_text()
+    assert "published as version 1" in page
+    assert not re.search(r"""(src|href)=["']?https?://""", page)
+    for section in ("Classes", "Calibration", "Training", "Latency", "Dataset", "Gate", "Reproduction"):
+        assert section in page
+    assert trained.summary["dataset"]["fingerprint"][:12] in page
+
+
+def test_nothing_left_to_send_and_no_candidate_left_behind(trained: Trained) -> None:
+    assert not list((trained.workspace.candidates / "golden").glob("*/1/saved_model.pb"))
+    with tracking.open_tracking(trained.workspace) as ledger:
+        assert ledger.pending() == 0
+
+
+def test_a_worse_training_is_refused_and_kept_until_it_is_accepted(trained: Trained) -> None:
+    """Untrained weights against the serving version, through the command line."""
+    worse = trained.request(overrides=("training.learning_rate=1e-9", "training.epochs=1"))
+    done = command(*arguments(worse), "--local", "--quiet", workspace=trained.workspace.root)
+    assert done.returncode == 73, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert "not worse than serving" in line
+    assert "--accept-worse" in line
+    assert done.stdout == ""
+    repository = Repository(trained.workspace.repository)
+    assert repository.stable("golden") == 1
+    assert list((trained.workspace.candidates / "golden").glob("*/1/saved_model.pb"))
+    done = command(*arguments(worse), "--accept-worse", "--local", workspace=trained.workspace.root)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert summary["version"] == 2
+    assert repository.release("golden", 2).manifest["accepted_worse"] is True
+    assert "Traceback" not in done.stderr
+    done = command("rollback", "golden", workspace=trained.workspace.root)
+    assert (done.returncode, repository.stable("golden")) == (0, 1), done.stderr
+    with sqlite3.connect(trained.workspace.mlruns / "mlflow.db") as store:
+        ((version,),) = store.execute("select version from registered_model_aliases").fetchall()
+    assert int(version) == 1
