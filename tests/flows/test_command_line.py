@@ -1,0 +1,229 @@
+"""The command line as scripts see it: one line on stderr, exit codes, JSON, and no traceback."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flows import cli
+from tests import golden
+from tests.conftest import ROOT
+from tests.flows.store import of_run
+from tests.trained import Trained, arguments, command, request
+
+TASK = "image-classification"
+
+
+@pytest.fixture(scope="module")
+def one_class(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = golden.images(tmp_path_factory.mktemp("one"))
+    shutil.rmtree(folder / "level")
+    return folder
+
+
+def error_of(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
+    """Run a command in this process; give its exit code and its only line of error."""
+    with pytest.raises(SystemExit) as left:
+        cli.main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+    (line,) = [line for line in captured.err.splitlines() if line.startswith("error: ")]
+    return int(left.value.code or 0), line
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SERVABLE_WORKSPACE", str(tmp_path / "workspace"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path
+
+
+MISTAKES = [
+    (("nosuch",), 2, ["No such command 'nosuch'"]),
+    (("train", TASK, "--name", "x"), 2, ["Missing option", "--data"]),
+    (("train", "audio-something", "--data", ".", "--name", "x"), 78, ["audio-something", TASK]),
+    (("train", TASK, "--data", "nosuch", "--name", "x"), 66, ["nosuch", "--data"]),
+    (("train", TASK, "--data", ".", "--name", "../x"), 2, ["../x", "letters"]),
+    (("train", TASK, "--data", ".", "--name", "x", "--seed", "-1"), 2, ["seed"]),
+    (("train", TASK, "--data", ".", "--name", "x", "--recipe", "best"), 2, ["best", "fine-tune", "frozen"]),
+    (("train", TASK, "--data", ".", "--name", "x", "--set", "model.nope=1"), 78, ["model.nope", "backbone"]),
+    (("train", TASK, "--data", ".", "--name", "x", "--set", "nope"), 2, ["nope", "="]),
+    (("predict", "m", "nosuch.jpg"), 66, ["nosuch.jpg"]),
+    (("predict", "m", str(ROOT / "README.md"), "--target", "127.0.0.1:9"), 69, ["127.0.0.1:9", "serve"]),
+    (("rollback", "nosuch"), 66, ["nosuch"]),
+    (("promote", "nosuch", "3"), 66, ["nosuch"]),
+    (("verify", "nosuch"), 66, ["nosuch"]),
+    (("schedule", TASK, "--cron", "0 3 * * *", "--data", ".", "--name", "x"), 69, ["servable ui"]),
+    (("worker",), 69, ["servable ui"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"), MISTAKES, ids=[" ".join(row[0])[:60] for row in MISTAKES]
+)
+def test_mistakes_are_one_line_with_an_exit_code(
+    here: Path, capsys: pytest.CaptureFixture[str], arguments: tuple, code: int, words: list[str]
+) -> None:
+    if "--local" not in arguments and arguments[0] == "train":
+        arguments = (*arguments, "--local")
+    got, line = error_of(capsys, *arguments)
+    assert got == code, line
+    for word in words:
+        assert word in line
+
+
+def test_one_class_is_bad_data(here: Path, one_class: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, line = error_of(
+        capsys, "train", TASK, "--data", one_class, "--name", "x", "--recipe", "cnn", "--local"
+    )
+    assert code == 65
+    assert "upright" in line
+
+
+def test_too_many_bad_files_stop_before_training(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = golden.images(here / "data")
+    for number in range(12):
+        (data / "level" / f"bad-{number}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(number))
+    with pytest.raises(SystemExit) as left:
+        cli.main(["train", TASK, "--data", str(data), "--name", "x", "--recipe", "cnn", "--local"])
+    assert left.value.code == 65
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "12" in line
+    assert "quarantine" in line
+    assert not (here / "workspace" / "runs").exists()
+
+
+def test_a_workspace_that_cannot_be_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SERVABLE_WORKSPACE", str(tmp_path / "file" / "workspace"))
+    code, line = error_of(capsys, "models")
+    assert code == 77
+    assert "--workspace" in line
+
+
+def test_models_lists_what_is_published(trained: Trained) -> None:
+    done = command("models", "--json", workspace=trained.workspace.root)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert rows[0]["model"] == "golden"
+    assert rows[0]["version"] == 1
+    assert rows[0]["metric"] == "test/accuracy"
+    assert rows[0]["value"] == round(trained.summary["metrics"]["test/accuracy"], 4)
+    assert rows[0]["run_id"] == trained.summary["run_id"]
+    assert [row["stable"] for row in rows].count("yes") == 1
+    shown = command("models", workspace=trained.workspace.root)
+    assert shown.stdout.splitlines()[0].split() == [
+        "model",
+        "version",
+        "stable",
+        "task",
+        "metric",
+        "value",
+        "published",
+    ]
+
+
+def test_nothing_heavy_is_imported_for_help() -> None:
+    code = (
+        "import sys; from flows import cli\n"
+        "try: cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'tensorflow', 'prefect', 'mlflow', 'pandas', 'grpc'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "train" in done.stdout
+
+
+@pytest.fixture
+def target(trained: Trained) -> Iterator[str]:
+    """The address of ``servable serve`` on the trained workspace."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "flows", "serve", "--port=0"],
+        cwd=ROOT,
+        env=os.environ | {"SERVABLE_WORKSPACE": str(trained.workspace.root)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().removeprefix("gRPC ").strip()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+
+def test_served_answers_are_the_trained_ones(trained: Trained, target: str, tmp_path: Path) -> None:
+    """``servable predict`` against the answers that the training graph gave."""
+    expected = json.loads((trained.run.path / "parity" / "answers.json").read_text())
+    raws = sorted((trained.run.path / "parity").glob("*.raw"))[:8]
+    done = command("predict", "golden", *raws, "--json", "--target", target, workspace=tmp_path)
+    assert done.returncode == 0, done.stderr
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer["label"] for answer in answers] == expected["texts"]["label"][:8]
+    for number, (answer, raw) in enumerate(zip(answers, raws, strict=True)):
+        assert set(answer) == {"input", "label", "score", "scores", "model", "version"}
+        assert answer["input"] == str(raw)
+        assert answer["model"] == "golden"
+        assert answer["score"] == pytest.approx(expected["numbers"]["score"][number], abs=1e-5)
+        assert list(answer["scores"]) == ["level", "upright"]
+        assert list(answer["scores"].values()) == pytest.approx(
+            expected["numbers"]["scores"][number], abs=1e-5
+        )
+    bad = tmp_path / "no-image.jpg"
+    bad.write_text("this is no image")
+    done = command("predict", "golden", bad, "--target", target, workspace=tmp_path)
+    assert done.returncode == 65
+    assert done.stderr.startswith("error: ")
+    assert "image" in done.stderr
+    done = command("predict", "nosuch", raws[0], "--target", target, workspace=tmp_path)
+    assert done.returncode == 66
+    assert "nosuch" in done.stderr
+
+
+def test_t2_a_killed_training_goes_on_in_its_mlflow_run(tmp_path: Path) -> None:
+    """kill -9 while the epochs run, then the same command again; the same weights as without the kill."""
+    wanted = request(
+        TASK, golden.images(tmp_path / "data"), tmp_path / "a", overrides=("training.epochs=400",)
+    )
+    line = [sys.executable, "-m", "flows", *arguments(wanted), "--local"]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PREFECT"))}
+    process = subprocess.Popen(
+        line,
+        cwd=ROOT,
+        env=environment | {"SERVABLE_WORKSPACE": str(tmp_path / "a")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    folder = tmp_path / "a" / "runs" / "golden"
+    _wait(lambda: sum(1 for _ in folder.glob("*/checkpoints/*/*")) > 1, process)
+    process.kill()
+    process.wait()
+    (run,) = folder.iterdir()
+    assert json.loads((run / "run.json").read_text())["state"] == "running"
+    done = command(*arguments(wanted), "--local", workspace=tmp_path / "a")
+    assert done.returncode == 0, done.stderr
+    assert list(folder.iterdir()) == [run]
+    summary = json.loads(done.stdout.splitlines()[-1])
+    found = of_run(tmp_path / "mlruns" / "mlflow.db", summary["run_id"])
+    assert found["status"] == "FINISHED"
+    assert [step for step, _ in found["metrics"]["train/loss"]] == list(range(1, 401))
+
+
+def _wait(condition, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, "the training ended too early"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
