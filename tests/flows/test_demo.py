@@ -1,0 +1,103 @@
+"""``servable demo``: the whole product in one command, with a real Prefect server of its own."""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows import orchestration
+from flows.workspace import Workspace
+from tests import mlflow_store
+from tests.trained import command
+
+STAGES = ["ingest", "featurize", "train", "evaluate", "export", "gate", "publish", "report"]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, subprocess.CompletedProcess[str]]:
+    folder = tmp_path_factory.mktemp("demo")
+    mlflow_store.database(folder / "mlruns")
+    return Workspace.open(folder / "workspace"), command("demo", workspace=folder / "workspace")
+
+
+def test_it_tells_what_it_does_and_where_to_look(demo: tuple) -> None:
+    workspace, done = demo
+    assert done.returncode == 0, done.stderr
+    assert "1800 files found = 1797 accepted + 3 quarantined + 0 skipped by rule" in done.stderr
+    assert "digits version 1 is published and stable" in done.stderr
+    (accuracy,) = re.findall(r"test/accuracy +([0-9.]+)", done.stdout)
+    assert float(accuracy) > 0.95
+    answers = re.findall(r"/digits/(\d)/scan-\d+\.png: (\d) ", done.stdout)
+    assert len(answers) == 4
+    assert sum(asked == given for asked, given in answers) >= 3
+    for line in ("Report", "Release", "UIs", "Serve", "Ask"):
+        assert re.search(rf"^{line} ", done.stdout, re.MULTILINE)
+    assert (workspace.repository / "digits" / "1" / "saved_model.pb").is_file()
+    for text in (done.stdout, done.stderr):
+        assert "Traceback" not in text
+        assert "| INFO" not in text
+
+
+def test_the_quarantine_names_each_damaged_file(demo: tuple) -> None:
+    workspace, _ = demo
+    (listed,) = workspace.datasets.glob("*/quarantine.jsonl")
+    records = [json.loads(line) for line in listed.read_text().splitlines()]
+    reasons = {record["path"]: record["reason"] for record in records}
+    assert reasons == {
+        "0/truncated.png": "truncated",
+        "1/empty.png": "empty",
+        "2/error-page.png": "not_an_image",
+    }
+
+
+@pytest.fixture(scope="module")
+def client(demo: tuple) -> Iterator[Any]:
+    """A Prefect client on the database that the demo's own server left."""
+    kept = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith("PREFECT")]:
+        del os.environ[name]
+    try:
+        with orchestration.running_api(demo[0]) as ready:
+            from prefect.client.orchestration import get_client
+            from prefect.settings import PREFECT_API_URL, temporary_settings
+
+            with temporary_settings({PREFECT_API_URL: ready()}), get_client(sync_client=True) as connected:
+                yield connected
+    finally:
+        os.environ.clear()
+        os.environ.update(kept)
+
+
+def test_prefect_knows_the_flow_and_every_step_by_name(client: Any) -> None:
+    (flow_run,) = client.read_flow_runs()
+    assert flow_run.name == "image-classification digits"
+    assert flow_run.state.is_completed()
+    assert flow_run.parameters["recipe"] == "digits"
+    steps = sorted(client.read_task_runs(), key=lambda step: step.start_time)
+    assert [step.name.split()[0] for step in steps] == STAGES
+    assert all(step.state.is_completed() for step in steps)
+    assert [step.name for step in steps[1:]] == [f"{stage} digits" for stage in STAGES[1:]]
+
+
+def test_prefect_shows_the_key_tables_and_the_report(client: Any) -> None:
+    found = {artifact.key: artifact for artifact in client.read_artifacts() if artifact.key}
+    assert set(found) == {"dataset-digits", "metrics-digits", "gate-digits", "report-digits"}
+    metrics = {row["metric"]: row["value"] for row in json.loads(found["metrics-digits"].data)}
+    assert metrics["test/accuracy"] > 0.95
+    counts = json.loads(found["dataset-digits"].data)[0]
+    assert (counts["found"], counts["quarantined"]) == (1800, 3)
+    assert all(row["passed"] for row in json.loads(found["gate-digits"].data))
+    link = re.search(r"\(file://([^)]+)\)", found["report-digits"].data)
+    assert link is not None
+    assert Path(link[1]).is_file()
+
+
+def test_the_run_log_went_to_prefect(client: Any) -> None:
+    messages = [log.message for log in client.read_logs()]
+    assert any("Beginning flow run" in message for message in messages)
+    assert any("Finished in state Completed" in message for message in messages)
