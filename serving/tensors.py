@@ -39,6 +39,11 @@ class Layout(NamedTuple):
     bits: np.dtype | None = None
     number: int | None = None
 
+    @property
+    def plain(self) -> np.dtype:
+        """The dtype of the numbers, which a quantised dtype wraps in a record of one field."""
+        return self.dtype if self.dtype.names is None else self.dtype[0]
+
 
 def _layout(dtype: Any, field: str, bits: Any = None, number: int | None = None) -> Layout:
     return Layout(np.dtype(dtype), field, None if bits is None else np.dtype(bits), number)
@@ -55,12 +60,12 @@ LAYOUTS: dict[int, Layout] = {
     types_pb2.DT_COMPLEX64: _layout(np.complex64, "scomplex_val", np.float32, number=9),
     types_pb2.DT_INT64: _layout(np.int64, "int64_val"),
     types_pb2.DT_BOOL: _layout(np.bool_, "bool_val", number=11),
-    types_pb2.DT_QINT8: _layout(np.int8, "int_val"),
-    types_pb2.DT_QUINT8: _layout(np.uint8, "int_val"),
-    types_pb2.DT_QINT32: _layout(np.int32, "int_val"),
+    types_pb2.DT_QINT8: _layout([("qint8", np.int8)], "int_val"),
+    types_pb2.DT_QUINT8: _layout([("quint8", np.uint8)], "int_val"),
+    types_pb2.DT_QINT32: _layout([("qint32", np.int32)], "int_val"),
     types_pb2.DT_BFLOAT16: _layout(ml_dtypes.bfloat16, "half_val", np.uint16),
-    types_pb2.DT_QINT16: _layout(np.int16, "int_val"),
-    types_pb2.DT_QUINT16: _layout(np.uint16, "int_val"),
+    types_pb2.DT_QINT16: _layout([("qint16", np.int16)], "int_val"),
+    types_pb2.DT_QUINT16: _layout([("quint16", np.uint16)], "int_val"),
     types_pb2.DT_UINT16: _layout(np.uint16, "int_val"),
     types_pb2.DT_COMPLEX128: _layout(np.complex128, "dcomplex_val", np.float64, number=12),
     types_pb2.DT_HALF: _layout(np.float16, "half_val", np.uint16),
@@ -72,12 +77,8 @@ LAYOUTS: dict[int, Layout] = {
     types_pb2.DT_UINT4: _layout(ml_dtypes.uint4, "int_val"),
 }
 
-# One NumPy dtype stands for a plain and a quantised type: the plain one is meant when writing.
-_ENUMS = {
-    layout.dtype: number
-    for number, layout in LAYOUTS.items()
-    if not types_pb2.DataType.Name(number).startswith("DT_Q")
-}
+# Quantised types are to NumPy, as to TensorFlow's own Python, records of one field.
+_ENUMS = {layout.dtype: number for number, layout in LAYOUTS.items()}
 
 
 def dtype_enum(dtype: np.dtype) -> int:
@@ -218,7 +219,9 @@ def _values(proto: tensor_pb2.TensorProto, layout: Layout) -> np.ndarray:
     raw = np.array(field)
     if layout.dtype.kind == "c":
         return raw[: len(raw) // 2 * 2].view(layout.dtype)
-    return raw.astype(layout.bits).view(layout.dtype) if layout.bits else raw.astype(layout.dtype, copy=False)
+    if layout.bits is not None:
+        return raw.astype(layout.bits).view(layout.dtype)
+    return raw.astype(layout.plain, copy=False).view(layout.dtype)
 
 
 def _filled(values: np.ndarray, layout: Layout, count: int) -> np.ndarray:
@@ -226,8 +229,10 @@ def _filled(values: np.ndarray, layout: Layout, count: int) -> np.ndarray:
         return values[:count]
     filled = np.empty(count, layout.dtype)
     filled[: len(values)] = values
-    nothing = b"" if layout.dtype.kind == "O" else 0
-    filled[len(values) :] = values[-1] if len(values) else nothing
+    if len(values):
+        filled[len(values) :] = values[-1]
+    else:
+        filled[:] = b"" if layout.dtype.kind == "O" else np.zeros((), layout.dtype)
     return filled
 
 
@@ -253,7 +258,7 @@ def encode(array: np.ndarray, proto: tensor_pb2.TensorProto | None = None, *, co
     if number == types_pb2.DT_STRING:
         proto.string_val.extend([_bytes(value) for value in array.reshape(-1).tolist()])
         return proto
-    flat = np.ascontiguousarray(array).astype(layout.dtype, copy=False).reshape(-1)
+    flat = np.ascontiguousarray(array).astype(layout.dtype, copy=False).reshape(-1).view(layout.plain)
     if content:
         proto.tensor_content = flat.tobytes()
     elif layout.field == "float8_val":

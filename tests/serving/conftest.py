@@ -1,0 +1,68 @@
+"""Models saved once, and one server that serves them all."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from serving.client import Client
+from serving.config import Options
+from serving.server import Server
+from tests.serving import saved_models
+
+
+@dataclass(frozen=True)
+class Models:
+    """SavedModels on disk; version n of ``line`` answers x / 2 + 2 n."""
+
+    root: Path
+
+    def copy_line(self, number: int, base: Path) -> Path:
+        """Copy version 1, 2 or 3 of the line below another base path, whole at once, and give its path."""
+        target = base / str(number)
+        staged = base.parent / f".{base.name}-{number}"
+        shutil.copytree(self.root / "line" / str(1 + (number - 1) % 3), staged)
+        base.mkdir(parents=True, exist_ok=True)
+        return staged.rename(target)
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    root = tmp_path_factory.mktemp("saved_models")
+    for number in (1, 2, 3):
+        saved_models.line(root / "line" / str(number), b=2.0 * number)
+    saved_models.zoo(root / "zoo" / "1")
+    saved_models.identities(root / "identities" / "1")
+    for number in (1, 2):
+        saved_models.classic(root / "classic" / str(number), b=2.0 + number - 1)
+    return Models(root)
+
+
+def config_text(root: Path) -> str:
+    """Describe all models: the line in versions 2 and 3 with labels, the others in their latest version."""
+    entries = [
+        f'config {{ name: "{name}" base_path: "{root / name}" model_platform: "tensorflow" {more} }}'
+        for name, more in (
+            ("line", "model_version_policy { specific { versions: 2 versions: 3 } } "),
+            ("zoo", ""),
+            ("identities", ""),
+            ("classic", "model_version_policy { all {} }"),
+        )
+    ]
+    return f"model_config_list {{ {' '.join(entries)} }}"
+
+
+@pytest.fixture(scope="session")
+def server(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    file = tmp_path_factory.mktemp("config") / "models.config"
+    file.write_text(config_text(models.root))
+    with Server(Options(port=0, model_config_file=file)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def client(server: Server) -> Iterator[Client]:
+    with Client(server.target) as made:
+        yield made
