@@ -11,6 +11,7 @@ import grpc
 from google.protobuf import text_format
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from tensorflow_serving.apis import model_service_pb2, prediction_service_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from features.errors import ConfigError, UnavailableError
@@ -74,8 +75,7 @@ class Server:
         for handler in service.handlers(service.Services(self._core, content=self.options.content_responses)):
             self._grpc.add_generic_rpc_handlers((handler,))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        names = (service.PREDICTION, service.MODEL, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._grpc)
+        reflection.enable_server_reflection(_reflected(), self._grpc)
         self._tell_health()
         self._bind()
         self._grpc.start()
@@ -226,6 +226,13 @@ def config_file(path: Path) -> model_server_config_pb2.ModelServerConfig:
         return text_format.Parse(path.read_text(), model_server_config_pb2.ModelServerConfig())
     except (OSError, ValueError, text_format.ParseError) as error:
         raise InvalidArgument(f"Invalid protobuf file: '{path}': {error}") from None
+
+
+def _reflected() -> list[str]:
+    # Only files of services that were imported can be described to callers.
+    files = (prediction_service_pb2.DESCRIPTOR, model_service_pb2.DESCRIPTOR)
+    described = [found.full_name for file in files for found in file.services_by_name.values()]
+    return [*described, health.SERVICE_NAME, reflection.SERVICE_NAME]
 
 
 def _bracketed(host: str) -> str:
