@@ -35,10 +35,10 @@ check: install
 	$(BIN)/lint-imports
 
 bench: install
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m tests.benchmarks bench
 
 evaluate: install
-	$(BIN)/python -m benchmarks evaluate
+	$(BIN)/python -m tests.benchmarks evaluate
 
 serve: install
 	$(BIN)/servable serve

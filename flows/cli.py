@@ -32,7 +32,10 @@ WorkspaceOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 TargetOption = Annotated[
-    str, typer.Option("--target", help="Address of the model server.", metavar="HOST:PORT")
+    str,
+    typer.Option(
+        "--target", envvar="SERVABLE_SERVER", help="Address of the model server.", metavar="HOST:PORT"
+    ),
 ]
 SERVER = "127.0.0.1:8500"
 

@@ -49,7 +49,9 @@ def request(task: str, data: Path, root: Path, *, overrides: tuple[str, ...] = (
     return Request(task=task, data=str(data), overrides=(*golden.SMALL[task], *overrides), **wanted)
 
 
-def command(*arguments: object, workspace: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def command(
+    *arguments: object, workspace: Path, timeout: float = 280, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run ``servable`` in a process of its own, with nothing configured but what is given."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PREFECT", "SERVABLE"))}
     return subprocess.run(
@@ -58,7 +60,7 @@ def command(*arguments: object, workspace: Path, **environment: str) -> subproce
         env=inherited | {"SERVABLE_WORKSPACE": str(workspace)} | environment,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=timeout,
         check=False,
     )
 

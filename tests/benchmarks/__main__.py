@@ -1,0 +1,36 @@
+"""``python -m tests.benchmarks [bench | evaluate] [NAME ...]``."""
+
+import os
+import sys
+from collections.abc import Callable
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from tests.benchmarks import features, image_classification
+from tests.benchmarks.table import SHARED, Table
+
+SETS: dict[str, dict[str, Callable[[], Table]]] = {
+    "bench": {"featurizer": features.featurizer, "ingest": features.ingest},
+    "evaluate": {
+        "photos": image_classification.photos,
+        "from-scratch": image_classification.from_scratch,
+    },
+}
+
+
+def main(arguments: list[str]) -> None:
+    """Run the benchmarks named, or all of a set."""
+    if not SHARED.is_dir():
+        sys.exit(
+            f"real data not found at {SHARED}: set SERVABLE_SHARED to the folder that holds data/ and hub/"
+        )
+    chosen = SETS[arguments[0] if arguments else "bench"]
+    names = arguments[1:] or list(chosen)
+    for name in names:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        table = chosen[name]()
+        print(table.markdown(), end="\n\n", flush=True)
+        table.keep()
+
+
+main(sys.argv[1:])

@@ -1,0 +1,58 @@
+"""A table of figures, printed and kept in docs/benchmarks.md between markers of its own."""
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PAGE = ROOT / "docs" / "benchmarks.md"
+SHARED = Path(os.environ.get("SERVABLE_SHARED", ROOT.parent / "shared"))
+
+
+@dataclass(frozen=True)
+class Table:
+    """What one benchmark measured.
+
+    Attributes:
+        name: the benchmark's name, as on the command line.
+        title: heading.
+        prose: what was measured and how.
+        columns: their headings.
+        rows: cells, as they are shown.
+    """
+
+    name: str
+    title: str
+    prose: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+    def markdown(self) -> str:
+        """Write the table as a section of the page."""
+        lines = [f"## {self.title}", "", self.prose, ""]
+        lines += ["| " + " | ".join(self.columns) + " |", "|" + " --- |" * len(self.columns)]
+        lines += ["| " + " | ".join(map(str, row)) + " |" for row in self.rows]
+        return "\n".join(lines)
+
+    def keep(self) -> None:
+        """Put the section in the place of the one that the page has, or at its end."""
+        begin, end = f"<!-- {self.name} -->\n", f"<!-- end of {self.name} -->\n"
+        page = PAGE.read_text() if PAGE.is_file() else HEAD
+        section = f"{begin}{self.markdown()}\n{end}"
+        before, found, rest = page.partition(begin)
+        after = rest.partition(end)[2] if found else ""
+        PAGE.write_text(before + section + after if found else f"{page.rstrip()}\n\n{section}")
+
+
+HEAD = """# Benchmarks
+
+`make bench` measures speed, `make evaluate` trains on the real datasets; each writes its sections here
+anew. Times depend on the machine; ratios are taken within one run.
+"""
+
+
+def machine() -> str:
+    """Name the machine in words."""
+    return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
