@@ -35,6 +35,9 @@ class Options:
         tags: tags of the MetaGraphDef to load.
         labels_for_unavailable: allow a label on a version that is not loaded yet.
         content_responses: answer Predict with tensor_content instead of typed fields.
+        allowed_model_roots: folders, beside those named here, below which a configuration that arrives
+            over the network may name base paths.
+        check_method_names: insist on the method names of signatures.
         insecure_listen: allow an address other than loopback, without TLS.
         max_message_bytes: largest request and answer.
     """
@@ -59,6 +62,8 @@ class Options:
     tags: tuple[str, ...] = ("serve",)
     labels_for_unavailable: bool = False
     content_responses: bool = False
+    allowed_model_roots: tuple[Path, ...] = ()
+    check_method_names: bool = False
     insecure_listen: bool = False
     max_message_bytes: int = MAX_MESSAGE_BYTES
 

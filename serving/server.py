@@ -72,7 +72,7 @@ class Server:
             UnavailableError: the port is taken.
             ServerError: the configuration of the models is refused.
         """
-        for handler in service.handlers(service.Services(self._core, content=self.options.content_responses)):
+        for handler in service.handlers(_services(self.options, self._core)):
             self._grpc.add_generic_rpc_handlers((handler,))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         reflection.enable_server_reflection(_reflected(), self._grpc)
@@ -200,6 +200,27 @@ def _core(options: Options, tell: Callable[[], None]) -> Core:
         poll_seconds=options.poll_seconds,
         live_config=Repository(options.repository).config if options.repository else None,
     )
+
+
+def _services(options: Options, core: Core) -> service.Services:
+    return service.Services(
+        core,
+        content=options.content_responses,
+        check_methods=options.check_method_names,
+        allowed_roots=model_roots(options),
+    )
+
+
+def model_roots(options: Options) -> list[Path]:
+    """Give the folders below which a configuration that arrives over the network may name base paths.
+
+    These are the repository, the base paths named at the start, and what the options add.
+    """
+    named = [*options.allowed_model_roots, options.repository, options.model_base_path]
+    if options.model_config_file is not None:
+        config = config_file(options.model_config_file)
+        named += [Path(entry.base_path) for entry in config.model_config_list.config]
+    return [Path(root).absolute() for root in named if root is not None]
 
 
 def _config(options: Options) -> model_server_config_pb2.ModelServerConfig:

@@ -5,14 +5,24 @@ servables/tensorflow/get_model_metadata_impl.cc.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError, EncodeError, Message
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
+    model_pb2,
+    predict_pb2,
+    regression_pb2,
+)
 
-from serving import errors, inference
+from serving import errors, examples, inference
 from serving.core import Core
 from serving.states import VersionState
 
@@ -32,16 +42,50 @@ class Services:
     Args:
         core: what answers.
         content: answer Predict with tensor_content instead of typed fields.
+        check_methods: insist on the method names of signatures.
+        allowed_roots: folders below which a reloaded configuration may name base paths.
     """
 
-    def __init__(self, core: Core, *, content: bool = False) -> None:
-        self._core, self._content = core, content
+    def __init__(
+        self,
+        core: Core,
+        *,
+        content: bool = False,
+        check_methods: bool = False,
+        allowed_roots: Sequence[Path] = (),
+    ) -> None:
+        self._core, self._content, self._check_methods = core, content, check_methods
+        self._roots = tuple(root.resolve() for root in allowed_roots)
 
     def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
         """Answer PredictionService/Predict."""
         need_spec(request)
         with self._core.lease(request.model_spec) as servable:
-            return inference.predict(servable, request, content=self._content)
+            return inference.predict(
+                servable, request, content=self._content, check_method=self._check_methods
+            )
+
+    def classify(
+        self, request: classification_pb2.ClassificationRequest
+    ) -> classification_pb2.ClassificationResponse:
+        """Answer PredictionService/Classify."""
+        need_spec(request)
+        with self._core.lease(request.model_spec) as servable:
+            return examples.classify(servable, request, check_method=self._check_methods)
+
+    def regress(self, request: regression_pb2.RegressionRequest) -> regression_pb2.RegressionResponse:
+        """Answer PredictionService/Regress."""
+        need_spec(request)
+        with self._core.lease(request.model_spec) as servable:
+            return examples.regress(servable, request, check_method=self._check_methods)
+
+    def multi_inference(
+        self, request: inference_pb2.MultiInferenceRequest
+    ) -> inference_pb2.MultiInferenceResponse:
+        """Answer PredictionService/MultiInference; the first task says which version answers."""
+        spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
+        with self._core.lease(spec) as servable:
+            return examples.multi_inference(servable, request, check_method=self._check_methods)
 
     def metadata(
         self, request: get_model_metadata_pb2.GetModelMetadataRequest
@@ -76,6 +120,39 @@ class Services:
             entry.status.error_message = known.message
         return response
 
+    def reload(
+        self, request: model_management_pb2.ReloadConfigRequest
+    ) -> model_management_pb2.ReloadConfigResponse:
+        """Answer ModelService/HandleReloadConfigRequest: take a new configuration of models.
+
+        Raises:
+            InvalidArgument: it is no list of models, or cannot be taken.
+            PermissionDenied: a base path lies outside the allowed roots.
+        """
+        if request.config.WhichOneof("config") != "model_config_list":
+            raise errors.InvalidArgument(
+                "ServerModelConfig type not supported by HandleReloadConfigRequest. "
+                "Only ModelConfigList is currently supported"
+            )
+        for entry in request.config.model_config_list.config:
+            self._check_root(entry)
+        self._core.reload(request.config)
+        response = model_management_pb2.ReloadConfigResponse()
+        response.status.SetInParent()
+        for name in request.metric_names:
+            response.metric.add(name=name)
+        return response
+
+    def _check_root(self, entry: Any) -> None:
+        # Links are followed first: a link below a root may lead out of it.
+        path = Path(entry.base_path).resolve() if "\0" not in entry.base_path else None
+        if path is None or not any(path.is_relative_to(root) for root in self._roots):
+            raise errors.PermissionDenied(
+                f"Model {entry.name} has a base path outside the allowed roots; the server's administrator "
+                "adds one with --allowed_model_roots",
+                model=entry.name,
+            )
+
     def _states(self, spec: Any) -> dict[int, VersionState]:
         found = self._core.monitor.versions(spec.name)
         if spec.HasField("version"):
@@ -98,9 +175,15 @@ def handlers(services: Services) -> list[grpc.GenericRpcHandler]:
     """Make the handlers of both services for a gRPC server."""
     prediction = {
         "Predict": handler(predict_pb2.PredictRequest, services.predict),
+        "Classify": handler(classification_pb2.ClassificationRequest, services.classify),
+        "Regress": handler(regression_pb2.RegressionRequest, services.regress),
+        "MultiInference": handler(inference_pb2.MultiInferenceRequest, services.multi_inference),
         "GetModelMetadata": handler(get_model_metadata_pb2.GetModelMetadataRequest, services.metadata),
     }
-    model = {"GetModelStatus": handler(get_model_status_pb2.GetModelStatusRequest, services.status)}
+    model = {
+        "GetModelStatus": handler(get_model_status_pb2.GetModelStatusRequest, services.status),
+        "HandleReloadConfigRequest": handler(model_management_pb2.ReloadConfigRequest, services.reload),
+    }
     return [
         grpc.method_handlers_generic_handler(PREDICTION, prediction),
         grpc.method_handlers_generic_handler(MODEL, model),
