@@ -32,13 +32,17 @@ START_SECONDS = 120.0
 
 
 def step(
-    name: str, *, run_name: str | None = None, retries: int = 0, retry_delay_seconds: float = 5.0
+    name: str,
+    *,
+    run_name: str | Callable[..., str] | None = None,
+    retries: int = 0,
+    retry_delay_seconds: float = 5.0,
 ) -> Callable[[Callable], Callable]:
     """Make a function a step: a Prefect task inside a flow run, a plain call anywhere else.
 
     Args:
         name: what the step is called in the Prefect UI.
-        run_name: template of the run's name over the function's arguments.
+        run_name: the run's name: a template over the function's arguments, or a function of them.
         retries: further attempts after an error of RETRIABLE.
         retry_delay_seconds: pause before each of them.
     """
@@ -52,7 +56,7 @@ def step(
             return prefect.task(
                 function,
                 name=name,
-                task_run_name=run_name,
+                task_run_name=_from_arguments(run_name) if callable(run_name) else run_name,
                 retries=retries,
                 retry_delay_seconds=retry_delay_seconds,
                 retry_condition_fn=_worth_a_retry,
@@ -68,6 +72,15 @@ def step(
         return call
 
     return decorate
+
+
+def _from_arguments(run_name: Callable[..., str]) -> Callable[[], str]:
+    def name() -> str:
+        from prefect.runtime import task_run
+
+        return run_name(**task_run.parameters)
+
+    return name
 
 
 def _worth_a_retry(task: Any, task_run: Any, state: Any) -> bool:
@@ -118,6 +131,16 @@ def show_markdown(key: str, markdown: str, description: str) -> None:
         from prefect.artifacts import create_markdown_artifact
 
         create_markdown_artifact(markdown=markdown, key=key, description=description)
+
+
+def name_flow_run(name: str) -> None:
+    """Rename the flow run, once it is known what came of it; does nothing outside a flow run."""
+    if in_flow_run():
+        from prefect.client.orchestration import get_client
+        from prefect.runtime import flow_run
+
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(flow_run.id, name=name)
 
 
 def artifact_key(*parts: str) -> str:

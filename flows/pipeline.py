@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from flows import plan, terminal
+from flows import orchestration, plan, terminal
 from flows.evaluate import evaluate
 from flows.export import export
 from flows.featurize import featurize
@@ -92,6 +92,7 @@ class Clock:
 def summarise(intent: Plan, record: Record, clock: Clock) -> dict[str, Any]:
     """Gather what scripts and people want to know of a finished training."""
     state = record.run.read()
+    orchestration.name_flow_run(f"{intent.request.task} {intent.name} version {state['version']}")
     terminal.note(f"{intent.name} version {state['version']} is published and stable")
     return {
         "model": intent.name,

@@ -23,7 +23,11 @@ from models.metrics import Evaluation
 SHOWN_MISTAKES = 24
 
 
-@orchestration.step("report", run_name="report {plan.name}")
+def _run_name(plan: Plan, record: Record) -> str:
+    return f"report {plan.name} version {record.run.read()['version']}"
+
+
+@orchestration.step("report", run_name=_run_name)
 def write_report(plan: Plan, record: Record) -> str:
     """Write report.html into the run and the same figures and tables to MLflow; return its path."""
     dataset = record.load_dataset()

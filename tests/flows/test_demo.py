@@ -75,13 +75,15 @@ def client(demo: tuple) -> Iterator[Any]:
 
 def test_prefect_knows_the_flow_and_every_step_by_name(client: Any) -> None:
     (flow_run,) = client.read_flow_runs()
-    assert flow_run.name == "image-classification digits"
+    assert flow_run.name == "image-classification digits version 1"
     assert flow_run.state.is_completed()
     assert flow_run.parameters["recipe"] == "digits"
     steps = sorted(client.read_task_runs(), key=lambda step: step.start_time)
     assert [step.name.split()[0] for step in steps] == STAGES
     assert all(step.state.is_completed() for step in steps)
-    assert [step.name for step in steps[1:]] == [f"{stage} digits" for stage in STAGES[1:]]
+    named = [f"{stage} digits" for stage in STAGES[1:]]
+    named[STAGES.index("report") - 1] += " version 1"
+    assert [step.name for step in steps[1:]] == named
 
 
 def test_prefect_shows_the_key_tables_and_the_report(client: Any) -> None:
