@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import inspect
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,18 +20,24 @@ import tensorflow as tf
 
 from features.errors import ConfigError, UnavailableError
 
+#: Owner, model, framework, variation and, where it is named, the version.
+KAGGLE_HANDLE = re.compile(r"[\w-]+/[\w.-]+/tensorFlow[12]/[\w.-]+(/\d+)?", re.IGNORECASE)
+
 
 def resolve(handle: str, cache: Path) -> Path:
     """Find the folder of a module, fetching it into the cache where the handle is an address.
 
     Args:
-        handle: a folder, or a tfhub.dev or Kaggle address.
+        handle: a folder, a tfhub.dev or Kaggle address, or a Kaggle handle such as
+            ``google/mobilenet-v2/tensorFlow2/100-224-feature-vector/1``.
         cache: persistent folder of fetched modules, one per SHA-1 of the handle.
 
     Raises:
         ConfigError: a path that holds no SavedModel.
         UnavailableError: the address cannot be reached and is not in the cache.
     """
+    if KAGGLE_HANDLE.fullmatch(handle) and not Path(handle).exists():
+        handle = f"https://www.kaggle.com/models/{handle}"
     if "://" not in handle:
         return _local(handle)
     held = cache / hashlib.sha1(handle.encode(), usedforsecurity=False).hexdigest()

@@ -60,6 +60,14 @@ def test_a_handle_in_the_cache_is_found_without_a_network(module, tmp_path):
 unclosed = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
+def test_a_kaggle_handle_means_its_address(module, tmp_path):
+    handle = "google/mobilenet-v2/tensorFlow2/100-224-feature-vector/1"
+    address = f"https://www.kaggle.com/models/{handle}"
+    held = tmp_path / hashlib.sha1(address.encode()).hexdigest()
+    shutil.copytree(module, held)
+    assert hub.resolve(handle, tmp_path) == hub.resolve(address, tmp_path) == held
+
+
 @pytest.fixture
 def hub_server(module):
     """A hub on loopback: every address gives the module's compressed archive; counts the requests."""
