@@ -15,8 +15,8 @@ from serving import flags
 def main(argv: Sequence[str], repository: Path | None = None) -> int:
     """Serve until SIGTERM or SIGINT and give the exit code.
 
-    Prints one line ``gRPC HOST:PORT`` on stdout when every model answers or has failed to load. A second
-    signal ends the process at once.
+    Prints ``gRPC HOST:PORT`` on stdout when every model answers or has failed to load, and
+    ``REST HOST:PORT`` below it where REST is on. A second signal ends the process at once.
 
     Args:
         argv: flags, without the program's name.
@@ -56,6 +56,8 @@ def _serve(parsed: flags.Parsed) -> int:
     server.start()
     if not asked.is_set():
         print(f"gRPC {server.target}", flush=True)
+        if server.rest_target is not None:
+            print(f"REST {server.rest_target}", flush=True)
     while server.wait(timeout=3600):
         pass
     # stop() holds on until all versions are unloaded; a second call waits for the first.

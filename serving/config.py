@@ -9,6 +9,9 @@ from features.errors import ConfigError
 #: Largest message protobuf can carry.
 MAX_MESSAGE_BYTES = 2**31 - 1
 
+#: Largest body of a REST request, decompressed: parsed JSON takes several times its size in memory.
+MAX_REST_BODY_BYTES = 64 << 20
+
 
 @dataclass(frozen=True)
 class Options:
@@ -18,6 +21,15 @@ class Options:
         host: address to listen on; other than loopback only with insecure_listen.
         port: gRPC port; 0 takes a free one.
         rest_port: port of the REST interface; None for none, 0 takes a free one.
+        rest_threads: REST requests that are worked on at a time; 0 means four per processor.
+        rest_timeout: seconds a REST request may take once its body is there; 0 means no limit.
+        rest_cors: answer REST requests with headers that let other web pages call.
+        rest_max_body: largest body of a REST request in bytes, after decompression.
+        rest_idle_seconds: seconds an HTTP connection may stay without a whole request header.
+        monitoring_config_file: a MonitoringConfig in text format, which can turn on the Prometheus page.
+        grpc_socket_path: a Unix socket to listen on for gRPC as well.
+        grpc_channel_arguments: further arguments of the gRPC server, by name.
+        ssl_config_file: an SSLConfig in text format: gRPC listens with TLS.
         repository: root of a Repository, followed live: each model's stable version.
         model_name: name under which model_base_path is served.
         model_base_path: a folder of version directories.
@@ -33,6 +45,13 @@ class Options:
         warmup: replay assets.extra/tf_serving_warmup_requests before a version answers.
         warmup_iterations: how often each warmup record is replayed.
         tags: tags of the MetaGraphDef to load.
+        session_config_file: a ConfigProto in text format for the sessions.
+        inter_op_threads: threads that run independent operations of one request; -1 runs them in the
+            caller's thread, 0 lets TensorFlow choose.
+        intra_op_threads: threads within one operation; 0 lets TensorFlow choose.
+        batching: put concurrent requests together.
+        batching_parameters_file: a BatchingParameters in text format.
+        per_model_batching: read each version's own batching_params.pbtxt in place of that file's sizes.
         labels_for_unavailable: allow a label on a version that is not loaded yet.
         content_responses: answer Predict with tensor_content instead of typed fields.
         allowed_model_roots: folders, beside those named here, below which a configuration that arrives
@@ -45,6 +64,15 @@ class Options:
     host: str = "127.0.0.1"
     port: int = 8500
     rest_port: int | None = None
+    rest_threads: int = 0
+    rest_timeout: float = 30.0
+    rest_cors: bool = False
+    rest_max_body: int = MAX_REST_BODY_BYTES
+    rest_idle_seconds: float = 10.0
+    monitoring_config_file: Path | None = None
+    grpc_socket_path: Path | None = None
+    grpc_channel_arguments: tuple[tuple[str, str | int], ...] = ()
+    ssl_config_file: Path | None = None
     repository: Path | None = None
     model_name: str = "default"
     model_base_path: Path | None = None
@@ -60,6 +88,12 @@ class Options:
     warmup: bool = True
     warmup_iterations: int = 1
     tags: tuple[str, ...] = ("serve",)
+    session_config_file: Path | None = None
+    inter_op_threads: int = -1
+    intra_op_threads: int = 0
+    batching: bool = False
+    batching_parameters_file: Path | None = None
+    per_model_batching: bool = False
     labels_for_unavailable: bool = False
     content_responses: bool = False
     allowed_model_roots: tuple[Path, ...] = ()

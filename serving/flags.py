@@ -5,9 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from features.errors import ConfigError, UsageError
-from serving.config import Options
+from serving.config import MAX_REST_BODY_BYTES, Options
+
+#: REST port of ``servable serve`` where none is named.
+DEFAULT_REST_PORT = 8501
 
 #: Tuning flags of the real server whose absence changes no answer: taken, with no effect.
 WITHOUT_EFFECT = {
@@ -30,6 +34,7 @@ REFUSED = {
     "thread_pool_factory_config_file": "thread pools are TensorFlow's own",
     "mixed_precision": "convert the model before it is published",
     "enable_profiler": "profile the model with tf.profiler in process",
+    "per_process_gpu_memory_fraction": "set gpu_options in --tensorflow_session_config_file",
 }
 
 
@@ -67,17 +72,76 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--grace_seconds", type=float, default=30.0, help="time for requests in flight on SIGTERM"
     )
+    _add_grpc(made)
+    _add_rest(made)
     _add_models(made)
     _add_loading(made)
+    _add_session(made)
     for name in (*WITHOUT_EFFECT, *REFUSED):
         made.add_argument(f"--{name}", nargs="?", const="true", help=argparse.SUPPRESS)
     return made
 
 
+def _add_grpc(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--grpc_socket_path", type=_path, help="Unix socket to listen on as well")
+    made.add_argument(
+        "--grpc_max_threads", type=int, default=16, help="requests that are worked on at a time"
+    )
+    made.add_argument(
+        "--grpc_channel_arguments", type=_channel_arguments, default=(), help="name=value, with commas"
+    )
+    made.add_argument("--ssl_config_file", type=_path, help="SSLConfig in text format: gRPC with TLS")
+    _add_boolean(made, "enable_serialization_as_tensor_content", "answer Predict with tensor_content")
+
+
+def _add_rest(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "--rest_api_port", type=int, help="REST port; 0 takes a free one, below 0 turns REST off"
+    )
+    made.add_argument("--rest_api_num_threads", type=int, default=0, help="0 means four per processor")
+    made.add_argument("--rest_api_timeout_in_ms", type=float, default=30_000, help="0 means no limit")
+    _add_boolean(made, "rest_api_enable_cors_support", "answer with headers that let other web pages call")
+    made.add_argument(
+        "--rest_api_max_body_bytes", type=int, default=MAX_REST_BODY_BYTES, help="after decompression"
+    )
+    made.add_argument("--monitoring_config_file", type=_path, help="MonitoringConfig in text format")
+
+
+def _add_session(made: argparse.ArgumentParser) -> None:
+    _add_boolean(made, "enable_batching", "put concurrent requests together")
+    made.add_argument("--batching_parameters_file", type=_path, help="BatchingParameters in text format")
+    _add_boolean(
+        made, "enable_per_model_batching_parameters", "read each version's own batching_params.pbtxt"
+    )
+    for name, text in (
+        ("tensorflow_session_parallelism", "threads of a session: sets the two that follow"),
+        ("tensorflow_inter_op_parallelism", "threads for independent operations of one request"),
+        ("tensorflow_intra_op_parallelism", "threads within one operation"),
+    ):
+        made.add_argument(f"--{name}", type=int, default=0, help=f"{text}; 0 chooses")
+    made.add_argument("--tensorflow_session_config_file", type=_path, help="ConfigProto in text format")
+
+
+def _path(text: str) -> Path | None:
+    # An empty path means none, as in the real server.
+    return Path(text) if text else None
+
+
+def _paths(text: str) -> tuple[Path, ...]:
+    return tuple(Path(word) for word in text.split(",") if word)
+
+
+def _channel_arguments(text: str) -> tuple[tuple[str, str | int], ...]:
+    pairs = [word.partition("=") for word in text.split(",") if word]
+    if not all(name and separator for name, separator, _ in pairs):
+        raise argparse.ArgumentTypeError(f"expected name=value, with commas: {text!r}")
+    return tuple((name, int(value) if value.lstrip("-").isdigit() else value) for name, _, value in pairs)
+
+
 def _add_models(made: argparse.ArgumentParser) -> None:
     made.add_argument("--model_name", default="default", help="name under which --model_base_path is served")
-    made.add_argument("--model_base_path", type=Path, help="folder of version directories")
-    made.add_argument("--model_config_file", type=Path, help="ModelServerConfig in text format")
+    made.add_argument("--model_base_path", type=_path, help="folder of version directories")
+    made.add_argument("--model_config_file", type=_path, help="ModelServerConfig in text format")
     made.add_argument(
         "--model_config_file_poll_wait_seconds", type=float, default=0, help="0 reads the file once"
     )
@@ -88,6 +152,14 @@ def _add_models(made: argparse.ArgumentParser) -> None:
         made, "allow_version_labels_for_unavailable_models", "allow new labels on versions not loaded yet"
     )
     made.add_argument("--saved_model_tags", default="serve", help="tags of the MetaGraphDef, with commas")
+    made.add_argument(
+        "--allowed_model_roots",
+        type=_paths,
+        default=(),
+        help="folders, with commas, beside those named at the start, from which a client's "
+        "HandleReloadConfigRequest may load",
+    )
+    _add_boolean(made, "enable_signature_method_name_check", "insist on the method names of signatures")
 
 
 def _add_loading(made: argparse.ArgumentParser) -> None:
@@ -98,10 +170,6 @@ def _add_loading(made: argparse.ArgumentParser) -> None:
         made, "enable_model_warmup", "replay a model's warmup requests before it answers", default=True
     )
     made.add_argument("--num_request_iterations_for_warmup", type=int, default=1, help="repetitions of each")
-    made.add_argument(
-        "--grpc_max_threads", type=int, default=16, help="requests that are worked on at a time"
-    )
-    _add_boolean(made, "enable_serialization_as_tensor_content", "answer Predict with tensor_content")
 
 
 def _add_boolean(made: argparse.ArgumentParser, name: str, text: str, *, default: bool = False) -> None:
@@ -122,7 +190,7 @@ def parse(argv: Sequence[str], repository: Path | None = None) -> Parsed:
     made = parser()
     values = made.parse_args([_two_hyphens(word) for word in argv])
     for name, reason in REFUSED.items():
-        if getattr(values, name) not in (None, "false", "0"):
+        if getattr(values, name) not in (None, "", "false", "0"):
             raise ConfigError(f"--{name} cannot be honoured", got=getattr(values, name), todo=reason)
     if values.help:
         return Parsed(Options(), made.format_help())
@@ -149,24 +217,62 @@ def _options(values: argparse.Namespace, repository: Path | None) -> Options:
             expected="--model_base_path or --model_config_file",
             todo="name one of them",
         )
+    settings = {**_doors(values, served=repository is not None), **_loading(values)}
     return Options(
-        host=values.host,
-        port=values.port,
-        insecure_listen=values.insecure_listen,
-        grace=values.grace_seconds,
         repository=repository if file is None and base is None else None,
         model_name=values.model_name,
         model_base_path=base if file is None else None,
         model_config_file=file,
         model_config_poll_seconds=values.model_config_file_poll_wait_seconds,
         poll_seconds=values.file_system_poll_wait_seconds,
-        threads=values.grpc_max_threads,
-        load_threads=values.num_load_threads,
-        max_load_retries=values.max_num_load_retries,
-        load_retry_seconds=values.load_retry_interval_micros / 1e6,
-        warmup=values.enable_model_warmup,
-        warmup_iterations=values.num_request_iterations_for_warmup,
-        tags=tuple(values.saved_model_tags.split(",")),
         labels_for_unavailable=values.allow_version_labels_for_unavailable_models,
-        content_responses=values.enable_serialization_as_tensor_content,
+        allowed_model_roots=values.allowed_model_roots,
+        check_method_names=values.enable_signature_method_name_check,
+        **settings,
     )
+
+
+def _doors(values: argparse.Namespace, *, served: bool) -> dict[str, Any]:
+    return {
+        "host": values.host,
+        "port": values.port,
+        "insecure_listen": values.insecure_listen,
+        "grace": values.grace_seconds,
+        "threads": values.grpc_max_threads,
+        "content_responses": values.enable_serialization_as_tensor_content,
+        "grpc_socket_path": values.grpc_socket_path,
+        "grpc_channel_arguments": values.grpc_channel_arguments,
+        "ssl_config_file": values.ssl_config_file,
+        "rest_port": _rest_port(values, served=served),
+        "rest_threads": values.rest_api_num_threads,
+        "rest_timeout": values.rest_api_timeout_in_ms / 1000,
+        "rest_cors": values.rest_api_enable_cors_support,
+        "rest_max_body": values.rest_api_max_body_bytes,
+        "monitoring_config_file": values.monitoring_config_file,
+    }
+
+
+def _rest_port(values: argparse.Namespace, *, served: bool) -> int | None:
+    asked: int | None = values.rest_api_port
+    if asked is None:
+        # The real binary has no REST unless asked; `servable serve` has it beside its gRPC port.
+        return (DEFAULT_REST_PORT if values.port else 0) if served else None
+    return asked if asked >= 0 else None
+
+
+def _loading(values: argparse.Namespace) -> dict[str, Any]:
+    both = values.tensorflow_session_parallelism
+    return {
+        "load_threads": values.num_load_threads,
+        "max_load_retries": values.max_num_load_retries,
+        "load_retry_seconds": values.load_retry_interval_micros / 1e6,
+        "warmup": values.enable_model_warmup,
+        "warmup_iterations": values.num_request_iterations_for_warmup,
+        "tags": tuple(values.saved_model_tags.split(",")),
+        "session_config_file": values.tensorflow_session_config_file,
+        "inter_op_threads": values.tensorflow_inter_op_parallelism or both or -1,
+        "intra_op_threads": values.tensorflow_intra_op_parallelism or both,
+        "batching": values.enable_batching,
+        "batching_parameters_file": values.batching_parameters_file,
+        "per_model_batching": values.enable_per_model_batching_parameters,
+    }

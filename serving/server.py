@@ -1,6 +1,7 @@
 """The embedded model server."""
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,19 +9,22 @@ from pathlib import Path
 from types import TracebackType
 
 import grpc
-from google.protobuf import text_format
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import model_service_pb2, prediction_service_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from features.errors import ConfigError, UnavailableError
-from serving import service, warmup
+from serving import service, text_configs, warmup
 from serving.config import Options
 from serving.core import PLATFORM, Core
-from serving.errors import InvalidArgument, ServerError
+from serving.errors import ServerError
 from serving.manager import LoadPolicy, Manager
+from serving.metrics import PATH as METRICS_PATH
+from serving.metrics import Metrics
 from serving.repository import Repository
+from serving.rest import RestApi
+from serving.rest_server import RestServer
 from serving.servable import Servable, SessionOptions
 from serving.states import StateMonitor, VersionState
 
@@ -58,6 +62,8 @@ class Server:
             ],
             maximum_concurrent_rpcs=options.threads + options.queue,
         )
+        self.metrics = Metrics()
+        self._rest: RestServer | None = None
         self._stopping = threading.Lock()
         self._ended = threading.Event()
         self._draining = False
@@ -72,7 +78,8 @@ class Server:
             UnavailableError: the port is taken.
             ServerError: the configuration of the models is refused.
         """
-        for handler in service.handlers(_services(self.options, self._core)):
+        services = _services(self.options, self._core)
+        for handler in service.handlers(services):
             self._grpc.add_generic_rpc_handlers((handler,))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         reflection.enable_server_reflection(_reflected(), self._grpc)
@@ -80,6 +87,7 @@ class Server:
         self._bind()
         self._grpc.start()
         try:
+            self._start_rest(services)
             self._core.reload(_config(self.options))
             self._core.start()
         except BaseException:
@@ -89,6 +97,29 @@ class Server:
         self._tell_health()
         return self
 
+    def _start_rest(self, services: service.Services) -> None:
+        options = self.options
+        if options.rest_port is None:
+            return
+        api = RestApi(
+            services,
+            self._core,
+            self.metrics,
+            metrics_path=prometheus_path(options.monitoring_config_file),
+            cors=options.rest_cors,
+        )
+        self._rest = RestServer(
+            api,
+            host=options.host,
+            port=options.rest_port,
+            threads=options.rest_threads or 4 * (os.cpu_count() or 1),
+            queue=options.queue,
+            timeout=options.rest_timeout,
+            max_body=options.rest_max_body,
+            idle_seconds=options.rest_idle_seconds,
+        )
+        self._rest.start()
+
     def _follow_config_file(self) -> None:
         seconds, path = self.options.model_config_poll_seconds, self.options.model_config_file
         if path is None or seconds <= 0:
@@ -97,7 +128,7 @@ class Server:
         def repeat() -> None:
             while not self._ended.wait(seconds):
                 try:
-                    self._core.reload(config_file(path))
+                    self._core.reload(text_configs.model_server_config(path))
                 except ServerError as error:
                     _log.error("the model config file was not taken over: %s", error)
 
@@ -140,6 +171,16 @@ class Server:
         return f"{_bracketed(self.options.host)}:{self.port}"
 
     @property
+    def rest_port(self) -> int | None:
+        """The REST port, or None where REST is off."""
+        return None if self._rest is None else self._rest.port
+
+    @property
+    def rest_target(self) -> str | None:
+        """The address of the REST interface: host and port, or None where it is off."""
+        return None if self._rest is None else f"{_bracketed(self.options.host)}:{self._rest.port}"
+
+    @property
     def ready(self) -> bool:
         """Whether every configured model answers."""
         return self._core.is_ready() and not self._draining
@@ -156,7 +197,11 @@ class Server:
             self._draining = True
             self._ended.set()
             self._tell_health()
-            self._grpc.stop(self.options.grace if grace is None else grace).wait()
+            grace = self.options.grace if grace is None else grace
+            ended = self._grpc.stop(grace)
+            if self._rest is not None:
+                self._rest.stop(grace)
+            ended.wait()
             self._core.close()
             self._workers.shutdown(wait=False)
             self._stopped = True
@@ -187,8 +232,15 @@ class _Told(StateMonitor):
 
 
 def _core(options: Options, tell: Callable[[], None]) -> Core:
+    session = SessionOptions(
+        tags=options.tags,
+        inter_op_threads=options.inter_op_threads,
+        intra_op_threads=options.intra_op_threads,
+        config_file=options.session_config_file,
+    )
+
     def load(name: str, version: int, path: Path) -> Servable:
-        servable = Servable(name, version, path, SessionOptions(tags=options.tags))
+        servable = Servable(name, version, path, session)
         if options.warmup:
             warmup.replay(servable, iterations=options.warmup_iterations)
         return servable
@@ -218,7 +270,7 @@ def model_roots(options: Options) -> list[Path]:
     """
     named = [*options.allowed_model_roots, options.repository, options.model_base_path]
     if options.model_config_file is not None:
-        config = config_file(options.model_config_file)
+        config = text_configs.model_server_config(options.model_config_file)
         named += [Path(entry.base_path) for entry in config.model_config_list.config]
     return [Path(root).absolute() for root in named if root is not None]
 
@@ -227,7 +279,7 @@ def _config(options: Options) -> model_server_config_pb2.ModelServerConfig:
     if options.repository is not None:
         return Repository(options.repository).config()
     if options.model_config_file is not None:
-        return config_file(options.model_config_file)
+        return text_configs.model_server_config(options.model_config_file)
     config = model_server_config_pb2.ModelServerConfig()
     config.model_config_list.config.add(
         name=options.model_name,
@@ -237,16 +289,16 @@ def _config(options: Options) -> model_server_config_pb2.ModelServerConfig:
     return config
 
 
-def config_file(path: Path) -> model_server_config_pb2.ModelServerConfig:
-    """Read a ModelServerConfig in text format.
+def prometheus_path(file: Path | None) -> str | None:
+    """Give the path of the Prometheus page that a MonitoringConfig turns on, or None.
 
     Raises:
-        InvalidArgument: it cannot be read or parsed.
+        InvalidArgument: the file cannot be read or parsed.
     """
-    try:
-        return text_format.Parse(path.read_text(), model_server_config_pb2.ModelServerConfig())
-    except (OSError, ValueError, text_format.ParseError) as error:
-        raise InvalidArgument(f"Invalid protobuf file: '{path}': {error}") from None
+    if file is None:
+        return None
+    config = text_configs.monitoring_config(file).prometheus_config
+    return (config.path or METRICS_PATH) if config.enable else None
 
 
 def _reflected() -> list[str]:

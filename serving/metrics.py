@@ -1,0 +1,107 @@
+"""Counts and latencies under TensorFlow Serving's metric names, on a page for Prometheus.
+
+Follows servables/tensorflow/util.cc and util/prometheus_exporter.cc: names keep their slashes as colons,
+latencies are histograms in microseconds with buckets 10 * 1.8^n.
+"""
+
+import bisect
+import itertools
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+from serving.errors import code_of
+
+PATH = "/monitoring/prometheus/metrics"
+
+REQUESTS = ":tensorflow:serving:request_count"
+LATENCY = ":tensorflow:serving:request_latency"
+RUNTIME = ":tensorflow:serving:runtime_latency"
+
+#: Upper bounds of the latency buckets in microseconds; the last goes on to infinity.
+BOUNDS = tuple(10 * 1.8**power for power in range(33))
+
+Labels = tuple[tuple[str, str], ...]
+
+
+class Histogram:
+    """Counts of values by bucket, with their sum."""
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BOUNDS) + 1)
+        self.sum = 0.0
+
+    def add(self, value: float) -> None:
+        """Count one value."""
+        self.counts[bisect.bisect_right(BOUNDS, value)] += 1
+        self.sum += value
+
+
+class Metrics:
+    """What the server has answered since it started; safe between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._requests: dict[Labels, int] = {}
+        self._histograms: dict[str, dict[Labels, Histogram]] = {LATENCY: {}, RUNTIME: {}}
+
+    @contextmanager
+    def request(self, model: str, api: str, entrypoint: str) -> Iterator[None]:
+        """Count a request and, if it succeeds, its latency.
+
+        Args:
+            model: the model's name.
+            api: Predict, Classify, Regress or MultiInference.
+            entrypoint: REST or GRPC.
+        """
+        started = perf_counter()
+        try:
+            yield
+        except BaseException as error:
+            self._count(model, code_of(error).name)
+            raise
+        self._count(model, "OK")
+        labels = (("model_name", model), ("API", api), ("entrypoint", entrypoint))
+        self._add(LATENCY, labels, perf_counter() - started)
+
+    def runtime(self, model: str, api: str, seconds: float) -> None:
+        """Record how long TensorFlow itself took."""
+        self._add(RUNTIME, (("model_name", model), ("API", api), ("runtime", "TF1")), seconds)
+
+    def _count(self, model: str, status: str) -> None:
+        labels = (("model_name", model), ("status", status))
+        with self._lock:
+            self._requests[labels] = self._requests.get(labels, 0) + 1
+
+    def _add(self, name: str, labels: Labels, seconds: float) -> None:
+        with self._lock:
+            self._histograms[name].setdefault(labels, Histogram()).add(seconds * 1e6)
+
+    def page(self) -> bytes:
+        """Write all metrics in Prometheus's text format."""
+        with self._lock:
+            lines = [f"# TYPE {REQUESTS} counter"]
+            lines += [f"{REQUESTS}{{{_text(labels)}}} {count}" for labels, count in self._requests.items()]
+            for name, found in self._histograms.items():
+                lines.append(f"# TYPE {name} histogram")
+                for labels, histogram in found.items():
+                    lines += _histogram_lines(name, _text(labels), histogram)
+        return ("\n".join(lines) + "\n").encode()
+
+
+def _histogram_lines(name: str, labels: str, histogram: Histogram) -> Iterator[str]:
+    bounds = [f"{bound:.6g}" for bound in BOUNDS] + ["+Inf"]
+    totals = list(itertools.accumulate(histogram.counts))
+    for bound, total in zip(bounds, totals, strict=True):
+        yield f'{name}_bucket{{{labels},le="{bound}"}} {total}'
+    yield f"{name}_sum{{{labels}}} {histogram.sum:.6g}"
+    yield f"{name}_count{{{labels}}} {totals[-1]}"
+
+
+def _text(labels: Labels) -> str:
+    return ",".join(f'{name}="{_escaped(value)}"' for name, value in labels)
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
