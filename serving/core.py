@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from serving.errors import FailedPrecondition, InvalidArgument, ServerError, Unavailable
+from serving.errors import FailedPrecondition, InvalidArgument, ServerError, Unavailable, Unknown
 from serving.manager import Manager
 from serving.servable import Servable
 from serving.source import aspired_versions
@@ -113,10 +113,14 @@ class Core:
                         f"{old.model_platform} and new platform requested is {entry.model_platform}"
                     )
             self._labels = self._new_labels(models)
-            new = models.keys() - self._models.keys()
+            new = sorted(models.keys() - self._models.keys())
+            first = not self.is_open
             self._replace(models)
             self._aspire_all()
-        self._await(sorted(new))
+        self._await(new)
+        # At the start a model that failed is told by status and health; others may serve meanwhile.
+        if not first:
+            self._check_available(new)
 
     def _replace(self, models: dict[str, Any]) -> None:
         for gone in self._models.keys() - models.keys():
@@ -150,6 +154,21 @@ class Core:
     def _await(self, names: list[str]) -> None:
         self.monitor.wait_for(lambda: self._stop.is_set() or not any(map(self._is_loading, names)), None)
         self.is_open = True
+
+    def _check_available(self, names: list[str]) -> None:
+        failed = [name for name in names if not self.manager.available(name)]
+        if not failed or self._stop.is_set():
+            return
+        words = "".join(f"{{{self._failure(name)}}}, " for name in failed)
+        raise Unknown(f"{len(failed)} model(s) did not become available: {{{words}}}")
+
+    def _failure(self, name: str) -> str:
+        versions = self.monitor.versions(name)
+        if not versions:
+            return f"{name} has no version under base path {self._models[name].base_path}"
+        number, state = next(iter(versions.items()))
+        error = f" due to error: {state.code.name}: {state.message}" if state.message else ""
+        return f"{{name: {name} version: {number}}}{error}"
 
     def _is_loading(self, name: str) -> bool:
         return self.manager.is_settling(name)

@@ -23,7 +23,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving import errors, examples, inference
-from serving.core import Core
+from serving.core import Core, validated
 from serving.states import VersionState
 
 PREDICTION = "tensorflow.serving.PredictionService"
@@ -134,7 +134,7 @@ class Services:
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. "
                 "Only ModelConfigList is currently supported"
             )
-        for entry in request.config.model_config_list.config:
+        for entry in validated(request.config).values():
             self._check_root(entry)
         self._core.reload(request.config)
         response = model_management_pb2.ReloadConfigResponse()
