@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -15,7 +16,8 @@ from tensorflow_serving.apis import model_service_pb2, prediction_service_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from features.errors import ConfigError, UnavailableError
-from serving import service, text_configs, warmup
+from serving import batching, service, text_configs, warmup
+from serving.batching import Batcher, Parameters
 from serving.config import Options
 from serving.core import PLATFORM, Core
 from serving.errors import ServerError
@@ -239,11 +241,15 @@ def _core(options: Options, tell: Callable[[], None]) -> Core:
         config_file=options.session_config_file,
     )
 
+    common = _batching(options)
+
     def load(name: str, version: int, path: Path) -> Servable:
         servable = Servable(name, version, path, session)
         if options.warmup:
             warmup.replay(servable, iterations=options.warmup_iterations)
-        return servable
+        parameters = common and batching.parameters_for(path, common, own=options.per_model_batching)
+        # A Batcher stands where a Servable stands.
+        return cast(Servable, Batcher(servable, parameters)) if parameters else servable
 
     policy = LoadPolicy(options.load_threads, options.max_load_retries, options.load_retry_seconds)
     return Core(
@@ -252,6 +258,13 @@ def _core(options: Options, tell: Callable[[], None]) -> Core:
         poll_seconds=options.poll_seconds,
         live_config=Repository(options.repository).config if options.repository else None,
     )
+
+
+def _batching(options: Options) -> Parameters | None:
+    if not options.batching:
+        return None
+    file = options.batching_parameters_file
+    return Parameters() if file is None else Parameters.read(file)
 
 
 def _services(options: Options, core: Core) -> service.Services:

@@ -1,0 +1,216 @@
+"""Batching: who shares a run of the model, what is padded, and that a bad request spoils no other."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from serving.batching import Batcher, Parameters, filled_size, merge, padded, parameters_for, parts
+from serving.client import Client
+from serving.config import Options
+from serving.errors import FailedPrecondition, InvalidArgument, Unavailable
+from serving.servable import Servable
+from serving.server import Server
+from tests.serving.conftest import config_text
+
+
+class Held(Servable):
+    """A real servable that notes the rows of each run, and can be held back."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.sizes = []
+        self.gate = threading.Event()
+        self.entered = threading.Semaphore(0)
+        self.gate.set()
+
+    def run(self, feeds, fetches):
+        self.entered.release()
+        assert self.gate.wait(30)
+        self.sizes.append(len(next(iter(feeds.values()))))
+        return super().run(feeds, fetches)
+
+
+@pytest.fixture
+def held(models):
+    made = Held("zoo", 1, models.root / "zoo" / "1")
+    yield made
+    made.close()
+
+
+def _ask(batcher, signature, **inputs):
+    found = batcher.signatures[signature]
+    feeds = {found.inputs[name].name: value for name, value in inputs.items()}
+    aliases = sorted(found.outputs)
+    values = batcher.run(feeds, [found.outputs[alias].name for alias in aliases])
+    return dict(zip(aliases, values, strict=True))
+
+
+def _floats(*values):
+    return np.array(values, np.float32)
+
+
+def _while_held(held, batcher, calls):
+    """Start one call that occupies the only slot, queue the others behind it, then let all go on."""
+    held.gate.clear()
+    with ThreadPoolExecutor(len(calls) + 1) as pool:
+        first = pool.submit(_ask, batcher, "refuse_negative", x=_floats(4))
+        assert held.entered.acquire(timeout=30)
+        waiting = []
+        for count, (signature, inputs) in enumerate(calls, 1):
+            waiting.append(pool.submit(_ask, batcher, signature, **inputs))
+            while sum(len(queue.tasks) for queue in batcher._queues.values()) < count:
+                if waiting[-1].done():
+                    break
+        held.gate.set()
+        assert first.result(30)["root"].tolist() == [2.0]
+        return waiting
+
+
+def test_requests_that_wait_share_one_run_and_get_their_own_rows(held):
+    batcher = Batcher(held, Parameters(num_batch_threads=1))
+    calls = [("refuse_negative", {"x": _floats(n * n, n * n)}) for n in range(5)]
+    results = _while_held(held, batcher, calls)
+    assert [result.result(30)["root"].tolist() for result in results] == [[n, n] for n in range(5)]
+    assert held.sizes == [1, 10]
+
+
+def test_a_bad_request_fails_alone_s16(held):
+    batcher = Batcher(held, Parameters(num_batch_threads=1))
+    calls = [("refuse_negative", {"x": _floats(x)}) for x in (9, -1, 16)]
+    good, bad, other = _while_held(held, batcher, calls)
+    assert good.result(30)["root"].tolist() == [3.0]
+    assert other.result(30)["root"].tolist() == [4.0]
+    with pytest.raises(InvalidArgument, match="x below zero"):
+        bad.result(30)
+
+
+def test_shapes_that_differ_form_batches_of_their_own(held):
+    batcher = Batcher(held, Parameters(num_batch_threads=1))
+    calls = [("ragged", {"x": np.ones((1, width), np.float32)}) for width in (2, 3, 2)]
+    results = _while_held(held, batcher, calls)
+    assert [result.result(30)["total"].tolist() for result in results] == [[2.0], [3.0], [2.0]]
+    assert sorted(held.sizes) == [1, 1, 2]
+
+
+def test_padding_joins_shapes_with_the_first_value(held):
+    batcher = Batcher(held, Parameters(num_batch_threads=1, pad_variable_length_inputs=True))
+    calls = [("ragged", {"x": np.full((1, width), 5, np.float32)}) for width in (2, 3)]
+    results = _while_held(held, batcher, calls)
+    # The narrow row is padded to width 3 with its own 5.
+    assert [result.result(30)["total"].tolist() for result in results] == [[15.0], [15.0]]
+    assert [result.result(30)["width"].tolist() for result in results] == [[3], [3]]
+    assert held.sizes == [1, 2]
+
+
+def test_allowed_sizes_fill_a_batch_up(held):
+    batcher = Batcher(held, Parameters(max_batch_size=4, allowed_batch_sizes=(2, 4)))
+    assert _ask(batcher, "refuse_negative", x=_floats(1, 4, 9))["root"].tolist() == [1.0, 2.0, 3.0]
+    assert _ask(batcher, "refuse_negative", x=_floats(25))["root"].tolist() == [5.0]
+    assert held.sizes == [4, 2]
+
+
+def test_large_requests_are_refused_or_cut(held):
+    with pytest.raises(InvalidArgument, match="Task size 5 is larger than maximum input batch size 4"):
+        _ask(Batcher(held, Parameters(max_batch_size=4)), "refuse_negative", x=np.ones(5, np.float32))
+    cutting = Batcher(held, Parameters(max_batch_size=8, max_execution_batch_size=3))
+    squares = np.arange(8, dtype=np.float32) ** 2
+    assert _ask(cutting, "refuse_negative", x=squares)["root"].tolist() == list(range(8))
+    assert held.sizes == [3, 3, 2]
+
+
+def test_a_full_queue_refuses_at_once(held):
+    parameters = Parameters(max_batch_size=2, max_enqueued_batches=1, num_batch_threads=1)
+    calls = [("refuse_negative", {"x": _floats(1)}) for _ in range(3)]
+    results = _while_held(held, Batcher(held, parameters), calls)
+    assert [result.exception(30) is None for result in results] == [True, True, False]
+    with pytest.raises(Unavailable, match="queue to which this task was submitted is full"):
+        results[2].result()
+
+
+def test_a_free_slot_waits_for_company_until_the_batch_is_full(held):
+    parameters = Parameters(max_batch_size=3, batch_timeout=60.0, num_batch_threads=1)
+    batcher = Batcher(held, parameters)
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda x: _ask(batcher, "refuse_negative", x=_floats(x)), (1, 4, 9)))
+    assert [answer["root"].tolist() for answer in found] == [[1.0], [2.0], [3.0]]
+    assert held.sizes == [3]
+
+
+def test_inputs_and_outputs_need_the_batch_axis(held):
+    batcher = Batcher(held, Parameters())
+    with pytest.raises(FailedPrecondition, match="Batched output tensor has 0 dimensions"):
+        _ask(batcher, "no_batch", x=_floats(1, 2))
+    with pytest.raises(InvalidArgument, match="must have at least one dimension"):
+        _ask(batcher, "any_rank", x=np.float32(1))
+    with pytest.raises(InvalidArgument, match="equal 0th-dimension size"):
+        _ask(
+            batcher,
+            "serving_default",
+            a=np.ones((2, 2), np.float32),
+            b=np.ones(1, np.int64),
+            c=np.array([b"x"], object),
+        )
+    assert _ask(batcher, "refuse_negative", x=_floats())["root"].shape == (0,)
+
+
+def test_many_callers_of_many_shapes_all_get_their_own(held):
+    batcher = Batcher(held, Parameters(max_batch_size=8, max_execution_batch_size=4, num_batch_threads=2))
+    rng = np.random.default_rng(0)
+    shapes = [(int(rows), int(width)) for rows, width in rng.integers(1, (9, 4), (300, 2))]
+
+    def call(number):
+        x = np.full(shapes[number], number, np.float32)
+        return _ask(batcher, "ragged", x=x)["total"].tolist()
+
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(call, range(300)))
+    assert found == [[float(n * shapes[n][1])] * shapes[n][0] for n in range(300)]
+    assert batcher._queues == {}
+    assert batcher._running == 0
+
+
+def test_the_parts_of_the_arithmetic():
+    assert [filled_size(size, (2, 4)) for size in (1, 2, 3, 4, 9)] == [2, 2, 4, 4, 9]
+    assert [size for _, size in parts([np.arange(7)], 7, 3)] == [3, 3, 1]
+    joined = merge([np.array([[1]]), np.array([[2], [3]])], 2, pad=False)
+    assert joined.tolist() == [[1], [2], [3], [2], [2]]
+    assert padded([np.array([[7]]), np.array([[1, 2]])])[0].tolist() == [[7, 7]]
+    with pytest.raises(InvalidArgument, match="empty tensor"):
+        padded([np.empty((1, 0)), np.ones((1, 1))])
+
+
+def test_parameters_are_read_and_checked(tmp_path):
+    file = tmp_path / "batching.txt"
+    file.write_text(
+        "max_batch_size { value: 32 } batch_timeout_micros { value: 2000 } num_batch_threads { value: 3 }"
+        "max_enqueued_batches { value: 5 } allowed_batch_sizes: [8, 32] pad_variable_length_inputs: true"
+    )
+    assert Parameters.read(file) == Parameters(32, 0.002, 5, 3, (8, 32), True)
+    file.write_text("max_batch_size { value: 32 } allowed_batch_sizes: 16")
+    with pytest.raises(InvalidArgument, match="last entry was 16; expected 32"):
+        Parameters.read(file)
+    file.write_text("max_batch_size 32 }")
+    with pytest.raises(InvalidArgument, match="Invalid protobuf file"):
+        Parameters.read(file)
+    assert parameters_for(tmp_path, Parameters(), own=True) is None
+    (tmp_path / "batching_params.pbtxt").write_text("max_batch_size { value: 7 }")
+    assert parameters_for(tmp_path, Parameters(), own=True) == Parameters(7)
+    assert parameters_for(tmp_path, Parameters(), own=False) == Parameters()
+
+
+def test_a_server_batches_both_doors(models, tmp_path):
+    (tmp_path / "models.config").write_text(config_text(models.root))
+    (tmp_path / "batching.txt").write_text("max_batch_size { value: 64 } num_batch_threads { value: 1 }")
+    options = Options(
+        port=0,
+        model_config_file=tmp_path / "models.config",
+        batching=True,
+        batching_parameters_file=tmp_path / "batching.txt",
+    )
+    with Server(options) as server, Client(server.target) as client, ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda x: client.predict("line", x=_floats(x))["y"].tolist(), range(100)))
+        assert found == [[x / 2 + 6] for x in range(100)]
+        with pytest.raises(InvalidArgument, match="larger than maximum input batch size 64"):
+            client.predict("line", x=np.ones(65, np.float32))
