@@ -190,7 +190,7 @@ def parse(argv: Sequence[str], repository: Path | None = None) -> Parsed:
     made = parser()
     values = made.parse_args([_two_hyphens(word) for word in argv])
     for name, reason in REFUSED.items():
-        if getattr(values, name) not in (None, "", "false", "0"):
+        if getattr(values, name) not in (None, "", "false", "0", "0.0"):
             raise ConfigError(f"--{name} cannot be honoured", got=getattr(values, name), todo=reason)
     if values.help:
         return Parsed(Options(), made.format_help())
@@ -217,6 +217,7 @@ def _options(values: argparse.Namespace, repository: Path | None) -> Options:
             expected="--model_base_path or --model_config_file",
             todo="name one of them",
         )
+    _check(values)
     settings = {**_doors(values, served=repository is not None), **_loading(values)}
     return Options(
         repository=repository if file is None and base is None else None,
@@ -230,6 +231,22 @@ def _options(values: argparse.Namespace, repository: Path | None) -> Options:
         check_method_names=values.enable_signature_method_name_check,
         **settings,
     )
+
+
+def _check(values: argparse.Namespace) -> None:
+    if values.batching_parameters_file and not values.enable_batching:
+        raise ConfigError(
+            "server_options.batching_parameters_file is set without setting "
+            "server_options.enable_batching to true.",
+            todo="add --enable_batching",
+        )
+    parallelism = ("session", "inter_op", "intra_op")
+    if all(getattr(values, f"tensorflow_{name}_parallelism") > 0 for name in parallelism):
+        raise ConfigError(
+            "Either configure server_options.tensorflow_session_parallelism or "
+            "(server_options.tensorflow_intra_op_parallelism, "
+            "server_options.tensorflow_inter_op_parallelism) separately. You cannot configure all."
+        )
 
 
 def _doors(values: argparse.Namespace, *, served: bool) -> dict[str, Any]:

@@ -4,23 +4,19 @@ import logging
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import cast
 
-import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
-from tensorflow_serving.apis import model_service_pb2, prediction_service_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from features.errors import ConfigError, UnavailableError
+from features.errors import ConfigError
 from serving import batching, service, text_configs, warmup
 from serving.batching import Batcher, Parameters
 from serving.config import Options
 from serving.core import PLATFORM, Core
 from serving.errors import ServerError
+from serving.grpc_server import GrpcServer, bracketed
 from serving.manager import LoadPolicy, Manager
 from serving.metrics import PATH as METRICS_PATH
 from serving.metrics import Metrics
@@ -29,10 +25,6 @@ from serving.rest import RestApi
 from serving.rest_server import RestServer
 from serving.servable import Servable, SessionOptions
 from serving.states import StateMonitor, VersionState
-
-#: Health names: the protocol's own, and the short ones that TensorFlow Serving sets.
-PREDICTION_HEALTH = ("", service.PREDICTION, "PredictionService")
-MODEL_HEALTH = (service.MODEL, "ModelService")
 
 _log = logging.getLogger(__name__)
 
@@ -50,21 +42,11 @@ class Server:
     def __init__(self, options: Options) -> None:
         options.check()
         self.options = options
-        self._port: int | None = None
-        self._health = health.HealthServicer()
         self._core = _core(options, self._tell_health)
-        self._workers = ThreadPoolExecutor(options.threads, "request")
-        self._grpc = grpc.server(
-            self._workers,
-            options=[
-                ("grpc.max_receive_message_length", options.max_message_bytes),
-                ("grpc.max_send_message_length", options.max_message_bytes),
-                # Two servers on one port would each get half of the requests.
-                ("grpc.so_reuseport", 0),
-            ],
-            maximum_concurrent_rpcs=options.threads + options.queue,
-        )
+        self._services = _services(options, self._core)
         self.metrics = Metrics()
+        self._grpc = GrpcServer(options, service.handlers(self._services, self.metrics))
+        self._listens = False
         self._rest: RestServer | None = None
         self._stopping = threading.Lock()
         self._ended = threading.Event()
@@ -80,16 +62,11 @@ class Server:
             UnavailableError: the port is taken.
             ServerError: the configuration of the models is refused.
         """
-        services = _services(self.options, self._core)
-        for handler in service.handlers(services):
-            self._grpc.add_generic_rpc_handlers((handler,))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        reflection.enable_server_reflection(_reflected(), self._grpc)
         self._tell_health()
-        self._bind()
         self._grpc.start()
+        self._listens = True
         try:
-            self._start_rest(services)
+            self._start_rest(self._services)
             self._core.reload(_config(self.options))
             self._core.start()
         except BaseException:
@@ -136,25 +113,8 @@ class Server:
 
         threading.Thread(target=repeat, name="config-poll", daemon=True).start()
 
-    def _bind(self) -> None:
-        address = f"{_bracketed(self.options.host)}:{self.options.port}"
-        try:
-            self._port = self._grpc.add_insecure_port(address)
-        except RuntimeError as error:
-            raise UnavailableError(
-                f"cannot listen on {address}",
-                got=str(error),
-                todo="choose another port with --port, or end the program that has it",
-            ) from None
-
     def _tell_health(self) -> None:
-        serving = health_pb2.HealthCheckResponse.SERVING
-        refusing = health_pb2.HealthCheckResponse.NOT_SERVING
-        ready = self._core.is_ready() and not self._draining
-        for name in PREDICTION_HEALTH:
-            self._health.set(name, serving if ready else refusing)
-        for name in MODEL_HEALTH:
-            self._health.set(name, refusing if self._draining else serving)
+        self._grpc.tell(ready=self._core.is_ready(), draining=self._draining)
 
     @property
     def port(self) -> int:
@@ -163,14 +123,14 @@ class Server:
         Raises:
             ConfigError: the server was not started.
         """
-        if self._port is None:
+        if not self._listens:
             raise ConfigError("the server has no port yet", todo="call start() first")
-        return self._port
+        return self._grpc.port
 
     @property
     def target(self) -> str:
         """The address for a client: host and port."""
-        return f"{_bracketed(self.options.host)}:{self.port}"
+        return f"{bracketed(self.options.host)}:{self.port}"
 
     @property
     def rest_port(self) -> int | None:
@@ -180,7 +140,7 @@ class Server:
     @property
     def rest_target(self) -> str | None:
         """The address of the REST interface: host and port, or None where it is off."""
-        return None if self._rest is None else f"{_bracketed(self.options.host)}:{self._rest.port}"
+        return None if self._rest is None else f"{bracketed(self.options.host)}:{self._rest.port}"
 
     @property
     def ready(self) -> bool:
@@ -205,15 +165,15 @@ class Server:
                 self._rest.stop(grace)
             ended.wait()
             self._core.close()
-            self._workers.shutdown(wait=False)
+            self._grpc.close()
             self._stopped = True
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the server has ended; True where it still runs when the time is over."""
-        return self._grpc.wait_for_termination(timeout)
+        return self._grpc.wait(timeout)
 
     def __enter__(self) -> "Server":
-        return self if self._port is not None else self.start()
+        return self if self._listens else self.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -312,14 +272,3 @@ def prometheus_path(file: Path | None) -> str | None:
         return None
     config = text_configs.monitoring_config(file).prometheus_config
     return (config.path or METRICS_PATH) if config.enable else None
-
-
-def _reflected() -> list[str]:
-    # Only files of services that were imported can be described to callers.
-    files = (prediction_service_pb2.DESCRIPTOR, model_service_pb2.DESCRIPTOR)
-    described = [found.full_name for file in files for found in file.services_by_name.values()]
-    return [*described, health.SERVICE_NAME, reflection.SERVICE_NAME]
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host and not host.startswith("[") else host

@@ -24,6 +24,7 @@ from tensorflow_serving.apis import (
 
 from serving import errors, examples, inference
 from serving.core import Core, validated
+from serving.metrics import Metrics
 from serving.states import VersionState
 
 PREDICTION = "tensorflow.serving.PredictionService"
@@ -171,12 +172,14 @@ def need_spec(request: Any) -> None:
         raise errors.InvalidArgument("Missing ModelSpec")
 
 
-def handlers(services: Services) -> list[grpc.GenericRpcHandler]:
-    """Make the handlers of both services for a gRPC server."""
+def handlers(services: Services, metrics: Metrics) -> list[grpc.GenericRpcHandler]:
+    """Make the handlers of both services for a gRPC server, which count what they answer."""
     prediction = {
-        "Predict": handler(predict_pb2.PredictRequest, services.predict),
-        "Classify": handler(classification_pb2.ClassificationRequest, services.classify),
-        "Regress": handler(regression_pb2.RegressionRequest, services.regress),
+        "Predict": handler(predict_pb2.PredictRequest, counted(services.predict, "Predict", metrics)),
+        "Classify": handler(
+            classification_pb2.ClassificationRequest, counted(services.classify, "Classify", metrics)
+        ),
+        "Regress": handler(regression_pb2.RegressionRequest, counted(services.regress, "Regress", metrics)),
         "MultiInference": handler(inference_pb2.MultiInferenceRequest, services.multi_inference),
         "GetModelMetadata": handler(get_model_metadata_pb2.GetModelMetadataRequest, services.metadata),
     }
@@ -188,6 +191,16 @@ def handlers(services: Services) -> list[grpc.GenericRpcHandler]:
         grpc.method_handlers_generic_handler(PREDICTION, prediction),
         grpc.method_handlers_generic_handler(MODEL, model),
     ]
+
+
+def counted(answer: Callable[[Any], Message], api: str, metrics: Metrics) -> Callable[[Any], Message]:
+    """Count requests and latencies of a call by the model it names."""
+
+    def count(request: Any) -> Message:
+        with metrics.request(request.model_spec.name, api, "GRPC"):
+            return answer(request)
+
+    return count
 
 
 def handler(kind: type[Message], answer: Callable[[Any], Message]) -> grpc.RpcMethodHandler:
