@@ -21,10 +21,13 @@ def test_every_grpc_code_has_an_http_status_and_every_error_code_a_class():
 
 @pytest.mark.parametrize("kind", sorted(_all(ServableError), key=lambda kind: kind.__name__))
 def test_every_error_of_the_tree_maps_to_a_status(kind):
-    code = errors.code_of(kind("boom"))
+    # Some children say their own words: only the tree's part is made here.
+    error = kind.__new__(kind)
+    (kind if issubclass(kind, errors.ServerError) else ServableError).__init__(error, "boom")
+    code = errors.code_of(error)
     assert code is not grpc.StatusCode.OK
     assert 400 <= errors.HTTP_STATUS[code] < 600
-    assert errors.words_of(kind("boom")) == "boom"
+    assert errors.words_of(error) == "boom"
 
 
 @pytest.mark.parametrize("kind", sorted(_all(errors.ServerError), key=lambda kind: kind.__name__))
