@@ -43,15 +43,7 @@ class GrpcServer:
         self._server = grpc.server(
             self._workers,
             handlers=list(handlers),
-            options=[
-                ("grpc.max_receive_message_length", options.max_message_bytes),
-                ("grpc.max_send_message_length", options.max_message_bytes),
-                # Two servers on one port would each get half of the requests.
-                ("grpc.so_reuseport", 0),
-                # A connection that never sends a request, or half of one, does not stay.
-                ("grpc.server_handshake_timeout_ms", 10_000),
-                *options.grpc_channel_arguments,
-            ],
+            options=_arguments(options),
             maximum_concurrent_rpcs=options.threads + options.queue,
         )
         self.port = options.port
@@ -100,6 +92,19 @@ class GrpcServer:
         """Wait until the server has ended; True where it still runs when the time is over."""
         running: bool = self._server.wait_for_termination(timeout)
         return running
+
+
+def _arguments(options: Options) -> list[tuple[str, str | int]]:
+    arguments: dict[str, str | int] = {
+        "grpc.max_receive_message_length": options.max_message_bytes,
+        "grpc.max_send_message_length": options.max_message_bytes,
+        # Two servers on one port would each get half of the requests.
+        "grpc.so_reuseport": 0,
+        # A connection that never gets to its first request does not stay.
+        "grpc.server_handshake_timeout_ms": 10_000,
+    }
+    # Of an argument given twice gRPC takes the first.
+    return list({**arguments, **dict(options.grpc_channel_arguments)}.items())
 
 
 class Certificates:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from google.protobuf import empty_pb2, struct_pb2
 from google.protobuf.message import DecodeError, EncodeError, Message
 from tensorflow_serving.apis import (
     classification_pb2,
@@ -25,6 +26,7 @@ from tensorflow_serving.apis import (
 from serving import errors, examples, inference
 from serving.core import Core, validated
 from serving.metrics import Metrics
+from serving.requests import LIST_SERVICE
 from serving.states import VersionState
 
 PREDICTION = "tensorflow.serving.PredictionService"
@@ -121,6 +123,12 @@ class Services:
             entry.status.error_message = known.message
         return response
 
+    def names(self, request: empty_pb2.Empty) -> struct_pb2.ListValue:
+        """Answer servable.Models/List: the names of the configured models."""
+        response = struct_pb2.ListValue()
+        response.extend(self._core.models())
+        return response
+
     def reload(
         self, request: model_management_pb2.ReloadConfigRequest
     ) -> model_management_pb2.ReloadConfigResponse:
@@ -173,7 +181,7 @@ def need_spec(request: Any) -> None:
 
 
 def handlers(services: Services, metrics: Metrics) -> list[grpc.GenericRpcHandler]:
-    """Make the handlers of both services for a gRPC server, which count what they answer."""
+    """Make the handlers of the services for a gRPC server, which count what they answer."""
     prediction = {
         "Predict": handler(predict_pb2.PredictRequest, counted(services.predict, "Predict", metrics)),
         "Classify": handler(
@@ -190,6 +198,9 @@ def handlers(services: Services, metrics: Metrics) -> list[grpc.GenericRpcHandle
     return [
         grpc.method_handlers_generic_handler(PREDICTION, prediction),
         grpc.method_handlers_generic_handler(MODEL, model),
+        grpc.method_handlers_generic_handler(
+            LIST_SERVICE, {"List": handler(empty_pb2.Empty, services.names)}
+        ),
     ]
 
 

@@ -34,12 +34,14 @@ class StateMonitor:
 
     def __init__(self) -> None:
         self._states: dict[str, dict[int, VersionState]] = {}
+        self._changes = 0
         self._changed = threading.Condition()
 
     def publish(self, model: str, version: int, state: VersionState) -> None:
         """Record a state."""
         with self._changed:
             self._states.setdefault(model, {})[version] = state
+            self._changes += 1
             self._changed.notify_all()
 
     def versions(self, model: str) -> dict[int, VersionState]:
@@ -55,10 +57,15 @@ class StateMonitor:
     def wait_for(self, condition: Callable[[], bool], timeout: float | None) -> bool:
         """Wait until a condition on the states holds; say whether it came to hold."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        with self._changed:
-            while not condition():
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    return False
-                self._changed.wait(left)
-        return True
+        while True:
+            with self._changed:
+                seen = self._changes
+            # The condition may take locks whose holders publish states: it is asked outside of ours.
+            if condition():
+                return True
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return False
+            with self._changed:
+                if self._changes == seen:
+                    self._changed.wait(left)

@@ -81,7 +81,10 @@ def read(path: Path, empty: Any) -> Any:
     try:
         return text_format.Parse(path.read_text(), empty)
     except (OSError, ValueError, text_format.ParseError) as error:
-        raise InvalidArgument(f"Invalid protobuf file: '{path}': {error}") from None
+        kind = empty.DESCRIPTOR.full_name
+        raise InvalidArgument(
+            f"Invalid protobuf file: '{path}': Error parsing text-format {kind}: {error}"
+        ) from None
 
 
 def model_server_config(path: Path) -> model_server_config_pb2.ModelServerConfig:

@@ -117,7 +117,7 @@ def test_models_are_added_and_taken_away(reload, client, base):
     until(lambda: not versions(client))
     with pytest.raises(errors.NotFound, match=r"Latest\(line\)"):
         client.predict("line", x=X)
-    assert [one.state for one in client.status("line")] == ["END"]
+    until(lambda: [one.state for one in client.status("line")] == ["END"])
     assert client.predict("other", x=X)["y"] == [5.0]
 
 

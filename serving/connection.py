@@ -1,0 +1,128 @@
+"""How a client reaches a server: encryption, token, deadlines, retries."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+
+from features.errors import ConfigError, UnavailableError
+from serving import errors
+from serving.config import is_loopback
+
+#: gRPC itself makes no more attempts than this.
+MAX_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Where the server is and how to talk to it.
+
+    Attributes:
+        target: host and port, as ``127.0.0.1:8500``, or ``unix:PATH``.
+        timeout: seconds for each call, all its retries included.
+        retries: further attempts, at most 4, at a call that found no server or one that drains; each
+            waits about twice as long as the one before.
+        token: sent as ``authorization: Bearer TOKEN`` with each call.
+        tls: encrypt; also where one of the next three is given.
+        root_certificates: PEM text of the authorities to trust; the system's when None.
+        private_key: PEM text of the client's key, for a server that asks for certificates.
+        certificate: PEM text of the client's certificate.
+    """
+
+    target: str
+    timeout: float = 30.0
+    retries: int = 3
+    token: str | None = field(default=None, repr=False)
+    tls: bool = False
+    root_certificates: bytes | None = field(default=None, repr=False)
+    private_key: bytes | None = field(default=None, repr=False)
+    certificate: bytes | None = field(default=None, repr=False)
+
+    def check(self) -> None:
+        """Refuse settings that cannot be, or that would show the token.
+
+        Raises:
+            ConfigError: says which.
+        """
+        if not 0 <= self.retries < MAX_ATTEMPTS:
+            raise ConfigError("retries out of range", got=self.retries, expected=f"0 to {MAX_ATTEMPTS - 1}")
+        if (self.private_key is None) != (self.certificate is None):
+            raise ConfigError(
+                "a client certificate needs both its parts", expected="private_key and certificate"
+            )
+        if self.token and not self.encrypted and not self._is_near():
+            raise ConfigError(
+                f"the token would travel to {self.target} in the clear",
+                todo="turn encryption on with tls=True",
+            )
+
+    def _is_near(self) -> bool:
+        return self.target.startswith("unix:") or is_loopback(self.target.rpartition(":")[0])
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the channel uses TLS."""
+        return self.tls or self.root_certificates is not None or self.certificate is not None
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What goes with each call."""
+        return (("authorization", f"Bearer {self.token}"),) if self.token else ()
+
+    def channel(self, module: Any = grpc) -> Any:
+        """Open a channel.
+
+        Args:
+            module: grpc, or grpc.aio for asyncio.
+        """
+        self.check()
+        if not self.encrypted:
+            return module.insecure_channel(self.target, self.options())
+        credentials = grpc.ssl_channel_credentials(self.root_certificates, self.private_key, self.certificate)
+        return module.secure_channel(self.target, credentials, self.options())
+
+    def options(self) -> list[tuple[str, Any]]:
+        """Give the channel's arguments."""
+        return [
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_send_message_length", -1),
+            # A proxy set for the web must not swallow calls to a server on this machine.
+            ("grpc.enable_http_proxy", 0),
+            # A retry can only find a server that came up if the channel tries again before it.
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.min_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 2000),
+            ("grpc.service_config", self.service_config()),
+        ]
+
+    def service_config(self) -> str:
+        """Describe the retries to gRPC, which waits a random part of each pause."""
+        method: dict[str, Any] = {"name": [{}]}
+        if self.retries:
+            method["retryPolicy"] = {
+                "maxAttempts": self.retries + 1,
+                "initialBackoff": "0.2s",
+                "maxBackoff": "5s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": [grpc.StatusCode.UNAVAILABLE.name],
+            }
+        return json.dumps({"methodConfig": [method]})
+
+    def error(self, error: Any, model: str | None, version: int | None) -> Exception:
+        """Make a plain error of a failed call: it carries model, version and the server's words."""
+        code, words = error.code(), error.details() or ""
+        if code == grpc.StatusCode.UNAVAILABLE:
+            return UnavailableError(
+                f"no model server at {self.target}",
+                got=words.splitlines()[0] if words else None,
+                todo="start one with: servable serve",
+            )
+        return errors.error_of(code, words, model=model, version=version)
+
+
+def no_list(target: str) -> errors.Unimplemented:
+    """Make the error for a server that cannot list its models, as TensorFlow Serving cannot."""
+    return errors.Unimplemented(
+        f"the server at {target} does not list its models; ask for one by name with status()"
+    )
