@@ -34,6 +34,9 @@ class VerdictIndex:
     Args:
         path: of the file; made when missing, begun anew when damaged.
         rules: what verdicts depend on beside the content; those under other rules are not given back.
+
+    Raises:
+        StorageError: the disk is full.
     """
 
     def __init__(self, path: Path, rules: Mapping[str, Any]) -> None:
@@ -44,7 +47,10 @@ class VerdictIndex:
             self._database = self._open()
         except sqlite3.DatabaseError:
             path.unlink(missing_ok=True)
-            self._database = self._open()
+            try:
+                self._database = self._open()
+            except sqlite3.OperationalError as error:
+                raise self._storage_error(error) from error
 
     def _open(self) -> sqlite3.Connection:
         database = sqlite3.connect(self._path, isolation_level=None)
@@ -111,11 +117,14 @@ class VerdictIndex:
             self._database.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
             self._database.execute("COMMIT")
         except sqlite3.OperationalError as error:
-            raise StorageError(
-                f"cannot write the verdict index {self._path}",
-                got=str(error),
-                todo="free disk space and repeat: what is examined stays known",
-            ) from error
+            raise self._storage_error(error) from error
+
+    def _storage_error(self, error: sqlite3.Error) -> StorageError:
+        return StorageError(
+            f"cannot write the verdict index {self._path}",
+            got=str(error),
+            todo="free disk space and repeat: what is examined stays known",
+        )
 
 
 def _pack(verdict: Verdict) -> str:
