@@ -62,7 +62,15 @@ def needs_metadata(inputs: Mapping[str, Any]) -> bool:
 def _is_open(value: Any) -> bool:
     if isinstance(value, np.ndarray | np.generic | str | bytes):
         return False
-    return np.asarray(value).dtype.kind not in "SUO"
+    try:
+        return np.asarray(value).dtype.kind not in "SUO"
+    except UnicodeDecodeError:
+        # Text and bytes in one list.
+        return False
+    except ValueError as error:
+        raise UsageError(
+            "an input is no array", got=error, expected="lists of one length at each depth"
+        ) from None
 
 
 def array(value: Any, name: str, signature: str | None, known: Metadata | None) -> np.ndarray:
