@@ -10,7 +10,7 @@ from tensorflow.core.example import example_pb2, feature_pb2
 from tensorflow_serving.apis import input_pb2
 
 from serving.errors import InvalidArgument
-from serving.json_input import is_base64, is_named, unbase64
+from serving.json_input import is_base64, is_named, raw, unbase64
 from serving.json_text import excerpt, type_name
 
 CONTEXT, EXAMPLES = "context", "examples"
@@ -65,7 +65,7 @@ def _add(feature: feature_pb2.Feature, name: str, value: Any) -> None:
         words = present.removesuffix("_list")
         raise InvalidArgument(f"Unexpected element type in feature: {name} expecting type: {words}")
     if kind == "bytes_list":
-        value = unbase64(value) if is_base64(value) else value.encode()
+        value = unbase64(value) if is_base64(value) else raw(value)
     elif isinstance(value, int) and value > 2**63 - 1:
         raise InvalidArgument(f"Feature: {name} has uint64_t element. Only int64_t is supported.")
     getattr(feature, kind).value.append(value)

@@ -62,7 +62,7 @@ KINDS: dict[int, Kind] = {
 }
 
 #: dtype names as TensorFlow's DataTypeString gives them.
-_DTYPE_NAMES = {types_pb2.DT_FLOAT: "float", types_pb2.DT_DOUBLE: "double"}
+_DTYPE_NAMES = {types_pb2.DT_FLOAT: "float", types_pb2.DT_DOUBLE: "double", types_pb2.DT_HALF: "half"}
 
 
 class _Unfit(Exception):  # noqa: N818 -- never leaves this file
@@ -223,10 +223,15 @@ def _texts(flat: list[Any], types: set[type]) -> np.ndarray:
     if dict in types:
         if not all(isinstance(value, str) or is_base64(value) for value in flat):
             raise _Unfit
-        array[:] = [value.encode() if isinstance(value, str) else unbase64(value) for value in flat]
+        array[:] = [raw(value) if isinstance(value, str) else unbase64(value) for value in flat]
     else:
-        array[:] = [value.encode() for value in flat]
+        array[:] = list(map(raw, flat))
     return array
+
+
+def raw(text: str) -> bytes:
+    """Give a string's bytes, those that are no UTF-8 included."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def is_base64(value: Any) -> bool:

@@ -174,4 +174,6 @@ def regressions(result: regression_pb2.RegressionResult) -> bytes:
 
 def error(message: str) -> bytes:
     """Write the body of a refusal."""
-    return b'{\n    "error": ' + orjson.dumps(message) + b"\n}"
+    # A message may repeat bytes of the request that are no UTF-8.
+    text = message.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return b'{\n    "error": ' + orjson.dumps(text) + b"\n}"

@@ -1,18 +1,18 @@
-"""JSON as TensorFlow Serving's parser reads it: RapidJSON with NaN and infinities allowed.
+"""JSON as TensorFlow Serving reads it, and as its messages repeat it.
 
-orjson takes what is plain JSON, at its speed. What it refuses, or would read otherwise, goes to the
-standard library's parser: NaN and infinities, keys that come twice (the first counts), numbers beyond a
-double, and whatever is wrong, which is told with RapidJSON's words and offset.
+orjson takes what is plain JSON, at its speed. What it refuses, or would read otherwise, goes to a parser
+with RapidJSON's grammar: NaN and infinities, keys that come twice, numbers beyond a double, and whatever
+is wrong.
 """
 
 import json
-import math
 import re
-from typing import Any, NoReturn
+from typing import Any
 
 import orjson
 
 from serving.errors import InvalidArgument
+from serving.json_parser import Parser
 
 #: Bytes of a value that a message repeats.
 EXCERPT = 256
@@ -20,17 +20,6 @@ EXCERPT = 256
 _KEYS = (b'"instances"', b'"inputs"', b'"signature_name"', b'"examples"', b'"context"')
 _LONG_EXPONENT = re.compile(rb"[eE]\+?[0-9]{3}")
 _LONG_DIGITS = re.compile(rb"[0-9]{300}")
-_STRING_OR_INF = re.compile(r'"(?:[^"\\]|\\.)*"|Inf(?!inity)', re.DOTALL)
-
-_WORDS = (
-    ("Expecting property name", "Missing a name for object member."),
-    ("Illegal trailing comma before end of object", "Missing a name for object member."),
-    ("Expecting ':'", "Missing a colon after a name of object member."),
-    ("Unterminated string", "Missing a closing quotation mark in string."),
-    ("Invalid \\escape", "Invalid escape character in string."),
-    ("Invalid \\u", "Incorrect hex digit after \\u escape in string."),
-    ("Invalid control character", "Invalid encoding in string."),
-)
 
 
 def parse(body: bytes) -> Any:
@@ -46,84 +35,12 @@ def parse(body: bytes) -> Any:
             return orjson.loads(body)
         except orjson.JSONDecodeError:
             pass
-    return _tolerant(body)
+    return Parser(body).parse()
 
 
 def _is_plain(body: bytes) -> bool:
     twice = any(body.count(key) > 1 for key in _KEYS)
     return not (twice or _LONG_EXPONENT.search(body) or _LONG_DIGITS.search(body))
-
-
-def _tolerant(body: bytes) -> Any:
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _refusal("Invalid encoding in string.", error.start) from None
-    text = _STRING_OR_INF.sub(lambda found: "Infinity" if found[0] == "Inf" else found[0], text)
-    start = len(text) - len(text.lstrip(" \t\r\n"))
-    if start == len(text):
-        raise _refusal("The document is empty.", start)
-    try:
-        value, _ = _DECODER.raw_decode(text, start)
-    except json.JSONDecodeError as error:
-        raise _refusal(_words(error, text), len(text[: error.pos].encode())) from None
-    except RecursionError:
-        raise _refusal("the document is nested too deeply", start) from None
-    _check_surrogates(value, text)
-    return value
-
-
-def _words(error: json.JSONDecodeError, text: str) -> str:
-    if error.msg.startswith("Expecting ','"):
-        return f"Missing a comma or {_innermost(text[: error.pos])}"
-    return next((words for start, words in _WORDS if error.msg.startswith(start)), "Invalid value.")
-
-
-def _innermost(text: str) -> str:
-    opened: list[str] = []
-    for found in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', text):
-        if found[0] in "[{":
-            opened.append(found[0])
-        elif found[0] in "]}" and opened:
-            opened.pop()
-    return "] after an array element." if opened[-1:] == ["["] else "} after an object member."
-
-
-def _check_surrogates(value: Any, text: str) -> None:
-    if "\\u" not in text:
-        return
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise _refusal("The surrogate pair in string is invalid.", text.find("\\u")) from None
-
-
-def _refusal(words: str, offset: int) -> InvalidArgument:
-    return InvalidArgument(f"JSON Parse error: {words} at offset: {offset}")
-
-
-def _too_big() -> NoReturn:
-    raise InvalidArgument("JSON Parse error: Number too big to be stored in double.")
-
-
-def _float(text: str) -> float:
-    number = float(text)
-    return number if math.isfinite(number) else _too_big()
-
-
-def _int(text: str) -> int | float:
-    # An integer beyond 64 bits is a double to RapidJSON.
-    if len(text) > 20:
-        return _float(text)
-    number = int(text)
-    return number if -(2**63) <= number < 2**64 else _float(text)
-
-
-def _first(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    return dict(reversed(pairs)) if len({key for key, _ in pairs}) < len(pairs) else dict(pairs)
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_first, parse_float=_float, parse_int=_int)
 
 
 def type_name(value: Any) -> str:

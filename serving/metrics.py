@@ -22,6 +22,9 @@ RUNTIME = ":tensorflow:serving:runtime_latency"
 #: Upper bounds of the latency buckets in microseconds; the last goes on to infinity.
 BOUNDS = tuple(10 * 1.8**power for power in range(33))
 
+#: Series kept of each metric: names of models come from callers, and unknown ones have no end.
+MAX_SERIES = 1000
+
 Labels = tuple[tuple[str, str], ...]
 
 
@@ -72,6 +75,8 @@ class Metrics:
     def _count(self, model: str, status: str) -> None:
         labels = (("model_name", model), ("status", status))
         with self._lock:
+            if labels not in self._requests and len(self._requests) >= MAX_SERIES:
+                labels = (("model_name", "(others)"), ("status", status))
             self._requests[labels] = self._requests.get(labels, 0) + 1
 
     def _add(self, name: str, labels: Labels, seconds: float) -> None:

@@ -1,15 +1,20 @@
 """Models saved once, and one server that serves them all."""
 
+import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from serving.client import Client
 from serving.config import Options
+from serving.metrics import Metrics
+from serving.rest import RestApi
 from serving.server import Server
+from serving.service import Services
 from tests.serving import saved_models
 
 
@@ -66,3 +71,18 @@ def server(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def client(server: Server) -> Iterator[Client]:
     with Client(server.target) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def rest_api(server: Server) -> RestApi:
+    return RestApi(Services(server._core), server._core, Metrics())
+
+
+@pytest.fixture(scope="session")
+def post_json(rest_api: RestApi) -> Callable[[str, str | bytes], tuple[int, Any]]:
+    def post(path: str, body: str | bytes) -> tuple[int, Any]:
+        text = body if isinstance(body, bytes) else body.encode()
+        reply = rest_api.answer("POST", f"/v1/models/{path}", text)
+        return reply.status, json.loads(reply.body)
+
+    return post

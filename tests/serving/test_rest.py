@@ -177,7 +177,7 @@ def test_a_dtype_without_json_form_is_not_implemented(refused):
         (b'{"instances": [{}]}', "keys must be equal to: x"),
         (b'{"inputs": {"z": 1}}', "Missing named input: x in 'inputs' object."),
         (b'{"instances": [1', "JSON Parse error: Missing a comma or ] after an array element. at offset: 16"),
-        (b'{"instances": tru}', "JSON Parse error: Invalid value. at offset: 14"),
+        (b'{"instances": tru}', "JSON Parse error: Invalid value. at offset: 17"),
         (b'{"instances": [1e999]}', "JSON Parse error: Number too big to be stored in double."),
         (b'{"instances": "\\ud800"}', "JSON Parse error: The surrogate pair in string is invalid."),
         (b"[" * 100_000, "JSON Parse error"),
