@@ -14,6 +14,9 @@ from serving import tensors
 SIGNATURE_DEF = "signature_def"
 DEFAULT_SIGNATURE = "serving_default"
 
+#: Signatures of TensorFlow's own, by which variables are initialised: not for callers.
+INIT_SIGNATURES = frozenset({"__saved_model_init_op", "__saved_model_train_op"})
+
 
 class Answer(dict[str, np.ndarray]):
     """The outputs of a model by name, and which version gave them.
@@ -146,7 +149,8 @@ def metadata(response: get_model_metadata_pb2.GetModelMetadataResponse, model: s
     """Read the answer to a GetModelMetadata request."""
     found = get_model_metadata_pb2.SignatureDefMap()
     response.metadata[SIGNATURE_DEF].Unpack(found)
-    signatures = {name: _signature(name, proto) for name, proto in found.signature_def.items()}
+    names = found.signature_def.keys() - INIT_SIGNATURES
+    signatures = {name: _signature(name, found.signature_def[name]) for name in sorted(names)}
     return Metadata(model, response.model_spec.version.value, signatures)
 
 

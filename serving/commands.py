@@ -69,7 +69,8 @@ def grpcurl_predict(
     The message descriptions come from the server's reflection; for a server without it (TensorFlow
     Serving has none) grpcurl needs the proto files.
     """
-    request = requests.predict(requests.spec(model, version, label), signature, inputs)
+    asked = requests.spec(model, version, label)
+    request = requests.predict(asked, signature, inputs, content=False)
     return _grpcurl(target, f"{PREDICTION}/Predict", request)
 
 

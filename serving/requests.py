@@ -38,6 +38,8 @@ def predict(
     signature: str | None,
     inputs: Mapping[str, Any],
     known: Metadata | None = None,
+    *,
+    content: bool = True,
 ) -> predict_pb2.PredictRequest:
     """Make a Predict request.
 
@@ -46,11 +48,12 @@ def predict(
         signature: the signature; None means ``serving_default``.
         inputs: values by input name.
         known: the model's signatures: numbers that are no arrays take the dtypes they name.
+        content: send numbers as bytes; False sends them readable, in typed fields.
     """
     request = predict_pb2.PredictRequest(model_spec=asked)
     request.model_spec.signature_name = signature or ""
     for name, value in inputs.items():
-        tensors.encode(array(value, name, signature, known), request.inputs[name], content=True)
+        tensors.encode(array(value, name, signature, known), request.inputs[name], content=content)
     return request
 
 

@@ -24,9 +24,6 @@ from serving.release import MANIFEST, MODEL_FILES, Release
 
 DEFAULT_SIGNATURE = "serving_default"
 
-#: Signatures of TensorFlow's own, by which variables are initialised: not for callers.
-INIT_SIGNATURES = frozenset({"__saved_model_init_op", "__saved_model_train_op"})
-
 #: Planned calls kept per model; each combination of fed and fetched tensors needs one.
 MAX_CALLABLES = 256
 
@@ -79,7 +76,7 @@ class Servable:
         options: how to run it.
 
     Attributes:
-        signatures: SignatureDef by name, without the initialisation op's.
+        signatures: SignatureDef by name.
 
     Raises:
         ServerError: the directory holds no SavedModel with these tags, or it is damaged.
@@ -89,9 +86,9 @@ class Servable:
         self.name, self.version, self.path = name, version, path
         check(name, version, path)
         self._session, meta_graph = _load(path, options or SessionOptions())
-        self.signatures = {
-            key: value for key, value in meta_graph.signature_def.items() if key not in INIT_SIGNATURES
-        }
+        self.signatures = dict(meta_graph.signature_def)
+        # Calls that were checked once, kept by serving.inference.
+        self.plans: dict[tuple[Any, ...], Any] = {}
         self._callables: dict[tuple[tuple[str, ...], tuple[str, ...]], Any] = {}
         self._lock = threading.Lock()
 

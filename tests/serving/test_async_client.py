@@ -60,7 +60,7 @@ def test_its_errors_are_the_same(server):
         asyncio.run(ask(server.target))
     with pytest.raises(UsageError, match="named twice"):
         asyncio.run(ask(server.target, version=1, label="x"))
-    with pytest.raises(UnavailableError, match="no model server at 127.0.0.1:9"):
+    with pytest.raises(UnavailableError, match="no model server at"):
         asyncio.run(ask("127.0.0.1:9"))
 
 
