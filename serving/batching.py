@@ -129,6 +129,7 @@ class Batcher:
         self._servable, self._parameters = servable, parameters
         self.name, self.version, self.path = servable.name, servable.version, servable.path
         self.signatures: dict[str, meta_graph_pb2.SignatureDef] = servable.signatures
+        self.plans = servable.plans
         self._lock = threading.Lock()
         self._more = threading.Condition(self._lock)
         self._queues: dict[Any, _Queue] = {}

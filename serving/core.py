@@ -2,8 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +49,7 @@ class Core:
 
     # Requests
 
-    @contextmanager
-    def lease(self, spec: Any) -> Iterator[Servable]:
+    def lease(self, spec: Any) -> AbstractContextManager[Servable]:
         """Hold the servable a ModelSpec names for the length of a request.
 
         Raises:
@@ -60,8 +59,7 @@ class Core:
         """
         if not self.is_open:
             raise Unavailable("the server is loading its models")
-        with self.manager.use(spec.name, self.version_of(spec)) as servable:
-            yield servable
+        return self.manager.use(spec.name, self.version_of(spec))
 
     def version_of(self, spec: Any) -> int | None:
         """Give the version a ModelSpec asks for, or None for the latest.

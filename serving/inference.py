@@ -3,7 +3,8 @@
 Follows servables/tensorflow/predict_util.cc, classifier.cc, regressor.cc and util.cc.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
@@ -14,6 +15,9 @@ from serving.servable import DEFAULT_SIGNATURE, Servable
 
 #: Method names that a signature called by Predict can have where they are checked.
 METHODS = ("tensorflow/serving/predict", "tensorflow/serving/classify", "tensorflow/serving/regress")
+
+#: Combinations of names remembered per version; further ones are checked each time.
+MAX_PLANS = 256
 
 
 def joined(names: Iterable[str]) -> str:
@@ -52,13 +56,15 @@ def predict(
     Raises:
         ServerError: the request does not fit the signature, or the model failed on it.
     """
-    name, signature = find_signature(servable, request.model_spec.signature_name)
-    check_method_name(signature, check_method)
-    check_input_names(signature, request.inputs)
-    values = run(servable, signature, input_values(signature, request), request.output_filter)
+    sent = sorted(request.inputs)
+    plan = planned(
+        servable, request.model_spec.signature_name, sent, request.output_filter, check_method=check_method
+    )
+    arrays = [tensors.decode(request.inputs[alias], alias) for alias in sent]
+    values = run(servable, plan, arrays)
     response = predict_pb2.PredictResponse()
     response.model_spec.name = request.model_spec.name
-    response.model_spec.signature_name = name
+    response.model_spec.signature_name = plan.signature
     response.model_spec.version.value = servable.version
     for alias, value in values.items():
         tensors.encode(value, response.outputs[alias], content=content)
@@ -85,23 +91,83 @@ def predict_arrays(
     Raises:
         ServerError: the inputs do not fit the signature, or the model failed on them.
     """
+    sent = sorted(arrays)
+    plan = planned(servable, signature_name, sent, output_filter, check_method=check_method)
+    return plan.signature, run(servable, plan, [arrays[alias] for alias in sent])
+
+
+class Plan(NamedTuple):
+    """How one combination of a signature, inputs and outputs runs.
+
+    Attributes:
+        signature: the signature's name.
+        feeds: tensor names of the inputs that are sent, in the order of their aliases.
+        defaults: values by tensor name for the inputs that are left out.
+        aliases: the outputs.
+        fetches: their tensor names.
+    """
+
+    signature: str
+    feeds: tuple[str, ...]
+    defaults: dict[str, np.ndarray]
+    aliases: tuple[str, ...]
+    fetches: tuple[str, ...]
+
+
+def planned(
+    servable: Servable,
+    signature_name: str,
+    sent: Sequence[str],
+    output_filter: Iterable[str],
+    *,
+    check_method: bool = False,
+) -> Plan:
+    """Check names against a signature and give its plan, which the servable remembers.
+
+    Args:
+        servable: the version that answers.
+        signature_name: an empty name means ``serving_default``.
+        sent: aliases of the inputs that are sent, sorted.
+        output_filter: aliases of the outputs to give; all where it is empty.
+        check_method: insist on the signature's method name.
+
+    Raises:
+        ServerError: the names do not fit the signature.
+    """
+    key = (signature_name, *sent, None, *output_filter, check_method)
+    plan = servable.plans.get(key)
+    if plan is None:
+        plan = _plan(servable, signature_name, sent, output_filter, check_method)
+        if len(servable.plans) < MAX_PLANS:
+            servable.plans[key] = plan
+    return plan
+
+
+def _plan(
+    servable: Servable,
+    signature_name: str,
+    sent: Sequence[str],
+    output_filter: Iterable[str],
+    check_method: bool,
+) -> Plan:
     name, signature = find_signature(servable, signature_name)
     check_method_name(signature, check_method)
-    check_input_names(signature, arrays)
-    return name, run(servable, signature, with_defaults(signature, arrays), output_filter)
-
-
-def run(
-    servable: Servable,
-    signature: meta_graph_pb2.SignatureDef,
-    values: Mapping[str, np.ndarray],
-    output_filter: Iterable[str],
-) -> dict[str, np.ndarray]:
-    """Run the graph from inputs by alias to outputs by alias, as a signature names its tensors."""
-    feeds = {signature.inputs[alias].name: value for alias, value in values.items()}
+    check_input_names(signature, sent)
+    left_out = defaults(signature, sent)
     aliases = output_aliases(signature, output_filter)
-    found = servable.run(feeds, [signature.outputs[alias].name for alias in aliases])
-    return dict(zip(aliases, found, strict=True))
+    return Plan(
+        name,
+        tuple(signature.inputs[alias].name for alias in sent),
+        {signature.inputs[alias].name: value for alias, value in left_out.items()},
+        tuple(aliases),
+        tuple(signature.outputs[alias].name for alias in aliases),
+    )
+
+
+def run(servable: Servable, plan: Plan, arrays: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
+    """Run a plan on the inputs that were sent and give its outputs by alias."""
+    feeds = {**plan.defaults, **dict(zip(plan.feeds, arrays, strict=True))}
+    return dict(zip(plan.aliases, servable.run(feeds, plan.fetches), strict=True))
 
 
 def check_method_name(signature: meta_graph_pb2.SignatureDef, wanted: bool) -> None:
@@ -133,47 +199,28 @@ def check_input_names(signature: meta_graph_pb2.SignatureDef, inputs: Iterable[s
     )
 
 
-def input_values(
-    signature: meta_graph_pb2.SignatureDef, request: predict_pb2.PredictRequest
-) -> dict[str, np.ndarray]:
-    """Read the request's tensors by alias, with the signature's defaults for those left out.
+def defaults(signature: meta_graph_pb2.SignatureDef, sent: Sequence[str]) -> dict[str, np.ndarray]:
+    """Give the signature's defaults by alias for the inputs left out.
 
     Raises:
-        InvalidArgument: one is missing, unknown or cannot be read.
-        ResourceExhausted: one declares far more values than it brings.
+        InvalidArgument: an input is missing or unknown.
     """
-    return with_defaults(
-        signature, {alias: tensors.decode(request.inputs[alias], alias) for alias in sorted(request.inputs)}
-    )
-
-
-def with_defaults(
-    signature: meta_graph_pb2.SignatureDef, inputs: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """Add the signature's defaults for inputs left out.
-
-    Raises:
-        InvalidArgument: one is missing or unknown.
-    """
-    values = {}
-    for alias in sorted(signature.inputs):
-        if alias in inputs:
-            values[alias] = inputs[alias]
-        elif alias in signature.defaults:
-            values[alias] = tensors.decode(signature.defaults[alias], alias, limit=None)
-        else:
+    found = {}
+    for alias in sorted(set(signature.inputs) - set(sent)):
+        if alias not in signature.defaults:
             raise errors.InvalidArgument(
                 f"Signature input alias: {alias}(feed name: {signature.inputs[alias].name}) not found in "
                 f"request and no default value provided. Inputs expected to be in the request "
-                f"{{{joined(inputs)}}}, or default input alias set: {joined(signature.defaults)}"
+                f"{{{joined(sent)}}}, or default input alias set: {joined(signature.defaults)}"
             )
-    used = values.keys() & set(inputs)
-    if len(used) != len(inputs):
+        found[alias] = tensors.decode(signature.defaults[alias], alias, limit=None)
+    used = set(sent) & set(signature.inputs)
+    if len(used) != len(sent):
         raise errors.InvalidArgument(
             f"Inputs contains invalid name. Used request inputs: {joined(used)}, "
-            f"request input: {joined(inputs)}"
+            f"request input: {joined(sent)}"
         )
-    return values
+    return found
 
 
 def output_aliases(signature: meta_graph_pb2.SignatureDef, wanted: Iterable[str]) -> list[str]:

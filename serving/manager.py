@@ -7,8 +7,7 @@ wanted one is available (or none is wanted any more), and only after its last re
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,6 +55,22 @@ class _Version:
     wake: threading.Event = field(default_factory=threading.Event)
 
 
+class _Use:
+    """A version held for a request: a context manager, in a form that costs little to enter."""
+
+    __slots__ = ("_entry", "_manager")
+
+    def __init__(self, manager: "Manager", entry: _Version) -> None:
+        self._manager, self._entry = manager, entry
+
+    def __enter__(self) -> Servable:
+        assert self._entry.servable is not None
+        return self._entry.servable
+
+    def __exit__(self, *_: object) -> None:
+        self._manager.release(self._entry)
+
+
 class Manager:
     """Keeps the versions in memory that are wanted.
 
@@ -79,8 +94,7 @@ class Manager:
 
     # Requests
 
-    @contextmanager
-    def use(self, model: str, version: int | None = None) -> Iterator[Servable]:
+    def use(self, model: str, version: int | None = None) -> "_Use":
         """Hold a version for the length of a request; the highest available one when version is None.
 
         Raises:
@@ -89,14 +103,14 @@ class Manager:
         with self._lock:
             entry = self._available(model, version)
             entry.users += 1
-        try:
-            assert entry.servable is not None
-            yield entry.servable
-        finally:
-            with self._idle:
-                entry.users -= 1
-                if not entry.users and entry.state is State.UNLOADING:
-                    self._idle.notify_all()
+        return _Use(self, entry)
+
+    def release(self, entry: _Version) -> None:
+        """End one use of a version."""
+        with self._idle:
+            entry.users -= 1
+            if not entry.users and entry.state is State.UNLOADING:
+                self._idle.notify_all()
 
     def _available(self, model: str, version: int | None) -> _Version:
         versions = self._versions.get(model, {})

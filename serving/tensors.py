@@ -149,11 +149,11 @@ def _shape(proto: tensor_pb2.TensorProto, alias: str) -> tuple[int, ...]:
         raise _unreadable(alias, "its rank is unknown")
     if len(declared.dim) > MAX_RANK:
         raise _unreadable(alias, f"{len(declared.dim)} dimensions, at most {MAX_RANK}")
-    shape = tuple(dimension.size for dimension in declared.dim)
-    if any(size < 0 for size in shape):
+    shape = tuple([dimension.size for dimension in declared.dim])
+    if shape and min(shape) < 0:
         raise _unreadable(alias, f"negative size in shape {list(shape)[:8]}")
     # NumPy multiplies the axes other than the empty ones, and refuses what overflows.
-    if math.prod(size for size in shape if size) >= 1 << 58:
+    if math.prod(filter(None, shape)) >= 1 << 58:
         raise _unreadable(alias, f"shape {list(shape)[:8]} has more values than can be addressed")
     return shape
 
@@ -221,7 +221,8 @@ def _values(proto: tensor_pb2.TensorProto, layout: Layout) -> np.ndarray:
         return raw[: len(raw) // 2 * 2].view(layout.dtype)
     if layout.bits is not None:
         return raw.astype(layout.bits).view(layout.dtype)
-    return raw.astype(layout.plain, copy=False).view(layout.dtype)
+    values = raw.astype(layout.plain, copy=False)
+    return values if layout.dtype.names is None else values.view(layout.dtype)
 
 
 def _filled(values: np.ndarray, layout: Layout, count: int) -> np.ndarray:
@@ -258,21 +259,25 @@ def encode(array: np.ndarray, proto: tensor_pb2.TensorProto | None = None, *, co
     if number == types_pb2.DT_STRING:
         proto.string_val.extend([_bytes(value) for value in array.reshape(-1).tolist()])
         return proto
-    flat = np.ascontiguousarray(array).astype(layout.dtype, copy=False).reshape(-1).view(layout.plain)
+    values = array.astype(layout.dtype, copy=False)
     if content:
-        proto.tensor_content = flat.tobytes()
+        proto.tensor_content = values.tobytes()
     elif layout.field == "float8_val":
-        proto.float8_val = flat.tobytes()
+        proto.float8_val = values.tobytes()
     elif layout.number is not None:
-        raw = flat.tobytes()
+        raw = values.tobytes()
         proto.MergeFromString(_varint(layout.number << 3 | _LENGTH_DELIMITED) + _varint(len(raw)) + raw)
-    elif layout.bits is not None:
-        getattr(proto, layout.field).extend(flat.view(layout.bits).tolist())
     else:
-        getattr(proto, layout.field).extend(
-            flat.astype(np.int64).tolist() if flat.dtype.kind == "V" else flat.tolist()
-        )
+        getattr(proto, layout.field).extend(_numbers(values, layout))
     return proto
+
+
+def _numbers(values: np.ndarray, layout: Layout) -> list[int]:
+    flat = np.ascontiguousarray(values).reshape(-1)
+    if layout.bits is not None:
+        return flat.view(layout.bits).tolist()
+    flat = flat.view(layout.plain)
+    return flat.astype(np.int64).tolist() if flat.dtype.kind == "V" else flat.tolist()
 
 
 def _bytes(value: Any) -> bytes:

@@ -156,7 +156,10 @@ def test_inputs_and_outputs_need_the_batch_axis(held):
 
 
 def test_many_callers_of_many_shapes_all_get_their_own(held):
-    batcher = Batcher(held, Parameters(max_batch_size=8, max_execution_batch_size=4, num_batch_threads=2))
+    parameters = Parameters(
+        max_batch_size=8, max_execution_batch_size=4, num_batch_threads=2, max_enqueued_batches=100
+    )
+    batcher = Batcher(held, parameters)
     rng = np.random.default_rng(0)
     shapes = [(int(rows), int(width)) for rows, width in rng.integers(1, (9, 4), (300, 2))]
 
