@@ -6,6 +6,7 @@ TensorFlow 1 and 2 and of Keras behave alike and every error has the runtime's o
 
 import contextlib
 import gc
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ from serving import errors
 from serving.release import MANIFEST, MODEL_FILES, Release
 
 DEFAULT_SIGNATURE = "serving_default"
+
+_WRONG_DTYPE = re.compile(
+    r"Type mismatch: actual (?P<got>\S+) vs\. expect (?P<wanted>\S+)\s.*_(?P<place>\d+)\}\}", re.DOTALL
+)
 
 #: Planned calls kept per model; each combination of fed and fetched tensors needs one.
 MAX_CALLABLES = 256
@@ -105,7 +110,7 @@ class Servable:
         try:
             values = self._callable(tuple(feeds), tuple(fetches))(*feeds.values())
         except tf.errors.OpError as error:
-            raise errors.error_of(errors.code_of(error), error.message) from None
+            raise errors.error_of(errors.code_of(error), _as_of_a_run(error.message)) from None
         except (TypeError, ValueError) as error:
             # The session's own conversion of an argument, as of text that is no bytes.
             raise errors.InvalidArgument(str(error)) from None
@@ -132,6 +137,15 @@ class Servable:
         self._session = None
         # A graph refers to itself; without this its memory waits for the collector's next full round.
         gc.collect()
+
+
+def _as_of_a_run(message: str) -> str:
+    # A planned call leaves the check of dtypes to a kernel; the real server's session makes it, in
+    # these words, before any kernel runs.
+    found = _WRONG_DTYPE.match(message)
+    if found is None:
+        return message
+    return f"Expects arg[{found['place']}] to be {found['wanted']} but {found['got']} is provided"
 
 
 def check(name: str, version: int, path: Path) -> None:

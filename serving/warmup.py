@@ -3,14 +3,15 @@
 Follows servables/tensorflow/saved_model_warmup.cc.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
-from serving import errors, inference
+from serving import errors, examples, inference
 from serving.servable import Servable
 
 REQUESTS = "assets.extra/tf_serving_warmup_requests"
@@ -52,7 +53,16 @@ def _records(path: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
 
 def _answer(servable: Servable, log: prediction_log_pb2.PredictionLog) -> None:
     kind = log.WhichOneof("log_type")
-    if kind == "predict_log":
-        inference.predict(servable, log.predict_log.request)
-    elif kind in ("session_run_log", "predict_streamed_log"):
-        raise errors.Unimplemented(f"Unsupported log_type for warmup: {kind}")
+    if kind in _ANSWERS:
+        _ANSWERS[kind](servable, getattr(log, kind).request)
+    elif kind is not None:
+        number = log.DESCRIPTOR.fields_by_name[kind].number
+        raise errors.Unimplemented(f"Unsupported log_type for warmup: {number}")
+
+
+_ANSWERS: dict[str, Callable[[Servable, Any], Any]] = {
+    "predict_log": inference.predict,
+    "classify_log": examples.classify,
+    "regress_log": examples.regress,
+    "multi_inference_log": examples.multi_inference,
+}
