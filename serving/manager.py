@@ -181,6 +181,9 @@ class Manager:
             if number not in wanted and entry.aspired:
                 entry.aspired = False
                 entry.wake.set()
+            elif number in wanted and not entry.aspired and entry.state is State.AVAILABLE:
+                # It only stayed until a newer one came: unloading it now would leave nothing to answer.
+                entry.aspired = True
         # A version that is on its way out and wanted again waits until it is gone.
         if any(number in present and not present[number].aspired for number in wanted):
             return

@@ -1,5 +1,7 @@
 """The contract that every task keeps: one answer, whichever way the same raw examples go."""
 
+import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,8 +41,11 @@ def check_servable(
     function = tf.saved_model.load(str(release)).signatures["serving_default"]
     outputs = function(**{task.raw.input: tf.constant(list(raws))})
     _compare({name: value.numpy() for name, value in outputs.items()}, wanted)
-    options = Options(port=0, model_name="golden", model_base_path=release.parent)
-    with Server(options) as server, Client(server.target) as client:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Server(Options(port=0, model_name="golden", model_base_path=_alone(release, folder))) as server,
+        Client(server.target) as client,
+    ):
         _compare(dict(client.predict("golden", {task.raw.input: list(raws)})), wanted)
         one = client.predict("golden", {task.raw.input: list(raws[:1])})
         _compare(dict(one), {name: value[:1] for name, value in wanted.items()})
@@ -50,6 +55,12 @@ def check_servable(
         for name, spec in {**signature.inputs, **signature.outputs}.items():
             assert spec.shape is not None, f"{signature.name}: {name} has no rank"
             assert spec.shape[0] is None, f"{signature.name}: {name} has no batch axis"
+
+
+def _alone(release: Path, folder: str) -> Path:
+    """Give a base path with this release and no other."""
+    shutil.copytree(release, Path(folder) / "base" / release.name)
+    return Path(folder) / "base"
 
 
 def _compare(answers: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> None:
