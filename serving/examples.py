@@ -87,19 +87,21 @@ def multi_inference(
     Raises:
         ServerError: a task or the examples do not fit, or the model failed on them.
     """
-    signatures = _task_signatures(servable, request)
+    signatures: dict[str, SignatureDef] = {}
     inputs: set[str] = set()
     outputs: set[str] = set()
-    for task, signature in zip(request.tasks, signatures, strict=True):
-        name, fetches = _METHODS[task.method_name][0](signature, check_method)
-        inputs.add(name)
+    for task in request.tasks:
+        name, signature = _task_signature(servable, request, task, signatures)
+        tensor, fetches = _METHODS[task.method_name][0](signature, check_method)
+        signatures[name] = signature
+        inputs.add(tensor)
         outputs.update(fetches)
     examples = serialized(request.input)
     fetches = sorted(outputs)
     values = servable.run(dict.fromkeys(sorted(inputs), examples), fetches)
     found = dict(zip(fetches, values, strict=True))
     response = inference_pb2.MultiInferenceResponse()
-    for task, signature in zip(request.tasks, signatures, strict=True):
+    for task, signature in zip(request.tasks, signatures.values(), strict=True):
         result = response.results.add()
         _, fill, field = _METHODS[task.method_name]
         fill(getattr(result, field), signature, found, len(examples))
@@ -107,25 +109,27 @@ def multi_inference(
     return response
 
 
-def _task_signatures(servable: Servable, request: inference_pb2.MultiInferenceRequest) -> list[SignatureDef]:
-    seen: dict[str, SignatureDef] = {}
-    for task in request.tasks:
-        spec = task.model_spec
-        if not spec.name:
-            raise errors.InvalidArgument("Found ModelSpec with an empty model name.")
-        if spec.name != request.tasks[0].model_spec.name:
-            raise errors.InvalidArgument(
-                "All ModelSpecs in a MultiInferenceRequest must access the same model name."
-            )
-        name = spec.signature_name or DEFAULT_SIGNATURE
-        if name in seen:
-            raise errors.InvalidArgument(f"Duplicate evaluation of signature: {name}")
-        if name not in servable.signatures:
-            raise errors.InvalidArgument(f"Requested signature not found in model graph: {name}")
-        if task.method_name not in _METHODS:
-            raise errors.Unimplemented(f"Unsupported signature method_name: {task.method_name}")
-        seen[name] = servable.signatures[name]
-    return list(seen.values())
+def _task_signature(
+    servable: Servable,
+    request: inference_pb2.MultiInferenceRequest,
+    task: inference_pb2.InferenceTask,
+    seen: Mapping[str, SignatureDef],
+) -> tuple[str, SignatureDef]:
+    spec = task.model_spec
+    if not spec.name:
+        raise errors.InvalidArgument("Found ModelSpec with an empty model name.")
+    if spec.name != request.tasks[0].model_spec.name:
+        raise errors.InvalidArgument(
+            "All ModelSpecs in a MultiInferenceRequest must access the same model name."
+        )
+    name = spec.signature_name or DEFAULT_SIGNATURE
+    if name in seen:
+        raise errors.InvalidArgument(f"Duplicate evaluation of signature: {name}")
+    if name not in servable.signatures:
+        raise errors.InvalidArgument(f"Requested signature not found in model graph: {name}")
+    if task.method_name not in _METHODS:
+        raise errors.Unimplemented(f"Unsupported signature method_name: {task.method_name}")
+    return name, servable.signatures[name]
 
 
 def find_signature(servable: Servable, name: str) -> SignatureDef:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
+from google.protobuf import text_format
+from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from serving.client import Client
 from serving.config import Options
@@ -16,6 +19,7 @@ from serving.rest import RestApi
 from serving.server import Server
 from serving.service import Services
 from tests.serving import saved_models
+from tests.serving.request_text import REQUESTS
 
 
 @dataclass(frozen=True)
@@ -86,3 +90,41 @@ def post_json(rest_api: RestApi) -> Callable[[str, str | bytes], tuple[int, Any]
         return reply.status, json.loads(reply.body)
 
     return post
+
+
+@pytest.fixture(scope="session")
+def conformance_channel(models, tmp_path_factory):
+    root = tmp_path_factory.mktemp("conformance")
+    saved_models.odd(root / "odd" / "7")
+    saved_models.counter(root / "counter" / "5")
+    bases = {"odd": root / "odd", "counter": root / "counter"}
+    bases |= {name: models.root / name for name in ("line", "classic", "zoo")}
+    file = root / "models.config"
+    entries = [
+        f'config {{ name: "{name}" base_path: "{base}" model_platform: "tensorflow" '
+        f"model_version_policy {{ all {{}} }} }}"
+        for name, base in bases.items()
+    ]
+    file.write_text(f"model_config_list {{ {' '.join(entries)} }}")
+    with (
+        Server(Options(port=0, model_config_file=file)) as server,
+        grpc.insecure_channel(server.target) as made,
+    ):
+        yield made
+
+
+@pytest.fixture(scope="session")
+def ask(conformance_channel):
+    prediction = prediction_service_pb2_grpc.PredictionServiceStub(conformance_channel)
+    model = model_service_pb2_grpc.ModelServiceStub(conformance_channel)
+
+    def call(method, text):
+        """Send a request written as text; give code and details, or OK and the answer."""
+        service = model if method == "GetModelStatus" else prediction
+        request = text_format.Parse(text, REQUESTS[method]())
+        try:
+            return grpc.StatusCode.OK, getattr(service, method)(request, timeout=20)
+        except grpc.RpcError as error:
+            return error.code(), error.details()
+
+    return call

@@ -188,3 +188,67 @@ def sample(dtype: tf.DType, shape: tuple[int, ...]) -> np.ndarray:
         limits = np.iinfo(kind)
         return rng.integers(limits.min, limits.max, shape, kind, endpoint=True)
     return rng.normal(size=shape).astype(kind)
+
+
+def odd(path: Path) -> Path:
+    """Save classify and regress signatures whose outputs are of a wrong shape or dtype, each in one way."""
+    graph = tf.Graph()
+    with graph.as_default(), v1.Session(graph=graph) as session:
+        examples = v1.placeholder(tf.string, [None], name="tf_example")
+        count = tf.shape(examples)[0]
+        words, numbers = tf.fill([count, 2], "w"), tf.fill([count, 2], 0.5)
+        outputs = {
+            "classes_of_numbers": {"classes": numbers},
+            "classes_of_another_batch": {"classes": tf.fill([count + 1, 2], "w")},
+            "classes_of_rank_1": {"classes": tf.fill([count], "w")},
+            "scores_of_doubles": {"scores": tf.cast(numbers, tf.float64)},
+            "scores_of_another_batch": {"scores": tf.fill([count + 1, 2], 0.5)},
+            "scores_of_rank_1": {"scores": tf.fill([count], 0.5)},
+            "more_scores_than_classes": {"classes": words, "scores": tf.fill([count, 3], 0.5)},
+            "zero_scores": {"scores": tf.fill([count, 2], 0.0)},
+            "three_outputs": {"classes": words, "scores": numbers, "more": numbers},
+            "neither": {"labels": words},
+        }
+        signatures = {
+            name: _signature({"inputs": examples}, found, CLASSIFY) for name, found in outputs.items()
+        }
+        values = {
+            "values_of_rank_1": tf.fill([count], 0.5),
+            "values_of_doubles": tf.fill([count], tf.constant(0.5, tf.float64)),
+            "values_of_rank_3": tf.fill([count, 1, 1], 0.5),
+            "values_of_two_columns": numbers,
+            "values_of_another_batch": tf.fill([count + 1, 1], 0.5),
+        }
+        for name, found in values.items():
+            signatures[name] = _signature({"inputs": examples}, {"outputs": found}, REGRESS)
+        signatures["other_input_name"] = _signature({"text": examples}, {"scores": numbers}, CLASSIFY)
+        signatures["unknown_method"] = _signature({"text": examples}, {"count": count}, "test/method")
+        _save(session, path, signatures)
+    return path
+
+
+def counter(path: Path) -> Path:
+    """Save a counter with signatures that read, raise, set back and raise by a given number."""
+    graph = tf.Graph()
+    with graph.as_default(), v1.Session(graph=graph) as session:
+        count = v1.Variable(0.0, name="count", use_resource=True)
+        delta = v1.placeholder(tf.float32, [], name="delta")
+        given = v1.placeholder(tf.float32, [], name="given")
+        signatures = {
+            "get": _signature({}, {"output": tf.identity(count.read_value())}, PREDICT),
+            "raise": _signature({}, {"output": tf.identity(v1.assign_add(count, 1.0))}, PREDICT),
+            "reset": _signature({}, {"output": tf.identity(v1.assign(count, 0.0))}, PREDICT),
+            "raise_by": _signature(
+                {"delta": delta}, {"output": tf.identity(v1.assign_add(count, delta))}, PREDICT
+            ),
+            "with_default": _signature(
+                {"delta": delta, "given": given}, {"output": delta * 10.0 + given}, PREDICT
+            ),
+        }
+        signatures["with_default"].defaults["delta"].CopyFrom(tf.make_tensor_proto(3.0))
+        session.run(v1.global_variables_initializer())
+        _save(session, path, signatures)
+    return path
+
+
+PREDICT, CLASSIFY, REGRESS = (f"tensorflow/serving/{name}" for name in ("predict", "classify", "regress"))
