@@ -18,6 +18,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from serving import json_text
 from serving.errors import InvalidArgument, ServerError, Unimplemented
 from serving.json_text import excerpt, type_name
+from serving.tensors import MAX_RANK
 
 SIGNATURE, INSTANCES, INPUTS = "signature_name", "instances", "inputs"
 
@@ -175,9 +176,15 @@ def tensor(value: Any, dtype: int) -> np.ndarray:
 
 
 def shape_of(value: Any) -> list[int]:
-    """Give the shape that a value's first elements have."""
-    shape = []
+    """Give the shape that a value's first elements have.
+
+    Raises:
+        InvalidArgument: its lists are nested deeper than a tensor has dimensions.
+    """
+    shape: list[int] = []
     while isinstance(value, list):
+        if len(shape) == MAX_RANK:
+            raise InvalidArgument(f"lists are nested more than {MAX_RANK} deep")
         shape.append(len(value))
         if not value:
             break

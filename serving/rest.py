@@ -27,6 +27,9 @@ from serving.service import SIGNATURE_DEF, Services
 JSON = "application/json"
 TEXT = "text/plain"
 
+#: Characters of a message that travel.
+MESSAGE_LIMIT = 4096
+
 _API = re.compile(r"/v1/.*", re.IGNORECASE | re.DOTALL)
 _WHICH = r"(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
 _CALL = re.compile(
@@ -203,5 +206,6 @@ def _json(message: Any, *, names: bool = False) -> str:
 
 
 def refusal(status: int, message: str) -> Reply:
-    """Make the reply that refuses a request."""
-    return Reply(status, json_output.error(message))
+    """Make the reply that refuses a request; names it repeats may be of any length."""
+    cut = message if len(message) <= MESSAGE_LIMIT else f"{message[:MESSAGE_LIMIT]}...TRUNCATED"
+    return Reply(status, json_output.error(cut))

@@ -1,10 +1,12 @@
 """What the model server is compared with; each a process of its own.
 
-``python -m tests.benchmarks.rivals {echo,fastapi,limit} ...``.
+``python -m tests.benchmarks.rivals {echo,fastapi,mlflow,log,limit} ...``.
 """
 
 import base64
 import json
+import os
+import signal
 import sys
 import threading
 import time
@@ -51,6 +53,64 @@ def fastapi(port: str, path: str, name: str, binary: str) -> None:
     uvicorn.run(app, port=int(port), log_level="error")
 
 
+def log(path: str, name: str, binary: str, target: str) -> None:
+    """Keep a SavedModel as MLflow serves one: a Python function that calls the signature."""
+    import mlflow
+
+    class Caller(mlflow.pyfunc.PythonModel):
+        def load_context(self, context: object) -> None:
+            import tensorflow as tf
+
+            self.call = tf.saved_model.load(path).signatures["serving_default"]
+
+        def predict(self, context: object, model_input: object, params: object = None) -> list:
+            import base64
+
+            import numpy as np
+            import tensorflow as tf
+
+            values = next(iter(model_input.values())) if isinstance(model_input, dict) else model_input
+            rows = np.asarray(values).reshape(-1).tolist()
+            if binary == "true":
+                rows = [base64.b64decode(row) for row in rows]
+            outputs = self.call(**{name: tf.constant(rows, None if binary == "true" else tf.float32)})
+            return [value.numpy().tolist() for value in outputs.values()]
+
+    mlflow.pyfunc.save_model(target, python_model=Caller(), pip_requirements=["tensorflow"])
+
+
+def mlflow(port: str, model: str) -> None:
+    """Run ``mlflow models serve`` until it answers, and then for as long as it lives."""
+    import subprocess
+    import urllib.request
+
+    # MLflow starts uvicorn by name.
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "models",
+        "serve",
+        "-m",
+        model,
+        "-p",
+        port,
+        "--env-manager",
+        "local",
+    ]
+    started = subprocess.Popen(command, env=environment)
+    signal.signal(signal.SIGTERM, lambda *_: started.terminate())
+    while started.poll() is None:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5)
+            break
+        except OSError:
+            time.sleep(0.2)
+    print("ready", flush=True)
+    started.wait()
+
+
 def limit(path: str, name: str, file: str, seconds: str) -> None:
     """Call the signature in process: the best rows a second of several batch sizes and two threads."""
     import numpy as np
@@ -82,4 +142,6 @@ def limit(path: str, name: str, file: str, seconds: str) -> None:
 
 
 if __name__ == "__main__":
-    {"echo": echo, "fastapi": fastapi, "limit": limit}[sys.argv[1]](*sys.argv[2:])
+    {"echo": echo, "fastapi": fastapi, "mlflow": mlflow, "log": log, "limit": limit}[sys.argv[1]](
+        *sys.argv[2:]
+    )
