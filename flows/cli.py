@@ -6,6 +6,7 @@ Heavy imports stay inside the commands: ``servable --help`` answers in a fractio
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,7 +38,12 @@ TargetOption = Annotated[
         "--target", envvar="SERVABLE_SERVER", help="Address of the model server.", metavar="HOST:PORT"
     ),
 ]
-SERVER = "127.0.0.1:8500"
+CurlOption = Annotated[bool, typer.Option("--curl", help="Print the curl command instead.")]
+GrpcurlOption = Annotated[bool, typer.Option("--grpcurl", help="Print the grpcurl command instead.")]
+RestTargetOption = Annotated[
+    str, typer.Option("--rest-target", help="Address in the curl command.", metavar="HOST:PORT")
+]
+SERVER, REST_SERVER = "127.0.0.1:8500", "127.0.0.1:8501"
 
 
 @app.command()
@@ -123,17 +129,101 @@ def predict(
     version: Annotated[int | None, typer.Option(help="A version other than the stable one.")] = None,
     target: TargetOption = SERVER,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 30.0,
+    curl: CurlOption = False,
+    grpcurl: GrpcurlOption = False,
+    rest_target: RestTargetOption = REST_SERVER,
     json_output: JsonOption = False,
 ) -> None:
     """Ask a served model about files."""
     with quieting.native_stderr():
         from flows import predict as prediction
 
+    if curl or grpcurl:
+        commands = prediction.commands(
+            name,
+            files,
+            target=target,
+            rest_target=rest_target if curl else None,
+            signature=signature,
+            version=version,
+            timeout=timeout,
+        )
+        for command in commands:
+            print(command)
+        return
     answers = prediction.answers(
         name, files, target=target, signature=signature, version=version, timeout=timeout
     )
     for answer in answers:
         print(json.dumps(answer) if json_output else prediction.sentence(answer))
+
+
+@app.command()
+def status(
+    name: Annotated[str, typer.Argument(help="The model.")],
+    version: Annotated[int | None, typer.Option(help="One version alone.")] = None,
+    target: TargetOption = SERVER,
+    curl: CurlOption = False,
+    grpcurl: GrpcurlOption = False,
+    rest_target: RestTargetOption = REST_SERVER,
+    json_output: JsonOption = False,
+) -> None:
+    """Tell the state of a served model's versions, with what went wrong."""
+    with quieting.native_stderr():
+        from serving import commands
+        from serving.client import Client
+
+    if curl or grpcurl:
+        print(
+            commands.curl_status(rest_target, name, version)
+            if curl
+            else commands.grpcurl_status(target, name, version)
+        )
+        return
+    with Client(target) as client:
+        rows = [asdict(one) for one in client.status(name, version)]
+    if json_output:
+        for row in rows:
+            print(json.dumps(row))
+    else:
+        terminal.table("", list(rows[0]), [list(row.values()) for row in rows])
+
+
+@app.command()
+def metadata(
+    name: Annotated[str, typer.Argument(help="The model.")],
+    version: Annotated[int | None, typer.Option(help="A version other than the latest.")] = None,
+    target: TargetOption = SERVER,
+    curl: CurlOption = False,
+    grpcurl: GrpcurlOption = False,
+    rest_target: RestTargetOption = REST_SERVER,
+    json_output: JsonOption = False,
+) -> None:
+    """Tell the signatures of a served model: inputs and outputs with dtype and shape."""
+    with quieting.native_stderr():
+        from serving import commands
+        from serving.client import Client
+
+    if curl or grpcurl:
+        print(
+            commands.curl_metadata(rest_target, name, version)
+            if curl
+            else commands.grpcurl_metadata(target, name, version)
+        )
+        return
+    with Client(target) as client:
+        found = client.metadata(name, version)
+    if json_output:
+        print(json.dumps(asdict(found)))
+        return
+    rows = [
+        [signature.name, way, tensor, spec.dtype, "?" if spec.shape is None else list(spec.shape)]
+        for signature in found.signatures.values()
+        for way, tensors in (("input", signature.inputs), ("output", signature.outputs))
+        for tensor, spec in tensors.items()
+    ]
+    columns = ("signature", "way", "name", "dtype", "shape")
+    terminal.table(f"{found.model} version {found.version}", columns, rows)
 
 
 @app.command()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from features.errors import NoInputError
+from serving import commands as shell
 from serving.client import Client
 
 
@@ -28,11 +29,7 @@ def answers(
     Raises:
         NoInputError: a file does not exist; raised before anything is sent.
     """
-    missing = [str(path) for path in files if not path.is_file()]
-    if missing:
-        raise NoInputError(
-            "no such file", got=", ".join(missing[:5]), todo="check the paths given to predict"
-        )
+    _require(files)
     with Client(target, timeout=timeout) as client:
         metadata = client.metadata(name, version=version)
         chosen = metadata.signature(signature)
@@ -41,6 +38,49 @@ def answers(
             content = np.array([path.read_bytes()], dtype=object)
             answer = client.predict(name, {argument: content}, signature=signature, version=version)
             yield {"input": str(path), **_plain(answer), "model": name, "version": answer.version}
+
+
+def commands(
+    name: str,
+    files: Sequence[Path],
+    *,
+    target: str,
+    rest_target: str | None = None,
+    signature: str | None = None,
+    version: int | None = None,
+    timeout: float = 30.0,
+) -> Iterator[str]:
+    """Write the shell command that asks the same of each file.
+
+    Args:
+        name: the model.
+        files: to send.
+        target: of the gRPC interface; it is asked for the name of the input.
+        rest_target: of the REST interface: curl commands; None: grpcurl commands.
+        signature: None for ``serving_default``.
+        version: None for the server's choice.
+        timeout: seconds to wait.
+
+    Raises:
+        NoInputError: a file does not exist.
+    """
+    _require(files)
+    with Client(target, timeout=timeout) as client:
+        argument = next(iter(client.metadata(name, version=version).signature(signature).inputs))
+    for path in files:
+        inputs = {argument: [path.read_bytes()]}
+        if rest_target is None:
+            yield shell.grpcurl_predict(target, name, inputs, signature=signature, version=version)
+        else:
+            yield shell.curl_predict(rest_target, name, inputs, signature=signature, version=version)
+
+
+def _require(files: Sequence[Path]) -> None:
+    missing = [str(path) for path in files if not path.is_file()]
+    if missing:
+        raise NoInputError(
+            "no such file", got=", ".join(missing[:5]), todo="check the paths given to predict"
+        )
 
 
 def _plain(answer: Any) -> dict[str, Any]:

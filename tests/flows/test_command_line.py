@@ -147,11 +147,11 @@ def test_nothing_heavy_is_imported_for_help() -> None:
     assert "train" in done.stdout
 
 
-@pytest.fixture
-def target(trained: Trained) -> Iterator[str]:
-    """The address of ``servable serve`` on the trained workspace."""
+@pytest.fixture(scope="module")
+def served(trained: Trained) -> Iterator[tuple[str, ...]]:
+    """The gRPC and REST addresses of ``servable serve`` on the trained workspace."""
     with subprocess.Popen(
-        [sys.executable, "-m", "flows", "serve", "--port=0"],
+        [sys.executable, "-m", "flows", "serve", "--port=0", "--rest_api_port=0"],
         cwd=ROOT,
         env=os.environ | {"SERVABLE_WORKSPACE": str(trained.workspace.root)},
         stdout=subprocess.PIPE,
@@ -159,13 +159,48 @@ def target(trained: Trained) -> Iterator[str]:
         text=True,
     ) as process:
         assert process.stdout is not None
-        yield process.stdout.readline().removeprefix("gRPC ").strip()
+        yield tuple(process.stdout.readline().split()[1] for _ in range(2))
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
 
 
-def test_served_answers_are_the_trained_ones(trained: Trained, target: str, tmp_path: Path) -> None:
+def test_status_and_metadata_of_a_served_model(served: tuple[str, ...], tmp_path: Path) -> None:
+    target, rest = served
+    done = command("status", "golden", "--json", "--target", target, workspace=tmp_path)
+    assert json.loads(done.stdout)["state"] == "AVAILABLE"
+    done = command("metadata", "golden", "--json", "--target", target, workspace=tmp_path)
+    signatures = json.loads(done.stdout)["signatures"]
+    assert set(signatures) == {"serving_default", "embed", "from_pixels"}
+    assert signatures["serving_default"]["inputs"] == {"image_bytes": {"dtype": "string", "shape": [None]}}
+    assert "image_bytes" in command("metadata", "golden", "--target", target, workspace=tmp_path).stdout
+    for verb, words in (("status", '"AVAILABLE"'), ("metadata", '"image_bytes"')):
+        line = command(verb, "golden", "--curl", "--rest-target", rest, workspace=tmp_path).stdout
+        asked = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=True)
+        assert words in asked.stdout
+
+
+def test_the_printed_curl_command_gives_the_same_answer(
+    trained: Trained, served: tuple[str, ...], tmp_path: Path
+) -> None:
+    target, rest = served
+    raw = min((trained.run.path / "parity").glob("*.raw"), key=lambda path: path.stat().st_size)
+    places = ("--target", target, "--rest-target", rest)
+    line = command("predict", "golden", raw, "--curl", *places, workspace=tmp_path).stdout
+    asked = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=True)
+    answer = json.loads(command("predict", "golden", raw, "--json", *places, workspace=tmp_path).stdout)
+    outputs = json.loads(asked.stdout)["outputs"]
+    assert outputs["label"] == [answer["label"]]
+    assert outputs["score"] == pytest.approx([answer["score"]], abs=1e-6)
+    line = command("predict", "golden", raw, "--grpcurl", *places, workspace=tmp_path).stdout
+    assert line.startswith("grpcurl -plaintext -d ")
+    assert line.rstrip().endswith(f"{target} tensorflow.serving.PredictionService/Predict")
+
+
+def test_served_answers_are_the_trained_ones(
+    trained: Trained, served: tuple[str, ...], tmp_path: Path
+) -> None:
     """``servable predict`` against the answers that the training graph gave."""
+    target, _ = served
     expected = json.loads((trained.run.path / "parity" / "answers.json").read_text())
     raws = sorted((trained.run.path / "parity").glob("*.raw"))[:8]
     done = command("predict", "golden", *raws, "--json", "--target", target, workspace=tmp_path)

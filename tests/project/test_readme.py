@@ -203,7 +203,9 @@ def test_every_other_command_runs_in_the_order_of_the_page(place: Place) -> None
 
 def _check(command: str, printed: str) -> None:
     label = re.compile(r"level|upright")
-    if "predict" in command or ":predict" in command:
+    if "--curl" in command:
+        assert printed.startswith("curl -d ")
+    elif "predict" in command:
         assert label.search(printed), command
     if "grpcurl" in command or command.endswith("/pets"):
         assert '"AVAILABLE"' in printed
