@@ -6,7 +6,6 @@ Heavy imports stay inside the commands: ``servable --help`` answers in a fractio
 import json
 import os
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -169,24 +168,7 @@ def status(
     json_output: JsonOption = False,
 ) -> None:
     """Tell the state of a served model's versions, with what went wrong."""
-    with quieting.native_stderr():
-        from serving import commands
-        from serving.client import Client
-
-    if curl or grpcurl:
-        print(
-            commands.curl_status(rest_target, name, version)
-            if curl
-            else commands.grpcurl_status(target, name, version)
-        )
-        return
-    with Client(target) as client:
-        rows = [asdict(one) for one in client.status(name, version)]
-    if json_output:
-        for row in rows:
-            print(json.dumps(row))
-    else:
-        terminal.table("", list(rows[0]), [list(row.values()) for row in rows])
+    _inquire("status", name, version, target, rest_target, curl, grpcurl, json_output)
 
 
 @app.command()
@@ -200,30 +182,31 @@ def metadata(
     json_output: JsonOption = False,
 ) -> None:
     """Tell the signatures of a served model: inputs and outputs with dtype and shape."""
+    _inquire("metadata", name, version, target, rest_target, curl, grpcurl, json_output)
+
+
+def _inquire(
+    what: str,
+    name: str,
+    version: int | None,
+    target: str,
+    rest_target: str,
+    curl: bool,
+    grpcurl: bool,
+    json_output: bool,
+) -> None:
     with quieting.native_stderr():
-        from serving import commands
-        from serving.client import Client
+        from flows import inquiry
 
     if curl or grpcurl:
-        print(
-            commands.curl_metadata(rest_target, name, version)
-            if curl
-            else commands.grpcurl_metadata(target, name, version)
-        )
+        print(inquiry.command(what, name, version, rest_target if curl else target, rest=curl))
         return
-    with Client(target) as client:
-        found = client.metadata(name, version)
+    columns, rows, objects = inquiry.INQUIRIES[what](name, version, target)
     if json_output:
-        print(json.dumps(asdict(found)))
-        return
-    rows = [
-        [signature.name, way, tensor, spec.dtype, "?" if spec.shape is None else list(spec.shape)]
-        for signature in found.signatures.values()
-        for way, tensors in (("input", signature.inputs), ("output", signature.outputs))
-        for tensor, spec in tensors.items()
-    ]
-    columns = ("signature", "way", "name", "dtype", "shape")
-    terminal.table(f"{found.model} version {found.version}", columns, rows)
+        for row in objects:
+            print(json.dumps(row))
+    else:
+        terminal.table("", columns, rows)
 
 
 @app.command()
