@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from tests.benchmarks import features, image_classification
+from tests.benchmarks import features, image_classification, serving
 from tests.benchmarks.table import SHARED, Table
 
 SETS: dict[str, dict[str, Callable[[], Table]]] = {
-    "bench": {"featurizer": features.featurizer, "ingest": features.ingest},
+    "bench": {"featurizer": features.featurizer, "ingest": features.ingest, "serving": serving.serving},
     "evaluate": {
         "photos": image_classification.photos,
         "from-scratch": image_classification.from_scratch,
