@@ -150,7 +150,9 @@ def _unwrap(tree: _Tree) -> tuple[bytes, Listing, list[Entry]]:
     """Step into folders that only wrap one other; give the path reached, its listing, and what was passed."""
     top, listing = b"", tree.list(b"")
     around = list(tree.around(listing, b""))
-    while len(listing.folders) == 1 and split_named(label_of(listing.folders[0])) is None:
+    for _ in range(MAX_DEPTH):
+        if len(listing.folders) != 1 or split_named(label_of(listing.folders[0])) is not None:
+            break
         inner = os.path.join(top, listing.folders[0])
         below = tree.list(inner)
         if not below.folders:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from features import archives, folders, tables
 from features.candidates import Candidate, Columns, Entry, Rejected, Skipped, Source
-from features.errors import AccessError, DataError, NoInputError
+from features.errors import AccessError, DataError, NoInputError, StorageError
+from features.names import printable
 from features.spec import Progress, RawKind, silent
 
 __all__ = ["Candidate", "Columns", "Entry", "Rejected", "Skipped", "Source", "recognise"]
@@ -39,15 +40,16 @@ def recognise(
     Raises:
         NoInputError: nothing is there.
         AccessError: it may not be read.
+        StorageError: reading it failed.
         DataError: it is none of the known layouts, or could be two; says what was found and expected.
     """
     try:
-        where = path.resolve(strict=True)
+        where = _resolved(path)
         if stat.S_ISREG(where.stat().st_mode):
             return _file(where, raw, columns, scratch, limits, progress)
         if where.is_dir():
-            return _folder(where, raw, columns, str(path))
-    except FileNotFoundError:
+            return _folder(where, raw, columns, printable(str(path)))
+    except (FileNotFoundError, NotADirectoryError):
         raise NoInputError("no data", got=f"{path}, which does not exist", todo="check the path") from None
     except PermissionError as error:
         raise AccessError(
@@ -55,7 +57,20 @@ def recognise(
             got=error.filename and os.fsdecode(error.filename),
             todo="change its permissions",
         ) from None
+    except OSError as error:
+        raise StorageError(
+            f"the data {path} cannot be read", got=error.strerror or error, todo="check the path and the disk"
+        ) from error
     raise DataError(f"{path} is no source of examples", got="a special file", expected=_LAYOUTS)
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve(strict=True)
+    except RuntimeError:
+        raise NoInputError(
+            "no data", got=f"{path}, a symbolic link that leads to itself", todo="check the path"
+        ) from None
 
 
 def _file(
@@ -68,7 +83,7 @@ def _file(
 ) -> Source:
     if archives.is_archive(path):
         folder = archives.unpack(path, scratch, limits, progress)
-        return _folder(folder, raw, columns, path.name)
+        return _folder(folder, raw, columns, printable(path.name))
     if tables.is_table(path):
         return tables.open_table(path, raw, columns)
     raise DataError(
@@ -101,7 +116,7 @@ def _folder(path: Path, raw: RawKind, columns: Columns, shown: str) -> Source:
 
 def _innermost(path: Path) -> Path:
     """Step through folders that only wrap one other, as archives often have them."""
-    while True:
+    for _ in range(folders.MAX_DEPTH):
         listing = folders.list_folder(os.fsencode(path))
         if len(listing.folders) != 1 or listing.files:
             return path
@@ -111,6 +126,7 @@ def _innermost(path: Path) -> Path:
         ):
             return path
         path = inner
+    return path
 
 
 def _only_table(shown: str, found: list[Path]) -> Path:

@@ -1,17 +1,23 @@
 """Tables as a source: CSV, TSV and Parquet, one example a row."""
 
+import contextlib
+import csv
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from features.candidates import Candidate, Columns, Entry, Rejected, Skipped, Source, split_named
 from features.delimited import Broken, Row, read_header, read_rows
 from features.errors import DataError
-from features.names import escape, suffix_of
+from features.names import escape, printable, suffix_of
 from features.spec import RawKind
+
+if TYPE_CHECKING:
+    import pyarrow
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 
@@ -66,7 +72,7 @@ def open_table(path: Path, raw: RawKind, columns: Columns) -> Source:
     names = ", ".join(
         f"{role} from {header[place]!r}" for role, place in vars(places).items() if place is not None
     )
-    return Source("table", f"table {path.name}: {names}", root, (), (), scan)
+    return Source("table", printable(f"table {path.name}: {names}"), root, (), (), scan)
 
 
 def _header(path: Path) -> list[str]:
@@ -203,50 +209,92 @@ class _RowReader:
 # -- Parquet --------------------------------------------------------------------------------------
 
 
-def _parquet_header(path: Path) -> list[str]:
+@contextlib.contextmanager
+def _parquet_faults(path: Path) -> Iterator[None]:
+    """Turn what pyarrow raises for damaged content into a DataError; the disk's own errors pass."""
     import pyarrow
-    import pyarrow.parquet
 
     try:
-        with pyarrow.parquet.ParquetFile(path) as table:
-            if not table.metadata.num_rows:
-                raise DataError(f"table {path} has no rows", todo="check that it was written to its end")
-            return list(table.schema_arrow.names)
-    except (pyarrow.ArrowException, OSError) as error:
+        yield
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise DataError(
-            f"table {path} cannot be read", got=error, expected="a Parquet file", todo="write it again"
+            f"table {path} cannot be read",
+            got=printable(str(error)[:300]),
+            expected="an undamaged Parquet file",
+            todo="write it again",
         ) from error
 
 
-def _parquet_rows(path: Path, header: Sequence[str], places: Places) -> Iterator[Row]:
+def _parquet_header(path: Path) -> list[str]:
+    import pyarrow.parquet
+
+    with _parquet_faults(path), open(path, "rb") as file, pyarrow.parquet.ParquetFile(file) as table:
+        if not table.metadata.num_rows:
+            raise DataError(f"table {path} has no rows", todo="check that it was written to its end")
+        return list(table.schema_arrow.names)
+
+
+def _parquet_rows(path: Path, header: Sequence[str], places: Places) -> "Iterator[Row | Broken]":
     import pyarrow.parquet
 
     chosen = places.chosen()
-    with pyarrow.parquet.ParquetFile(path) as table:
+    with _parquet_faults(path), open(path, "rb") as file, pyarrow.parquet.ParquetFile(file) as table:
         _require_plain(path, table.schema_arrow, [header[place] for place in chosen])
         number = 0
         for batch in table.iter_batches(columns=[header[place] for place in chosen]):
-            columns = {place: batch.column(header[place]).to_pylist() for place in chosen}
-            for index in range(batch.num_rows):
+            columns = [_plain(batch.column(header[place])) for place in chosen]
+            for values in zip(*columns, strict=True):
                 number += 1
-                cells = [""] * len(header)
-                for place in chosen:
-                    value = columns[place][index]
-                    cells[place] = "" if value is None else str(value)
-                yield Row(number, None, cells)
+                yield _parquet_row(number, len(header), dict(zip(chosen, values, strict=True)))
 
 
-def _require_plain(path: Path, schema: "object", names: Sequence[str]) -> None:
+def _plain(column: "pyarrow.Array") -> list[object]:
+    """Give a column's values; text as bytes, for pyarrow does not check that it is UTF-8."""
+    import pyarrow
+
+    if pyarrow.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    kinds = (pyarrow.types.is_string, pyarrow.types.is_large_string, pyarrow.types.is_string_view)
+    if any(is_text(column.type) for is_text in kinds):
+        column = column.cast(pyarrow.large_binary())
+    values: list[object] = column.to_pylist()
+    return values
+
+
+def _parquet_row(number: int, width: int, values: Mapping[int, object]) -> Row | Broken:
+    """Hold a row to the rules that a CSV's rows obey."""
+    cells = [""] * width
+    for place, value in values.items():
+        try:
+            text = value.decode("utf-8") if isinstance(value, bytes) else str("" if value is None else value)
+        except UnicodeDecodeError as error:
+            detail = f"byte 0x{error.object[error.start]:02x} is not UTF-8"
+            return Broken(number, None, "bad_encoding", detail)
+        if "\0" in text:
+            return Broken(number, None, "nul", "the row contains a NUL character")
+        if len(text) > csv.field_size_limit():
+            detail = f"a field is longer than {csv.field_size_limit():,} characters"
+            return Broken(number, None, "line_too_long", detail)
+        cells[place] = text
+    return Row(number, None, cells)
+
+
+def _require_plain(path: Path, schema: "pyarrow.Schema", names: Sequence[str]) -> None:
     import pyarrow
 
     for name in names:
-        kind = schema.field(name).type  # type: ignore[attr-defined]
-        if (
-            pyarrow.types.is_nested(kind)
-            or pyarrow.types.is_binary(kind)
-            or pyarrow.types.is_large_binary(kind)
+        kind = schema.field(name).type
+        inner = kind.value_type if pyarrow.types.is_dictionary(kind) else kind
+        if pyarrow.types.is_nested(inner) or any(
+            is_bytes(inner)
+            for is_bytes in (
+                pyarrow.types.is_binary,
+                pyarrow.types.is_large_binary,
+                pyarrow.types.is_fixed_size_binary,
+                pyarrow.types.is_binary_view,
+            )
         ):
             raise DataError(
                 f"column {name!r} of table {path} cannot be used",

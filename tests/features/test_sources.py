@@ -1,13 +1,20 @@
 """Which layout is recognised, what each source yields, and what is refused as ambiguous."""
 
+import csv
+import io
 import os
+import random
 import shutil
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from features.candidates import Candidate, Columns, Rejected, Skipped, Source
+from features.delimited import Broken, read_header, read_rows
 from features.errors import AccessError, DataError, NoInputError
 from features.sources import recognise
 from features.spec import IMAGE, RawKind
@@ -344,6 +351,128 @@ def test_parquet_with_files_in_it_and_broken_parquet(tmp_path: Path) -> None:
     assert "cannot be read" in refusal(tmp_path / "broken.parquet")
     pandas.DataFrame({"path": [], "label": []}).to_parquet(tmp_path / "empty.parquet")
     assert "no rows" in refusal(tmp_path / "empty.parquet")
+
+
+def test_parquet_rows_obey_the_rules_of_csv_rows(tmp_path: Path) -> None:
+    """Text that is not UTF-8, which pyarrow hands on unchecked; NUL; a field beyond the limit."""
+    import pyarrow
+    import pyarrow.parquet
+
+    plant(tmp_path, {"1.jpg": JPEG})
+    labels = pyarrow.array([b"a", b"\xff\xfe", b"a\0b", b"x" * 200_000, b"b"], pyarrow.binary())
+    text = pyarrow.Array.from_buffers(pyarrow.string(), 5, labels.buffers())
+    pyarrow.parquet.write_table(pyarrow.table({"path": ["1.jpg"] * 5, "label": text}), tmp_path / "t.parquet")
+    entries = list(open_source(tmp_path / "t.parquet"))
+    assert [(entry.row, getattr(entry, "reason", None)) for entry in entries] == [
+        (1, None),
+        (2, "bad_encoding"),
+        (3, "nul"),
+        (4, "line_too_long"),
+        (5, None),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["string", "large_string", "string_view", "dictionary"])
+def test_parquet_text_of_every_type(tmp_path: Path, kind: str) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    kinds = {
+        "string": pyarrow.string(),
+        "large_string": pyarrow.large_string(),
+        "string_view": pyarrow.string_view(),
+        "dictionary": pyarrow.dictionary(pyarrow.int32(), pyarrow.string()),
+    }
+    plant(tmp_path, {"1.jpg": JPEG, "2.jpg": JPEG})
+    label = pyarrow.array(["a", "b"], pyarrow.string()).cast(kinds[kind])
+    table = pyarrow.table({"path": ["1.jpg", "2.jpg"], "label": label})
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+    assert candidates(open_source(tmp_path / "t.parquet")) == [("1.jpg", "a", None), ("2.jpg", "b", None)]
+
+
+def test_damaged_parquet_is_refused_whole_or_row_by_row(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    plant(tmp_path, {"1.jpg": JPEG})
+    table = pyarrow.table({"path": ["1.jpg"] * 50, "label": [f"label {row % 7}" for row in range(50)]})
+    path = tmp_path / "t.parquet"
+    pyarrow.parquet.write_table(table, path)
+    whole, noise, refused = path.read_bytes(), random.Random(0), 0
+    for _ in range(300):
+        damaged = bytearray(whole)
+        damaged[noise.randrange(len(damaged))] = noise.randrange(256)
+        path.write_bytes(damaged)
+        try:
+            list(open_source(path))
+        except DataError as error:
+            refused += "t.parquet" in str(error)
+    assert refused > 100
+
+
+CELLS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.tuples(CELLS.filter(bool), CELLS), min_size=1, max_size=8), st.booleans())
+def test_every_row_that_csv_writes_is_read_back(tmp_path: Path, rows: list, mark: bool) -> None:
+    """The standard library's writer is the oracle; quotes, commas and line ends inside cells survive."""
+    text = io.StringIO()
+    csv.writer(text).writerows([("path", "label"), *rows])
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"\xef\xbb\xbf" * mark + text.getvalue().encode())
+    assert read_header(path) == ["path", "label"]
+    read = list(read_rows(path, 2))
+    assert [row.number for row in read] == list(range(1, len(rows) + 1))
+    assert [tuple(row.cells) for row in read] == rows
+
+
+def test_damaged_csv_accounts_for_every_line(tmp_path: Path) -> None:
+    """Of 200 damaged tables each is refused whole, or every line of it comes out once, sound or broken."""
+    sound = b"path,label\n" + b"".join(b"%d.jpg,c%d\n" % (row, row % 3) for row in range(40))
+    noise, whole = random.Random(1), 0
+    path = tmp_path / "t.csv"
+    for _ in range(200):
+        damaged = bytearray(sound)
+        place = noise.randrange(11, len(damaged))
+        damaged[place : place + 1] = noise.choice([b"\0", b"\xff", b'"', b'x"y', b",", b"\r", b"", b"\n\n"])
+        path.write_bytes(damaged)
+        try:
+            rows = list(read_rows(path, len(read_header(path))))
+        except DataError:
+            continue  # A quote that is never closed.
+        whole += 1
+        assert [row.number for row in rows] == list(range(1, len(rows) + 1))
+        lines = bytes(damaged).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")[1:]
+        broken = sum(isinstance(row, Broken) for row in rows)
+        assert broken <= 2
+        assert len(lines) - 2 <= len(rows) <= len(lines)
+    assert whole > 150
+
+
+def test_a_chain_of_folders_too_deep_for_any_path_ends(tmp_path: Path) -> None:
+    """I22: 3,000 folders that each only wrap the next."""
+    data = tmp_path / "data"
+    data.mkdir()
+    handle = os.open(data, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("d", dir_fd=handle)
+        below = os.open("d", os.O_RDONLY, dir_fd=handle)
+        os.close(handle)
+        handle = below
+    os.close(handle)
+    try:
+        assert [reason for _, reason in skipped(open_source(data))] == ["too_deep"]
+    finally:
+        subprocess.run(["rm", "-rf", data], check=True, timeout=60)
+
+
+def test_a_source_that_is_a_link_to_itself_or_below_a_file(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "file").write_bytes(b"")
+    for place in ("loop", "file/below"):
+        with pytest.raises(NoInputError, match=place.split("/")[0]):
+            open_source(tmp_path / place)
 
 
 def test_an_archive_of_class_folders(tmp_path: Path) -> None:
