@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from features import ingestion, quarantine, snapshot
 from features.candidates import Columns
 from features.errors import DataError
+from features.names import escape
 from features.quarantine import RefusedError
 from features.rules import IngestRules
 from features.spec import Progress, RawKind, silent
@@ -83,16 +84,26 @@ class Dataset:
         return damaged
 
     def _damage(self, row: Any, reason: str, detail: str) -> dict[str, Any]:
-        root = os.fsencode(self.card["root"]) + b"/"
-        relative = row.path[len(root) :] if row.path.startswith(root) else os.fsencode(_name(row))
         return quarantine.record(
-            relative, stage="verify", reason=reason, detail=detail, sha256=row.sha256, size=int(row.bytes)
+            _relative(row),
+            stage="verify",
+            reason=reason,
+            detail=detail,
+            sha256=row.sha256,
+            size=int(row.bytes),
         )
 
 
 def _name(row: Any) -> str:
     """Give the name column: attribute `name` of a tuple, but not of a Series."""
     return str(getattr(row, "name") if isinstance(row, tuple) else row["name"])  # noqa: B009 - a named tuple
+
+
+def _relative(row: Any) -> bytes:
+    """Find the end of the path that the name shows; the name alone for a converted content."""
+    name, parts = _name(row), row.path.split(b"/")
+    tails = (b"/".join(parts[start:]) for start in range(len(parts)))
+    return next((tail for tail in tails if escape(tail) == name), os.fsencode(name))
 
 
 def _read(row: Any) -> bytes:

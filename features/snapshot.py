@@ -1,6 +1,7 @@
 """A dataset on disk: manifest.parquet, quarantine.jsonl, card.json and labels.json in one folder."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -78,7 +79,8 @@ def write(root: Path, key: str, findings: Findings, card: dict[str, Any], progre
             quarantine.write(aside / QUARANTINE, findings.quarantined)
             slugs = [{"label": label, "slug": slug(label)} for label in labels]
             _write_json(aside / LABELS, slugs)
-            _write_json(aside / CARD, {"fingerprint": name} | card)
+            card = {"fingerprint": name, "manifest_sha256": _sha256(aside / MANIFEST)} | card
+            _write_json(aside / CARD, card)
             _publish(aside, directory)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
@@ -103,11 +105,14 @@ def _publish(aside: Path, directory: Path) -> None:
     for file in aside.iterdir():
         with open(file, "rb") as written:
             os.fsync(written.fileno())
-    if directory.is_dir():
+    try:
+        aside.rename(directory)
+    except OSError as error:
+        # Made before, or just now by an ingest of the same content from another source.
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
         for file in aside.iterdir():
             file.replace(directory / file.name)
-    else:
-        aside.rename(directory)
 
 
 def _write_json(path: Path, content: object) -> None:
@@ -117,7 +122,9 @@ def _write_json(path: Path, content: object) -> None:
 def _write_manifest(path: Path, examples: Sequence[Example], labels: Sequence[str]) -> None:
     import pyarrow.parquet
 
-    pyarrow.parquet.write_table(_table(examples, labels), path)
+    # A handle: pyarrow takes a path for a URI, and none that is not UTF-8.
+    with open(path, "wb") as file:
+        pyarrow.parquet.write_table(_table(examples, labels), file)
 
 
 def _table(examples: Sequence[Example], labels: Sequence[str]) -> "pyarrow.Table":
@@ -163,24 +170,49 @@ def read(directory: Path) -> Manifest:
 
     Raises:
         NoInputError: there is none.
-        DataError: it is damaged.
+        DataError: it is damaged; names the file.
     """
-    import pyarrow
+    with _reading(directory, CARD) as path:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        digest = card["fingerprint"] and card["manifest_sha256"]
+    with _reading(directory, MANIFEST) as path:
+        frame = _read_manifest(path, digest)
+    with _reading(directory, LABELS) as path:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        labels, slugs = (tuple(entry[key] for entry in entries) for key in ("label", "slug"))
+        if labels != tuple(sorted(set(frame["label"]))):
+            raise ValueError("its labels are not those of the manifest")
+    return Manifest(labels, slugs, card, frame)
+
+
+def _read_manifest(path: Path, digest: str) -> "pandas.DataFrame":
     import pyarrow.parquet
 
+    # Parquet's own checksums leave out the footer, where one bit can null a column.
+    if _sha256(path) != digest:
+        raise ValueError("its content is not what the card says")
+    with open(path, "rb") as file:
+        return pyarrow.parquet.read_table(file).to_pandas()
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def _reading(directory: Path, name: str) -> Iterator[Path]:
+    import pyarrow
+
     try:
-        table = pyarrow.parquet.read_table(directory / MANIFEST)
-        card = json.loads((directory / CARD).read_text(encoding="utf-8"))
-        labels = json.loads((directory / LABELS).read_text(encoding="utf-8"))
-        names, slugs = (tuple(entry[key] for entry in labels) for key in ("label", "slug"))
-        return Manifest(names, slugs, card, table.to_pandas())
+        yield directory / name
     except FileNotFoundError:
         raise NoInputError(
             "no dataset", got=f"{directory}, which is no snapshot", todo="ingest the data first"
         ) from None
     except (pyarrow.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"dataset {directory} is damaged",
-            got=error,
+            f"{name} of dataset {directory} is damaged",
+            got=f"{type(error).__name__}: {error}"[:300],
             todo="ingest the data again: the snapshot is renewed",
         ) from error

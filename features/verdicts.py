@@ -7,6 +7,7 @@ inode are those it was examined with. The index is a cache: deleting it costs ti
 import contextlib
 import json
 import sqlite3
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -46,11 +47,14 @@ class VerdictIndex:
         try:
             self._database = self._open()
         except sqlite3.DatabaseError:
-            path.unlink(missing_ok=True)
-            try:
-                self._database = self._open()
-            except sqlite3.OperationalError as error:
-                raise self._storage_error(error) from error
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._path.unlink(missing_ok=True)
+        try:
+            self._database = self._open()
+        except sqlite3.OperationalError as error:
+            raise self._storage_error(error) from error
 
     def _open(self) -> sqlite3.Connection:
         database = sqlite3.connect(self._path, isolation_level=None)
@@ -88,8 +92,8 @@ class VerdictIndex:
                 known.update(self._known(paths[start : start + _BATCH]))
         found = [known.get(path) for path in paths]
         return [
-            _unpack(entry[1], entry[0]) if entry and entry[0] == stamp else None
-            for entry, stamp in zip(found, stamps, strict=True)
+            _unpack(entry[1], self._seal(path, stamp), stamp) if entry and entry[0] == stamp else None
+            for path, entry, stamp in zip(paths, found, stamps, strict=True)
         ]
 
     def _known(self, paths: Sequence[bytes]) -> Iterable[tuple[bytes, tuple[tuple[int, ...], str]]]:
@@ -108,16 +112,26 @@ class VerdictIndex:
             StorageError: the disk is full.
         """
         rows = [
-            (path, *verdict.stamp, self._rules, _pack(verdict))
+            (path, *verdict.stamp, self._rules, _pack(verdict, self._seal(path, verdict.stamp)))
             for path, verdict in verdicts
             if verdict.stamp and verdict.reason not in PASSING
         ]
         try:
-            self._database.execute("BEGIN")
-            self._database.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-            self._database.execute("COMMIT")
+            self._insert(rows)
         except sqlite3.OperationalError as error:
             raise self._storage_error(error) from error
+        except sqlite3.DatabaseError:
+            self._database.close()
+            self._begin_anew()
+            self._insert(rows)
+
+    def _insert(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        self._database.execute("BEGIN")
+        self._database.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        self._database.execute("COMMIT")
+
+    def _seal(self, path: bytes, stamp: Sequence[int]) -> bytes:
+        return json.dumps([self._rules, path.hex(), *stamp]).encode()
 
     def _storage_error(self, error: sqlite3.Error) -> StorageError:
         return StorageError(
@@ -127,15 +141,24 @@ class VerdictIndex:
         )
 
 
-def _pack(verdict: Verdict) -> str:
+def _pack(verdict: Verdict, seal: bytes) -> str:
     plain = {key: value for key, value in vars(verdict).items() if value not in (None, "", ())}
     plain.pop("stamp")
-    return json.dumps(plain)
+    text = json.dumps(plain)
+    return f"{_checksum(text, seal)} {text}"
 
 
-def _unpack(text: str, stamp: tuple[int, ...]) -> Verdict | None:
+def _unpack(sealed: str, seal: bytes, stamp: tuple[int, ...]) -> Verdict | None:
+    """Give a stored verdict, unless its checksum shows that it is damaged or another file's."""
+    checksum, _, text = sealed.partition(" ")
+    if checksum != _checksum(text, seal):
+        return None
     plain = json.loads(text)
     stored = plain.get("stored")
     if stored and not Path(stored).exists():
         return None
     return Verdict(**plain | {"stamp": stamp, "notes": tuple(plain.get("notes", ()))})
+
+
+def _checksum(text: str, seal: bytes) -> str:
+    return f"{zlib.crc32(text.encode(), zlib.crc32(seal)):08x}"

@@ -1,14 +1,24 @@
 """Datasets: splits by content, fingerprints, what is decoded again, and the page that describes it all."""
 
+import base64
+import hashlib
+import json
+import os
+import random
 import re
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from features import quarantine
+from features import ingestion, quarantine
+from features import splits as splitting
 from features.dataset import Dataset, IngestRules, ingest, load
-from features.errors import DataError
+from features.errors import DataError, InternalError
+from features.examination import Examination
 from features.rules import IngestRules as Rules
 from features.sources import Columns
 from features.spec import IMAGE
@@ -112,6 +122,143 @@ def test_nothing_unchanged_is_decoded_again(tmp_path: Path) -> None:
     assert len({first.fingerprint, more.fingerprint, changed.fingerprint}) == 3
 
 
+def index_of(root: Path) -> Path:
+    (path,) = (root / ".index").glob("*.sqlite")
+    return path
+
+
+def test_a_damaged_index_costs_time_alone(tmp_path: Path) -> None:
+    """Whatever becomes of the cache of verdicts, the snapshot is the same and nothing raises."""
+    data = plant(tmp_path / "data", classes(a=60, b=60))
+    first = run(data)
+    index = index_of(tmp_path / "datasets")
+    whole, noise = index.read_bytes(), random.Random(0)
+    for _ in range(15):
+        damaged = bytearray(whole)
+        place = noise.randrange(len(damaged) - 200)
+        damaged[place : place + 200] = noise.randbytes(200)
+        index.write_bytes(damaged)
+        again = run(data)
+        assert again.fingerprint == first.fingerprint
+        assert again.frame.equals(first.frame)
+        assert again.card["decoded"] + again.card["reused"] == 120
+
+
+def test_a_verdict_that_was_changed_in_the_index_is_not_believed(tmp_path: Path) -> None:
+    """A wrong hash in the cache would else stand in every later manifest."""
+    data = plant(tmp_path / "data", classes(a=8, b=8))
+    first = run(data)
+    with sqlite3.connect(index_of(tmp_path / "datasets")) as database:
+        database.execute('UPDATE verdicts SET verdict = replace(verdict, \'"sha256": "\', \'"sha256": "0\')')
+    database.close()
+    again = run(data)
+    assert (again.card["decoded"], again.card["reused"]) == (16, 0)
+    assert again.fingerprint == first.fingerprint
+
+
+def test_found_is_accepted_and_quarantined_and_skipped(tmp_path: Path) -> None:
+    """G2, with numbers counted by hand."""
+    files = classes(a=6, b=6) | {"a/bad.png": b"bad", "b/empty.png": b"", "a/n.txt": b"x", "b/.hid": b"x"}
+    files |= {"readme.png": b"beside the classes", "c/only.png": encode(picture(1), "PNG")}
+    dataset = run(plant(tmp_path / "data", files), max_bad_fraction=0.5, drop=("c",))
+    counts = {key: dataset.card[key] for key in ("found", "accepted", "quarantined", "skipped")}
+    assert counts == {"found": 18, "accepted": 12, "quarantined": 2, "skipped": 4}
+    assert dataset.card["reasons"] == {"empty": 1, "not_an_image": 1}
+    assert dataset.card["skip_reasons"] == {
+        "dropped_class": 1,
+        "hidden": 1,
+        "outside_class_folder": 1,
+        "unsupported_extension": 1,
+    }
+    assert sum(sum(counts.values()) for counts in dataset.card["classes"].values()) == 12
+
+
+def test_an_ingest_that_loses_an_example_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The positive control of the law of conservation: it is the product that counts."""
+    data = plant(tmp_path / "data", classes(a=6, b=6))
+    whole = Examination.run
+
+    def lossy(examination: Examination):
+        findings = whole(examination)
+        findings.accepted.pop()
+        return findings
+
+    monkeypatch.setattr(ingestion.Examination, "run", lossy)
+    with pytest.raises(InternalError, match="12 found, 11 accepted, 0 quarantined, 0 skipped"):
+        run(data)
+
+
+def test_quarantine_records_say_which_file_why_and_where(tmp_path: Path) -> None:
+    """Every field, against the file itself."""
+    content = b"no picture"
+    data = plant(tmp_path / "data", classes(a=6, b=6) | {b"a/bad-\xff.png": content})
+    dataset = run(data, max_bad_fraction=0.5)
+    (entry,) = [json.loads(line) for line in dataset.quarantine.read_text().splitlines()]
+    assert entry.pop("detail")
+    assert entry == {
+        "path": "a/bad-\\xff.png",
+        "path_b64": base64.b64encode(b"a/bad-\xff.png").decode(),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+        "stage": "ingest.image",
+        "reason": "not_an_image",
+    }
+
+
+def test_a_folder_of_any_name_is_shown_printable_and_verified_by_its_bytes(tmp_path: Path) -> None:
+    data = plant(tmp_path / os.fsdecode(b"odd \xff\n\\ root") / "data", classes(a=6, b=6))
+    plant(data, {b"a/x\xfe.png": encode(picture(99), "PNG")})
+    dataset = run(data)
+    assert dataset.card["source"].isprintable()
+    (data / "a" / os.fsdecode(b"x\xfe.png")).unlink()
+    (entry,) = dataset.verify()
+    assert base64.b64decode(entry["path_b64"]) == b"a/x\xfe.png"
+    assert (entry["path"], entry["reason"]) == ("a/x\\xfe.png", "vanished")
+
+
+def test_the_same_content_from_elsewhere_renews_the_snapshot(tmp_path: Path) -> None:
+    first = run(plant(tmp_path / "one" / "data", classes(a=6, b=6)), tmp_path / "datasets")
+    second = run(plant(tmp_path / "two" / "data", classes(a=6, b=6)), tmp_path / "datasets")
+    assert first.directory == second.directory
+    shutil.rmtree(tmp_path / "one")
+    assert load(first.directory).verify() == []
+    assert sorted(path.name for path in (tmp_path / "datasets").iterdir() if path.name[0] != ".") == [
+        first.fingerprint
+    ]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.integers(3, 40), min_size=2, max_size=5),
+    st.integers(0, 3),
+    st.sampled_from([0.0, 0.05, 0.3]),
+    st.sampled_from([0.01, 0.2, 0.5]),
+)
+def test_splits_of_any_classes(sizes: list[int], seed: int, validation: float, test: float) -> None:
+    """Copies together, each class in each split, order without influence."""
+    rows = [
+        (f"class {c}", f"{c}-{i // 2 if i > 5 else i}") for c, size in enumerate(sizes) for i in range(size)
+    ]
+
+    def assign(rows: list[tuple[str, str]]) -> dict[tuple[str, str], set[str]]:
+        labels, groups = zip(*rows, strict=True)
+        found: dict[tuple[str, str], set[str]] = {}
+        options = {"validation_fraction": validation, "test_fraction": test, "seed": seed}
+        for row, split in zip(
+            rows, splitting.assign(labels, groups, [None] * len(rows), **options), strict=True
+        ):
+            found.setdefault(row, set()).add(split)
+        return found
+
+    forward = assign(rows)
+    assert all(len(split) == 1 for split in forward.values())
+    wanted = {"train", "test"} | ({"validation"} if validation else set())
+    for label in {label for label, _ in rows}:
+        assert set.union(*(split for (own, _), split in forward.items() if own == label)) == wanted
+    shuffled = random.Random(seed).sample(rows, len(rows))
+    assert assign(shuffled) == forward
+
+
 def test_a_snapshot_is_loaded_as_it_was_made(tmp_path: Path) -> None:
     dataset = run(plant(tmp_path / "data", classes(a=8, b=8)))
     loaded = load(dataset.directory)
@@ -123,9 +270,29 @@ def test_a_snapshot_is_loaded_as_it_was_made(tmp_path: Path) -> None:
     )
     assert loaded.directory.name == loaded.fingerprint
     assert [loaded.labels[target] for target in loaded.frame["target"]] == list(loaded.frame["label"])
-    (dataset.directory / "manifest.parquet").write_bytes(b"damaged")
-    with pytest.raises(DataError, match="manifest"):
-        load(dataset.directory)
+
+
+@pytest.mark.parametrize("name", ["manifest.parquet", "card.json", "labels.json"])
+def test_a_damaged_snapshot_is_named_and_renewed(tmp_path: Path, name: str) -> None:
+    data = plant(tmp_path / "data", classes(a=8, b=8))
+    dataset = run(data)
+    for damage in (b"", b"damaged", b"[]", b"{}"):
+        (dataset.directory / name).write_bytes(damage)
+        with pytest.raises(DataError, match=name):
+            load(dataset.directory)
+    assert run(data).frame.equals(dataset.frame)
+
+
+def test_one_flipped_bit_of_a_manifest_is_found(tmp_path: Path) -> None:
+    dataset = run(plant(tmp_path / "data", classes(a=8, b=8)))
+    path = dataset.directory / "manifest.parquet"
+    whole, noise = path.read_bytes(), random.Random(0)
+    for _ in range(100):
+        damaged = bytearray(whole)
+        damaged[noise.randrange(len(damaged))] ^= 1 << noise.randrange(8)
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"manifest\.parquet"):
+            load(dataset.directory)
 
 
 def test_an_archive_is_the_folder_it_holds(tmp_path: Path) -> None:
