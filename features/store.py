@@ -93,11 +93,7 @@ class FeatureStore:
         self.directory = Path(directory)
 
     def _shards(self) -> list[Shard]:
-        shards = []
-        for path in sorted(self.directory.glob("shard-*.json")):
-            record = json.loads(path.read_text())
-            shards.append(Shard(path.with_suffix(".npy"), tuple(record["hashes"]), record["sha256"]))
-        return shards
+        return [_shard(path) for path in sorted(self.directory.glob("shard-*.json"))]
 
     def missing(self, hashes: Sequence[str]) -> list[str]:
         """List the hashes without a row, each once, in the order given."""
@@ -182,6 +178,16 @@ class FeatureStore:
             Path(name).with_suffix(".json").unlink(missing_ok=True)
             Path(name).unlink(missing_ok=True)
         return damaged
+
+
+def _shard(path: Path) -> Shard:
+    """Read a shard's record; one that is damaged lists nothing, which `verify` then names."""
+    rows = path.with_suffix(".npy")
+    try:
+        record = json.loads(path.read_bytes())
+        return Shard(rows, tuple(record["hashes"]), record["sha256"])
+    except (ValueError, KeyError, TypeError):
+        return Shard(rows, (), "")
 
 
 def _sha256(path: Path) -> str:

@@ -44,7 +44,7 @@ def test_rows_come_back_in_any_order(tmp_path: Path) -> None:
         store.gather([hashes[0], *names(2, 100)])
 
 
-@pytest.mark.parametrize("damage", ["cut", "flip", "gone"])
+@pytest.mark.parametrize("damage", ["cut", "flip", "gone", "record cut", "record empty", "record of nothing"])
 def test_i29_a_damaged_shard_is_named_and_it_alone_is_made_again(tmp_path: Path, damage: str) -> None:
     store, hashes, _ = filled(tmp_path)
     victim = sorted(tmp_path.glob("*.npy"))[1]
@@ -54,8 +54,15 @@ def test_i29_a_damaged_shard_is_named_and_it_alone_is_made_again(tmp_path: Path,
     elif damage == "flip":
         content[-1] ^= 1
         victim.write_bytes(content)
-    else:
+    elif damage == "gone":
         victim.unlink()
+    else:
+        record = victim.with_suffix(".json")
+        record.write_bytes(
+            {"cut": record.read_bytes()[:40], "empty": b"", "of nothing": b"[]"}[
+                damage.removeprefix("record ")
+            ]
+        )
     kept = {path.name: path.stat().st_ino for path in tmp_path.glob("*.npy") if path != victim}
     assert store.verify() == [str(victim)]
     with pytest.raises(DataError, match=victim.name) as caught:
