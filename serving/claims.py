@@ -74,8 +74,11 @@ class Claims:
         return removed
 
     def _is_alive(self, version: int) -> bool:
-        path = self.folder / str(version)
-        return path.exists() and is_held(path)
+        try:
+            return is_held(self.folder / str(version))
+        except FileNotFoundError:
+            # Never claimed, or forgotten just now by another publisher.
+            return False
 
     def _forget_published(self) -> None:
         # The highest claim is the counter and stays; one of a publisher at work stays as well.
