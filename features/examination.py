@@ -1,10 +1,10 @@
 """Examine every entry of a source: what is accepted, what is quarantined, what is passed over."""
 
 import os
+import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from features.spec import Progress, RawKind
 from features.validation import READERS, VERSION, Verdict, stamp_of
 from features.verdicts import VerdictIndex
 
-_SAVE_EVERY = 500
+#: Verdicts are kept, and progress is told, after so many examples or so many seconds.
+_SAVE_EVERY, _SAVE_SECONDS = 500, 1.0
 
 
 @dataclass
@@ -174,12 +175,24 @@ class Examination:
         """Examine in the decoder processes; keep verdicts as they come, so that a killed run loses few."""
         reader, rules = READERS[self._raw.name], self._rules.decoder_rules()
         with DecoderPool(reader, rules, os.fsencode(self._store), self._rules.decode_processes) as pool:
-            answers = pool.examine(jobs)
-            while batch := [(jobs[place], verdict) for place, verdict in islice(answers, _SAVE_EVERY)]:
+            for answers in _timely(pool.examine(jobs)):
+                batch = [(jobs[place], verdict) for place, verdict in answers]
                 index.add((job.path, verdict) for job, verdict in batch if job.path is not None)
                 self.findings.decoded += len(batch)
                 self._progress("decode", self.findings.decoded, len(jobs))
                 yield from batch
+
+
+def _timely(answers: Iterable[tuple[int, Verdict]]) -> Iterator[list[tuple[int, Verdict]]]:
+    batch: list[tuple[int, Verdict]] = []
+    begin = time.monotonic()
+    for answer in answers:
+        batch.append(answer)
+        if len(batch) >= _SAVE_EVERY or time.monotonic() - begin > _SAVE_SECONDS:
+            yield batch
+            batch, begin = [], time.monotonic()
+    if batch:
+        yield batch
 
 
 def _stamp(path: bytes) -> tuple[int, int, int, int] | None:

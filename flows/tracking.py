@@ -56,8 +56,8 @@ def replay(workspace: Workspace) -> str:
         left, reason = tracking.pending(), tracking.trouble or "still sending"
     where = mask(tracking_uri(workspace))
     if left:
-        return f"tracking: {left} of {before} runs wait for {where} ({reason})"
-    return f"tracking: {before} runs sent to {where}" if before else "tracking: nothing waits"
+        return f"tracking: {left} of {before} records wait for {where} ({reason})"
+    return f"tracking: {before} records sent to {where}" if before else "tracking: nothing waits"
 
 
 class Tracking:

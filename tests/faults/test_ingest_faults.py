@@ -2,12 +2,11 @@
 
 import base64
 import io
-import json
 import os
 import random
-import resource
-import subprocess
+import socket
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -20,43 +19,12 @@ from PIL import Image
 from features import validation
 from features.dataset import Dataset, IngestRules, ingest, load
 from features.decoders import DecoderPool, Job
-from features.errors import AccessError, DataError, NoInputError, ServableError, TemporaryError
+from features.errors import AccessError, DataError, NoInputError, TemporaryError
 from features.facts import Facts
-from features.locks import exclusive
 from features.sources import Columns
 from features.spec import IMAGE
-from tests.conftest import ROOT
 from tests.faults.corpus import Case, classes, encode, good, hostile, mutated, picture, plant
-
-LENIENT = IngestRules(max_bad_fraction=1.0)
-
-
-def run(data: Path, rules: IngestRules = LENIENT, **columns: str) -> Dataset:
-    """Ingest into a folder beside the data; the law of conservation holds in every run."""
-    dataset = ingest(data, raw=IMAGE, columns=Columns(**columns), rules=rules, root=data.parent / "datasets")
-    card = dataset.card
-    assert card["found"] == card["accepted"] + card["quarantined"] + card["skipped"]
-    assert len(dataset.frame) == card["accepted"]
-    assert len(records(dataset)) == card["quarantined"]
-    return dataset
-
-
-def records(dataset: Dataset) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in dataset.quarantine.read_text("utf-8").splitlines()]
-
-
-def reasons(dataset: Dataset) -> dict[str, str]:
-    """File name to reason."""
-    return {Path(entry["path"]).name: entry["reason"] for entry in records(dataset)}
-
-
-def notes(dataset: Dataset) -> dict[str, set[str]]:
-    """File name to its notes."""
-    frame = dataset.frame
-    return {
-        Path(name).name: set(note.split("; ")) if note else set()
-        for name, note in zip(frame["name"], frame["note"], strict=True)
-    }
+from tests.faults.ingests import LENIENT, child, notes, reasons, records, run
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +72,13 @@ def test_quarantine_records_have_every_field(corpus: tuple) -> None:
         assert entry["bytes"] in (content.st_size, None)
 
 
+def test_i2_what_the_content_looks_like_is_named(corpus: tuple) -> None:
+    details = {Path(entry["path"]).name: entry["detail"] for entry in records(corpus[0])}
+    looks = {"html.png": "HTML", "text.png": "text", "pdf.png": "PDF", "zip.png": "ZIP", "tiff.jpg": "TIFF"}
+    for name, look in looks.items():
+        assert f"the content is {look}" in details[name]
+
+
 def test_i3_extensions_do_not_matter(tmp_path: Path) -> None:
     """The same pixels under a right and a wrong ending: content wins, the copy is noted."""
     data = plant(
@@ -137,28 +112,17 @@ def test_i8_bombs_take_no_memory(tmp_path: Path) -> None:
     assert len(bombs) >= 8
     plain = plant(tmp_path / "plain" / "data", classes(a=5, b=5))
     bombed = plant(tmp_path / "bombed" / "data", classes(a=5, b=5) | bombs)
-    code = (
-        "import resource, sys; from pathlib import Path\n"
-        "from features.dataset import IngestRules, ingest\n"
-        "from features.sources import Columns\nfrom features.spec import IMAGE\n"
-        "data = Path(sys.argv[1])\n"
-        "found = ingest(data, raw=IMAGE, columns=Columns(), rules=IngestRules(max_bad_fraction=1),"
-        " root=data.parent / 'datasets')\n"
+    measure = (
+        "import resource\n"
         "peak = [resource.getrusage(who).ru_maxrss"
         " for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]\n"
-        "print(found.card['quarantined'], *peak)"
+        "print(dataset.card['quarantined'], *peak)"
     )
 
     def peaks(data: Path) -> list[int]:
-        done = subprocess.run(
-            [sys.executable, "-c", code, data],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
-        return [int(number) for number in done.stdout.split()]
+        output, errors = child(data, after=measure).communicate(timeout=60)
+        assert not errors
+        return [int(number) for number in output.split()]
 
     before, after = peaks(plain), peaks(bombed)
     assert after[0] == len(bombs)
@@ -196,124 +160,13 @@ def test_i10_unsupported_types_are_skipped_by_rule_and_never_opened(tmp_path: Pa
     assert dataset.card["quarantined"] == 0
 
 
-def table(folder: Path, text: bytes) -> Path:
-    """Write a table over planted pictures."""
-    files = {f"p/{number:02}.png": encode(picture(number), "PNG") for number in range(20)}
-    plant(folder, files)
-    (folder / "table.csv").write_bytes(text)
-    return folder / "table.csv"
-
-
-GOOD_ROWS = b"".join(
-    b"p/%02d.png,%s\n" % (number, b"ab"[number % 2 : number % 2 + 1]) for number in range(20)
-)
-
-
-@pytest.mark.parametrize(
-    ("head", "words"),
-    [
-        (b"", ["empty"]),
-        (b"file,label\n", []),
-        (b"picture,label\n" + GOOD_ROWS, ["file", "picture", "label"]),
-        (b"file,label,label\n" + GOOD_ROWS.replace(b"\n", b",x\n"), ["label"]),
-    ],
-    ids=["empty", "header alone", "missing column", "twice the same column"],
-)
-def test_i19_header_faults_stop(tmp_path: Path, head: bytes, words: list[str]) -> None:
-    path = table(tmp_path / "data", head)
-    with pytest.raises(ServableError) as caught:
-        run(path, input="file", target="label")
-    assert caught.value.exit_code == 65
-    for word in words:
-        assert word in str(caught.value)
-
-
-def test_i19_row_faults_are_quarantined_with_their_line(tmp_path: Path) -> None:
-    rows = [
-        b"p/00.png,a,extra",
-        b"p/01.png",
-        b"p/nosuch.png,a",
-        b"../outside.png,a",
-        b"/etc/hostname,a",
-        b",a",
-        b"p/02.png,",
-        b"p\0.png,a",
-        b"p,a",
-    ]
-    path = table(tmp_path / "data", b"file,label\n" + GOOD_ROWS + b"\n".join(rows) + b"\n\n")
-    dataset = run(path, input="file", target="label")
-    found = {entry["line"]: entry["reason"] for entry in records(dataset)}
-    assert found == {
-        22: "ragged_row",
-        23: "ragged_row",
-        24: "missing",
-        25: "outside_folder",
-        26: "outside_folder",
-        27: "missing_value",
-        28: "missing_value",
-        29: "nul",
-        30: "not_a_file",
-    }
-    assert dataset.card["accepted"] == 20
-    assert dataset.card["skip_reasons"] == {"blank_row": 1}
-
-
-def test_i19_an_unclosed_quote_does_not_swallow_the_rest_unseen(tmp_path: Path) -> None:
-    path = table(tmp_path / "data", b"file,label\n" + GOOD_ROWS + b'"p/00.png,a\n' + GOOD_ROWS)
-    with pytest.raises(DataError, match=r"table\.csv has a quote that is never closed.* line 22") as caught:
-        run(path, input="file", target="label")
-    assert caught.value.exit_code == 65
-
-
-@pytest.mark.parametrize(
-    ("files", "words"),
-    [
-        (classes(only=5), ["fewer than two classes", "'only' (5)"]),
-        (classes(a=5, b=1), ["'b' (1)", "too small"]),
-        (classes(a=5, b=5) | {"empty/": b""}, ["'empty'", "data.drop"]),
-        (classes(Cat=5, cat=5), ["'Cat'", "'cat'", "data.merge"]),
-    ],
-    ids=["one class", "one sample", "empty folder", "case alone"],
-)
-def test_i20_classes_nothing_can_be_learnt_from(tmp_path: Path, files: dict, words: list[str]) -> None:
-    data = plant(tmp_path / "data", files)
-    with pytest.raises(DataError) as caught:
-        run(data)
-    assert caught.value.exit_code == 65
-    for word in words:
-        assert word in str(caught.value)
-
-
-def test_i20_the_remedies_work(tmp_path: Path) -> None:
-    data = plant(tmp_path / "data", classes(Cat=5, cat=5, dog=5, one=1))
-    dataset = run(data, LENIENT.model_copy(update={"merge": {"Cat": "cat"}, "drop": ("one",)}))
-    assert dataset.labels == ("cat", "dog")
-    assert dataset.card["skip_reasons"] == {"dropped_class": 1}
-
-
-def test_i21_copies_stay_together_and_contradictions_go(tmp_path: Path) -> None:
-    same = encode(picture(500), "PNG")
-    both = encode(picture(501), "PNG")
-    again = encode(picture(500), "PNG", compress_level=0)
-    files = {f"a/copy-{number}.png": same for number in range(6)}
-    files |= {"a/other-bytes.png": again, "a/twice.png": both, "b/twice.png": both, "b/2.png": both}
-    data = plant(tmp_path / "data", classes(a=20, b=20) | files)
-    dataset = run(data)
-    frame = dataset.frame
-    copies = frame[frame["name"].str.contains("copy-|other-bytes")]
-    assert len(copies) == 7
-    assert copies["split"].nunique() == 1
-    assert frame.groupby("sha256")["split"].nunique().max() == 1
-    conflicting = [entry["path"] for entry in records(dataset) if entry["reason"] == "conflicting_labels"]
-    assert sorted(conflicting) == ["a/twice.png", "b/2.png", "b/twice.png"]
-    assert "near_copy" in " ".join(copies["note"])
-
-
 def test_i22_links_and_special_files_are_never_opened(tmp_path: Path) -> None:
     data = plant(tmp_path / "data", classes(a=5, b=5))
     (data / "a/loop").symlink_to(data)
     (data / "a/passwd.png").symlink_to("/etc/passwd")
     os.mkfifo(data / "a/pipe.png")
+    with socket.socket(socket.AF_UNIX) as listener:
+        bind_inside(listener, data / "a", "socket.png")
     deep = "/".join(["d"] * 60)
     plant(data / "b", {f"{deep}/x.png": encode(picture(77), "PNG")})
     worker = threading.Thread(target=lambda: outcome.append(run(data)), daemon=True)
@@ -323,7 +176,58 @@ def test_i22_links_and_special_files_are_never_opened(tmp_path: Path) -> None:
     assert outcome, "a FIFO was waited for"
     card = outcome[0].card
     assert card["accepted"] == 10
-    assert card["skip_reasons"] == {"symlink": 2, "special_file": 1, "too_deep": 1}
+    assert card["skip_reasons"] == {"symlink": 2, "special_file": 2, "too_deep": 1}
+
+
+def bind_inside(listener: socket.socket, folder: Path, name: str) -> None:
+    """Bind a socket in a folder whose path may be too long for an address."""
+    with tempfile.TemporaryDirectory() as short:
+        (Path(short) / "folder").symlink_to(folder)
+        listener.bind(str(Path(short) / "folder" / name))
+
+
+WITHOUT_PRIVILEGE = """
+if not os.environ.get("SERVABLE_TEST_DROPPED"):
+    import ctypes
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, with which root reads everything
+        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+    os.environ["SERVABLE_TEST_DROPPED"] = "1"
+    os.execv(sys.executable, sys.orig_argv)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="drops Linux capabilities, so that modes bind root too")
+def test_i23_files_and_folders_without_permission(tmp_path: Path) -> None:
+    data = plant(tmp_path / "data", classes(a=6, b=6) | {"a/secret/x.png": encode(picture(1), "PNG")})
+    closed = [data / "a/000.png", data / "a/secret"]
+    try:
+        for path in closed:
+            path.chmod(0)
+        output, errors = child(data, before=WITHOUT_PRIVILEGE).communicate(timeout=60)
+        dataset = load(Path(output.strip() or errors))
+        assert reasons(dataset) == {"000.png": "unreadable", "secret": "unreadable"}
+        assert dataset.card["accepted"] == 11
+        data.chmod(0)
+        refused = child(data, before=WITHOUT_PRIVILEGE)
+        output, _ = refused.communicate(timeout=60)
+        assert (refused.returncode, str(data) in output) == (77, True)
+    finally:
+        for path in (data, *closed):
+            path.chmod(0o700)
+
+
+def test_i23_a_file_that_goes_between_listing_and_reading(tmp_path: Path) -> None:
+    data = plant(tmp_path / "data", classes(a=6, b=6))
+
+    def progress(stage: str, done: int, total: int | None) -> None:
+        if stage == "scan":
+            (data / "a/000.png").unlink(missing_ok=True)
+
+    dataset = ingest(
+        data, raw=IMAGE, columns=Columns(), rules=LENIENT, root=tmp_path / "datasets", progress=progress
+    )
+    assert reasons(dataset) == {"000.png": "vanished"}
+    assert dataset.card["found"] == 12
 
 
 def test_i23_what_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -411,50 +315,37 @@ def test_i24_file_names_of_every_kind(tmp_path: Path) -> None:
     bad["path"].encode("utf-8")
 
 
-def test_i25_labels_are_never_paths(tmp_path: Path) -> None:
-    labels = ["../../x", "a/b", ".", "CON", "x" * 300, "<script>alert(1)</script>", "a\nb", "ok"]
-    folder = tmp_path / "data"
-    rows = ["file,label"]
-    for number, label in enumerate(labels):
-        for copy in range(4):
-            name = f"{number}-{copy}.png"
-            plant(folder, {name: encode(picture(700 + 10 * number + copy), "PNG")})
-            quoted = label.replace('"', '""')
-            rows.append(f'{name},"{quoted}"')
-    (folder / "table.csv").write_text("\n".join(rows) + "\n")
-    before = {path for path in tmp_path.rglob("*") if "datasets" not in path.parts}
-    dataset = run(folder / "table.csv", input="file", target="label")
-    assert set(dataset.labels) == set(labels)
-    assert len(set(dataset.slugs)) == len(labels)
-    for slug in dataset.slugs:
-        assert slug.isascii()
-        assert set(slug) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
-        assert len(slug) <= 49
-    after = {path for path in tmp_path.rglob("*") if "datasets" not in path.parts}
-    assert after == before
-    kept = json.loads((dataset.directory / "labels.json").read_text())
-    assert [entry["label"] for entry in kept] == sorted(labels)
-
-
 def test_i28_a_second_ingest_of_the_same_source_stops_at_once(tmp_path: Path) -> None:
-    lock = tmp_path / "locks" / "x.lock"
-    code = (
-        "import sys, time; from pathlib import Path; from features.locks import exclusive\n"
-        "with exclusive(Path(sys.argv[1]), 'ingest of photos'): print('held', flush=True); time.sleep(60)"
+    """Two real ones; the first waits in its progress report until it is killed."""
+    data = plant(tmp_path / "data", classes(a=6, b=6))
+    waits = (
+        "def progress(stage, done, total):\n"
+        "    if stage == 'decode': print('held', flush=True); sys.stdin.read(); import time; time.sleep(60)"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", code, lock], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as holder:
+    with child(data, before=waits) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(TemporaryError) as caught, exclusive(lock, "ingest of photos"):
-            pass
+        with pytest.raises(TemporaryError) as caught:
+            run(data)
         assert caught.value.exit_code == 75
-        assert str(holder.pid) in str(caught.value)
+        assert f"process {holder.pid} on {socket.gethostname()}, since 20" in str(caught.value)
         holder.kill()
-        holder.wait()
-        with exclusive(lock, "ingest of photos"):
-            pass
+    assert run(data).card["accepted"] == 12
+
+
+def test_an_ingest_that_is_killed_keeps_what_it_decoded(tmp_path: Path) -> None:
+    data = plant(tmp_path / "data", classes(a=350, b=350))
+    dies = (
+        "def progress(stage, done, total):\n"
+        "    if stage == 'decode': print(done, flush=True); os.kill(os.getpid(), 9)"
+    )
+    with child(data, before=dies) as killed:
+        output, _ = killed.communicate(timeout=60)
+    assert killed.returncode == -9
+    decoded = int(output)
+    assert 0 < decoded < 700
+    card = run(data).card
+    assert (card["accepted"], card["reused"]) == (700, decoded)
 
 
 def crash_on_three(data: bytes, suffix: str, rules: Any) -> Facts:
@@ -515,21 +406,11 @@ def test_too_many_bad_files_stop_and_leave_a_list(tmp_path: Path) -> None:
 def test_a_full_disk_is_named_and_what_was_decoded_stays_known(tmp_path: Path) -> None:
     """I27 for the snapshot: a file-size limit stands for the full disk."""
     data = plant(tmp_path / "data", classes(a=30, b=30))
-    code = (
-        "import resource, sys; from pathlib import Path\n"
-        "from features.dataset import IngestRules, ingest\n"
-        "from features.sources import Columns\nfrom features.spec import IMAGE\n"
-        "from features.errors import ServableError\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (4000, resource.RLIM_INFINITY))\n"
-        "data = Path(sys.argv[1])\n"
-        "try:\n"
-        "  ingest(data, raw=IMAGE, columns=Columns(), rules=IngestRules(), root=data.parent / 'datasets')\n"
-        "except ServableError as error: print(error); sys.exit(error.exit_code)"
+    full = child(
+        data,
+        before="import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4000, resource.RLIM_INFINITY))",
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, data], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 74, done.stdout + done.stderr
+    output, errors = full.communicate(timeout=60)
+    assert full.returncode == 74, output + errors
     assert not [path for path in (tmp_path / "datasets").glob("*") if not path.name.startswith(".")]
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
     assert load(run(data).directory).card["accepted"] == 60

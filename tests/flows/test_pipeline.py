@@ -12,8 +12,9 @@ from sklearn.metrics import accuracy_score, f1_score
 from features import dataset as datasets
 from flows import tracking
 from serving.repository import Repository
+from tests import mlflow_store
 from tests.flows.store import of_run
-from tests.trained import Trained, arguments, command
+from tests.trained import Trained, arguments, command, request
 
 
 def test_the_summary_keeps_its_contract(trained: Trained) -> None:
@@ -103,6 +104,28 @@ def test_nothing_left_to_send_and_no_candidate_left_behind(trained: Trained) -> 
     assert not list((trained.workspace.candidates / "golden").glob("*/1/saved_model.pb"))
     with tracking.open_tracking(trained.workspace) as ledger:
         assert ledger.pending() == 0
+
+
+def test_k1_a_training_without_its_tracking_server_loses_nothing(trained: Trained, tmp_path: Path) -> None:
+    """A closed port for the whole run: one warning, a release, and later every event once."""
+    mlflow_store.database(tmp_path / "mlruns")
+    wanted = request("image-classification", trained.data, tmp_path / "workspace")
+    away = "http://127.0.0.1:9"
+    done = command(*arguments(wanted), "--local", workspace=tmp_path / "workspace", MLFLOW_TRACKING_URI=away)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("is away") == 1
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert Path(summary["release"]).is_dir()
+    done = command("sync", workspace=tmp_path / "workspace")
+    assert "tracking: 2 records sent" in done.stderr  # The run and its alias.
+    with sqlite3.connect(tmp_path / "mlruns" / "mlflow.db") as store:
+        ((run_id,),) = store.execute("select run_uuid from runs").fetchall()
+        ((alias, version),) = store.execute("select alias, version from registered_model_aliases").fetchall()
+    found = of_run(tmp_path / "mlruns" / "mlflow.db", run_id)
+    assert found["status"] == "FINISHED"
+    assert [step for step, _ in found["metrics"]["train/loss"]] == list(range(1, 13))
+    assert found["metrics"]["test/accuracy"] == [(0, summary["metrics"]["test/accuracy"])]
+    assert (alias, int(version)) == ("champion", 1)
 
 
 def test_a_worse_training_is_refused_and_kept_until_it_is_accepted(trained: Trained) -> None:
