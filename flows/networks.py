@@ -1,8 +1,14 @@
 """Build the network of a plan, and hand out the same one to every step of a training in this process."""
 
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 from features.dataset import Dataset
+from flows import terminal
 from flows.plan import Plan
 from flows.record import Record
+from flows.workspace import fingerprint, write_atomically
 from models import checkpoint, determinism
 from models.tasks.task import Blueprint, Network
 
@@ -25,9 +31,30 @@ def network(plan: Plan, dataset: Dataset) -> Network:
                 epochs=plan.training.epochs,
                 labels=dataset.labels,
                 hub=plan.workspace.hub,
+                fitted=fitted(plan, dataset),
             )
         )
     return _latest[key]
+
+
+def fitted(plan: Plan, dataset: Dataset) -> Mapping[str, Any]:
+    """Fit the featurizer to the training split, or read what an earlier fit to the same split found."""
+    if plan.task.fit is None:
+        return {}
+    key = fingerprint([plan.task.name, plan.recipe["featurizer"], dataset.fingerprint])
+    path = plan.workspace.features / "fitted" / f"{key}.json"
+    if not path.is_file():
+        training = dataset.frame[dataset.frame["split"] == "train"]
+        found = plan.task.fit(plan.sections["featurizer"], _examples(dataset, training))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(found))
+    return json.loads(path.read_text())
+
+
+def _examples(dataset: Dataset, rows: Any) -> Iterator[bytes]:
+    for done, row in enumerate(rows.itertuples(), start=1):
+        yield dataset.read(row)
+        terminal.report_progress("fit", done, len(rows))
 
 
 def forget() -> None:

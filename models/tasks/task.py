@@ -1,7 +1,7 @@
 """What one kind of problem needs, as an immutable value."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,10 @@ class Network:
 
 @dataclass(frozen=True)
 class Blueprint:
-    """What a task's build is given: typed settings, labels, and where fetched modules are kept."""
+    """What a task's build is given: typed settings, labels, and where fetched modules are kept.
+
+    ``fitted`` is what the task's fit found in the training split; empty where the task has no fit.
+    """
 
     featurizer: Any
     model: Any
@@ -61,6 +64,12 @@ class Blueprint:
     epochs: int
     labels: tuple[str, ...]
     hub: Path
+    fitted: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: From the typed ``featurizer`` section and the raw examples of the training split, read once as they are
+#: asked for, to what the featurizer must know of them, such as a vocabulary; plain data that JSON can carry.
+Fit = Callable[[Any, Iterable[bytes]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,8 @@ class Task:
         decode: in graph, from network outputs and labels to named outputs, each with a batch axis.
         signatures: in graph, name to a function of (network, decode) that makes a signature.
         report: names of the report's sections, in order; see flows/report.
+        fit: what the featurizer learns from the training split alone, before the network is built;
+            None where it learns nothing.
     """
 
     name: str
@@ -90,3 +101,4 @@ class Task:
     decode: Callable[[Any, tuple[str, ...]], dict[str, Any]]
     signatures: Mapping[str, Callable[..., Any]]
     report: tuple[str, ...]
+    fit: Fit | None = None
