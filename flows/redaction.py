@@ -71,8 +71,8 @@ def slug(text: str, longest: int = LONGEST_NAME) -> str:
     names stay different. ``..``, a leading or a double slash never survive: stores use names as paths.
     """
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    kept = re.sub(r"[^A-Za-z0-9_\-./: ]", "_", plain)
-    kept = re.sub(r"\.{2,}|(?<![^/])/+|(?<=/)\.(?=/|$)|^\./|/$|^\.$", "_", kept).strip()
+    kept = re.sub(r"[^A-Za-z0-9_\-./: ]", "_", plain).strip()
+    kept = re.sub(r"\.{2,}|(?<![^/])/+|(?<=/)\.(?=/|$)|^\./|/$|^\.$", "_", kept)
     if kept == text and 0 < len(kept) <= longest:
         return kept
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_metric_name
 
@@ -65,6 +65,7 @@ def test_values_of_secret_environment_variables_are_masked(monkeypatch):
     assert mask("--data /tweety-bird-9/short") == "--data /***/short"
 
 
+@example(" /0")
 @given(st.text())
 def test_slugs_are_names_every_store_takes(text):
     name = slug(text)
