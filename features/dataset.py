@@ -46,6 +46,12 @@ class Dataset:
     frame: "pandas.DataFrame"
     quarantine: Path
 
+    @property
+    def measured(self) -> "pandas.DataFrame":
+        """The rows a model is measured on: the test split, or all where cross-validation left none out."""
+        tested = self.frame[self.frame["split"] == "test"]
+        return tested if len(tested) else self.frame
+
     def read(self, row: Any) -> bytes:
         """Read the raw bytes of one example.
 

@@ -129,9 +129,27 @@ def _card(findings: Findings, source: Source, raw: RawKind, rules: IngestRules) 
             sorted(Counter(note for example in examples for note in example.verdict.notes).items())
         ),
         "sizes": _sizes(findings),
+        "values": _values(findings),
         "decoded": findings.decoded,
         "reused": findings.reused,
         "rules": rules.model_dump(mode="json"),
+    }
+
+
+#: Measures with at most so many different values are counted, as sample rates and channels are.
+_FEW = 24
+
+
+def _values(findings: Findings) -> dict[str, dict[str, int]]:
+    """Count the examples by each whole-numbered measure that has few values."""
+    counted: dict[str, Counter[int | float]] = {}
+    for example in findings.accepted:
+        for name, value in (example.verdict.measures or {}).items():
+            counted.setdefault(name, Counter())[value] += 1
+    return {
+        name: {str(value): count for value, count in sorted(counts.items())}
+        for name, counts in counted.items()
+        if len(counts) <= _FEW and all(isinstance(value, int) for value in counts)
     }
 
 

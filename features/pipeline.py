@@ -1,7 +1,7 @@
 """The one input pipeline: from cached rows to batches, the same for the same seed and epoch."""
 
 import concurrent.futures
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,7 @@ def batches(
     batch_size: int,
     weights: np.ndarray | None = None,
     order: np.ndarray | None = None,
-    augmentation: Callable[[Any, Any], Any] | None = None,
+    augmentation: Any | None = None,
     seed: int = 0,
     epoch: int = 0,
     start: int = 0,
@@ -64,7 +64,9 @@ def batches(
         batch_size: examples in a batch.
         weights: of each example, 1 where None.
         order: positions in the wanted order; as they lie where None.
-        augmentation: from inputs and seeds int32 [batch, 2] to inputs.
+        augmentation: a callable from inputs and seeds int32 [batch, 2] to inputs; where its ``mixes`` is
+            true, its ``mix`` blends inputs and shares of the classes [batch, classes], which then are
+            the targets.
         seed: of the training.
         epoch: from 0 on; with the seed and the place in the order it decides the augmentation.
         start: batches to pass over, for a training that goes on in the middle of an epoch.
@@ -75,14 +77,20 @@ def batches(
     order = np.arange(len(rows)) if order is None else order
     weights = np.ones(len(rows), np.float32) if weights is None else np.asarray(weights, np.float32)
     seeds = _seeds(len(order), seed, epoch) if augmentation else None
+    classes = int(np.max(targets, initial=0)) + 1 if targets.ndim == 1 else 0
 
     def gather(begin: int) -> tuple[Any, Any, Any]:
         part = slice(begin, begin + batch_size)
         positions = order[part]
         inputs = tf.constant(rows[positions])
+        wanted = tf.constant(targets[positions])
         if augmentation is not None and seeds is not None:
             inputs = augmentation(inputs, tf.constant(seeds[part]))
-        return inputs, tf.constant(targets[positions]), tf.constant(weights[positions])
+            if getattr(augmentation, "mixes", False):
+                inputs, wanted = augmentation.mix(
+                    inputs, tf.one_hot(wanted, classes), tf.constant(seeds[part])
+                )
+        return inputs, wanted, tf.constant(weights[positions])
 
     with concurrent.futures.ThreadPoolExecutor(1) as ahead:
         coming = None

@@ -29,6 +29,13 @@ REASONS = {
     "truncated": "the data end before the example is complete",
     "corrupt": "the data are damaged: a decoder or a checksum refuses them",
     "animated": "more than one frame, where the rules want one",
+    "not_audio": "the content is something else than a sound; the detail names what it looks like",
+    "bad_header": "the header declares a sample rate or a number of channels that no sound has",
+    "empty_audio": "the file holds no sample",
+    "too_short": "the sound is shorter than the rules want",
+    "too_long": "the sound is longer than the rules allow",
+    "non_finite": "a sample is NaN or infinite",
+    "out_of_range": "samples far beyond full scale, where the rules do not normalise them",
     # the decoder
     "crashed_decoder": "decoding killed the decoder process twice",
     "decode_timeout": "decoding took longer than the time limit, twice",
@@ -67,7 +74,12 @@ NOTES = {
     "first_frame": "several frames; the first one is used",
     "rotated": "the EXIF orientation is not upright; the featurizer turns the picture",
     "duplicate": "another accepted example has the same content",
-    "near_copy": "another accepted example has the same pixels in other bytes",
+    "near_copy": "another accepted example has the same pixels or samples in other bytes",
+    "silent": "every sample of the sound is zero",
+    "clipped": "samples beyond full scale were brought to it",
+    "normalised": "samples far beyond full scale: the sound was scaled to full scale",
+    "resampled": "the sound had another sample rate than the recipe's",
+    "mixed_down": "several channels; their mean is used",
 }
 
 

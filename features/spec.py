@@ -41,12 +41,26 @@ IMAGE = RawKind(
     frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".gif", ".webp"}),
 )
 
-RAW_KINDS = {kind.name: kind for kind in (IMAGE,)}
+AUDIO = RawKind(
+    "audio",
+    "audio_bytes",
+    "string",
+    frozenset({".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3"}),
+)
+
+RAW_KINDS = {kind.name: kind for kind in (IMAGE, AUDIO)}
 
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """Shape (without the batch axis) and dtype name of one feature tensor."""
+    """What one feature tensor is.
+
+    Attributes:
+        shape: without the batch axis; a first axis of None is as long as the example needs.
+        dtype: its TensorFlow name.
+        padding: what fills a shorter example up to the longest of its batch.
+    """
 
     shape: tuple[int | None, ...]
     dtype: str
+    padding: float = 0.0

@@ -11,7 +11,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,8 @@ class Shard:
     path: Path
     hashes: tuple[str, ...]
     sha256: str
+    lengths: tuple[int, ...] | None = None
+    padding: float = 0.0
 
 
 class Rows:
@@ -61,13 +63,24 @@ class Rows:
     Attributes:
         shape: [rows, ...].
         dtype: of the rows.
+        lengths: of each row along its first axis, where they vary; None where all are equally long.
     """
 
-    def __init__(self, parts: Sequence[np.ndarray], where: np.ndarray) -> None:
+    def __init__(
+        self,
+        parts: Sequence[np.ndarray],
+        where: np.ndarray,
+        lengths: Sequence[Sequence[int]] | None = None,
+        padding: float = 0.0,
+    ) -> None:
         self._where = where
+        self.lengths = (
+            np.array([lengths[part][row] for part, row in where], np.int64) if lengths is not None else None
+        )
         size = sum(part.nbytes for part in parts)
         self._parts = [np.array(part) for part in parts] if size <= MEMORY_BYTES else list(parts)
         self.dtype = parts[0].dtype if parts else np.dtype(np.float32)
+        self.padding = padding
         self.shape = (len(where), *(parts[0].shape[1:] if parts else ()))
 
     def __len__(self) -> int:
@@ -75,10 +88,23 @@ class Rows:
 
     def __getitem__(self, positions: Any) -> np.ndarray:
         wanted = self._where[positions]
+        if self.lengths is not None:
+            return self._varying(wanted, int(np.max(self.lengths[positions], initial=1)))
         result = np.empty((len(wanted), *self.shape[1:]), self.dtype)
         for number in np.unique(wanted[:, 0]):
             chosen = np.flatnonzero(wanted[:, 0] == number)
             result[chosen] = self._parts[number][wanted[chosen, 1]]
+        return result
+
+    def _varying(self, wanted: np.ndarray, longest: int) -> np.ndarray:
+        """Give rows as long as the longest of them; what fills the others lies in the shards already."""
+        result = np.empty((len(wanted), longest, *self.shape[2:]), self.dtype)
+        for number in np.unique(wanted[:, 0]):
+            chosen = np.flatnonzero(wanted[:, 0] == number)
+            part = self._parts[number]
+            rows = part[wanted[chosen, 1], :longest]
+            result[chosen, : rows.shape[1]] = rows
+            result[chosen, rows.shape[1] :] = self.padding
         return result
 
 
@@ -100,8 +126,13 @@ class FeatureStore:
         held = {one for shard in self._shards() for one in shard.hashes}
         return [one for one in dict.fromkeys(hashes) if one not in held]
 
-    def append(self, hashes: Sequence[str], rows: np.ndarray) -> None:
+    def append(self, hashes: Sequence[str], rows: np.ndarray, padding: float | None = None) -> None:
         """Keep rows [len(hashes), ...]; safe beside other processes that append.
+
+        Args:
+            hashes: of the contents.
+            rows: what the stage made of them.
+            padding: what fills rows of varying length at their end; None where all are equally long.
 
         Raises:
             StorageError: the disk is full; nothing is left behind.
@@ -111,8 +142,11 @@ class FeatureStore:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             digest = self._write(path, lambda stream: np.save(stream, rows, allow_pickle=False))
-            record = json.dumps({"hashes": list(hashes), "sha256": digest})
-            self._write(path.with_suffix(".json"), lambda stream: stream.write(record.encode()))
+            record: dict[str, Any] = {"hashes": list(hashes), "sha256": digest}
+            if padding is not None:
+                record |= {"lengths": row_lengths(rows, padding).tolist(), "padding": str(padding)}
+            written = json.dumps(record).encode()
+            self._write(path.with_suffix(".json"), lambda stream: stream.write(written))
         except OSError as error:
             path.unlink(missing_ok=True)
             raise StorageError(
@@ -161,7 +195,10 @@ class FeatureStore:
         where = np.array([(renumbered[place[one][0]], place[one][1]) for one in hashes], np.int64).reshape(
             -1, 2
         )
-        return Rows(parts, where)
+        if any(shards[number].lengths is None for number in used):
+            return Rows(parts, where)
+        padding = shards[used[0]].padding if used else 0.0
+        return Rows(parts, where, [shards[number].lengths or () for number in used], padding)
 
     def verify(self) -> list[str]:
         """Name the shards whose content is not what was written: cut, flipped or gone."""
@@ -185,9 +222,30 @@ def _shard(path: Path) -> Shard:
     rows = path.with_suffix(".npy")
     try:
         record = json.loads(path.read_bytes())
-        return Shard(rows, tuple(record["hashes"]), record["sha256"])
+        shard = Shard(rows, tuple(record["hashes"]), record["sha256"])
+        if "lengths" not in record:
+            return shard
+        return replace(shard, lengths=tuple(record["lengths"]), padding=float(record["padding"]))
     except (ValueError, KeyError, TypeError):
         return Shard(rows, (), "")
+
+
+def row_lengths(rows: np.ndarray, padding: float) -> np.ndarray:
+    """Give how many entries of each row [rows, entries, ...] stand before its padding, at least 1."""
+    fills = np.isnan(rows) if np.isnan(padding) else rows == padding
+    there = ~fills.reshape(len(rows), rows.shape[1], -1).all(axis=2)
+    return np.maximum(1, rows.shape[1] - np.argmax(there[:, ::-1], axis=1)) * there.any(1) + ~there.any(1)
+
+
+def joined(parts: Sequence[np.ndarray], padding: float | None) -> np.ndarray:
+    """Concatenate batches of rows, brought to one length where they vary."""
+    if padding is None:
+        return np.concatenate(parts)
+    longest = max(part.shape[1] for part in parts)
+    edges = [[(0, 0), (0, longest - part.shape[1])] + [(0, 0)] * (part.ndim - 2) for part in parts]
+    return np.concatenate(
+        [np.pad(part, edge, constant_values=padding) for part, edge in zip(parts, edges, strict=True)]
+    )
 
 
 def _sha256(path: Path) -> str:
@@ -201,7 +259,8 @@ def compute(
     """Compute and keep the rows of every accepted example that has none; repair damaged shards first.
 
     Args:
-        stage: from raw examples [batch] to an array [batch, ...].
+        stage: from raw examples [batch] to an array [batch, ...]; where it has a ``padding``, the
+            second axis is as long as the batch's longest example, filled up with that.
         dataset: has ``frame`` with the column sha256, and ``read(row)``.
         store: where the rows go.
         batch_size: examples at a time.
@@ -215,17 +274,18 @@ def compute(
     wanted = set(store.missing(list(frame["sha256"])))
     todo = [row for row in frame.itertuples() if row.sha256 in wanted]
     function = tf.function(stage, reduce_retracing=True)
+    padding = getattr(stage, "padding", None)
     hashes: list[str] = []
     parts: list[np.ndarray] = []
     for done, (names, raws) in enumerate(_batches(dataset, todo, batch_size)):
         parts.append(function(tf.constant(raws)).numpy())
         hashes += names
         if sum(part.nbytes for part in parts) >= SHARD_BYTES:
-            store.append(hashes, np.concatenate(parts))
+            store.append(hashes, joined(parts, padding), padding)
             hashes, parts = [], []
         progress("featurize", min((done + 1) * batch_size, len(todo)), len(todo))
     if parts:
-        store.append(hashes, np.concatenate(parts))
+        store.append(hashes, joined(parts, padding), padding)
     return len(todo)
 
 

@@ -18,7 +18,7 @@ from flows.workspace import Workspace, model_name
 
 app = typer.Typer(
     name="servable",
-    help="Turn a folder of images into a model that answers over the TensorFlow Serving API.",
+    help="Turn a folder of images or sounds into a model that answers over the TensorFlow Serving API.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -57,6 +57,7 @@ def train(
     input_column: Annotated[str | None, typer.Option(help="Column of a table with the file paths.")] = None,
     target_column: Annotated[str | None, typer.Option(help="Column with the label.")] = None,
     split_column: Annotated[str | None, typer.Option(help="Column with train, validation or test.")] = None,
+    fold_column: Annotated[str | None, typer.Option(help="Column with the fold: cross-validate.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of splits, weights, order and augmentation.")] = 0,
     accept_worse: Annotated[
         bool, typer.Option("--accept-worse", help="Publish even if worse than the serving version.")
@@ -70,7 +71,7 @@ def train(
     """Ingest, train, evaluate, pass the gate and publish one model."""
     from flows import request as requests
 
-    columns = {"input": input_column, "target": target_column, "split": split_column}
+    columns = {"input": input_column, "target": target_column, "split": split_column, "fold": fold_column}
     request = requests.Request(
         task=task,
         data=str(data),

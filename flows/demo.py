@@ -1,48 +1,82 @@
-"""The main job from end to end on real images that come with a dependency: scikit-learn's digits.
+"""The main job from end to end, on images and on sounds.
 
-1,797 scans of handwritten digits (8x8 grey levels, from the UCI repository), written as PNG files
-together with a few damaged ones, so that the quarantine has something to show.
+The images are real, and come with a dependency: scikit-learn's 1,797 scans of handwritten digits (8x8 grey
+levels, from the UCI repository), written as PNG files together with a few damaged ones, so that the
+quarantine has something to show. The sounds are generated: tones that rise, fall or stay.
 """
 
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from PIL import Image
 
+from features.audio_file import wave_bytes
 from features.errors import UnavailableError
 from flows import predict, terminal
 from flows import request as requests
 from flows import summary as summaries
 from flows.workspace import Workspace
 
-NAME = "digits"
+
+@dataclass(frozen=True)
+class Part:
+    """One model of the demo.
+
+    Attributes:
+        name: of the model.
+        task: what kind it is.
+        recipe: how it is trained.
+        write: writes the examples into a folder.
+        told: what was written, for the terminal.
+        samples: pattern of the files the server is asked about.
+    """
+
+    name: str
+    task: str
+    recipe: str
+    write: Callable[[Path], Path]
+    told: str
+    samples: str
 
 
 def run(workspace: Workspace) -> None:
     """Ingest, train, evaluate, pass the gate, publish, serve and query; then tell where to look."""
-    folder = write_digits(workspace.root / "demo" / NAME)
-    terminal.note(f"wrote scikit-learn's digits to {folder}, with three damaged files among them")
-    request = requests.Request(
-        task="image-classification",
-        data=str(folder),
-        name=NAME,
-        recipe="digits",
-        workspace=str(workspace.root),
-    )
-    with terminal.progress_bars():
-        summary = requests.run(request)
-    summaries.show(summary)
-    samples = [next((folder / str(digit)).glob("*.png")) for digit in range(0, 10, 3)]
-    _serve_and_ask(workspace, samples)
-    terminal.stdout.print(
-        f"\nReport    {summary['report']}\nRelease   {summary['release']}\n"
-        "UIs       .venv/bin/servable ui\nServe     .venv/bin/servable serve\n"
-        f"Ask       .venv/bin/servable predict {NAME} {samples[0]}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    asked: dict[str, list[Path]] = {}
+    summaries_of: list[dict[str, Any]] = []
+    for part in PARTS:
+        folder = part.write(workspace.root / "demo" / part.name)
+        terminal.note(part.told.format(folder=folder))
+        request = requests.Request(
+            part.task, str(folder), part.name, recipe=part.recipe, workspace=str(workspace.root)
+        )
+        with terminal.progress_bars():
+            summaries_of.append(requests.run(request))
+        summaries.show(summaries_of[-1])
+        asked[part.name] = _one_of_each(folder, part.samples)
+    _serve_and_ask(workspace, asked)
+    for summary in summaries_of:
+        _tell(f"\nReport    {summary['report']}\nRelease   {summary['release']}")
+    _tell("\nUIs       .venv/bin/servable ui\nServe     .venv/bin/servable serve")
+    for name, samples in asked.items():
+        _tell(f"Ask       .venv/bin/servable predict {name} {samples[0]}")
+
+
+def _one_of_each(folder: Path, pattern: str) -> list[Path]:
+    """Give the first file of each class that the pattern names."""
+    first: dict[str, Path] = {}
+    for path in sorted(folder.glob(pattern)):
+        first.setdefault(path.parent.name, path)
+    return list(first.values())
+
+
+def _tell(text: str) -> None:
+    terminal.stdout.print(text, highlight=False, soft_wrap=True)
 
 
 def write_digits(folder: Path) -> Path:
@@ -63,7 +97,42 @@ def write_digits(folder: Path) -> Path:
     return folder
 
 
-def _serve_and_ask(workspace: Workspace, samples: list[Path]) -> None:
+def write_tones(folder: Path) -> Path:
+    """Write 120 generated tones that rise, fall or stay, as WAV files in a folder each."""
+    random = np.random.default_rng(0)
+    time = np.arange(int(0.5 * TONE_RATE)) / TONE_RATE
+    for label, slope in (("falling", -1.0), ("rising", 1.0), ("steady", 0.0)):
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        for number in range(40):
+            pitch = random.uniform(400, 900) * 2 ** (slope * random.uniform(0.5, 1.0) * time)
+            tone = 0.5 * np.sin(2 * np.pi * np.cumsum(pitch) / TONE_RATE) + random.normal(0, 0.02, len(time))
+            (folder / label / f"generated-{number:03d}.wav").write_bytes(wave_bytes(tone, TONE_RATE))
+    return folder
+
+
+TONE_RATE = 8000
+
+PARTS = (
+    Part(
+        "digits",
+        "image-classification",
+        "digits",
+        write_digits,
+        "wrote scikit-learn's digits to {folder}, with three damaged files among them",
+        "[0369]/scan-????.png",
+    ),
+    Part(
+        "tones",
+        "audio-classification",
+        "tones",
+        write_tones,
+        "wrote generated tones, which no one ever played, to {folder}",
+        "*/generated-007.wav",
+    ),
+)
+
+
+def _serve_and_ask(workspace: Workspace, asked: dict[str, list[Path]]) -> None:
     command = [sys.executable, "-m", "flows", "serve", "--workspace", str(workspace.root), "--port=0"]
     log = workspace.root / "demo" / "server.log"
     with log.open("wb") as stream:
@@ -71,8 +140,9 @@ def _serve_and_ask(workspace: Workspace, samples: list[Path]) -> None:
     try:
         target = _address(server, log)
         terminal.note(f"the model server answers at {target}; asking it over gRPC:")
-        for answer in predict.answers(NAME, samples, target=target):
-            terminal.stdout.print(f"  {predict.sentence(answer)}", highlight=False, soft_wrap=True)
+        for name, samples in asked.items():
+            for answer in predict.answers(name, samples, target=target):
+                _tell(f"  {predict.sentence(answer)}")
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(30)

@@ -16,14 +16,15 @@ from models import inference, metrics
 
 @orchestration.step("evaluate", run_name="evaluate {plan.name}")
 def evaluate(plan: Plan, record: Record) -> dict[str, float]:
-    """Measure the model on the test split; return its metrics by name."""
+    """Measure the model on the test split, or by its folds; return the metrics by name."""
     dataset = record.load_dataset()
-    network = networks.trained(plan, record, dataset)
-    hashes = list(dataset.frame.loc[dataset.frame["split"] == "test", "sha256"])
-    answers = inference.outputs(network, plan.task, dataset.labels, hashes, plan.workspace.features)
-    record.run.evaluation.mkdir(exist_ok=True)
-    np.save(record.run.evaluation / "scores.npy", answers["scores"], allow_pickle=False)
-    figures = evaluation(record, dataset).metrics
+    if "cross_validation" not in record.run.read():
+        network = networks.trained(plan, record, dataset)
+        hashes = list(dataset.measured["sha256"])
+        answers = inference.outputs(network, plan.task, dataset.labels, hashes, plan.workspace.features)
+        record.run.evaluation.mkdir(exist_ok=True)
+        np.save(record.run.evaluation / "scores.npy", answers["scores"], allow_pickle=False)
+    figures = evaluation(record, dataset).metrics | record.run.read().get("cross_validation", {})
     write_atomically(record.run.evaluation / "metrics.json", json.dumps(figures, indent=1))
     record.run.record(metrics=figures)
     record.tracked.metrics(figures, step=0)
@@ -37,7 +38,7 @@ def evaluate(plan: Plan, record: Record) -> dict[str, float]:
 def evaluation(record: Record, dataset: Dataset) -> metrics.Evaluation:
     """Measure again from the scores kept by the evaluate step."""
     scores = np.load(record.run.evaluation / "scores.npy", allow_pickle=False)
-    targets = dataset.frame.loc[dataset.frame["split"] == "test", "target"].to_numpy(np.int64)
+    targets = dataset.measured["target"].to_numpy(np.int64)
     return metrics.evaluate(targets, scores, dataset.labels)
 
 
@@ -54,7 +55,7 @@ def metric_of_saved_model(path: Path, dataset: Dataset, argument: str, name: str
         The metric, or None and the reason why the two cannot be compared.
     """
     answer = tf.saved_model.load(str(path)).signatures["serving_default"]
-    frame = dataset.frame[dataset.frame["split"] == "test"]
+    frame = dataset.measured
     parts, served = [], []
     for start in range(0, len(frame), 32):
         raws = [dataset.read(row) for row in frame.iloc[start : start + 32].itertuples()]

@@ -13,7 +13,7 @@ import tensorflow as tf
 from flows.export import read_expectations
 from flows.gate import Check
 from models import savedmodel
-from models.export import WARMUP
+from models.export import WARMUP, stacked
 from serving.client import Client
 from serving.config import Options
 from serving.server import Server
@@ -106,8 +106,7 @@ class Examination:
 
     def _parity_of_saved_model(self) -> Iterator[Check]:
         parts = [self._answer(self.raws[start : start + 32]) for start in range(0, len(self.raws), 32)]
-        joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        yield self._compare("SavedModel answers as training", joined)
+        yield self._compare("SavedModel answers as training", stacked(parts))
 
     def _compare(self, name: str, answers: dict[str, np.ndarray]) -> Check:
         worst, row, output = 0.0, -1, ""
@@ -165,8 +164,7 @@ class Examination:
                 )
                 for start in range(0, len(self.raws), 16)
             ]
-        joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        yield self._compare("live server answers as training", joined)
+        yield self._compare("live server answers as training", stacked([dict(part) for part in parts]))
 
     def serving_metric(self) -> dict[str, Any] | None:
         """Give the serving version's metric on this dataset's test split; measure it if it has to be."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from features.dataset import Dataset
@@ -21,31 +22,37 @@ def network(plan: Plan, dataset: Dataset) -> Network:
     key = f"{plan.key(dataset.fingerprint)} {plan.workspace.root}"
     if key not in _latest:
         _latest.clear()
+        blueprint = _blueprint(plan, dataset)
+        known = fitted(plan, dataset, blueprint)
         determinism.fix(plan.request.seed)
-        sections = plan.sections
-        _latest[key] = plan.task.build(
-            Blueprint(
-                featurizer=sections["featurizer"],
-                model=sections["model"],
-                augmentation=sections["augmentation"],
-                epochs=plan.training.epochs,
-                labels=dataset.labels,
-                hub=plan.workspace.hub,
-                fitted=fitted(plan, dataset),
-            )
-        )
+        _latest[key] = plan.task.build(replace(blueprint, fitted=known))
     return _latest[key]
 
 
-def fitted(plan: Plan, dataset: Dataset) -> Mapping[str, Any]:
-    """Fit the featurizer to the training split, or read what an earlier fit to the same split found."""
+def _blueprint(plan: Plan, dataset: Dataset) -> Blueprint:
+    sections = plan.sections
+    return Blueprint(
+        rules=plan.rules,
+        featurizer=sections["featurizer"],
+        model=sections["model"],
+        augmentation=sections["augmentation"],
+        epochs=plan.training.epochs,
+        labels=dataset.labels,
+        hub=plan.workspace.hub,
+    )
+
+
+def fitted(plan: Plan, dataset: Dataset, blueprint: Blueprint) -> Mapping[str, Any]:
+    """Fit to the training split, or read what an earlier fit to the same split found."""
     if plan.task.fit is None:
         return {}
-    key = fingerprint([plan.task.name, plan.recipe["featurizer"], dataset.fingerprint])
+    # A fit sees the whole blueprint: another kind of model, or another rate, may need other knowledge.
+    settings = [plan.recipe[section] for section in ("data", "featurizer", "model")]
+    key = fingerprint([plan.task.name, settings, dataset.fingerprint])
     path = plan.workspace.features / "fitted" / f"{key}.json"
     if not path.is_file():
         training = dataset.frame[dataset.frame["split"] == "train"]
-        found = plan.task.fit(plan.sections["featurizer"], _examples(dataset, training))
+        found = plan.task.fit(blueprint, _examples(dataset, training))
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(found))
     return json.loads(path.read_text())

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from flows import orchestration, plan, terminal
+from flows.cross_validation import cross_validate, whole_view
 from flows.evaluate import evaluate
 from flows.export import export
 from flows.featurize import featurize
@@ -52,7 +53,12 @@ def train_model(
     clock = Clock()
     with clock("ingest"):
         dataset = ingest(intent)
+    if intent.columns.fold is not None:
+        dataset = whole_view(intent, dataset)
     with open_record(intent, dataset) as record:
+        if intent.columns.fold is not None:
+            with clock("folds"):
+                cross_validate(intent, record)
         for stage, step in STEPS.items():
             with clock(stage), terminal.busy(stage, shown=stage in SILENT):
                 step(intent, record)

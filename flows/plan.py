@@ -94,7 +94,7 @@ def resolve(request: Request) -> Plan:
 def sections(task: Task, seed: int) -> dict[str, config.Check]:
     """Name the check of every section of a task's recipes."""
     return {
-        "data": lambda content: config.check(IngestRules, {"seed": seed} | content, "data"),
+        "data": lambda content: config.check(task.rules, {"seed": seed} | content, "data"),
         "featurizer": lambda content: config.check(task.featurizer_settings, content, "featurizer"),
         "model": lambda content: config.check(task.settings, content, "model"),
         "augmentation": lambda content: config.check(task.augmentation_settings, content, "augmentation"),

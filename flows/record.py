@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from features import dataset as datasets
+from features import folds
 from features.errors import ExportError, ServableError
 from flows.examiner import Examiner
 from flows.plan import Plan
@@ -47,24 +48,35 @@ class Record:
     examiner: Examiner
 
     def load_dataset(self) -> datasets.Dataset:
-        """Read the dataset's manifest."""
-        return datasets.load(Path(self.dataset["directory"]))
+        """Read the dataset's manifest, as this training sees it."""
+        whole = datasets.load(Path(self.dataset["directory"]))
+        return folds.view(whole, self.dataset["fold"]) if "fold" in self.dataset else whole
 
 
 @contextmanager
-def open_record(plan: Plan, dataset: dict[str, Any]) -> Iterator[Record]:
-    """Open a new run, or the one that was cut off, and close it with the state it ends in."""
+def open_record(
+    plan: Plan, dataset: dict[str, Any], *, parent: Record | None = None, label: str = ""
+) -> Iterator[Record]:
+    """Open a new run, or the one that was cut off, and close it with the state it ends in.
+
+    Args:
+        plan: of the training.
+        dataset: what ingest returned.
+        parent: of a nested run; it is told to MLflow through the parent's connection.
+        label: names a nested run.
+    """
     from flows import tracking
 
     key = plan.key(dataset["fingerprint"])
     run = open_run(plan.workspace, plan.name, key, restart=plan.request.restart)
-    ledger = tracking.open_tracking(plan.workspace)
+    ledger = tracking.open_tracking(plan.workspace) if parent is None else parent.tracking
+    nested = {"mlflow.parentRunId": parent.tracked.run_id or ""} if parent is not None else {}
     tracked = ledger.start(
         plan.name,
-        run_name=run.path.name,
+        run_name=f"{run.path.name} {label}".rstrip(),
         key=f"{plan.name}/{run.path.name}",
         params=_params(plan),
-        tags=_tags(plan),
+        tags=_tags(plan) | {name: value for name, value in nested.items() if value},
     )
     tracked.dataset(
         Path(plan.request.data).name,
@@ -94,7 +106,8 @@ def open_record(plan: Plan, dataset: dict[str, Any]) -> Iterator[Record]:
         elif run.read().get("state") == "running":
             run.record(state=status.lower())
         tracked.finish(status)
-        ledger.close()
+        if parent is None:
+            ledger.close()
 
 
 def _params(plan: Plan) -> dict[str, Any]:

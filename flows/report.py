@@ -31,6 +31,7 @@ Tone = Literal["plain", "good", "bad"]
 #: An SVG of more bytes than this is embedded as PNG instead.
 LARGEST_SVG = 160_000
 THUMBNAIL = 320  #: pixels of the longer side
+SHOWN_SECONDS = 10  #: of one sound in a gallery
 SMALL = 96  #: pixels: smaller images are shown enlarged, their pixels kept sharp
 
 
@@ -114,6 +115,7 @@ class Media:
         mime: media type.
         text: shown in place of ``data`` for text examples.
         sharp: keep the pixels of a small image visible.
+        sound: a WAV file with a player of its own, below the picture.
     """
 
     title: str
@@ -122,6 +124,7 @@ class Media:
     mime: str = "image/png"
     text: str | None = None
     sharp: bool = False
+    sound: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -211,6 +214,38 @@ def image(raw: bytes, title: str, lines: Sequence[str] = ()) -> Media:
     kind = "PNG" if sharp else "JPEG"
     shown.save(stream, kind, **({} if sharp else {"quality": 85}))
     return Media(title, lines, stream.getvalue(), f"image/{kind.lower()}", sharp=sharp)
+
+
+def sound(raw: bytes, title: str, lines: Sequence[str] = ()) -> Media:
+    """Make a gallery item of a WAV file as ingest keeps it: its log-mel picture, and a player.
+
+    A sound that cannot be decoded gives an item without a picture: a report never fails for it.
+    """
+    import numpy as np
+    import soundfile
+    from matplotlib import colormaps
+    from PIL import Image
+
+    from features.audio_file import wave_bytes
+    from features.spectrogram import LogMel
+
+    try:
+        samples, rate = soundfile.read(io.BytesIO(raw), dtype="float32")
+    except (soundfile.LibsndfileError, RuntimeError):
+        return Media(title, lines)
+    shown = samples[: SHOWN_SECONDS * rate]
+    decibels = LogMel(rate, n_fft=512, n_mels=64)(shown[np.newaxis]).numpy()[0].T[::-1]
+    spread = (decibels - decibels.min()) / max(float(np.ptp(decibels)), 1e-6)
+    pixels = (colormaps["magma"](spread)[..., :3] * 255).astype(np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).resize((THUMBNAIL, THUMBNAIL // 2), Image.Resampling.BILINEAR).save(stream, "PNG")
+    cut = wave_bytes(shown, rate) if len(shown) < len(samples) else raw
+    seconds = f"{len(samples) / rate:.2f} s" + ("" if cut is raw else f", the first {SHOWN_SECONDS} shown")
+    return Media(title, [*lines, seconds], stream.getvalue(), sound=cut)
+
+
+#: Raw kind to what makes a gallery item of an example.
+MEDIA: dict[str, Callable[..., Media]] = {"image": image, "audio": sound}
 
 
 @cache

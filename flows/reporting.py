@@ -16,11 +16,13 @@ from flows.evaluate import evaluation
 from flows.plan import Plan
 from flows.record import Record, command_line, git_commit, versions
 from flows.train import by_split
-from models import cnn
+from models import cnn, signatures
 from models.metrics import Evaluation
 
 #: Mistakes shown, the most confident first.
 SHOWN_MISTAKES = 24
+#: Long examples whose windows are shown.
+SHOWN_LONG = 3
 
 
 def _run_name(plan: Plan, record: Record) -> str:
@@ -71,7 +73,8 @@ def _sections(
     return [
         sections.metrics(measured),
         sections.classes(measured),
-        _mistakes(dataset, measured),
+        _mistakes(dataset, measured, plan.task.raw.name),
+        _windows(plan, record, dataset),
         sections.calibration(measured),
         sections.training(history, _kernels(plan, record, dataset)),
         sections.latency(latency, "One example at a time through the exported model.") if latency else None,
@@ -117,8 +120,22 @@ def _kernels(plan: Plan, record: Record, dataset: Dataset) -> np.ndarray | None:
     return cnn.first_kernels(network.model) if trained_here else None
 
 
-def _mistakes(dataset: Dataset, measured: Evaluation) -> report.Section:
-    frame = dataset.frame[dataset.frame["split"] == "test"]
+def _windows(plan: Plan, record: Record, dataset: Dataset) -> report.Section | None:
+    """Show what was heard when in the longest test examples, where examples have several windows."""
+    if "windows" not in plan.task.report:
+        return None
+    network = networks.trained(plan, record, dataset)
+    test = dataset.measured
+    shown = []
+    for row in test.nlargest(SHOWN_LONG, "seconds").itertuples():
+        scores, starts = signatures.heard(network, dataset.read(row))
+        if len(starts) > 1:
+            shown.append((f"{row.name}: {row.label}", starts, scores))
+    return sections.windows(shown, dataset.labels) if shown else None
+
+
+def _mistakes(dataset: Dataset, measured: Evaluation, raw_kind: str) -> report.Section:
+    frame = dataset.measured
     shown = []
     for mistake in measured.mistakes.head(SHOWN_MISTAKES).itertuples():
         row = frame.iloc[int(mistake.row)]
@@ -126,7 +143,7 @@ def _mistakes(dataset: Dataset, measured: Evaluation) -> report.Section:
         with contextlib.suppress(DataError):
             raw = dataset.read(row)
         lines = [f"is {mistake.target}", f"taken for {mistake.prediction} ({mistake.score:.2f})"]
-        shown.append(report.image(raw, str(row["name"]), lines))
+        shown.append(report.MEDIA[raw_kind](raw, str(row["name"]), lines))
     return sections.mistakes(shown, len(measured.mistakes))
 
 

@@ -50,10 +50,30 @@ def dataset(card: Mapping[str, Any], classes: Mapping[str, Mapping[str, int]]) -
     totals = [sum(column) for column in zip(*filled.values(), strict=True)]
     rows.append(["all", *totals, sum(totals)])
     tables = [Table(("class", *splits, "all"), rows, "Examples by class and split", folded=len(classes) > 24)]
+    tables += [
+        Table((name, "examples"), list(counts.items()), f"Examples by {name}", folded=True)
+        for name, counts in card.get("values", {}).items()
+        if len(counts) > 1 or name == "rate"
+    ]
     if card.get("reasons"):
         ordered = sorted(card["reasons"].items(), key=lambda item: (-item[1], item[0]))
         tables.append(Table(("reason", "files"), ordered, "Quarantined files"))
     return Section("Dataset", prose=list(card.get("notes", ())), facts=counts, tables=tables)
+
+
+def windows(shown: Sequence[tuple[str, np.ndarray, np.ndarray]], labels: Sequence[str]) -> Section:
+    """Show when what was heard in some examples.
+
+    Args:
+        shown: of each example a title, the starts of its windows in seconds, and their scores.
+        labels: of the classes.
+    """
+    drawn = [
+        picture(title, lambda theme, a=starts, b=scores: figures.window_scores(a, b, labels, theme))
+        for title, starts, scores in shown
+    ]
+    prose = "The longest test examples, window by window; an example's answer is the mean over its windows."
+    return Section("Windows", prose=[prose], figures=drawn)
 
 
 def metrics(evaluation: "Evaluation") -> Section:

@@ -9,6 +9,7 @@ import keras
 from features.store import fingerprint
 from models.cnn import head as build_head
 from models.tasks.task import Network, Phase
+from models.windows import EachWindow, MeanScore, MeanVector
 
 
 class Stage:
@@ -24,6 +25,11 @@ class Stage:
         return batch
 
     @property
+    def padding(self) -> float | None:
+        """What fills rows of varying length; None where all are equally long."""
+        return getattr(self.layers[0], "padding", None)
+
+    @property
     def fingerprint(self) -> str:
         """Hash of what is computed: 16 hexadecimal digits."""
         joined = "/".join(fingerprint(layer) for layer in self.layers)
@@ -36,13 +42,9 @@ def network(
     *,
     width: int,
     classes: int,
-    mode: str,
-    epochs: int,
     hidden: Sequence[int] = (),
     dropout: float = 0.0,
-    augmentation: Any | None = None,
-    fine_tune_epochs: int = 0,
-    fine_tune_learning_rate: float | None = None,
+    **legs: Any,
 ) -> Network:
     """Join the parts and plan their training.
 
@@ -51,30 +53,81 @@ def network(
         backbone: layer or model from features to vectors [batch, width].
         width: length of the backbone's vector.
         classes: length of the output.
-        mode: ``scratch`` trains everything at once; ``frozen`` trains the head on vectors computed
-            once; ``fine-tune`` does that first and then trains everything at a lower rate.
-        epochs: of the first phase.
         hidden: units of dense layers in the head.
         dropout: before the logits.
-        augmentation: random changes of the features while training, or None.
-        fine_tune_epochs: of the second phase.
-        fine_tune_learning_rate: highest learning rate of the second phase.
+        **legs: mode, epochs and the rest, as `phases` takes them.
     """
     head = build_head(width, classes, hidden=hidden, dropout=dropout)
     inputs = keras.Input(featurizer.spec.shape, dtype=featurizer.spec.dtype, name="features")
     vectors = backbone(inputs)
     whole, embed = keras.Model(inputs, head(vectors)), keras.Model(inputs, vectors)
-    pixels = Stage(featurizer)
+    return Network(featurizer, whole, embed, phases(featurizer, backbone, head, whole, **legs))
+
+
+def over_windows(
+    featurizer: Any,
+    backbone: Any,
+    *,
+    width: int,
+    classes: int,
+    hidden: Sequence[int] = (),
+    dropout: float = 0.0,
+    **legs: Any,
+) -> Network:
+    """Join parts that see one window each: an example's answer is the mean over its windows.
+
+    Arguments as of `network`; features are [batch, windows, ...]. The view ``windows`` gives the logits
+    of each window, [batch, windows, classes].
+    """
+    vectors_of = EachWindow(backbone)
+    inputs = keras.Input(featurizer.spec.shape, dtype=featurizer.spec.dtype, name="features")
+    vectors = vectors_of(inputs)
+    vector = keras.Input(vectors.shape[1:], name="vectors")
+    logits = EachWindow(build_head(width, classes, hidden=hidden, dropout=dropout))(vector)
+    each, head = keras.Model(vector, logits), keras.Model(vector, MeanScore()(logits))
+    whole, windows = keras.Model(inputs, head(vectors)), keras.Model(inputs, each(vectors))
+    embed = keras.Model(inputs, MeanVector()(vectors))
+    legs_of = phases(featurizer, vectors_of, head, whole, **legs)
+    return Network(featurizer, whole, embed, legs_of, {"windows": windows})
+
+
+def phases(
+    featurizer: Any,
+    backbone: Any,
+    head: keras.Model,
+    whole: keras.Model,
+    *,
+    mode: str,
+    epochs: int,
+    augmentation: Any | None = None,
+    fine_tune_epochs: int = 0,
+    fine_tune_learning_rate: float | None = None,
+) -> tuple[Phase, ...]:
+    """Plan what is trained on what, in which order.
+
+    Args:
+        featurizer: raw examples to features.
+        backbone: features to vectors.
+        head: vectors to outputs.
+        whole: features to outputs.
+        mode: ``scratch`` trains everything at once; ``frozen`` trains the head on vectors computed
+            once; ``fine-tune`` does that first and then trains everything at a lower rate.
+        epochs: of the first phase.
+        augmentation: random changes of the features while training, or None.
+        fine_tune_epochs: of the second phase.
+        fine_tune_learning_rate: highest learning rate of the second phase.
+    """
+    features = Stage(featurizer)
     if mode == "scratch":
-        phases: tuple[Phase, ...] = (Phase("train", pixels, whole, augmentation, epochs),)
-    elif mode == "frozen" and augmentation is not None:
+        return (Phase("train", features, whole, augmentation, epochs),)
+    if mode == "frozen" and augmentation is not None:
         # Random changes cannot be cached behind the backbone: it runs in every epoch, unchanged.
         backbone.trainable = False
-        phases = (Phase("head", pixels, whole, augmentation, epochs),)
-    else:
-        phases = (Phase("head", Stage(featurizer, backbone), head, None, epochs),)
-    if mode == "fine-tune":
-        phases += (
-            Phase("fine-tune", pixels, whole, augmentation, fine_tune_epochs, fine_tune_learning_rate),
-        )
-    return Network(featurizer, whole, embed, phases)
+        return (Phase("head", features, whole, augmentation, epochs),)
+    first = Phase("head", Stage(featurizer, backbone), head, None, epochs)
+    if mode != "fine-tune":
+        return (first,)
+    return (
+        first,
+        Phase("fine-tune", features, whole, augmentation, fine_tune_epochs, fine_tune_learning_rate),
+    )

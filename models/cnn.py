@@ -16,6 +16,7 @@ def convolutions(
     dense: Sequence[int],
     dropout: float,
     weight_decay: float = 0.0,
+    pooling: str = "all",
 ) -> keras.Model:
     """Build blocks of convolution, batch-norm and ReLU with max-pooling between, then dense layers.
 
@@ -27,6 +28,8 @@ def convolutions(
         dense: units of the dense layers after global average pooling.
         dropout: share of activations dropped after each block and dense layer.
         weight_decay: factor of the L2 penalty on kernels.
+        pooling: ``all`` averages each map over height and width; ``height`` over the height alone, so
+            that it stays known where along the width something was.
 
     Returns:
         A model from [batch, h, w, channels] to the vector before the head, [batch, d].
@@ -39,11 +42,16 @@ def convolutions(
         if number < len(filters) - 1:
             x = layers.MaxPooling2D(padding="same")(x)
         x = layers.Dropout(dropout)(x) if dropout else x
-    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.GlobalAveragePooling2D()(x) if pooling == "all" else _columns(x, dropout)
     for units in dense:
         x = layers.Dense(units, activation="relu", kernel_regularizer=penalty)(x)
         x = layers.Dropout(dropout)(x) if dropout else x
     return keras.Model(inputs, x, name="convolutions")
+
+
+def _columns(x: Any, dropout: float) -> Any:
+    x = layers.Flatten()(layers.AveragePooling2D((x.shape[1], 1))(x))
+    return layers.Dropout(dropout)(x) if dropout else x
 
 
 def _unit(x: Any, maps: int, kernel: int, penalty: Any) -> Any:
@@ -74,6 +82,7 @@ def first_kernels(model: keras.Model) -> Any | None:
     for layer in model.layers:
         if isinstance(layer, layers.Conv2D):
             return layer.kernel.numpy()
-        if isinstance(layer, keras.Model) and (inner := first_kernels(layer)) is not None:
+        within = getattr(layer, "inner", layer)
+        if isinstance(within, keras.Model) and (inner := first_kernels(within)) is not None:
             return inner
     return None

@@ -62,7 +62,25 @@ def answer(function: Any, raws: Sequence[bytes], *, batch_size: int = 32) -> dic
         }
         for start in range(0, len(raws), batch_size)
     ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return stacked(parts)
+
+
+def stacked(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Join the answers to several batches, by output.
+
+    An output with an axis as long as the batch's longest example needs is filled up with zeros, as the
+    signature itself fills up the shorter examples of a batch.
+    """
+    joined = {}
+    for name in parts[0]:
+        arrays = [part[name] for part in parts]
+        longest = np.max([array.shape[1:] for array in arrays], axis=0, initial=0)
+        joined[name] = np.concatenate([_filled(array, longest) for array in arrays])
+    return joined
+
+
+def _filled(array: np.ndarray, longest: np.ndarray) -> np.ndarray:
+    return np.pad(array, [(0, 0), *((0, int(n - m)) for n, m in zip(longest, array.shape[1:], strict=True))])
 
 
 def export(

@@ -260,6 +260,32 @@ def latency(milliseconds: Sequence[float], theme: Theme = LIGHT) -> Figure:
     return figure
 
 
+def window_scores(
+    starts: np.ndarray, scores: np.ndarray, labels: Sequence[str], theme: Theme = LIGHT, most: int = 5
+) -> Figure:
+    """Draw what was heard when: the scores of the strongest classes over the windows of one example.
+
+    Args:
+        starts: when each window begins, in seconds [windows].
+        scores: [windows, classes].
+        labels: of the classes.
+        theme: colours.
+        most: classes drawn.
+    """
+    figure, (axes,) = canvas(WIDTH, 2.6, theme)
+    strongest = np.argsort(-scores.max(axis=0), kind="stable")[:most]
+    styles = ("solid", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)), (0, (8, 3)))
+    colors = (theme.good, theme.bad, theme.ink, theme.muted, theme.good)
+    for place, style, color in zip(strongest, styles, colors, strict=False):
+        name = shorten(labels[place], 22)
+        axes.plot(
+            starts, scores[:, place], linestyle=style, color=color, marker="o", markersize=3, label=name
+        )
+    axes.set(ylim=(-0.02, 1.02), xlabel="start of the window in seconds", ylabel="score")
+    legend(axes, theme, columns=min(most, len(strongest)))
+    return figure
+
+
 def kernels(weights: np.ndarray, theme: Theme = LIGHT, most: int = 64) -> Figure:
     """Draw the kernels of a first convolution, each in its own range with zero in the middle.
 

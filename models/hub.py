@@ -127,7 +127,7 @@ class HubLayer(keras.Layer):
         self._check_callable()
         self._adopt()
         self._takes_training = _takes_training(self.module)
-        self.input_shape_of_one, self.output_shape_of_one = _shapes(self.module)
+        self.input_shape_of_one, self.output_shape_of_one = self._shapes()
         self.trainable = trainable
         self.built = True
 
@@ -139,6 +139,9 @@ class HubLayer(keras.Layer):
                 expected="a reusable SavedModel in TF2 form",
                 todo="choose a TF2 feature vector module",
             )
+
+    def _shapes(self) -> tuple[tuple[int | None, ...], tuple[int | None, ...]]:
+        return _shapes(self.module)
 
     def _adopt(self) -> None:
         # Both lists are optional in a published module: what is in neither does not train.

@@ -37,10 +37,14 @@ class Objective:
 
 
 def cross_entropy(label_smoothing: float) -> PerExample:
-    """Make the softmax cross-entropy from integer targets [batch] and logits [batch, classes]."""
+    """Make the softmax cross-entropy of logits [batch, classes].
+
+    Targets are integers [batch], or shares of each class [batch, classes] where examples were blended.
+    """
 
     def loss(targets: Any, logits: Any) -> Any:
-        wanted = tf.one_hot(targets, tf.shape(logits)[-1], dtype=logits.dtype)
+        blended = targets.dtype.is_floating
+        wanted = targets if blended else tf.one_hot(targets, tf.shape(logits)[-1], dtype=logits.dtype)
         return keras.losses.categorical_crossentropy(
             wanted, logits, from_logits=True, label_smoothing=label_smoothing
         )
@@ -49,7 +53,9 @@ def cross_entropy(label_smoothing: float) -> PerExample:
 
 
 def hit(targets: Any, logits: Any) -> Any:
-    """Give 1 where the highest logit is the target's, else 0."""
+    """Give 1 where the highest logit is the target's, or that of a blend's larger part, else 0."""
+    if targets.dtype.is_floating:
+        targets = tf.argmax(targets, -1, output_type=tf.int32)
     return tf.cast(tf.equal(tf.argmax(logits, -1, output_type=targets.dtype), targets), tf.float32)
 
 

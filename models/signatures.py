@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from features.spec import RawKind
+from models import windows
 from models.tasks.task import Network
 
 #: What a signature is made from: the network, the raw kind and the decoding of its outputs.
@@ -30,6 +32,53 @@ def embed(network: Network, raw: RawKind, decode: Callable[[Any], dict[str, Any]
         return {"embedding": network.embed(network.featurizer(examples), training=False)}
 
     return embed
+
+
+def windowed(network: Network, raw: RawKind, decode: Callable[[Any], dict[str, Any]]) -> Any:
+    """Make ``serving_default`` of a network over windows: it also says when what was seen.
+
+    Beside the decoded outputs: ``window_scores`` [batch, windows, classes], 0 for windows that an example
+    of the batch lacks; ``window_starts`` [batch, windows], in seconds, 0 likewise; ``windows`` [batch].
+    """
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.as_dtype(raw.dtype), name=raw.input)])
+    def serving_default(examples: Any) -> dict[str, Any]:
+        return _over_windows(network, network.featurizer(examples), decode)
+
+    return serving_default
+
+
+def heard(network: Network, raw: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Answer one raw example window by window with the training graph.
+
+    Returns:
+        Scores [windows, classes], and when each window starts, in seconds [windows].
+    """
+    features = network.featurizer(tf.constant([raw]))
+    logits = network.views["windows"](features, training=False)
+    starts = network.featurizer.starts(tf.shape(logits)[1])
+    return windows.scores(logits)[0].numpy(), starts.numpy()
+
+
+def from_samples(network: Network, raw: RawKind, decode: Callable[[Any], dict[str, Any]]) -> Any:
+    """Make the signature from float32 samples [batch, time] at the training rate to decoded outputs."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, name="samples")])
+    def from_samples(samples: Any) -> dict[str, Any]:
+        return _over_windows(network, network.featurizer.from_samples(samples), decode)
+
+    return from_samples
+
+
+def _over_windows(network: Network, features: Any, decode: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    logits = network.views["windows"](features, training=False)
+    there = windows.present(logits)
+    starts = network.featurizer.starts(tf.shape(logits)[1])
+    return decode(network.model(features, training=False)) | {
+        "window_scores": windows.scores(logits),
+        "window_starts": tf.where(there, starts[tf.newaxis], 0.0),
+        "windows": tf.reduce_sum(tf.cast(there, tf.int32), 1),
+    }
 
 
 def from_features(name: str) -> Signature:

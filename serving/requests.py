@@ -7,7 +7,7 @@ import numpy as np
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2, predict_pb2
 
 from features.errors import UsageError
-from serving import tensors
+from serving import sounds, tensors
 from serving.answers import DEFAULT_SIGNATURE, SIGNATURE_DEF, Metadata
 
 #: Beside TensorFlow Serving's services: names the models, which its own API cannot.
@@ -53,7 +53,9 @@ def predict(
     request = predict_pb2.PredictRequest(model_spec=asked)
     request.model_spec.signature_name = signature or ""
     for name, value in inputs.items():
-        tensors.encode(array(value, name, signature, known), request.inputs[name], content=content)
+        tensors.encode(
+            array(sounds.ready(name, value), name, signature, known), request.inputs[name], content=content
+        )
     return request
 
 

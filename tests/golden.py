@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import soundfile
 from PIL import Image
 
 PER_CLASS = 48
@@ -18,9 +19,21 @@ SMALL = {
         "training.epochs=12",
         "training.learning_rate=0.01",
         "training.towers=1",
-    )
+    ),
+    "audio-classification": (
+        "data.sample_rate=8000",
+        "featurizer.seconds=0.4",
+        "featurizer.n_fft=128",
+        "featurizer.hop_length=80",
+        "featurizer.n_mels=16",
+        "model.filters=[4, 8]",
+        "model.depth=1",
+        "training.epochs=10",
+        "training.learning_rate=0.01",
+        "training.towers=1",
+    ),
 }
-RECIPE = {"image-classification": "cnn"}
+RECIPE = {"image-classification": "cnn", "audio-classification": "cnn"}
 
 
 def images(folder: Path) -> Path:
@@ -67,5 +80,37 @@ FORMATS = (
     ("PNG", "L"),
 )
 
+
+def sounds(folder: Path) -> Path:
+    """Write two classes of tones, low and high, of every length, rate and format we take."""
+    random = np.random.default_rng(0)
+    for label, lowest in (("low", 200.0), ("high", 900.0)):
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        for number in range(PER_CLASS):
+            ending, subtype, rate, channels = SOUNDS[number % len(SOUNDS)]
+            time = np.arange(int(rate * random.uniform(0.15, 1.2))) / rate
+            pitch = lowest * random.uniform(1, 2)
+            tone = random.uniform(0.2, 0.8) * np.sin(2 * np.pi * pitch * time)
+            noisy = tone[:, None] + random.normal(0, 0.02, (len(time), channels))
+            path = folder / label / f"{number:03}.{ending}"
+            soundfile.write(path, noisy.astype(np.float32), rate, subtype=subtype)
+    return folder
+
+
+#: File name ending, kind of samples, Hz, channels.
+SOUNDS = (
+    ("wav", "PCM_16", 8000, 1),
+    ("wav", "PCM_U8", 16000, 1),
+    ("flac", "PCM_16", 11025, 1),
+    ("wav", "PCM_24", 44100, 2),
+    ("ogg", "VORBIS", 16000, 1),
+    ("wav", "FLOAT", 22050, 1),
+    ("mp3", "MPEG_LAYER_III", 16000, 1),
+    ("wav", "PCM_16", 48000, 8),
+)
+
 #: Task name to what writes its examples into a folder.
-GOLDEN: dict[str, Callable[[Path], Path]] = {"image-classification": images}
+GOLDEN: dict[str, Callable[[Path], Path]] = {
+    "image-classification": images,
+    "audio-classification": sounds,
+}

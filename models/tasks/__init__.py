@@ -1,10 +1,11 @@
 """The registry of tasks."""
 
 from features.errors import ConfigError
+from models.tasks.audio_classification import AUDIO_CLASSIFICATION
 from models.tasks.image_classification import IMAGE_CLASSIFICATION
 from models.tasks.task import Task
 
-TASKS: dict[str, Task] = {task.name: task for task in (IMAGE_CLASSIFICATION,)}
+TASKS: dict[str, Task] = {task.name: task for task in (IMAGE_CLASSIFICATION, AUDIO_CLASSIFICATION)}
 
 
 def find(name: str) -> Task:

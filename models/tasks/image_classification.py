@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import Field, RootModel
 
 from features.augment import AugmentationSettings, ImageAugmentation
 from features.image import ImageFeaturizer
+from features.settings import Settings
 from features.spec import IMAGE
 from models import assembly, backbones, cnn, decoding, signatures
 from models.hub import HubLayer
@@ -15,12 +16,6 @@ from models.tasks.task import Blueprint, Network, Task
 
 #: MobileNet V2 is the smallest module that is good on photos: 11 MB.
 DEFAULT_MODULE = "https://tfhub.dev/google/imagenet/mobilenet_v2_100_224/feature_vector/5"
-
-
-class Settings(BaseModel):
-    """What all sections here have in common: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ImageFeaturizerSettings(Settings):

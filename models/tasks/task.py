@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from pydantic import BaseModel
 
+from features.rules import IngestRules
 from features.spec import RawKind
 from models.objective import Objective
 
@@ -43,21 +44,25 @@ class Network:
         model: features to outputs, the whole as it is exported.
         embed: features to the vector before the head [batch, d].
         phases: legs of training, in order.
+        views: further models over the same features, by name, for signatures of the task's own.
     """
 
-    featurizer: keras.Layer
+    featurizer: Any
     model: keras.Model
     embed: keras.Model
     phases: tuple[Phase, ...]
+    views: Mapping[str, keras.Model] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Blueprint:
     """What a task's build is given: typed settings, labels, and where fetched modules are kept.
 
-    ``fitted`` is what the task's fit found in the training split; empty where the task has no fit.
+    ``fitted`` is what the task's fit found in the training split; empty where the task has no fit, and while
+    the fit itself is under way.
     """
 
+    rules: Any
     featurizer: Any
     model: Any
     augmentation: Any
@@ -67,9 +72,9 @@ class Blueprint:
     fitted: Mapping[str, Any] = field(default_factory=dict)
 
 
-#: From the typed ``featurizer`` section and the raw examples of the training split, read once as they are
-#: asked for, to what the featurizer must know of them, such as a vocabulary; plain data that JSON can carry.
-Fit = Callable[[Any, Iterable[bytes]], Mapping[str, Any]]
+#: From the blueprint and the raw examples of the training split, read once as they are asked for, to what
+#: the network must know of them, such as a vocabulary; plain data that JSON can carry.
+Fit = Callable[[Blueprint, Iterable[bytes]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -87,8 +92,9 @@ class Task:
         decode: in graph, from network outputs and labels to named outputs, each with a batch axis.
         signatures: in graph, name to a function of (network, decode) that makes a signature.
         report: names of the report's sections, in order; see flows/report.
-        fit: what the featurizer learns from the training split alone, before the network is built;
-            None where it learns nothing.
+        fit: what the network learns from the training split alone, before it is built; None where it
+            learns nothing.
+        rules: type of the recipe's ``data`` section.
     """
 
     name: str
@@ -102,3 +108,4 @@ class Task:
     signatures: Mapping[str, Callable[..., Any]]
     report: tuple[str, ...]
     fit: Fit | None = None
+    rules: type[IngestRules] = IngestRules

@@ -6,14 +6,20 @@ from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from tests.benchmarks import features, image_classification, serving
+from tests.benchmarks import audio, features, image_classification, serving
 from tests.benchmarks.table import SHARED, Table
 
 SETS: dict[str, dict[str, Callable[[], Table]]] = {
-    "bench": {"featurizer": features.featurizer, "ingest": features.ingest, "serving": serving.serving},
+    "bench": {
+        "featurizer": features.featurizer,
+        "ingest": features.ingest,
+        "spectrogram": audio.spectrogram,
+        "serving": serving.serving,
+    },
     "evaluate": {
         "photos": image_classification.photos,
         "from-scratch": image_classification.from_scratch,
+        "sounds": audio.sounds,
     },
 }
 

@@ -1,0 +1,48 @@
+"""Recurrent networks over sequences of vectors."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import layers
+
+
+def recurrent(
+    shape: tuple[int | None, ...],
+    *,
+    cell: str,
+    units: Sequence[int],
+    bidirectional: bool,
+    pooling: str,
+    dropout: float,
+    recurrent_dropout: float,
+) -> keras.Model:
+    """Build stacked recurrent layers.
+
+    Args:
+        shape: [steps, width] of one input.
+        cell: ``gru``, ``lstm`` or ``simple-rnn``.
+        units: of each layer; both directions have as many.
+        bidirectional: whether each layer also reads from the end.
+        pooling: ``last`` takes the last state, ``mean`` and ``max`` pool over all steps.
+        dropout: share of a layer's inputs dropped.
+        recurrent_dropout: share of its states dropped.
+
+    Returns:
+        A model from [batch, steps, width] to [batch, d].
+    """
+    inputs = x = keras.Input(shape, name="sequence")
+    for number, size in enumerate(units):
+        whole = pooling != "last" or number < len(units) - 1
+        layer: Any = CELLS[cell](
+            size, return_sequences=whole, dropout=dropout, recurrent_dropout=recurrent_dropout
+        )
+        x = layers.Bidirectional(layer)(x) if bidirectional else layer(x)
+    if pooling == "mean":
+        x = layers.GlobalAveragePooling1D()(x)
+    elif pooling == "max":
+        x = layers.GlobalMaxPooling1D()(x)
+    return keras.Model(inputs, x, name="recurrent")
+
+
+CELLS: dict[str, Any] = {"gru": layers.GRU, "lstm": layers.LSTM, "simple-rnn": layers.SimpleRNN}

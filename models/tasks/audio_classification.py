@@ -1,0 +1,198 @@
+"""Which of several classes a sound belongs to."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+import keras
+import numpy as np
+from keras import layers
+from pydantic import Field, RootModel
+
+from features.audio import AudioFeaturizer, Features, band_statistics
+from features.audio_augment import AudioAugmentation, AudioAugmentationSettings
+from features.errors import ConfigError
+from features.rules import AudioRules
+from features.settings import Settings
+from features.spec import AUDIO
+from models import assembly, cnn, decoding, rnn, signatures
+from models.audio_hub import AudioHubLayer
+from models.objective import CLASSIFICATION
+from models.tasks.task import Blueprint, Network, Task
+
+DEFAULT_MODULE = "https://tfhub.dev/google/yamnet/1"
+
+
+class AudioFeaturizerSettings(Settings):
+    """Windows and spectrum; the names are librosa's, and the sample rate is that of the data section."""
+
+    seconds: float = Field(1.0, gt=0, le=60, description="length of a window")
+    hop_seconds: float | None = Field(None, gt=0, description="from window to window; null for half of one")
+    length: Literal["windows", "crop"] = Field(
+        "windows", description="windows hears the whole sound, crop one window from its middle"
+    )
+    features: Literal["log-mel", "mfcc"] = Field("log-mel", description="what the spectrum is turned into")
+    n_fft: int = Field(512, ge=32, le=16_384, description="samples of a Fourier transform")
+    win_length: int | None = Field(None, ge=16, description="samples under the window; null for n_fft")
+    hop_length: int = Field(128, ge=1, description="samples from frame to frame")
+    window: str = Field("hann", description="shape of the window")
+    n_mels: int = Field(64, ge=4, le=512, description="bands")
+    fmin: float = Field(0.0, ge=0, description="Hz of the lowest band")
+    fmax: float | None = Field(None, gt=0, description="Hz of the highest band; null for half the rate")
+    center: bool = Field(True, description="whether frames are centred, with silence beyond the ends")
+    power: float = Field(2.0, gt=0, description="of the magnitude: 2 for power")
+    top_db: float | None = Field(80.0, gt=0, description="dB below the maximum that are kept")
+    n_mfcc: int = Field(20, ge=1, le=512, description="coefficients, where features is mfcc")
+
+
+class CnnSettings(Settings):
+    """Convolutions over the spectrogram, as over an image."""
+
+    kind: Literal["cnn"] = Field(description="convolutions from scratch")
+    filters: tuple[int, ...] = Field((32, 64, 128), min_length=1, description="feature maps of each block")
+    depth: int = Field(2, ge=1, le=8, description="convolutions in a block")
+    kernel: int = Field(3, ge=1, le=11, description="frames and bands under a kernel")
+    pooling: Literal["all", "time"] = Field(
+        "time", description="what maps are averaged over: time alone keeps the bands apart"
+    )
+    dense: tuple[int, ...] = Field((), description="units of dense layers after the pooling")
+    dropout: float = Field(0.2, ge=0, lt=1, description="share of activations dropped after each block")
+    weight_decay: float = Field(0.0, ge=0, description="factor of the L2 penalty on kernels")
+
+
+class RnnSettings(Settings):
+    """A recurrent network over the frames."""
+
+    kind: Literal["rnn"] = Field(description="recurrent over the frames")
+    cell: Literal["gru", "lstm", "simple-rnn"] = Field("gru", description="kind of recurrent cell")
+    units: tuple[int, ...] = Field((96,), min_length=1, description="units of each layer and direction")
+    bidirectional: bool = Field(True, description="whether layers also read from the end")
+    pooling: Literal["last", "mean", "max"] = Field("mean", description="what becomes of the states")
+    dropout: float = Field(0.2, ge=0, lt=1, description="share of inputs dropped")
+    recurrent_dropout: float = Field(0.0, ge=0, lt=1, description="share of states dropped")
+
+
+class HubSettings(Settings):
+    """A TF-Hub audio module; it hears samples at 16 kHz."""
+
+    kind: Literal["hub"] = Field(description="a TF-Hub module")
+    backbone: str = Field(DEFAULT_MODULE, description="tfhub.dev or Kaggle handle, or a module's folder")
+    mode: Literal["frozen", "fine-tune"] = Field(
+        "frozen", description="frozen trains the head alone; fine-tune then trains everything"
+    )
+    hidden: tuple[int, ...] = Field((), description="units of dense layers between backbone and logits")
+    dropout: float = Field(0.3, ge=0, lt=1, description="share of activations dropped before the logits")
+    fine_tune_epochs: int = Field(5, ge=1, description="passes with everything trained")
+    fine_tune_learning_rate: float = Field(1e-5, gt=0, description="the highest of these passes")
+
+
+class ModelSettings(
+    RootModel[Annotated[CnnSettings | RnnSettings | HubSettings, Field(discriminator="kind")]]
+):
+    """The model section: its ``kind`` says which of the three it is."""
+
+
+def _featurizer(blueprint: Blueprint, features: Features | None = None) -> AudioFeaturizer:
+    wanted = blueprint.featurizer
+    own = {"seconds", "hop_seconds", "length", "features"}
+    if (features or wanted.features) != "mfcc":
+        own |= {"n_mfcc"}
+    return AudioFeaturizer(
+        blueprint.rules.sample_rate,
+        wanted.seconds,
+        wanted.hop_seconds,
+        wanted.length,
+        features or wanted.features,
+        blueprint.rules.max_audio_seconds,
+        wanted.model_dump(exclude=own),
+    )
+
+
+def fit(blueprint: Blueprint, sounds: Iterable[bytes]) -> Mapping[str, Any]:
+    """Measure mean and deviation of each band over the training split; nothing where samples are heard."""
+    if blueprint.model.root.kind == "hub":
+        return {}
+    return band_statistics(_featurizer(blueprint), sounds)
+
+
+def _normalised(blueprint: Blueprint, shape: tuple[int | None, ...], body: Any) -> keras.Model:
+    """Put the scaling by the training split's bands before a network of [frames, bands]."""
+    mean, deviation = (np.array(blueprint.fitted[name]) for name in ("mean", "deviation"))
+    inputs = keras.Input(shape, name="spectrogram")
+    scaled = layers.Normalization(axis=-1, mean=mean, variance=deviation**2)(inputs)
+    return keras.Model(inputs, body(scaled), name="spectrogram_network")
+
+
+def _cnn(blueprint: Blueprint, settings: CnnSettings) -> tuple[AudioFeaturizer, Any, int, str]:
+    featurizer = _featurizer(blueprint)
+    shape = featurizer.spec.shape[1:]
+    sizes = settings.model_dump(exclude={"kind", "pooling"})
+    # Time runs along the height of the spectrogram, bands along its width.
+    pooling = "height" if settings.pooling == "time" else "all"
+    network = cnn.convolutions((*shape, 1), pooling=pooling, **sizes)
+    body = _normalised(blueprint, shape, lambda x: network(layers.Reshape((*shape, 1))(x)))
+    return featurizer, body, network.output_shape[-1], "scratch"
+
+
+def _rnn(blueprint: Blueprint, settings: RnnSettings) -> tuple[AudioFeaturizer, Any, int, str]:
+    featurizer = _featurizer(blueprint)
+    shape = featurizer.spec.shape[1:]
+    network = rnn.recurrent(shape, **settings.model_dump(exclude={"kind"}))
+    return featurizer, _normalised(blueprint, shape, network), network.output_shape[-1], "scratch"
+
+
+def _hub(blueprint: Blueprint, settings: HubSettings) -> tuple[AudioFeaturizer, Any, int, str]:
+    layer = AudioHubLayer(settings.backbone, str(blueprint.hub))
+    if blueprint.rules.sample_rate != layer.RATE:
+        raise ConfigError(
+            f"the module {settings.backbone} hears sounds of one sample rate",
+            got=f"data.sample_rate {blueprint.rules.sample_rate}",
+            expected=f"{layer.RATE}",
+            todo="correct data.sample_rate",
+        )
+    return _featurizer(blueprint, "samples"), layer, int(layer.output_shape[-1] or 0), settings.mode
+
+
+NETWORKS: dict[str, Callable[..., tuple[AudioFeaturizer, Any, int, str]]] = {
+    "cnn": _cnn,
+    "rnn": _rnn,
+    "hub": _hub,
+}
+
+
+def build(blueprint: Blueprint) -> Network:
+    """Make the network that a recipe's settings describe."""
+    settings = blueprint.model.root
+    featurizer, body, width, mode = NETWORKS[settings.kind](blueprint, settings)
+    head = settings.model_dump(include={"hidden", "fine_tune_epochs", "fine_tune_learning_rate"})
+    augmentation = AudioAugmentation(blueprint.augmentation)
+    return assembly.over_windows(
+        featurizer,
+        body,
+        width=width,
+        classes=len(blueprint.labels),
+        mode=mode,
+        epochs=blueprint.epochs,
+        dropout=0.0 if settings.kind == "cnn" else settings.dropout,
+        augmentation=augmentation if augmentation.active else None,
+        **head,
+    )
+
+
+AUDIO_CLASSIFICATION = Task(
+    name="audio-classification",
+    raw=AUDIO,
+    featurizer_settings=AudioFeaturizerSettings,
+    settings=ModelSettings,
+    augmentation_settings=AudioAugmentationSettings,
+    build=build,
+    objective=CLASSIFICATION,
+    decode=decoding.classes,
+    signatures={
+        "serving_default": signatures.windowed,
+        "embed": signatures.embed,
+        "from_samples": signatures.from_samples,
+    },
+    report=("classification", "mistakes", "windows", "kernels"),
+    fit=fit,
+    rules=AudioRules,
+)

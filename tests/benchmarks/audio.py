@@ -1,0 +1,116 @@
+"""Sounds: the featurizer against librosa, and what the recipes reach on real data."""
+
+import csv
+import functools
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import librosa
+import numpy as np
+import tensorflow as tf
+
+from features.spectrogram import LogMel
+from tests.benchmarks.features import best
+from tests.benchmarks.image_classification import trained
+from tests.benchmarks.table import SHARED, Table, machine
+
+DIGITS, INSTRUMENTS = (SHARED / "data" / name for name in ("audio_fsdd", "audio_instruments"))
+MODULE = SHARED / "hub" / "yamnet"
+TASK = "audio-classification"
+
+
+def spectrogram() -> Table:
+    """Compare LogMel in a graph, 32 clips at a time, with a plain serial loop over librosa."""
+    rows = []
+    for rate, seconds, count, settings in (
+        (8000, 1, 256, {"n_fft": 256, "hop_length": 80, "n_mels": 40}),
+        (16000, 3, 96, {"n_fft": 1024, "hop_length": 256, "n_mels": 64}),
+    ):
+        clips = np.random.default_rng(0).normal(0, 0.1, (count, rate * seconds)).astype(np.float32)
+        layer = tf.function(LogMel(rate, **settings), reduce_retracing=True)
+        ours = functools.partial(_ours, layer, clips)
+        ours()
+        mine, theirs = best(ours), best(functools.partial(_librosa, clips, rate, settings))
+        rows.append(
+            (
+                f"{seconds} s at {rate:,} Hz, n_fft {settings['n_fft']}",
+                f"{count / mine:,.0f}",
+                f"{count / theirs:,.0f}",
+                f"{theirs / mine:.2f}",
+            )
+        )
+    columns = ("clips", "LogMel, clips a second", "librosa, clips a second", "ratio")
+    return Table("spectrogram", "Log-mel spectrograms", f"Targets 5 and 3; {machine()}.", columns, rows)
+
+
+def _ours(layer: Any, clips: np.ndarray) -> None:
+    for start in range(0, len(clips), 32):
+        layer(tf.constant(clips[start : start + 32])).numpy()
+
+
+def _librosa(clips: np.ndarray, rate: int, settings: dict[str, int]) -> None:
+    for clip in clips:
+        librosa.power_to_db(librosa.feature.melspectrogram(y=clip, sr=rate, **settings))
+
+
+def sounds() -> Table:
+    """Train the recipes on spoken digits, on a speaker left out at a time, and on instruments."""
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        digits, instruments = _unpacked(DIGITS, folder), _unpacked(INSTRUMENTS, folder)
+        rows.append(
+            _row(
+                "spoken digits, cnn (target 0.985)",
+                trained(folder, TASK, digits, "digits", "--recipe", "cnn"),
+            )
+        )
+        speakers = _by_speaker(digits)
+        options = ("--recipe", "cnn", "--fold-column", "speaker")
+        summary, wall = trained(folder, TASK, speakers, "speakers", *options)
+        metrics = summary["metrics"]
+        spread = f"mean over the speakers, deviation {metrics['cv/accuracy_std']:.3f}"
+        rows.append(
+            (
+                "a speaker left out, cnn (target 0.80)",
+                f"{metrics['cv/accuracy_mean']:.4f}",
+                spread,
+                f"{wall:.0f}",
+                "",
+            )
+        )
+        cnn = trained(folder, TASK, instruments, "instruments", "--recipe", "cnn")
+        rows.append(_row("instruments, cnn (target 0.78)", cnn))
+        hub = ("--recipe", "yamnet", "--set", f"model.backbone={MODULE}")
+        rows.append(
+            _row("instruments, yamnet (target 0.87)", trained(folder, TASK, instruments, "yamnet", *hub))
+        )
+    columns = ("training", "test accuracy", "95 % interval", "seconds, whole command", "seconds of training")
+    return Table("sounds", "Sounds", f"Through `servable train`; {machine()}.", columns, rows)
+
+
+def _row(label: str, outcome: tuple[dict[str, Any], float]) -> tuple[str, ...]:
+    summary, wall = outcome
+    metrics, seconds = summary["metrics"], summary["seconds"]
+    interval = f"{metrics['test/accuracy_low']:.3f} to {metrics['test/accuracy_high']:.3f}"
+    return (label, f"{metrics['test/accuracy']:.4f}", interval, f"{wall:.0f}", f"{seconds['train']:.0f}")
+
+
+def _unpacked(source: Path, folder: Path) -> Path:
+    shutil.unpack_archive(next(source.glob("*.zip")), folder / source.name)
+    (inner,) = (folder / source.name).iterdir()
+    return inner
+
+
+def _by_speaker(digits: Path) -> Path:
+    """Write a table of all clips with their speaker beside them."""
+    table = digits.parent / "speakers.csv"
+    with table.open("w", newline="") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(["file", "label", "speaker"])
+        for path in sorted(digits.rglob("*.wav")):
+            digit, speaker, _ = path.stem.split("_")
+            rows.writerow([path.relative_to(digits.parent), digit, speaker])
+    return table
