@@ -2,7 +2,7 @@
 
 The images are real, and come with a dependency: scikit-learn's 1,797 scans of handwritten digits (8x8 grey
 levels, from the UCI repository), written as PNG files together with a few damaged ones, so that the
-quarantine has something to show. The sounds are generated: tones that rise, fall or stay.
+quarantine has something to show. The sounds are generated: low, middle and high tones.
 """
 
 import signal
@@ -98,14 +98,14 @@ def write_digits(folder: Path) -> Path:
 
 
 def write_tones(folder: Path) -> Path:
-    """Write 120 generated tones that rise, fall or stay, as WAV files in a folder each."""
+    """Write 120 generated tones, low, middle and high, as WAV files in a folder each."""
     random = np.random.default_rng(0)
     time = np.arange(int(0.5 * TONE_RATE)) / TONE_RATE
-    for label, slope in (("falling", -1.0), ("rising", 1.0), ("steady", 0.0)):
+    for label, lowest in (("high", 1400), ("low", 200), ("middle", 550)):
         (folder / label).mkdir(parents=True, exist_ok=True)
         for number in range(40):
-            pitch = random.uniform(400, 900) * 2 ** (slope * random.uniform(0.5, 1.0) * time)
-            tone = 0.5 * np.sin(2 * np.pi * np.cumsum(pitch) / TONE_RATE) + random.normal(0, 0.02, len(time))
+            pitch = lowest * random.uniform(1.0, 1.7)
+            tone = 0.5 * np.sin(2 * np.pi * pitch * time) + random.normal(0, 0.02, len(time))
             (folder / label / f"generated-{number:03d}.wav").write_bytes(wave_bytes(tone, TONE_RATE))
     return folder
 
