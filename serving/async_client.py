@@ -1,16 +1,18 @@
 """The client for asyncio: the same calls, awaited."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
 import grpc
+import numpy as np
 from google.protobuf import empty_pb2, struct_pb2
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-from serving import answers, requests
+from serving import answers, example_requests, requests
 from serving.answers import Answer, Metadata, Model, VersionStatus
 from serving.connection import Connection, no_list
+from serving.example_requests import Class, Example
 from serving.requests import LIST_METHOD
 
 
@@ -71,6 +73,36 @@ class AsyncClient:
         known = await self._known(model, version, label) if requests.needs_metadata(values) else None
         request = requests.predict(asked, signature, values, known)
         return answers.answer(await self._call(self._prediction.Predict, request, model, version), model)
+
+    async def classify(
+        self,
+        model: str,
+        examples: Sequence[Example],
+        *,
+        context: Example | None = None,
+        signature: str | None = None,
+        version: int | None = None,
+        label: str | None = None,
+    ) -> list[tuple[Class, ...]]:
+        """Give the classes of each example with their scores; arguments and errors as for Client.classify."""
+        asked = requests.spec(model, version, label)
+        request = example_requests.classify(asked, signature, examples, context)
+        return example_requests.classes(await self._call(self._prediction.Classify, request, model, version))
+
+    async def regress(
+        self,
+        model: str,
+        examples: Sequence[Example],
+        *,
+        context: Example | None = None,
+        signature: str | None = None,
+        version: int | None = None,
+        label: str | None = None,
+    ) -> np.ndarray:
+        """Give a number for each example, as float32; arguments and errors as for Client.regress."""
+        asked = requests.spec(model, version, label)
+        request = example_requests.regress(asked, signature, examples, context)
+        return example_requests.values(await self._call(self._prediction.Regress, request, model, version))
 
     async def _known(self, model: str, version: int | None, label: str | None) -> Metadata:
         key = (model, version, label)

@@ -1,14 +1,15 @@
 """A client of TensorFlow Serving's gRPC API; it works with the embedded server and the real one alike."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
 import grpc
+import numpy as np
 from google.protobuf import empty_pb2, struct_pb2
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-from serving import answers, requests
+from serving import answers, example_requests, requests
 from serving.answers import (
     DEFAULT_SIGNATURE,
     SIGNATURE_DEF,
@@ -20,13 +21,16 @@ from serving.answers import (
     VersionStatus,
 )
 from serving.connection import Connection, no_list
+from serving.example_requests import Class, Example
 from serving.requests import LIST_METHOD
 
 __all__ = [
     "DEFAULT_SIGNATURE",
     "SIGNATURE_DEF",
     "Answer",
+    "Class",
     "Client",
+    "Example",
     "Metadata",
     "Model",
     "Signature",
@@ -107,6 +111,64 @@ class Client:
         known = self._known(model, version, label) if requests.needs_metadata(values) else None
         request = requests.predict(asked, signature, values, known)
         return answers.answer(self._call(self._prediction.Predict, request, model, version), model)
+
+    def classify(
+        self,
+        model: str,
+        examples: Sequence[Example],
+        *,
+        context: Example | None = None,
+        signature: str | None = None,
+        version: int | None = None,
+        label: str | None = None,
+    ) -> list[tuple[Class, ...]]:
+        """Give the classes of each example with their scores.
+
+        Args:
+            model: the model's name.
+            examples: values by feature name for each example; what the model parses as tf.Example.
+            context: features that all examples have in common.
+            signature: the signature; None means ``serving_default``.
+            version: a version by number; None with no label means the newest.
+            label: a version by label.
+
+        Raises:
+            UnavailableError: no server answers at the target.
+            ServerError: the server refused; carries its words.
+            UsageError: a feature holds what no tf.Example can, or version and label are both given.
+        """
+        asked = requests.spec(model, version, label)
+        request = example_requests.classify(asked, signature, examples, context)
+        return example_requests.classes(self._call(self._prediction.Classify, request, model, version))
+
+    def regress(
+        self,
+        model: str,
+        examples: Sequence[Example],
+        *,
+        context: Example | None = None,
+        signature: str | None = None,
+        version: int | None = None,
+        label: str | None = None,
+    ) -> np.ndarray:
+        """Give a number for each example, as float32.
+
+        Args:
+            model: the model's name.
+            examples: values by feature name for each example; what the model parses as tf.Example.
+            context: features that all examples have in common.
+            signature: the signature; None means ``serving_default``.
+            version: a version by number; None with no label means the newest.
+            label: a version by label.
+
+        Raises:
+            UnavailableError: no server answers at the target.
+            ServerError: the server refused; carries its words.
+            UsageError: a feature holds what no tf.Example can, or version and label are both given.
+        """
+        asked = requests.spec(model, version, label)
+        request = example_requests.regress(asked, signature, examples, context)
+        return example_requests.values(self._call(self._prediction.Regress, request, model, version))
 
     def _known(self, model: str, version: int | None, label: str | None) -> Metadata:
         key = (model, version, label)

@@ -19,6 +19,8 @@ IDLE_SECONDS = 10.0
 #: Seconds a body may take, and one more for each megabyte of it that has come.
 BODY_SECONDS = 10.0
 _MEGABYTE = 1 << 20
+#: Paths that tell the server's health.
+PROBES = ("/livez", "/readyz")
 
 
 class RestServer:
@@ -54,6 +56,8 @@ class RestServer:
         self._room, self._timeout, self._max_body = threads + queue, timeout, max_body
         self._idle_seconds = idle_seconds
         self._workers = concurrent.futures.ThreadPoolExecutor(threads, "rest")
+        # Health is told even while every worker is busy with a long body.
+        self._prober = concurrent.futures.ThreadPoolExecutor(1, "rest-health")
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="rest", daemon=True)
         self._runner: web.ServerRunner | None = None
@@ -87,12 +91,15 @@ class RestServer:
             self._thread.join()
             self._loop.close()
         self._workers.shutdown(wait=False)
+        self._prober.shutdown(wait=False)
 
     async def _listen(self) -> None:
         server = web.Server(
             self._handle,
             keepalive_timeout=self._idle_seconds,
             access_log=None,
+            # A caller that hangs up while its request waits gives its place to the next.
+            handler_cancellation=True,
             lingering_time=1.0,
         )
         self._runner = web.ServerRunner(server, handle_signals=False)
@@ -124,7 +131,6 @@ class RestServer:
         return _response(reply)
 
     def _refused(self, request: web.BaseRequest) -> Reply | None:
-        probe = request.path in ("/livez", "/readyz")
         if is_loopback(self._host) and not is_local(request.headers.get("Host", "")):
             # A page in a browser can have a name of its own resolve to this machine.
             return refusal(403, "the Host header does not name this machine")
@@ -132,7 +138,7 @@ class RestServer:
             return Reply(
                 503, refusal(503, "the server is shutting down").body, headers={"Connection": "close"}
             )
-        if self._busy >= self._room and not probe:
+        if self._busy >= self._room and request.path not in PROBES:
             return Reply(
                 429, refusal(429, "too many requests are waiting").body, headers={"Retry-After": "1"}
             )
@@ -160,7 +166,8 @@ class RestServer:
     async def _answer(self, request: web.BaseRequest, body: bytes) -> Reply:
         path = request.raw_path.partition("?")[0]
         origin = request.headers.get("Origin", "")
-        work = self._loop.run_in_executor(self._workers, self._api.answer, request.method, path, body, origin)
+        pool = self._prober if path in PROBES else self._workers
+        work = self._loop.run_in_executor(pool, self._api.answer, request.method, path, body, origin)
         try:
             async with asyncio.timeout(self._timeout or None):
                 return await asyncio.shield(work)
@@ -168,6 +175,9 @@ class RestServer:
             with contextlib.suppress(asyncio.CancelledError):
                 work.cancel()
             return refusal(HTTP_STATUS[code_of(error)], "Timed out waiting for notification")
+        except asyncio.CancelledError:
+            work.cancel()
+            raise
 
 
 def _response(reply: Reply) -> web.Response:

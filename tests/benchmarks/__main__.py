@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from tests.benchmarks import audio, features, image_classification, serving
+from tests.benchmarks import audio, features, image_classification, serving, swaps
 from tests.benchmarks.table import SHARED, Table
 
 SETS: dict[str, dict[str, Callable[[], Table]]] = {
@@ -15,6 +15,7 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "ingest": features.ingest,
         "spectrogram": audio.spectrogram,
         "serving": serving.serving,
+        "swaps": swaps.swaps,
     },
     "evaluate": {
         "photos": image_classification.photos,

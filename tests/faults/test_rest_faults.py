@@ -1,13 +1,20 @@
-"""The REST interface under abuse (S2, S3, S4, S12, S15): refused with a reason, never a crash."""
+"""The REST interface under abuse (S2-S5, S12-S15): refused with a reason, never a crash."""
 
 import http.client
+import json
 import random
 import socket
+import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import psutil
 import pytest
 
+from serving import json_text
+from serving.client import Client
 from serving.config import Options
 from serving.server import Server
 from tests.serving.conftest import Models, config_text, models, post_json, rest_api, server
@@ -223,3 +230,116 @@ def test_s5_more_requests_than_can_wait_are_told_so_at_once(models: Models):
         for thread in threads:
             thread.join()
         assert statuses == [200, 200]
+
+
+@pytest.fixture
+def narrow(models: Models):
+    """A server whose REST interface works on one request at a time."""
+    base = models.root / "line"
+    options = Options(port=0, rest_port=0, model_base_path=base, rest_threads=1, model_name="line")
+    with Server(options) as running:
+        yield running
+
+
+def _until(condition) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to hold"
+        time.sleep(0.005)
+
+
+def test_s2_a_body_that_takes_long_to_parse_holds_up_neither_health_nor_grpc(narrow, monkeypatch):
+    begun, go, parse = threading.Event(), threading.Event(), json_text.Parser.parse
+
+    def slow(self):
+        begun.set()
+        assert go.wait(30)
+        return parse(self)
+
+    monkeypatch.setattr(json_text.Parser, "parse", slow)
+    path, body = "/v1/models/line:predict", b'{"instances": [NaN, 2]}'
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(_status, narrow.rest_port, "POST", path, body)
+        try:
+            assert begun.wait(20)
+            assert _status(narrow.rest_port, "GET", "/livez", b"") == 200
+            assert _status(narrow.rest_port, "GET", "/readyz", b"") == 200
+            with Client(narrow.target, timeout=20) as client:
+                assert client.predict("line", x=np.array([2.0], np.float32))["y"].tolist() == [7.0]
+            assert not asked.done()
+        finally:
+            go.set()
+        assert asked.result(20) == 200
+
+
+def test_s14_a_caller_that_hangs_up_while_it_waits_is_not_worked_for(narrow):
+    begun, go, bodies = threading.Event(), threading.Event(), []
+    api = narrow._rest._api
+    answer = api.answer
+
+    def slow(method, path, body, origin):
+        bodies.append(body)
+        begun.set()
+        assert go.wait(30)
+        return answer(method, path, body, origin)
+
+    api.answer = slow
+    path, first, second = "/v1/models/line:predict", b'{"instances": [1]}', b'{"instances": [2]}'
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(_status, narrow.rest_port, "POST", path, first)
+        try:
+            assert begun.wait(20)
+            gone = http.client.HTTPConnection("127.0.0.1", narrow.rest_port, timeout=20)
+            gone.request("POST", path, second)
+            _until(lambda: narrow._rest._busy == 2)
+            gone.close()
+            _until(lambda: narrow._rest._busy == 1)
+        finally:
+            go.set()
+        assert asked.result(20) == 200
+    assert _status(narrow.rest_port, "POST", path, first) == 200
+    assert bodies == [first, first]
+
+
+_touched: list[tuple[str, object]] = []
+_watched: list[int] = []
+
+
+def _audit(event: str, arguments: tuple[object, ...]) -> None:
+    if threading.get_ident() in _watched and event in ("open", "os.listdir", "os.scandir"):
+        _touched.append((event, arguments[0]))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../x",
+        "..%2f..%2fetc",
+        "%2e%2e%2f",
+        "..%5cx",
+        "a/b",
+        "a\0b",
+        "%00",
+        "x" * 10_240,
+        "\u2024\u2024",
+        "~root",
+    ],
+    ids=range(10),
+)
+def test_s13_names_and_labels_in_a_path_never_reach_the_file_system(rest_api, name):
+    if not _watched:
+        # A hook cannot be taken away again: it listens to the threads in the list alone.
+        sys.addaudithook(_audit)
+    _watched.append(threading.get_ident())
+    try:
+        for path in (name, f"line/labels/{name}", f"line/versions/{name}"):
+            for method, end in (("POST", ":predict"), ("GET", ""), ("GET", "/metadata")):
+                if end == "" and "/labels/" in path:
+                    # The real server's status does not look at labels either.
+                    continue
+                reply = rest_api.answer(method, f"/v1/models/{path}{end}", b'{"instances": [1]}')
+                assert reply.status in (400, 404), path[:80]
+                assert set(json.loads(reply.body)) == {"error"}
+    finally:
+        _watched.clear()
+    assert _touched == []

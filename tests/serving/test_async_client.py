@@ -1,6 +1,7 @@
 """The client for asyncio, and what both clients share: retries, token, listing models."""
 
 import asyncio
+import inspect
 import socket
 import threading
 
@@ -9,11 +10,12 @@ import numpy as np
 import pytest
 
 from features.errors import ConfigError, UnavailableError, UsageError
-from serving import errors
+from serving import errors, example_requests, requests
 from serving.async_client import AsyncClient
 from serving.client import Client, Model, VersionStatus
 from serving.config import Options
 from serving.connection import Connection
+from serving.example_requests import Class
 from serving.server import Server
 
 X = np.array([2.0], np.float32)
@@ -165,3 +167,61 @@ def test_settings_that_cannot_be_are_refused(settings, words):
     with pytest.raises(ConfigError, match=words) as caught:
         Connection(**settings).check()
     assert "s3cret" not in str(caught.value)
+
+
+EXAMPLES = [{"x": [2.0]}, {"x": np.array([-8.0], np.float32)}]
+
+
+def test_classify_and_regress_answer_alike_in_both_clients(server, client):
+    # Version 1 of the model: y = x / 2 + 2, scores -y and y.
+    want = [(Class("below", -3.0), Class("above", 3.0)), (Class("below", 2.0), Class("above", -2.0))]
+    assert client.classify("classic", EXAMPLES, signature="classify_sign", version=1) == want
+    assert client.regress("classic", EXAMPLES, signature="regress_x_to_y", version=1).tolist() == [3.0, -2.0]
+
+    async def ask():
+        async with AsyncClient(server.target) as asked:
+            return (
+                await asked.classify("classic", EXAMPLES, signature="classify_sign", version=1),
+                await asked.regress(
+                    "classic", [{}, {}], context={"x": 2.0}, signature="regress_x_to_y", version=1
+                ),
+            )
+
+    classes, values = asyncio.run(ask())
+    assert classes == want
+    assert (values.dtype, values.tolist()) == (np.float32, [3.0, 3.0])
+
+
+def test_classify_and_regress_carry_the_servers_words(client):
+    with pytest.raises(errors.InvalidArgument, match="Input is empty"):
+        client.regress("classic", [], signature="regress_x_to_y")
+    for value in ([1, "a"], [[1.0], [2.0]], [[1], [2, 3]], {"a": 1}, 2**63, 2**64):
+        with pytest.raises(UsageError, match="feature x"):
+            client.classify("classic", [{"x": value}])
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "want"),
+    [
+        (3, "int64_list", [3]),
+        (True, "int64_list", [1]),
+        ("é", "bytes_list", ["é".encode()]),
+        ([b"\0", "a"], "bytes_list", [b"\0", b"a"]),
+        (np.array([[1, 2], [3, 4]], np.uint8), "int64_list", [1, 2, 3, 4]),
+        (0.5, "float_list", [0.5]),
+    ],
+)
+def test_features_take_the_kind_of_their_values(value, kind, want):
+    request = example_requests.classify(requests.spec("m", None, None), None, [{"x": value}], None)
+    feature = request.input.example_list.examples[0].features.feature["x"]
+    assert feature.WhichOneof("kind") == kind
+    assert list(getattr(feature, kind).value) == want
+
+
+def test_both_clients_have_the_same_calls():
+    def calls(client):
+        public = {name: getattr(client, name) for name in vars(client) if not name.startswith("_")}
+        return {name: str(inspect.signature(call)) for name, call in public.items()}
+
+    assert calls(AsyncClient) == calls(Client)
+    assert calls(Client).keys() >= {"classify", "metadata", "models", "predict", "regress", "status"}
