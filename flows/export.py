@@ -1,11 +1,15 @@
 """The export step: from trained weights to a candidate SavedModel and the answers it must give."""
 
+import base64
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from features.dataset import Dataset
 from flows import networks, orchestration
@@ -26,6 +30,19 @@ def expectations(record: Record) -> Path:
     return record.run.path / "parity"
 
 
+#: Raw examples that each further signature is asked about.
+CALL_ROWS = 4
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of one signature and what the training graph answered; arrays by name."""
+
+    signature: str
+    inputs: Mapping[str, np.ndarray]
+    outputs: Mapping[str, np.ndarray]
+
+
 @orchestration.step("export", run_name="export {plan.name}")
 def export(plan: Plan, record: Record) -> str:
     """Write the candidate and, beside the run, what the training graph answers to real test files."""
@@ -38,6 +55,7 @@ def export(plan: Plan, record: Record) -> str:
     directory.parent.mkdir(parents=True, exist_ok=True)
     functions = exporting.signatures(network, plan.task, dataset.labels)
     write_expectations(expectations(record), raws, exporting.answer(functions[DEFAULT], raws))
+    write_calls(expectations(record), calls(functions, plan.task.raw.input, raws[:CALL_ROWS]))
     exporting.export(
         network,
         plan.task,
@@ -55,6 +73,74 @@ def sample(dataset: Dataset, rows: int) -> list[bytes]:
     frame = dataset.frame.assign(_rank=dataset.frame["split"].map({"test": 0, "validation": 1, "train": 2}))
     chosen = frame.sort_values(["_rank", "sha256"], kind="stable").head(rows)
     return [dataset.read(row) for row in chosen.itertuples()]
+
+
+def calls(functions: Mapping[str, Any], argument: str, raws: Sequence[bytes]) -> list[Call]:
+    """Ask every function beside the default one that takes raw examples and nothing else."""
+    asked = []
+    for name, function in functions.items():
+        if name != DEFAULT and _names(function) == {argument}:
+            asked.append(call(name, function, {argument: np.array(raws, dtype=object)}))
+    return asked
+
+
+def _names(function: Any) -> set[str]:
+    return {spec.name for spec in tf.nest.flatten(function.structured_input_signature)}
+
+
+def call(name: str, function: Any, inputs: Mapping[str, np.ndarray]) -> Call:
+    """Ask a signature's function, by the names of its inputs, and keep what it answers."""
+    given = {argument: tf.constant(value) for argument, value in inputs.items()}
+    specs = tf.nest.flatten(function.structured_input_signature)
+    answers = function(*(given[spec.name] for spec in specs))
+    return Call(name, inputs, {output: value.numpy() for output, value in answers.items()})
+
+
+def write_calls(folder: Path, asked: Sequence[Call]) -> None:
+    """Keep calls and their answers beside the expectations."""
+    rows = [
+        {
+            "signature": one.signature,
+            "inputs": {name: _packed(value) for name, value in one.inputs.items()},
+            "outputs": {name: _packed(value) for name, value in one.outputs.items()},
+        }
+        for one in asked
+    ]
+    write_atomically(folder / "calls.json", json.dumps(rows))
+
+
+def read_calls(folder: Path) -> list[Call]:
+    """Read back what write_calls kept."""
+    rows = json.loads((folder / "calls.json").read_text())
+    return [
+        Call(
+            row["signature"],
+            *(
+                {name: _unpacked(value) for name, value in row[side].items()}
+                for side in ("inputs", "outputs")
+            ),
+        )
+        for row in rows
+    ]
+
+
+def _packed(array: np.ndarray) -> dict[str, Any]:
+    array = np.asarray(array)
+    flat = array.ravel().tolist()
+    if array.dtype == object:
+        flat = [
+            base64.b64encode(cell if isinstance(cell, bytes) else cell.encode()).decode() for cell in flat
+        ]
+    return {"dtype": array.dtype.name, "shape": array.shape, "values": flat}
+
+
+def _unpacked(packed: Mapping[str, Any]) -> np.ndarray:
+    values = packed["values"]
+    if packed["dtype"] != "object":
+        return np.array(values, dtype=packed["dtype"]).reshape(packed["shape"])
+    array = np.empty(len(values), dtype=object)
+    array[:] = [base64.b64decode(cell) for cell in values]
+    return array.reshape(packed["shape"])
 
 
 def write_expectations(folder: Path, raws: Sequence[bytes], answers: dict[str, np.ndarray]) -> None:

@@ -1,7 +1,7 @@
 """The checks the gate runs on a candidate, each a generator of what it found."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from flows.export import read_expectations
+from flows.export import Call, read_calls, read_expectations
 from flows.gate import Check
 from models import savedmodel
 from models.export import WARMUP, stacked
@@ -30,6 +30,7 @@ class Examination:
         self.directory = Path(request["candidate"])
         self.settings = request["settings"]
         self.raws, self.expected = read_expectations(Path(request["expectations"]))
+        self.calls = read_calls(Path(request["expectations"]))
         self.latency: list[float] = []
         self._starter = ThreadPoolExecutor(1, "live-server")
 
@@ -106,32 +107,28 @@ class Examination:
 
     def _parity_of_saved_model(self) -> Iterator[Check]:
         parts = [self._answer(self.raws[start : start + 32]) for start in range(0, len(self.raws), 32)]
-        yield self._compare("SavedModel answers as training", stacked(parts))
+        yield self._compare("SavedModel answers as training", stacked(parts), self.expected)
+        for call in self.calls:
+            given = {name: tf.constant(value) for name, value in call.inputs.items()}
+            outputs = self.model.signatures[call.signature](**given)
+            got = {name: value.numpy() for name, value in outputs.items()}
+            yield self._compare(f"SavedModel's {call.signature} answers as training", got, call.outputs)
 
-    def _compare(self, name: str, answers: dict[str, np.ndarray]) -> Check:
-        worst, row, output = 0.0, -1, ""
-        for key, wanted in self.expected.items():
-            got = answers[key]
-            if wanted.dtype == object:
-                texts = np.array(
-                    [str(c, "utf-8") if isinstance(c, bytes) else c for c in got.ravel()], dtype=object
-                )
-                differing = (texts.reshape(wanted.shape) != wanted).astype(float)
-            else:
-                differing = np.abs(got.astype(np.float64) - wanted)
-                # NaN compares as no difference at all: it must fail.
-                differing = np.where(np.isfinite(differing), differing, np.inf)
+    def _compare(
+        self, name: str, answers: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]
+    ) -> Check:
+        allowed = self.settings["parity"]
+        worst, place = 0.0, ""
+        for output, wanted in expected.items():
+            differing = _difference(answers[output], wanted)
             if differing.size and differing.max() > worst:
-                worst, output = float(differing.max()), key
-                row = (
-                    int(np.argwhere(differing > self.settings["parity"])[:1].ravel()[0])
-                    if worst > self.settings["parity"]
-                    else -1
-                )
-        got_text = f"largest difference {worst:.2e} over {len(self.raws)} examples"
-        if row >= 0:
-            got_text += f", first in output {output} of example {row}"
-        return Check(name, worst <= self.settings["parity"], got_text, f"at most {self.settings['parity']:g}")
+                worst = float(differing.max())
+                if worst > allowed:
+                    row = int(np.argwhere(differing > allowed)[:1].ravel()[:1].sum())
+                    place = f", first in output {output} of example {row}"
+        examples = max((len(value) for value in expected.values() if value.ndim), default=1)
+        found = f"largest difference {worst:.2e} over {examples} examples{place}"
+        return Check(name, worst <= allowed, found, f"at most {allowed:g}")
 
     def _latency(self) -> Iterator[Check]:
         for raw in self.raws[:3]:
@@ -164,7 +161,18 @@ class Examination:
                 )
                 for start in range(0, len(self.raws), 16)
             ]
-        yield self._compare("live server answers as training", stacked([dict(part) for part in parts]))
+            yield self._compare(
+                "live server answers as training", stacked([dict(part) for part in parts]), self.expected
+            )
+            for call in self.calls:
+                yield self._compare(
+                    f"live server's {call.signature} answers as training",
+                    self._ask(client, call),
+                    call.outputs,
+                )
+
+    def _ask(self, client: Client, call: Call) -> dict[str, np.ndarray]:
+        return dict(client.predict(self.request["model"], dict(call.inputs), signature=call.signature))
 
     def serving_metric(self) -> dict[str, Any] | None:
         """Give the serving version's metric on this dataset's test split; measure it if it has to be."""
@@ -178,3 +186,22 @@ class Examination:
         name = self.request["metric"]["name"]
         value, note = metric_of_saved_model(Path(serving["path"]), dataset, self.request["input"], name)
         return serving | {"value": value, "note": note}
+
+
+def _difference(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Give the distance of each element, relative to those beyond 1.
+
+    Texts are 0 or 1 apart; other shapes, and NaN, infinitely far.
+    """
+    if got.shape != wanted.shape:
+        return np.full(1, np.inf)
+    if wanted.dtype == object:
+        pairs = zip(map(_text, got.ravel()), map(_text, wanted.ravel()), strict=True)
+        return np.array([float(one != other) for one, other in pairs]).reshape(wanted.shape)
+    differing = np.abs(got.astype(np.float64) - wanted) / np.maximum(1.0, np.abs(wanted))
+    # NaN compares as no difference at all: it must fail.
+    return np.where(np.isfinite(differing), differing, np.inf)
+
+
+def _text(cell: Any) -> str:
+    return cell.decode() if isinstance(cell, bytes) else str(cell)

@@ -1,8 +1,9 @@
 """The training flow: from a source of examples to a served release, as a contents page."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from flows import orchestration, plan, terminal
@@ -50,30 +51,51 @@ def train_model(
         workspace,
     )
     intent = plan.resolve(request)
+    course = COURSES.get(task, TRAINING)
     clock = Clock()
     with clock("ingest"):
-        dataset = ingest(intent)
+        dataset = course.ingest(intent)
     if intent.columns.fold is not None:
         dataset = whole_view(intent, dataset)
     with open_record(intent, dataset) as record:
         if intent.columns.fold is not None:
             with clock("folds"):
                 cross_validate(intent, record)
-        for stage, step in STEPS.items():
+        for stage, step in course.steps.items():
             with clock(stage), terminal.busy(stage, shown=stage in SILENT):
                 step(intent, record)
         return summarise(intent, record, clock)
 
 
-STEPS = {
-    "featurize": featurize,
-    "train": fit,
-    "evaluate": evaluate,
-    "export": export,
-    "gate": pass_gate,
-    "publish": publish,
-    "report": write_report,
-}
+@dataclass(frozen=True)
+class Course:
+    """What a request goes through.
+
+    Attributes:
+        ingest: gives the dataset's folder, fingerprint and counts.
+        steps: what follows, in order, by the stage's name.
+    """
+
+    ingest: Callable[[Plan], dict[str, Any]]
+    steps: Mapping[str, Callable[[Plan, Record], Any]]
+
+
+#: A network that learns from labelled examples.
+TRAINING = Course(
+    ingest,
+    {
+        "featurize": featurize,
+        "train": fit,
+        "evaluate": evaluate,
+        "export": export,
+        "gate": pass_gate,
+        "publish": publish,
+        "report": write_report,
+    },
+)
+
+#: Tasks that take another course, by name.
+COURSES: dict[str, Course] = {}
 
 #: Stages that cannot say how far they are.
 SILENT = frozenset({"evaluate", "export", "gate", "publish", "report"})

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from features.errors import ExportError
-from flows import gate
+from flows import export, gate
 from flows.record import Record
 from models.export import WARMUP
 from tests.trained import Trained
@@ -74,8 +74,10 @@ def test_an_unchanged_candidate_passes_every_check(request_of: dict[str, Any]) -
         "preprocessing inside",
         "finite weights",
         "SavedModel answers as training",
+        "SavedModel's embed answers as training",
         "warmup",
         "live server answers as training",
+        "live server's embed answers as training",
         "latency",
     ]
     assert len(verdict["latency_ms"]) == 30
@@ -101,6 +103,17 @@ def test_e4_a_training_answer_that_differs_names_its_row(request_of: dict[str, A
     check = refused(request_of)
     assert "1.00e-03" in check["got"]
     assert "first in output scores of example 5" in check["got"]
+
+
+def test_e4_another_signature_that_differs_is_named(request_of: dict[str, Any]) -> None:
+    folder = Path(request_of["expectations"])
+    (kept,) = export.read_calls(folder)
+    changed = kept.outputs["embedding"].copy()
+    changed[2, 0] += 0.01 * max(1.0, abs(changed[2, 0]))
+    export.write_calls(folder, [export.Call(kept.signature, kept.inputs, {"embedding": changed})])
+    check = refused(request_of)
+    assert check["name"] == "SavedModel's embed answers as training"
+    assert "first in output embedding of example 2" in check["got"]
 
 
 def test_e6_a_weight_that_is_not_finite(request_of: dict[str, Any]) -> None:

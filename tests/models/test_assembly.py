@@ -153,7 +153,7 @@ def test_balance_is_obeyed_in_training(stores, tmp_path, balance):
 
 def test_the_registry_names_the_known_tasks():
     assert tasks.find("image-classification") is TASK
-    with pytest.raises(ConfigError, match="no such task; got poetry; expected one of image-classification"):
+    with pytest.raises(ConfigError, match=r"no such task; got poetry; .*image-classification"):
         tasks.find("poetry")
 
 

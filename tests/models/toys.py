@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from features.augment import AugmentationSettings
 from features.dataset import Dataset
+from features.rules import IngestRules
 from models.tasks.image_classification import IMAGE_CLASSIFICATION, ImageFeaturizerSettings, ModelSettings
 from models.tasks.task import Blueprint, Network
 from tests.faults import corpus
@@ -58,6 +59,7 @@ def network(
     """Build the network of a recipe's sections."""
     return IMAGE_CLASSIFICATION.build(
         Blueprint(
+            rules=IngestRules(),
             featurizer=ImageFeaturizerSettings(height=size, width=size),
             model=ModelSettings.model_validate(model or CNN),
             augmentation=AugmentationSettings(**changes),
