@@ -84,7 +84,7 @@ class Source:
     """Where raw examples come from; iterating looks at every entry once.
 
     Attributes:
-        layout: ``class-folders``, ``split-folders`` or ``table``.
+        layout: ``class-folders``, ``split-folders``, ``table`` or ``split-tables``.
         description: one sentence for the user.
         root: the folder that names are relative to, absolute.
         classes: labels the layout declares (class folders, empty ones too); empty for a table.

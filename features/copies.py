@@ -11,7 +11,7 @@ _PRECEDENCE = ("test", "validation", "train")
 Refuse = Callable[[Example, str, str], None]
 
 
-def resolve(examples: Sequence[Example], refuse: Refuse) -> list[Example]:
+def resolve(examples: Sequence[Example], refuse: Refuse, *, conflicts: str = "quarantine") -> list[Example]:
     """Refuse contradictions between examples of the same content.
 
     Content under two labels is refused in all its copies. Content in two splits given by the data is kept
@@ -20,13 +20,14 @@ def resolve(examples: Sequence[Example], refuse: Refuse) -> list[Example]:
     Args:
         examples: accepted so far.
         refuse: called as refuse(example, reason, detail) for each that must go.
+        conflicts: ``keep`` leaves content under two labels as it is.
 
     Returns:
         The examples that stay, in their order.
     """
     refused: set[int] = set()
     for copies in _groups(examples, lambda example: example.verdict.sha256):
-        if len({example.label for example in copies}) > 1:
+        if conflicts == "quarantine" and len({example.label for example in copies}) > 1:
             for example in copies:
                 other = next(copy for copy in copies if copy.label != example.label)
                 refuse(

@@ -34,7 +34,9 @@ def run(
         )
         examination = Examination(source, raw, rules, root / ".index", key, progress)
         findings = examination.run()
-        findings.accepted = copies.resolve(findings.accepted, examination.refuse_example)
+        findings.accepted = copies.resolve(
+            findings.accepted, examination.refuse_example, conflicts=rules.conflicts
+        )
         refused = _list_refused(findings, root / ".refused" / key)
         _require_sound(findings, source, rules, refused)
         _split(findings, source, rules)

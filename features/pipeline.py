@@ -35,6 +35,28 @@ def epoch_order(
     return random.permutation(np.concatenate(drawn))
 
 
+def bucketed(order: np.ndarray, lengths: np.ndarray, batch_size: int, *, seed: int, epoch: int) -> np.ndarray:
+    """Bring sequences of about the same length together in batches: a pure function of its arguments.
+
+    Within stretches of 32 batches the examples are sorted by length; the batches are then shuffled, but for
+    a last one that is not full.
+
+    Args:
+        order: positions, as `epoch_order` gives them.
+        lengths: of all rows.
+        batch_size: examples in a batch.
+        seed: of the training.
+        epoch: from 0 on.
+    """
+    stretch = 32 * batch_size
+    parts = [order[start : start + stretch] for start in range(0, len(order), stretch)]
+    by_length = np.concatenate([part[np.argsort(lengths[part], kind="stable")] for part in parts])
+    full = len(order) // batch_size
+    random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, epoch, 2])))
+    batches = by_length[: full * batch_size].reshape(full, batch_size)[random.permutation(full)]
+    return np.concatenate([batches.ravel(), by_length[full * batch_size :]])
+
+
 def _cycled(members: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
     rounds = [random.permutation(members) for _ in range(-(-count // len(members)))]
     return np.concatenate(rounds)[:count]

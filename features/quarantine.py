@@ -33,7 +33,8 @@ REASONS = {
     "bad_header": "the header declares a sample rate or a number of channels that no sound has",
     "empty_audio": "the file holds no sample",
     "too_short": "the sound is shorter than the rules want",
-    "too_long": "the sound is longer than the rules allow",
+    "too_long": "the sound or text is longer than the rules allow",
+    "empty_text": "the text holds nothing but blanks",
     "non_finite": "a sample is NaN or infinite",
     "out_of_range": "samples far beyond full scale, where the rules do not normalise them",
     # the decoder
@@ -46,8 +47,8 @@ REASONS = {
     "missing_value": "the row has no input or no target",
     "ragged_row": "the row has more or fewer fields than the header",
     "bad_quoting": "the row's quotes do not follow the CSV rules",
-    "bad_encoding": "the row is not UTF-8; the offset is that of the first bad byte of the file",
-    "nul": "the row contains a NUL character",
+    "bad_encoding": "the row or text is not UTF-8; the offset is that of the first bad byte of the file",
+    "nul": "the row or text contains a NUL character",
     "line_too_long": "a field of the row is longer than 131,072 characters",
     "unknown_split": "the split column says something else than train, validation or test",
     # the dataset
@@ -80,6 +81,9 @@ NOTES = {
     "normalised": "samples far beyond full scale: the sound was scaled to full scale",
     "resampled": "the sound had another sample rate than the recipe's",
     "mixed_down": "several channels; their mean is used",
+    "byte_order_mark": "the text began with a byte order mark, which is left out",
+    "replaced": "bytes that are no text were replaced by U+FFFD, as the rules say",
+    "control_characters": "the text holds control characters other than tabs and line ends",
 }
 
 

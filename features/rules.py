@@ -8,8 +8,8 @@ from features.archives import ArchiveLimits
 
 #: Rules that say nothing about one example's content, so that changing them re-decodes nothing.
 _NOT_DECODING = frozenset(
-    {"max_bad_fraction", "validation_fraction", "test_fraction", "seed", "merge", "drop", "decode_processes"}
-    | {"decode_timeout", "max_archive_bytes", "max_archive_members", "max_archive_ratio"}
+    {"max_bad_fraction", "validation_fraction", "test_fraction", "seed", "merge", "drop", "conflicts"}
+    | {"decode_processes", "decode_timeout", "max_archive_bytes", "max_archive_members", "max_archive_ratio"}
 )
 
 
@@ -32,6 +32,9 @@ class IngestRules(BaseModel):
     test_fraction: float = Field(0.2, gt=0, lt=1, description="of the examples, where the data give no split")
     seed: int = Field(0, ge=0, description="of the split; another seed gives another split")
     merge: dict[str, str] = Field(default_factory=dict, description="class to be renamed: its new name")
+    conflicts: Literal["quarantine", "keep"] = Field(
+        "quarantine", description="what becomes of the same content under several labels"
+    )
     drop: tuple[str, ...] = Field((), description="classes to leave out")
     decode_timeout: float = Field(10.0, gt=0, description="seconds one example may take to decode")
     decode_processes: int = Field(2, ge=1, le=64, description="decoder processes at work together")
@@ -81,3 +84,12 @@ class AudioRules(IngestRules):
         # The mix and the resampled copy in double precision, at the highest rate we take.
         samples = int(self.max_audio_seconds * 192_000)
         return super().decoder_rules() | {"memory": 24 * samples + 4 * self.max_file_bytes + (512 << 20)}
+
+
+class TextRules(IngestRules):
+    """What ingest accepts of texts."""
+
+    max_characters: int = Field(100_000, ge=1, description="longer texts are quarantined")
+    bad_text: Literal["reject", "replace"] = Field(
+        "reject", description="what becomes of bytes that are not UTF-8, and of NUL, in .txt files"
+    )

@@ -5,16 +5,17 @@ import stat
 from pathlib import Path
 
 from features import archives, folders, tables
-from features.candidates import Candidate, Columns, Entry, Rejected, Skipped, Source
+from features.candidates import Candidate, Columns, Entry, Rejected, Skipped, Source, split_named
 from features.errors import AccessError, DataError, NoInputError, StorageError
 from features.names import printable
-from features.spec import Progress, RawKind, silent
+from features.spec import SPLITS, Progress, RawKind, silent
 
 __all__ = ["Candidate", "Columns", "Entry", "Rejected", "Skipped", "Source", "recognise"]
 
 _LAYOUTS = (
     "folders named by class, folders train, val and test of such folders, a table (.csv, .tsv, .parquet) "
-    "with an input and a target column, or an archive (.zip, .tar, .tar.gz, .tgz) of one of these"
+    "with an input and a target column, tables train, val and test, or an archive (.zip, .tar, .tar.gz, "
+    ".tgz) of one of these"
 )
 
 
@@ -97,13 +98,13 @@ def _folder(path: Path, raw: RawKind, columns: Columns, shown: str) -> Source:
     listing = folders.list_folder(os.fsencode(place))
     beside = [place / os.fsdecode(name) for name in listing.files if tables.is_table(Path(os.fsdecode(name)))]
     if columns != Columns():
-        return tables.open_table(_only_table(shown, beside), raw, columns)
-    source = folders.find(root, shown, raw.suffixes) if raw.suffixes else None
+        return _open_tables(shown, beside, raw, columns)
+    source = folders.find(root, shown, raw.suffixes)
     meant = [table for table in beside if tables.usable(table, raw)]
     if source is None or (len(source.classes) < 2 and meant):
         if not meant:
             raise _unknown(shown, path, beside)
-        return tables.open_table(_only_table(shown, meant), raw, columns)
+        return _open_tables(shown, meant, raw, columns)
     if meant:
         raise DataError(
             f"the layout of {shown} is ambiguous",
@@ -129,13 +130,22 @@ def _innermost(path: Path) -> Path:
     return path
 
 
+def _open_tables(shown: str, found: list[Path], raw: RawKind, columns: Columns) -> Source:
+    """Open the one table there is, or those named train, validation and test."""
+    named = {split_named(table.stem): table for table in found}
+    splits = {split: named[split] for split in SPLITS if split in named}
+    if "train" in splits and len(splits) == len(found) > 1:
+        return tables.open_split_tables(splits, raw, columns)
+    return tables.open_table(_only_table(shown, found), raw, columns)
+
+
 def _only_table(shown: str, found: list[Path]) -> Path:
     if len(found) == 1:
         return found[0]
     raise DataError(
         f"{shown} does not hold one table",
         got=", ".join(table.name for table in found[:6]) or "none",
-        expected="one .csv, .tsv or .parquet, as columns are named or no class folders are there",
+        expected="one .csv, .tsv or .parquet, or one each named train, val and test",
         todo="pass the table itself as --data",
     )
 

@@ -26,12 +26,14 @@ class RawKind:
         dtype: TensorFlow dtype name of that tensor; its shape is [batch].
         suffixes: file name endings (lower case, with dot) that ingest opens; every other file is
             skipped by rule. Files with no ending are sniffed.
+        cells: whether a table holds the examples themselves, and not the paths of files.
     """
 
     name: str
     input: str
     dtype: str
     suffixes: frozenset[str]
+    cells: bool = False
 
 
 IMAGE = RawKind(
@@ -48,7 +50,9 @@ AUDIO = RawKind(
     frozenset({".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3"}),
 )
 
-RAW_KINDS = {kind.name: kind for kind in (IMAGE, AUDIO)}
+TEXT = RawKind("text", "text", "string", frozenset({".txt"}), cells=True)
+
+RAW_KINDS = {kind.name: kind for kind in (IMAGE, AUDIO, TEXT)}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import csv
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,8 +23,8 @@ SUFFIXES = (".csv", ".tsv", ".parquet")
 
 #: Usual column names, tried where Columns leaves one open; compared without regard to case.
 _FILE_NAMES = ("path", "file", "filename", "file_name", "filepath", "file_path")
-_TEXT_NAMES = ("text", "sentence")
-_TARGET_NAMES = ("label", "class", "target", "category")
+_TEXT_NAMES = ("text", "sentence", "review", "phrase", "document", "comment", "message")
+_TARGET_NAMES = ("label", "class", "target", "category", "sentiment", "polarity")
 _SPLIT_NAMES = ("split", "subset", "partition")
 _FOLD_NAMES = ("fold",)
 
@@ -53,7 +53,7 @@ def open_table(path: Path, raw: RawKind, columns: Columns) -> Source:
 
     Args:
         path: of a file whose name ends with one of SUFFIXES.
-        raw: the raw kind; one without file endings lives in the table's own cells.
+        raw: the raw kind; the examples are files beside the table, or its own cells.
         columns: where to find input, target, split and fold.
 
     Raises:
@@ -73,6 +73,36 @@ def open_table(path: Path, raw: RawKind, columns: Columns) -> Source:
         f"{role} from {header[place]!r}" for role, place in vars(places).items() if place is not None
     )
     return Source("table", printable(f"table {path.name}: {names}"), root, (), (), scan)
+
+
+def open_split_tables(found: Mapping[str, Path], raw: RawKind, columns: Columns) -> Source:
+    """Make one source of a table for each split, in the same folder.
+
+    Args:
+        found: split to table.
+        raw: as of `open_table`.
+        columns: as of `open_table`; a split column is not looked for.
+
+    Raises:
+        DataError: as of `open_table`, or a split column is named beside split tables.
+    """
+    if columns.split is not None:
+        raise DataError(
+            "the split is given twice",
+            got=f"--split-column {columns.split}, and tables named {', '.join(sorted(found))}",
+            expected="one of the two",
+            todo="leave --split-column out, or pass one table as --data",
+        )
+    sources = {split: open_table(path, raw, columns) for split, path in found.items()}
+
+    def scan() -> Iterator[Entry]:
+        for split, source in sources.items():
+            for entry in source:
+                yield replace(entry, split=split) if isinstance(entry, Candidate) else entry
+
+    described = "; ".join(f"{split}: {source.description}" for split, source in sources.items())
+    root = next(iter(sources.values())).root
+    return Source("split-tables", printable(described), root, (), tuple(sources), scan)
 
 
 def _header(path: Path) -> list[str]:
@@ -109,7 +139,7 @@ def find_columns(table: str, header: Sequence[str], raw: RawKind, columns: Colum
     Raises:
         DataError: a column is missing, or several could be meant; names those found and expected.
     """
-    inputs = (*_FILE_NAMES, raw.name, f"{raw.name}_path") if raw.suffixes else (*_TEXT_NAMES, raw.name)
+    inputs = (*_FILE_NAMES, raw.name, f"{raw.name}_path") if not raw.cells else _TEXT_NAMES
     source = _place(table, header, "input", columns.input, inputs)
     target = _place(table, header, "target", columns.target, _TARGET_NAMES)
     if source is None or target is None:
@@ -172,7 +202,7 @@ class _RowReader:
             return self._rejected(
                 row, "unknown_split", f"the split is {split!r}; expected train, validation or test"
             )
-        if not self._raw.suffixes:
+        if self._raw.cells:
             return Candidate(None, name, target, known, fold or None, row.number, source.encode("utf-8"))
         return self._file(row, source, target, known, fold or None)
 

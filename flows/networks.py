@@ -3,15 +3,18 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from features.dataset import Dataset
+from features.errors import ConfigError
 from flows import terminal
 from flows.plan import Plan
 from flows.record import Record
-from flows.workspace import fingerprint, write_atomically
+from flows.workspace import MODEL_NAME, fingerprint, write_atomically
 from models import checkpoint, determinism
 from models.tasks.task import Blueprint, Network
+from serving.repository import Repository
 
 #: The newest network, by what it was built from: the steps of one training share it.
 _latest: dict[str, Network] = {}
@@ -39,7 +42,28 @@ def _blueprint(plan: Plan, dataset: Dataset) -> Blueprint:
         epochs=plan.training.epochs,
         labels=dataset.labels,
         hub=plan.workspace.hub,
+        release=lambda name: _stable(plan, name),
     )
+
+
+def _stable(plan: Plan, name: str) -> Path:
+    """Find the stable release of a model in the workspace's repository."""
+    repository = Repository(plan.workspace.repository)
+    version = repository.stable(name) if MODEL_NAME.fullmatch(name) else None
+    if version is None:
+        raise ConfigError(
+            "no release of this name",
+            got=name,
+            expected=f"one of {', '.join(sorted(repository.models())) or 'none yet'}, a folder or a file",
+            todo="train and publish it first",
+        )
+    return repository.release(name, version).path
+
+
+def figures(plan: Plan, dataset: Dataset) -> Mapping[str, float]:
+    """Give what the fit measured, by metric name."""
+    found: Mapping[str, float] = fitted(plan, dataset, _blueprint(plan, dataset)).get("figures", {})
+    return found
 
 
 def fitted(plan: Plan, dataset: Dataset, blueprint: Blueprint) -> Mapping[str, Any]:

@@ -32,6 +32,7 @@ Tone = Literal["plain", "good", "bad"]
 LARGEST_SVG = 160_000
 THUMBNAIL = 320  #: pixels of the longer side
 SHOWN_SECONDS = 10  #: of one sound in a gallery
+SHOWN_CHARACTERS = 600  #: of one text in a gallery
 SMALL = 96  #: pixels: smaller images are shown enlarged, their pixels kept sharp
 
 
@@ -114,6 +115,7 @@ class Media:
         data: image or sound as ``mime``; None where there is nothing to see.
         mime: media type.
         text: shown in place of ``data`` for text examples.
+        tokens: shown in place of ``text``: each token, and how much it speaks for the answer, from -1 to 1.
         sharp: keep the pixels of a small image visible.
         sound: a WAV file with a player of its own, below the picture.
     """
@@ -123,6 +125,7 @@ class Media:
     data: bytes | None = None
     mime: str = "image/png"
     text: str | None = None
+    tokens: Sequence[tuple[str, float]] = ()
     sharp: bool = False
     sound: bytes | None = None
 
@@ -244,8 +247,15 @@ def sound(raw: bytes, title: str, lines: Sequence[str] = ()) -> Media:
     return Media(title, [*lines, seconds], stream.getvalue(), sound=cut)
 
 
+def text(raw: bytes, title: str, lines: Sequence[str] = ()) -> Media:
+    """Make a gallery item of a text, its beginning where it is long."""
+    whole = raw.decode("utf-8", "replace")
+    shown = whole if len(whole) <= SHOWN_CHARACTERS else whole[:SHOWN_CHARACTERS] + " …"
+    return Media(title, lines, text=shown)
+
+
 #: Raw kind to what makes a gallery item of an example.
-MEDIA: dict[str, Callable[..., Media]] = {"image": image, "audio": sound}
+MEDIA: dict[str, Callable[..., Media]] = {"image": image, "audio": sound, "text": text}
 
 
 @cache

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ import yaml
 
 from features.dataset import Dataset
 from features.errors import DataError
+from features.spec import SPLITS
+from features.text import count
 from flows import networks, orchestration, report, sections
 from flows.evaluate import evaluation
 from flows.plan import Plan
 from flows.record import Record, command_line, git_commit, versions
 from flows.train import by_split
-from models import cnn, signatures
+from models import cnn, signatures, token_occlusion
 from models.metrics import Evaluation
 
 #: Mistakes shown, the most confident first.
@@ -73,8 +76,9 @@ def _sections(
     return [
         sections.metrics(measured),
         sections.classes(measured),
-        _mistakes(dataset, measured, plan.task.raw.name),
+        _mistakes(plan, record, dataset, measured),
         _windows(plan, record, dataset),
+        _texts(plan, record, dataset),
         sections.calibration(measured),
         sections.training(history, _kernels(plan, record, dataset)),
         sections.latency(latency, "One example at a time through the exported model.") if latency else None,
@@ -134,16 +138,52 @@ def _windows(plan: Plan, record: Record, dataset: Dataset) -> report.Section | N
     return sections.windows(shown, dataset.labels) if shown else None
 
 
-def _mistakes(dataset: Dataset, measured: Evaluation, raw_kind: str) -> report.Section:
+def _texts(plan: Plan, record: Record, dataset: Dataset) -> report.Section | None:
+    """Show how much of the texts the network reads, and how many of their tokens it knows."""
+    if "texts" not in plan.task.report:
+        return None
+    featurizer = networks.network(plan, dataset).featurizer
+    frame = dataset.frame
+    splits = [split for split in SPLITS if (frame["split"] == split).any()]
+    rows = []
+    for split in splits:
+        texts = (dataset.read(row) for row in frame[frame["split"] == split].itertuples())
+        counts, lengths = count(featurizer.tokens, texts)
+        known = sum(counts[token] for token in featurizer.vocabulary)
+        cut = np.mean([length > (featurizer.max_tokens or length) for length in lengths])
+        unknown = 1 - known / max(1, counts.total())
+        rows.append([split, int(np.median(lengths)), max(lengths), float(cut), unknown])
+    return sections.texts(rows, len(featurizer.vocabulary), featurizer.max_tokens)
+
+
+def _told(plan: Plan, record: Record, dataset: Dataset, raws: list[bytes]) -> list[list[tuple[str, float]]]:
+    """Give each text's tokens with what they do for the answer, at most 1; nothing for other raw kinds."""
+    if "texts" not in plan.task.report:
+        return [[] for _ in raws]
+    found = token_occlusion.explained(networks.trained(plan, record, dataset), raws)
+    return [
+        [
+            (token, float(change / max(1e-6, np.abs(changes).max())))
+            for token, change in zip(tokens, changes, strict=True)
+        ]
+        for tokens, changes in found
+    ]
+
+
+def _mistakes(plan: Plan, record: Record, dataset: Dataset, measured: Evaluation) -> report.Section:
     frame = dataset.measured
     shown = []
+    raws = []
     for mistake in measured.mistakes.head(SHOWN_MISTAKES).itertuples():
         row = frame.iloc[int(mistake.row)]
         raw = b""
         with contextlib.suppress(DataError):
             raw = dataset.read(row)
         lines = [f"is {mistake.target}", f"taken for {mistake.prediction} ({mistake.score:.2f})"]
-        shown.append(report.MEDIA[raw_kind](raw, str(row["name"]), lines))
+        shown.append(report.MEDIA[plan.task.raw.name](raw, str(row["name"]), lines))
+        raws.append(raw)
+    told = _told(plan, record, dataset, raws)
+    shown = [replace(item, tokens=tokens) for item, tokens in zip(shown, told, strict=True)]
     return sections.mistakes(shown, len(measured.mistakes))
 
 

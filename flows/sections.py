@@ -76,6 +76,22 @@ def windows(shown: Sequence[tuple[str, np.ndarray, np.ndarray]], labels: Sequenc
     return Section("Windows", prose=[prose], figures=drawn)
 
 
+def texts(rows: Sequence[Sequence[object]], vocabulary: int, max_tokens: int | None) -> Section:
+    """Show how much of the texts is read and known.
+
+    Args:
+        rows: of each split its name, the median and the largest number of tokens, and the shares of texts
+            cut and of tokens that are not known.
+        vocabulary: number of known tokens.
+        max_tokens: of a text; None for all.
+    """
+    read = f"the first {max_tokens:,d} tokens of each" if max_tokens else "every token"
+    columns = ("split", "median tokens", "most tokens", "texts cut", "tokens unknown")
+    table = Table(columns, rows, "Texts by split", frozenset(columns[3:]))
+    prose = f"The network knows {vocabulary:,d} tokens and reads {read}."
+    return Section("Texts", prose=[prose], tables=[table])
+
+
 def metrics(evaluation: "Evaluation") -> Section:
     """Tabulate the metrics with what they mean."""
     rows, main = [], evaluation.interval.metric

@@ -34,6 +34,7 @@ def fit(plan: Plan, record: Record) -> str:
         progress=terminal.report_progress,
         on_epoch=on_epoch,
     )
+    record.tracked.metrics(networks.figures(plan, dataset))
     networks.save(record, network)
     write_atomically(history_file, json.dumps(history.epochs))
     record.run.record(weights_hash=training.weights_hash(network.model))

@@ -44,6 +44,7 @@ def network(
     classes: int,
     hidden: Sequence[int] = (),
     dropout: float = 0.0,
+    max_norm: float | None = None,
     **legs: Any,
 ) -> Network:
     """Join the parts and plan their training.
@@ -55,9 +56,10 @@ def network(
         classes: length of the output.
         hidden: units of dense layers in the head.
         dropout: before the logits.
+        max_norm: largest L2 norm of the weights of a logit; None for no limit.
         **legs: mode, epochs and the rest, as `phases` takes them.
     """
-    head = build_head(width, classes, hidden=hidden, dropout=dropout)
+    head = build_head(width, classes, hidden=hidden, dropout=dropout, max_norm=max_norm)
     inputs = keras.Input(featurizer.spec.shape, dtype=featurizer.spec.dtype, name="features")
     vectors = backbone(inputs)
     whole, embed = keras.Model(inputs, head(vectors)), keras.Model(inputs, vectors)

@@ -68,13 +68,24 @@ def _unit(x: Any, maps: int, kernel: int, penalty: Any) -> Any:
     return layers.ReLU()(x)
 
 
-def head(width: int, classes: int, *, hidden: Sequence[int] = (), dropout: float = 0.0) -> keras.Model:
-    """Build what turns a vector [batch, width] into logits [batch, classes]."""
+def head(
+    width: int,
+    classes: int,
+    *,
+    hidden: Sequence[int] = (),
+    dropout: float = 0.0,
+    max_norm: float | None = None,
+) -> keras.Model:
+    """Build what turns a vector [batch, width] into logits [batch, classes].
+
+    ``max_norm`` is the largest L2 norm of a class's weights, kept after every step; None for no limit.
+    """
     inputs = x = keras.Input((width,), name="embedding")
     for units in hidden:
         x = layers.Dense(units, activation="relu")(x)
     x = layers.Dropout(dropout)(x) if dropout else x
-    return keras.Model(inputs, layers.Dense(classes, name="logits")(x), name="head")
+    limit = keras.constraints.MaxNorm(max_norm, axis=0) if max_norm else None
+    return keras.Model(inputs, layers.Dense(classes, kernel_constraint=limit, name="logits")(x), name="head")
 
 
 def first_kernels(model: keras.Model) -> Any | None:

@@ -110,6 +110,7 @@ def export(
     """
     _check_finite(network)
     module = tf.Module()
+    module.resources = list(getattr(network.featurizer, "resources", ()))
     module.variables_of_network = [variable.value for variable in network.model.variables]
     named = dict(functions or signatures(network, task, labels))
     for name, function in named.items():

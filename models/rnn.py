@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import layers
 
+from models.sequences import POOLING
+
 
 def recurrent(
     shape: tuple[int | None, ...],
@@ -16,6 +18,7 @@ def recurrent(
     pooling: str,
     dropout: float,
     recurrent_dropout: float,
+    masked: bool = False,
 ) -> keras.Model:
     """Build stacked recurrent layers.
 
@@ -27,17 +30,23 @@ def recurrent(
         pooling: ``last`` takes the last state, ``mean`` and ``max`` pool over all steps.
         dropout: share of a layer's inputs dropped.
         recurrent_dropout: share of its states dropped.
+        masked: whether a second input, bool [batch, steps], tells which steps are there.
 
     Returns:
         A model from [batch, steps, width] to [batch, d].
     """
     inputs = x = keras.Input(shape, name="sequence")
+    present = keras.Input(shape[:1], dtype="bool", name="present") if masked else None
     for number, size in enumerate(units):
         whole = pooling != "last" or number < len(units) - 1
         layer: Any = CELLS[cell](
             size, return_sequences=whole, dropout=dropout, recurrent_dropout=recurrent_dropout
         )
-        x = layers.Bidirectional(layer)(x) if bidirectional else layer(x)
+        layer = layers.Bidirectional(layer) if bidirectional else layer
+        x = layer(x) if present is None else layer(x, mask=present)
+    if present is not None:
+        x = POOLING[pooling]()(x, present) if pooling in POOLING else x
+        return keras.Model([inputs, present], x, name="recurrent")
     if pooling == "mean":
         x = layers.GlobalAveragePooling1D()(x)
     elif pooling == "max":

@@ -34,6 +34,25 @@ def embed(network: Network, raw: RawKind, decode: Callable[[Any], dict[str, Any]
     return embed
 
 
+def of_texts(network: Network, raw: RawKind, decode: Callable[[Any], dict[str, Any]]) -> Any:
+    """Make ``serving_default`` of a network over tokens: it also says how much of a text was read.
+
+    Beside the decoded outputs: ``tokens`` int32 [batch], how many the text has; ``truncated`` [batch],
+    whether it has more than are read.
+    """
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.as_dtype(raw.dtype), name=raw.input)])
+    def serving_default(texts: Any) -> dict[str, Any]:
+        tokens = network.featurizer.tokens(texts)
+        read = network.featurizer.cut(tokens)
+        return decode(network.model(network.featurizer.ids(read), training=False)) | {
+            "tokens": tf.cast(tokens.row_lengths(), tf.int32),
+            "truncated": tokens.row_lengths() > read.row_lengths(),
+        }
+
+    return serving_default
+
+
 def windowed(network: Network, raw: RawKind, decode: Callable[[Any], dict[str, Any]]) -> Any:
     """Make ``serving_default`` of a network over windows: it also says when what was seen.
 

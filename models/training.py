@@ -203,6 +203,9 @@ class Leg:
             targets=training.targets,
             balanced=self.settings.balance == "sampling",
         )
+        lengths = getattr(training.rows, "lengths", None)
+        if self.settings.bucketing and lengths is not None:
+            order = pipeline.bucketed(order, lengths, self.batch_size, seed=self.seed, epoch=self.epoch)
         total = -(-len(order) // self.batch_size)
         for batch in self._batches(training, order):
             self._train_on(batch, training, order)

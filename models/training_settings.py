@@ -32,6 +32,9 @@ class TrainingSettings(BaseModel):
     balance: Literal["none", "weights", "sampling"] = Field(
         "none", description="how unequal classes are evened out"
     )
+    bucketing: bool = Field(
+        False, description="whether batches are made of sequences of about the same length"
+    )
     auto_batch: bool = Field(False, description="halve the batch once if memory runs out")
 
 

@@ -4,8 +4,11 @@ from features.errors import ConfigError
 from models.tasks.audio_classification import AUDIO_CLASSIFICATION
 from models.tasks.image_classification import IMAGE_CLASSIFICATION
 from models.tasks.task import Task
+from models.tasks.text_classification import TEXT_CLASSIFICATION
 
-TASKS: dict[str, Task] = {task.name: task for task in (IMAGE_CLASSIFICATION, AUDIO_CLASSIFICATION)}
+TASKS: dict[str, Task] = {
+    task.name: task for task in (IMAGE_CLASSIFICATION, AUDIO_CLASSIFICATION, TEXT_CLASSIFICATION)
+}
 
 
 def find(name: str) -> Task:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from pydantic import BaseModel
 
+from features.errors import ConfigError
 from features.rules import IngestRules
 from features.spec import RawKind
 from models.objective import Objective
@@ -54,12 +55,16 @@ class Network:
     views: Mapping[str, keras.Model] = field(default_factory=dict)
 
 
+def _no_release(name: str) -> Path:
+    raise ConfigError("no release of this name", got=name, expected="a published model's name")
+
+
 @dataclass(frozen=True)
 class Blueprint:
     """What a task's build is given: typed settings, labels, and where fetched modules are kept.
 
     ``fitted`` is what the task's fit found in the training split; empty where the task has no fit, and while
-    the fit itself is under way.
+    the fit itself is under way. ``release`` finds the folder of a published model by its name.
     """
 
     rules: Any
@@ -70,10 +75,12 @@ class Blueprint:
     labels: tuple[str, ...]
     hub: Path
     fitted: Mapping[str, Any] = field(default_factory=dict)
+    release: Callable[[str], Path] = _no_release
 
 
 #: From the blueprint and the raw examples of the training split, read once as they are asked for, to what
-#: the network must know of them, such as a vocabulary; plain data that JSON can carry.
+#: the network must know of them, such as a vocabulary; plain data that JSON can carry. What stands under
+#: ``figures``, name to number, is logged with the training's metrics.
 Fit = Callable[[Blueprint, Iterable[bytes]], Mapping[str, Any]]
 
 

@@ -10,7 +10,6 @@ from features.sources import recognise
 from features.spec import IMAGE, RawKind
 from tests.faults.corpus import encode, picture
 
-TEXT = RawKind("text", "text", "string", frozenset())
 JPEG = encode(picture(0, 8, 8), "JPEG")
 
 

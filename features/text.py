@@ -1,0 +1,224 @@
+"""Texts to token ids, in the graph: the same in training, SavedModel and live server.
+
+docs/text.md says what a token is. The vocabulary comes from the training split and travels as an asset.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+import weakref
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import tensorflow as tf
+
+from features.spec import FeatureSpec
+
+Unit = Literal["words", "blanks", "characters"]
+Keep = Literal["head", "tail"]
+
+#: Id of what fills up the shorter texts of a batch.
+PADDING = 0
+
+_CLITIC = r"(?i)([\pL\pM])(n't|'(?:s|re|ve|d|ll|m))\b"
+_TOKEN = r"(?i)(n't\b|'(?:s|re|ve|d|ll|m)\b|[\pL\pN\pM]+|\S)"  # noqa: S105 - no password
+_BLANKS = r"[\s\pZ\p{Cc}]+"
+
+
+class Tokenizer:
+    """Cut texts into tokens, in the graph.
+
+    Args:
+        unit: ``words`` parts words, numbers and each other sign, and English clitics (``is n't``, ``it 's``)
+            as treebanks do; ``blanks`` cuts at blanks alone; ``characters`` gives every character.
+        lowercase: whether capitals are made small first, in all scripts.
+    """
+
+    def __init__(self, unit: Unit = "words", lowercase: bool = True) -> None:
+        if unit not in ("words", "blanks", "characters"):
+            raise ValueError(f"a token is one of words, blanks and characters; got {unit}")
+        self.unit, self.lowercase = unit, lowercase
+
+    def __call__(self, texts: Any) -> Any:
+        """Cut texts, string [batch], into tokens, ragged string [batch, tokens].
+
+        Raises:
+            tf.errors.InvalidArgumentError: a text is not UTF-8.
+        """
+        texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="strict")
+        texts = tf.strings.lower(texts, "utf-8") if self.lowercase else texts
+        texts = tf.strings.regex_replace(texts, _BLANKS, " ")
+        if self.unit == "characters":
+            return tf.strings.unicode_split(tf.strings.strip(texts), "UTF-8")
+        if self.unit == "words":
+            texts = tf.strings.regex_replace(texts, "[\u2018\u2019]", "'")
+            texts = tf.strings.regex_replace(texts, _CLITIC, r"\1 \2")
+            texts = tf.strings.regex_replace(texts, _TOKEN, r" \1 ")
+        return tf.strings.split(texts)
+
+
+@keras.saving.register_keras_serializable("servable")
+class TextFeaturizer(keras.Layer):
+    """Texts to the ids of their tokens; a text without any token counts as one unknown token.
+
+    Ids: 0 fills up shorter texts, 1 is the vocabulary's first token, one more than its number of tokens
+    stands for every unknown token.
+
+    Args:
+        vocabulary: the known tokens.
+        unit: as of :class:`Tokenizer`.
+        lowercase: as of :class:`Tokenizer`.
+        max_tokens: longer texts are cut; None keeps all.
+        keep: the end of a longer text that is kept.
+    """
+
+    #: Raise it whenever the same configuration gives other values: caches then compute them again.
+    revision = 1
+
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        unit: Unit = "words",
+        lowercase: bool = True,
+        max_tokens: int | None = None,
+        keep: Keep = "head",
+        **options: Any,
+    ) -> None:
+        super().__init__(autocast=False, **({"trainable": False, "dtype": "int32"} | options))
+        if not vocabulary:
+            raise ValueError("TextFeaturizer takes at least one known token; got an empty vocabulary")
+        self.vocabulary, self.unit, self.lowercase = tuple(vocabulary), unit, lowercase
+        self.max_tokens, self.keep = max_tokens, keep
+        self.tokens = Tokenizer(unit, lowercase)
+        self.table = _table(self.vocabulary, self)
+        self._convert_input_args = False
+        self.built = True
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """Ids [tokens], int32; 0 beyond a text's end."""
+        return FeatureSpec((None,), "int32", PADDING)
+
+    @property
+    def padding(self) -> float:
+        """What fills a row up to the longest of its batch."""
+        return PADDING
+
+    @property
+    def size(self) -> int:
+        """How many different ids there are: padding, vocabulary, unknown."""
+        return len(self.vocabulary) + 2
+
+    @property
+    def unknown(self) -> int:
+        """Id of every token that is not in the vocabulary."""
+        return len(self.vocabulary) + 1
+
+    @property
+    def resources(self) -> tuple[Any, ...]:
+        """What the graph looks things up in; an exported model holds it."""
+        return (self.table,)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that decides the result: 16 hexadecimal digits."""
+        decisive = [type(self).__name__, self.revision, self.vocabulary, self.unit, self.lowercase]
+        decisive += [self.max_tokens, self.keep]
+        return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
+
+    def call(self, texts: Any) -> Any:
+        """Turn texts, string [batch], into ids, int32 [batch, tokens of the longest].
+
+        Raises:
+            tf.errors.InvalidArgumentError: a text is not UTF-8.
+        """
+        return self.ids(self.cut(self.tokens(texts)))
+
+    def cut(self, tokens: Any) -> Any:
+        """Leave out what is beyond ``max_tokens``: ragged [batch, tokens]."""
+        if self.max_tokens is None:
+            return tokens
+        return tokens[:, : self.max_tokens] if self.keep == "head" else tokens[:, -self.max_tokens :]
+
+    def ids(self, tokens: Any) -> Any:
+        """Look tokens up: ragged string [batch, tokens] to int32 [batch, tokens of the longest]."""
+        found = tf.cast(self.table.lookup(tokens.flat_values) + 1, tf.int32)
+        dense = tokens.with_flat_values(found).to_tensor(PADDING, shape=(None, None))
+        dense = tf.pad(dense, [[0, 0], [0, tf.maximum(0, 1 - tf.shape(dense)[1])]])
+        first = tf.where(tokens.row_lengths()[:, tf.newaxis] == 0, self.unknown, dense[:, :1])
+        return tf.ensure_shape(tf.concat([first, dense[:, 1:]], 1), [None, None])
+
+    def compute_output_spec(self, texts: Any) -> keras.KerasTensor:
+        """Give the result's shape and dtype."""
+        return keras.KerasTensor((texts.shape[0], None), "int32")
+
+    def get_config(self) -> dict[str, Any]:
+        """Give the arguments that make this layer again."""
+        own = ("unit", "lowercase", "max_tokens", "keep")
+        return (
+            super().get_config()
+            | {name: getattr(self, name) for name in own}
+            | {"vocabulary": list(self.vocabulary)}
+        )
+
+
+def _table(vocabulary: Sequence[str], owner: Any) -> Any:
+    """Make the lookup of token to number from a file, which a SavedModel then carries as an asset."""
+    folder = tempfile.mkdtemp(prefix="servable-vocabulary-")
+    # The file is read again when the model is saved: it stays as long as its layer.
+    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder) / "vocabulary.txt"
+    path.write_text("".join(f"{token}\n" for token in vocabulary), encoding="utf-8")
+    lines = tf.lookup.TextFileInitializer(
+        str(path),
+        tf.string,
+        tf.lookup.TextFileIndex.WHOLE_LINE,
+        tf.int64,
+        tf.lookup.TextFileIndex.LINE_NUMBER,
+    )
+    return tf.lookup.StaticVocabularyTable(lines, num_oov_buckets=1)
+
+
+def count(
+    tokenizer: Tokenizer, texts: Iterable[bytes], batch_size: int = 512
+) -> tuple[Counter[str], list[int]]:
+    """Count the tokens of texts, and how many each text has.
+
+    Args:
+        tokenizer: cuts the texts.
+        texts: UTF-8, read once.
+        batch_size: texts at a time.
+    """
+    counts: Counter[bytes] = Counter()
+    lengths: list[int] = []
+    batch: list[bytes] = []
+
+    def add() -> None:
+        tokens = tokenizer(tf.constant(batch))
+        counts.update(tokens.flat_values.numpy().tolist())
+        lengths.extend(tokens.row_lengths().numpy().tolist())
+        batch.clear()
+
+    for text in texts:
+        batch.append(text)
+        if len(batch) == batch_size:
+            add()
+    if batch:
+        add()
+    return Counter({token.decode(): number for token, number in counts.items()}), lengths
+
+
+def choose(counts: Counter[str], min_count: int = 1, max_size: int | None = None) -> list[str]:
+    """Choose a vocabulary: the most frequent tokens first, equal ones by their characters.
+
+    Args:
+        counts: of every token.
+        min_count: rarer ones are unknown tokens.
+        max_size: most tokens that are known; None for all.
+    """
+    known = [(token, number) for token, number in counts.items() if number >= min_count]
+    return [token for token, _ in sorted(known, key=lambda pair: (-pair[1], pair[0]))][:max_size]

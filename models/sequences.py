@@ -1,0 +1,143 @@
+"""Sequences of token ids as a network sees them: vectors, where a sequence ends, pooling up to there.
+
+What fills up a shorter sequence of a batch counts for nothing: it is a zero vector, no maximum and no mean
+sees it, and recurrent layers pass over it.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+
+@keras.saving.register_keras_serializable("servable")
+class Present(keras.Layer):
+    """Tell which places of a sequence hold a token: ids [batch, n] to bool [batch, n]."""
+
+    def call(self, ids: Any) -> Any:
+        """Compare with the id of padding, 0."""
+        return tf.not_equal(ids, 0)
+
+    def compute_output_spec(self, ids: Any) -> keras.KerasTensor:
+        """Give the result's shape and dtype."""
+        return keras.KerasTensor(ids.shape, "bool")
+
+
+@keras.saving.register_keras_serializable("servable")
+class TokenVectors(keras.Layer):
+    """Look vectors up: ids [batch, n] to [batch, n, width]; zero for padding.
+
+    Args:
+        size: how many ids there are, padding included.
+        width: of a vector.
+        vectors: [size, width] to begin with; None for random ones, uniform in [-0.25, 0.25] (Kim 2014).
+            Not kept in the config: a layer made again gets its weights from where it was saved.
+    """
+
+    def __init__(self, size: int, width: int, vectors: np.ndarray | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.size, self.width = size, width
+        start = (
+            keras.initializers.RandomUniform(-0.25, 0.25, seed=keras.random.SeedGenerator())
+            if vectors is None
+            else keras.initializers.Constant(np.asarray(vectors, np.float32))
+        )
+        self.vectors = self.add_weight(
+            shape=(size, width), initializer=start, trainable=self.trainable, name="vectors"
+        )
+        self.built = True
+
+    def call(self, ids: Any) -> Any:
+        """Give the vector of each id."""
+        found = tf.gather(self.vectors, ids)
+        return found * tf.cast(tf.not_equal(ids, 0), found.dtype)[..., tf.newaxis]
+
+    def compute_output_spec(self, ids: Any) -> keras.KerasTensor:
+        """Give the result's shape and dtype."""
+        return keras.KerasTensor((*ids.shape, self.width), "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        """Give the sizes."""
+        return super().get_config() | {"size": self.size, "width": self.width}
+
+
+@keras.saving.register_keras_serializable("servable")
+class Maximum(keras.Layer):
+    """Take the largest value of each feature over the places that are there: [batch, n, d] to [batch, d]."""
+
+    def call(self, values: Any, present: Any) -> Any:
+        """Pool over the second axis; at least one place must be present."""
+        lowest = tf.constant(values.dtype.min, values.dtype)
+        return tf.reduce_max(tf.where(present[..., tf.newaxis], values, lowest), 1)
+
+    def compute_output_spec(self, values: Any, present: Any) -> keras.KerasTensor:
+        """Give the result's shape and dtype."""
+        return keras.KerasTensor((values.shape[0], values.shape[2]), values.dtype)
+
+
+@keras.saving.register_keras_serializable("servable")
+class Mean(keras.Layer):
+    """Average each feature over the places that are there: [batch, n, d] to [batch, d]."""
+
+    def call(self, values: Any, present: Any) -> Any:
+        """Pool over the second axis."""
+        there = tf.cast(present, values.dtype)[..., tf.newaxis]
+        return tf.reduce_sum(values * there, 1) / tf.maximum(tf.reduce_sum(there, 1), 1.0)
+
+    def compute_output_spec(self, values: Any, present: Any) -> keras.KerasTensor:
+        """Give the result's shape and dtype."""
+        return keras.KerasTensor((values.shape[0], values.shape[2]), values.dtype)
+
+
+@keras.saving.register_keras_serializable("servable")
+class Reach(keras.Layer):
+    """Tell which outputs of a wide convolution see a token: bool [batch, n] to [batch, n + size - 1].
+
+    Args:
+        size: of the region a kernel spans.
+    """
+
+    def __init__(self, size: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.size = size
+
+    def call(self, present: Any) -> Any:
+        """Widen every sequence by size - 1 places."""
+        count = tf.reduce_sum(tf.cast(present, tf.int32), 1) + self.size - 1
+        return tf.sequence_mask(count, tf.shape(present)[1] + self.size - 1)
+
+    def compute_output_spec(self, present: Any) -> keras.KerasTensor:
+        """Give the result's shape and dtype."""
+        return keras.KerasTensor((present.shape[0], None), "bool")
+
+    def get_config(self) -> dict[str, Any]:
+        """Give the region's size."""
+        return super().get_config() | {"size": self.size}
+
+
+POOLING: dict[str, type[keras.Layer]] = {"max": Maximum, "mean": Mean}
+
+
+def channels(
+    size: int, width: int, mode: str, vectors: np.ndarray | None = None
+) -> tuple[keras.layers.Layer, ...]:
+    """Make the lookups that ``mode`` names, as Kim 2014 calls them.
+
+    Args:
+        size: how many ids there are.
+        width: of a vector.
+        mode: ``random`` and ``non-static`` learn their vectors, ``static`` leaves them as they are,
+            ``multichannel`` has one of each.
+        vectors: [size, width] to begin with; None for random ones.
+    """
+    learnt = TokenVectors(size, width, vectors, name="vectors")
+    fixed = TokenVectors(size, width, vectors, trainable=False, name="static_vectors")
+    return {"static": (fixed,), "multichannel": (fixed, learnt)}.get(mode, (learnt,))
+
+
+def looked_up(ids: Any, lookups: tuple[keras.layers.Layer, ...]) -> Any:
+    """Apply the lookups; several channels under the same filters are the filters over their sum."""
+    found = [lookup(ids) for lookup in lookups]
+    return layers.Add()(found) if len(found) > 1 else found[0]

@@ -1,0 +1,174 @@
+"""Which of several classes a text belongs to."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+import keras
+import numpy as np
+from pydantic import Field, RootModel
+
+from features import text
+from features.errors import DataError
+from features.rules import TextRules
+from features.settings import Settings
+from features.spec import TEXT
+from features.text import TextFeaturizer, Tokenizer
+from models import assembly, decoding, rnn, sequences, signatures, text_cnn, token_occlusion, vectors
+from models.objective import CLASSIFICATION
+from models.tasks.task import Blueprint, Network, Task
+
+
+class TextFeaturizerSettings(Settings):
+    """What a token is, which are known, and how many of a text are read."""
+
+    tokens: Literal["words", "blanks", "characters"] = Field(
+        "words", description="words parts words and signs, blanks cuts at blanks alone"
+    )
+    lowercase: bool = Field(True, description="whether capitals are made small")
+    min_count: int = Field(1, ge=1, description="times a token must occur in the training split to be known")
+    max_vocabulary: int | None = Field(None, ge=1, description="most known tokens; null for all")
+    max_tokens: int | None = Field(None, ge=1, description="of a text; longer ones are cut; null for all")
+    keep: Literal["head", "tail"] = Field("head", description="the end of a longer text that is kept")
+
+
+class VectorSettings(Settings):
+    """Where the vectors of tokens come from."""
+
+    width: int = Field(300, ge=1, le=4096, description="of a token's vector, where none are given")
+    vectors: str | None = Field(
+        None, description="a word-vectors release, a vectors file or a hub module; null for random ones"
+    )
+    channels: Literal["static", "non-static", "multichannel"] = Field(
+        "non-static", description="whether vectors stay as given, are learnt, or both side by side"
+    )
+    dropout: float = Field(0.5, ge=0, lt=1, description="share of activations dropped before the logits")
+
+
+class CnnSettings(VectorSettings):
+    """The sentence CNN of Kim 2014."""
+
+    kind: Literal["cnn"] = Field(description="convolutions and 1-max pooling")
+    regions: tuple[int, ...] = Field((3, 4, 5), min_length=1, description="words under a kernel, by group")
+    maps: int = Field(100, ge=1, le=4096, description="feature maps of each group")
+    activation: Literal["relu", "tanh"] = Field("relu", description="of the convolutions")
+    max_norm: float | None = Field(
+        3.0, gt=0, description="largest L2 norm of a class's weights; null for none"
+    )
+    word_dropout: float = Field(0.0, ge=0, lt=1, description="share of a vector's features dropped")
+
+
+class RnnSettings(VectorSettings):
+    """A recurrent network over the tokens."""
+
+    kind: Literal["rnn"] = Field(description="recurrent over the tokens")
+    cell: Literal["gru", "lstm", "simple-rnn"] = Field("gru", description="kind of recurrent cell")
+    units: tuple[int, ...] = Field((128,), min_length=1, description="units of each layer and direction")
+    bidirectional: bool = Field(True, description="whether layers also read from the end")
+    pooling: Literal["last", "mean", "max"] = Field("max", description="what becomes of the states")
+    input_dropout: float = Field(0.0, ge=0, lt=1, description="share of a layer's inputs dropped")
+    recurrent_dropout: float = Field(0.0, ge=0, lt=1, description="share of states dropped")
+
+
+class ModelSettings(RootModel[Annotated[CnnSettings | RnnSettings, Field(discriminator="kind")]]):
+    """The model section: its ``kind`` says which of the two it is."""
+
+
+class NoAugmentation(Settings):
+    """Texts are not augmented."""
+
+
+def fit(blueprint: Blueprint, texts: Iterable[bytes]) -> Mapping[str, Any]:
+    """Choose the vocabulary from the training split, and measure what it and the length policy leave out.
+
+    Raises:
+        DataError: no token is frequent enough.
+    """
+    wanted = blueprint.featurizer
+    counts, lengths = text.count(Tokenizer(wanted.tokens, wanted.lowercase), texts)
+    vocabulary = text.choose(counts, wanted.min_count, wanted.max_vocabulary)
+    if not vocabulary:
+        raise DataError(
+            "no token of the training split is known",
+            got=f"{len(counts):,} different tokens, none {wanted.min_count} times or more",
+            expected="at least one",
+            todo="lower featurizer.min_count",
+        )
+    total = max(1, sum(lengths))
+    known = sum(counts[token] for token in vocabulary)
+    cut = sum(length > wanted.max_tokens for length in lengths) if wanted.max_tokens else 0
+    figures = {
+        "train/vocabulary": len(vocabulary),
+        "train/unknown_share": 1 - known / total,
+        "train/truncated_share": cut / max(1, len(lengths)),
+    }
+    return {"vocabulary": vocabulary, "figures": figures}
+
+
+def _featurizer(blueprint: Blueprint) -> TextFeaturizer:
+    wanted = blueprint.featurizer
+    return TextFeaturizer(
+        blueprint.fitted["vocabulary"], wanted.tokens, wanted.lowercase, wanted.max_tokens, wanted.keep
+    )
+
+
+def _lookups(
+    blueprint: Blueprint, settings: VectorSettings, featurizer: TextFeaturizer
+) -> tuple[keras.layers.Layer, ...]:
+    if settings.vectors is None:
+        return sequences.channels(featurizer.size, settings.width, settings.channels)
+    found = vectors.load(settings.vectors, featurizer.vocabulary, blueprint)
+    matrix = vectors.matrix(found, featurizer.size, np.random.default_rng(0))
+    return sequences.channels(featurizer.size, matrix.shape[1], settings.channels, matrix)
+
+
+def _cnn(lookups: tuple[keras.layers.Layer, ...], settings: CnnSettings) -> keras.Model:
+    sizes = settings.model_dump(include={"regions", "maps", "activation", "word_dropout"})
+    return text_cnn.convolutions(lookups, **sizes)
+
+
+def _rnn(lookups: tuple[keras.layers.Layer, ...], settings: RnnSettings) -> keras.Model:
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    found = sequences.looked_up(ids, lookups)
+    sizes = settings.model_dump(include={"cell", "units", "bidirectional", "pooling", "recurrent_dropout"})
+    network = rnn.recurrent(tuple(found.shape[1:]), dropout=settings.input_dropout, masked=True, **sizes)
+    return keras.Model(ids, network([found, sequences.Present()(ids)]), name="text_rnn")
+
+
+NETWORKS: dict[str, Callable[..., keras.Model]] = {"cnn": _cnn, "rnn": _rnn}
+
+
+def build(blueprint: Blueprint) -> Network:
+    """Make the network that a recipe's settings describe."""
+    settings = blueprint.model.root
+    featurizer = _featurizer(blueprint)
+    body = NETWORKS[settings.kind](_lookups(blueprint, settings, featurizer), settings)
+    return assembly.network(
+        featurizer,
+        body,
+        width=body.output_shape[-1],
+        classes=len(blueprint.labels),
+        mode="scratch",
+        epochs=blueprint.epochs,
+        dropout=settings.dropout,
+        max_norm=getattr(settings, "max_norm", None),
+    )
+
+
+TEXT_CLASSIFICATION = Task(
+    name="text-classification",
+    raw=TEXT,
+    featurizer_settings=TextFeaturizerSettings,
+    settings=ModelSettings,
+    augmentation_settings=NoAugmentation,
+    build=build,
+    objective=CLASSIFICATION,
+    decode=decoding.classes,
+    signatures={
+        "serving_default": signatures.of_texts,
+        "embed": signatures.embed,
+        "explain": token_occlusion.explain,
+    },
+    report=("classification", "mistakes", "texts"),
+    fit=fit,
+    rules=TextRules,
+)
