@@ -67,6 +67,14 @@ class TokenVectors(keras.Layer):
 class Maximum(keras.Layer):
     """Take the largest value of each feature over the places that are there: [batch, n, d] to [batch, d]."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # Which places are there is an input; what Keras attaches to the values says the same.
+        self.supports_masking = True
+
+    def compute_mask(self, *inputs: Any, **masks: Any) -> None:
+        """Attach nothing: every result is there."""
+
     def call(self, values: Any, present: Any) -> Any:
         """Pool over the second axis; at least one place must be present."""
         lowest = tf.constant(values.dtype.min, values.dtype)
@@ -80,6 +88,14 @@ class Maximum(keras.Layer):
 @keras.saving.register_keras_serializable("servable")
 class Mean(keras.Layer):
     """Average each feature over the places that are there: [batch, n, d] to [batch, d]."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # Which places are there is an input; what Keras attaches to the values says the same.
+        self.supports_masking = True
+
+    def compute_mask(self, *inputs: Any, **masks: Any) -> None:
+        """Attach nothing: every result is there."""
 
     def call(self, values: Any, present: Any) -> Any:
         """Pool over the second axis."""

@@ -1,16 +1,18 @@
 """What each token of a text does to the answer: leave it out and look (Li, Monroe and Jurafsky 2016)."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
 from features.spec import RawKind
-from models.tasks.task import Network
+
+if TYPE_CHECKING:
+    from models.tasks.task import Network
 
 
-def changes(network: Network, ids: Any, label: Any) -> Any:
+def changes(network: "Network", ids: Any, label: Any) -> Any:
     """Measure what leaving out each token of one text takes from a class's probability.
 
     Args:
@@ -31,7 +33,7 @@ def changes(network: Network, ids: Any, label: Any) -> Any:
     return whole - tf.nn.softmax(network.model(without, training=False))[:, label]
 
 
-def explain(network: Network, raw: RawKind, decode: Callable[[Any], dict[str, Any]]) -> Any:
+def explain(network: "Network", raw: RawKind, decode: Callable[[Any], dict[str, Any]]) -> Any:
     """Make the signature from texts [batch] to what each token did for the label.
 
     Outputs: ``tokens`` string [batch, n] and ``change`` float32 [batch, n], "" and 0 beyond a text's end;
@@ -65,7 +67,7 @@ def explain(network: Network, raw: RawKind, decode: Callable[[Any], dict[str, An
     return explain
 
 
-def explained(network: Network, raws: Sequence[bytes]) -> list[tuple[list[str], np.ndarray]]:
+def explained(network: "Network", raws: Sequence[bytes]) -> list[tuple[list[str], np.ndarray]]:
     """Explain texts with the training graph: of each its tokens, and the change each makes."""
     featurizer = network.featurizer
     results = []

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import soundfile
 from PIL import Image
 
@@ -32,8 +33,15 @@ SMALL = {
         "training.learning_rate=0.01",
         "training.towers=1",
     ),
+    "text-classification": (
+        "model.width=8",
+        "model.maps=6",
+        "model.regions=[2, 3]",
+        "training.epochs=12",
+        "training.learning_rate=0.02",
+    ),
 }
-RECIPE = {"image-classification": "cnn", "audio-classification": "cnn"}
+RECIPE = {"image-classification": "cnn", "audio-classification": "cnn", "text-classification": "cnn"}
 
 
 def images(folder: Path) -> Path:
@@ -109,8 +117,28 @@ SOUNDS = (
     ("wav", "PCM_16", 48000, 8),
 )
 
+
+def texts(folder: Path) -> Path:
+    """Write two classes of sentences of one word to forty, in several scripts, as a table."""
+    random = np.random.default_rng(0)
+    rows = []
+    for label, own in (("praise", PRAISE), ("blame", BLAME)):
+        for number in range(PER_CLASS):
+            words = [*random.choice(OTHER, int(random.integers(0, 38))), *random.choice(own, 2)]
+            random.shuffle(words)
+            rows.append((f"{' '.join(words)} {number}", label))
+    folder.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows, columns=["text", "label"]).to_csv(folder / "texts.csv", index=False)
+    return folder
+
+
+PRAISE = ("lovely", "Wonderful!", "très bien", "отлично", "素晴らしい", "\U0001f600")
+BLAME = ("awful", "isn't good", "sehr schlecht", "плохо", "ひどい", "\U0001f4a9")
+OTHER = ("the", "film", "a", "of", "it's", "story", "and", '"quoted"', "actor's", "über", "3.5", "line\nend")
+
 #: Task name to what writes its examples into a folder.
 GOLDEN: dict[str, Callable[[Path], Path]] = {
     "image-classification": images,
     "audio-classification": sounds,
+    "text-classification": texts,
 }

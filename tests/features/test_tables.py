@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from features.candidates import Rejected, Skipped
 from features.delimited import Broken, read_header, read_rows
 from features.errors import DataError
+from features.spec import TEXT
 from tests.faults.corpus import plant
-from tests.features.opened import JPEG, TEXT, candidates, open_source, refusal
+from tests.features.opened import JPEG, candidates, open_source, refusal
 
 
 def test_table_with_usual_column_names(tmp_path: Path) -> None:
