@@ -18,7 +18,7 @@ from flows.workspace import Workspace, model_name
 
 app = typer.Typer(
     name="servable",
-    help="Turn a folder of images, sounds or texts into a model that answers over the TensorFlow Serving API.",
+    help="Turn images, sounds or texts into a model that answers over the TensorFlow Serving API.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
