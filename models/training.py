@@ -146,9 +146,12 @@ class Leg:
         return [row | {"epoch": before + number + 1} for number, row in enumerate(self.rows)]
 
     def _prepare(self, training: Examples) -> None:
-        steps_per_epoch = -(-len(training) // self.batch_size)
+        steps_per_epoch = max(1, -(-len(training) // self.batch_size))
+        # Counted in batches as they were asked for: a halved batch changes no number of epochs.
+        asked = max(1, -(-len(training) // self.settings.batch_size))
+        self.epochs = max(self.phase.epochs, -(-self.settings.min_steps // asked))
         highest = self.phase.learning_rate or self.settings.learning_rate
-        self.optimizer = optimizer(self.settings, highest, steps_per_epoch * self.phase.epochs)
+        self.optimizer = optimizer(self.settings, highest, steps_per_epoch * self.epochs)
         self.optimizer.build(self.phase.model.trainable_variables)
         self.variables = [*self.phase.model.variables, *self.optimizer.variables]
         loss = self.objective.loss(self.settings.label_smoothing)
@@ -190,7 +193,7 @@ class Leg:
 
     def _finished(self) -> bool:
         stale = self.settings.patience is not None and self.wait >= self.settings.patience
-        return self.epoch >= self.phase.epochs or stale
+        return self.epoch >= self.epochs or stale
 
     def _epoch(
         self, training: Examples, validation: Examples, bell: Bell, progress: Progress
@@ -210,7 +213,7 @@ class Leg:
         for batch in self._batches(training, order):
             self._train_on(batch, training, order)
             self.step += 1
-            progress(f"train: {self.phase.name}", self.epoch * total + self.step, self.phase.epochs * total)
+            progress(f"train: {self.phase.name}", self.epoch * total + self.step, self.epochs * total)
             if bell.rung is not None:
                 self._save()
                 where = f"phase {self.phase.name}, epoch {self.epoch + 1}, step {self.step} of {total}"

@@ -12,6 +12,9 @@ class TrainingSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: int = Field(20, ge=1, description="passes over the training split")
+    min_steps: int = Field(
+        0, ge=0, description="least steps of a phase: a small training split is passed over more often"
+    )
     batch_size: int = Field(32, ge=1, description="examples in a step")
     towers: int = Field(
         1, ge=1, le=64, description="parts of a batch computed side by side; batch norm sees one at a time"

@@ -193,3 +193,17 @@ def test_the_hash_of_weights_is_equal_for_equal_weights_alone():
     assert training.weights_hash(one) == training.weights_hash(two)
     two.trainable_variables[0].assign_add(np.full((4, 3), 1e-7))
     assert training.weights_hash(one) != training.weights_hash(two)
+
+
+def test_a_small_split_is_passed_over_until_there_are_enough_steps(tmp_path, stores):
+    data = toys.dataset()
+    steps = -(-int((data.frame["split"] == "train").sum()) // SETTINGS.batch_size)
+    planned = len(run(tmp_path / "plain", stores, data=data)[1].epochs)
+    longer = SETTINGS.model_copy(update={"min_steps": (planned + 1) * steps + 1})
+    _, history = run(tmp_path / "longer", stores, data=data, settings=longer)
+    assert len(history.epochs) == planned + 2
+    # The schedule ends with the last step, not with the epochs that were planned.
+    assert (
+        history.epochs[-1]["metrics"]["learning_rate"]
+        < history.epochs[planned - 1]["metrics"]["learning_rate"]
+    )
