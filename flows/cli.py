@@ -122,7 +122,9 @@ def _take_workspace(arguments: list[str]) -> Path | None:
 @app.command()
 def predict(
     name: Annotated[str, typer.Argument(help="The model.")],
-    files: Annotated[list[Path], typer.Argument(help="Files to send, one answer each.")],
+    examples: Annotated[
+        list[str], typer.Argument(help="Files to send, or texts for a model of texts; one answer each.")
+    ],
     signature: Annotated[
         str | None, typer.Option(help="Signature to call instead of serving_default.")
     ] = None,
@@ -134,14 +136,14 @@ def predict(
     rest_target: RestTargetOption = REST_SERVER,
     json_output: JsonOption = False,
 ) -> None:
-    """Ask a served model about files."""
+    """Ask a served model about files or texts."""
     with quieting.native_stderr():
         from flows import predict as prediction
 
     if curl or grpcurl:
         commands = prediction.commands(
             name,
-            files,
+            examples,
             target=target,
             rest_target=rest_target if curl else None,
             signature=signature,
@@ -152,10 +154,13 @@ def predict(
             print(command)
         return
     answers = prediction.answers(
-        name, files, target=target, signature=signature, version=version, timeout=timeout
+        name, examples, target=target, signature=signature, version=version, timeout=timeout
     )
     for answer in answers:
-        print(json.dumps(answer) if json_output else prediction.sentence(answer))
+        if not json_output and (text := prediction.coloured(answer)) is not None:
+            terminal.stdout.print(text, soft_wrap=True)
+        else:
+            print(json.dumps(answer) if json_output else prediction.sentence(answer))
 
 
 @app.command()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from tests.benchmarks import audio, features, image_classification, serving, swaps
+from tests.benchmarks import audio, features, image_classification, serving, swaps, texts
 from tests.benchmarks.table import SHARED, Table
 
 SETS: dict[str, dict[str, Callable[[], Table]]] = {
@@ -21,6 +21,7 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "photos": image_classification.photos,
         "from-scratch": image_classification.from_scratch,
         "sounds": audio.sounds,
+        "texts": texts.texts,
     },
 }
 
