@@ -34,6 +34,7 @@ def answers(
     Raises:
         NoInputError: a file does not exist; raised before anything is sent.
     """
+    _require_named(examples)
     with Client(target, timeout=timeout) as client:
         argument = next(iter(client.metadata(name, version=version).signature(signature).inputs))
         for shown, raw in _read(examples, argument):
@@ -66,6 +67,7 @@ def commands(
     Raises:
         NoInputError: a file does not exist.
     """
+    _require_named(examples)
     with Client(target, timeout=timeout) as client:
         argument = next(iter(client.metadata(name, version=version).signature(signature).inputs))
     for _, raw in _read(examples, argument):
@@ -80,14 +82,26 @@ def _read(examples: Sequence[str | Path], argument: str) -> list[tuple[str, byte
     """Give what is shown and what is sent of each example, for an input of this name."""
     texts = any(kind.cells and kind.input == argument for kind in RAW_KINDS.values())
     paths = [Path(example) for example in examples]
-    if not texts and (missing := [str(path) for path in paths if not path.is_file()]):
-        raise NoInputError(
-            "no such file", got=", ".join(missing[:5]), todo="check the paths given to predict"
-        )
+    if not texts:
+        _require(paths)
     return [
         (str(example), path.read_bytes() if not texts or _is_text_file(path) else str(example).encode())
         for example, path in zip(examples, paths, strict=True)
     ]
+
+
+def _require_named(examples: Sequence[str | Path]) -> None:
+    """Look for what is surely a file by its ending before any server is asked what it takes."""
+    endings = {suffix for kind in RAW_KINDS.values() for suffix in kind.suffixes}
+    _require([path for path in map(Path, examples) if path.suffix.lower() in endings])
+
+
+def _require(paths: Sequence[Path]) -> None:
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing:
+        raise NoInputError(
+            "no such file", got=", ".join(missing[:5]), todo="check the paths given to predict"
+        )
 
 
 def _is_text_file(path: Path) -> bool:
