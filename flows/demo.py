@@ -141,7 +141,7 @@ def _serve_and_ask(workspace: Workspace, asked: dict[str, list[Path]]) -> None:
         target = _address(server, log)
         terminal.note(f"the model server answers at {target}; asking it over gRPC:")
         for name, samples in asked.items():
-            for answer in predict.answers(name, samples, target=target):
+            for answer in predict.answers(predict.Question(name, samples), target):
                 _tell(f"  {predict.sentence(answer)}")
     finally:
         server.send_signal(signal.SIGTERM)
