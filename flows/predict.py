@@ -133,22 +133,14 @@ def _array(known: Signature, name: str, text: str) -> np.ndarray:
     """Make the value of one input for one example: cut at commas where it takes several."""
     spec = known.inputs[name]
     parts: Any = [part.strip() for part in text.split(",")] if _rank(known, name) == 2 else text
-    if spec.dtype == "DT_STRING":
+    if spec.dtype == "string":
         return np.array([parts], dtype=object)
     try:
-        return np.array([parts], dtype=np.dtype(_NUMBERS[spec.dtype]))
-    except (KeyError, ValueError):
+        return np.array([parts], dtype=np.dtype(spec.dtype))
+    except (TypeError, ValueError):
         raise UsageError(
             f"cannot read the value of input {name}", got=text, expected=f"a value of type {spec.dtype}"
         ) from None
-
-
-_NUMBERS = {
-    "DT_FLOAT": "float32",
-    "DT_DOUBLE": "float64",
-    "DT_INT32": "int32",
-    "DT_INT64": "int64",
-}
 
 
 def _rank(known: Signature, name: str) -> int:
