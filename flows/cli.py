@@ -358,7 +358,7 @@ def verify(
 
 @app.command()
 def demo(workspace: WorkspaceOption = None) -> None:
-    """Run the main job on real images that come with scikit-learn, from ingest to a gRPC answer."""
+    """Run the main job on images, sounds, words and texts that come with the tool, to a gRPC answer."""
     with quieting.native_stderr():
         from flows import demo as demonstration
 

@@ -350,7 +350,7 @@ def word_map(points: np.ndarray, words: Sequence[str], theme: Theme = LIGHT) -> 
         words: n of them.
         theme: colours.
     """
-    figure, (axes,) = canvas(9.0, 7.0, theme)
+    figure, (axes,) = canvas(11.0, 6.0, theme)
     axes.plot(points[:, 0], points[:, 1], ".", markersize=3, color=theme.good)
     for (x, y), word in zip(points, words, strict=True):
         axes.annotate(
