@@ -15,7 +15,7 @@ from models import figures, word_evaluation
 
 #: Words whose neighbours are shown, and words on the map; of so many letters, since the most frequent words
 #: of any language are short and say little.
-SHOWN, MAPPED, LETTERS = 24, 160, 4
+SHOWN, MAPPED, LETTERS = 24, 100, 4
 NEIGHBOURS = 6
 
 #: What a metric's name means, for readers who did not choose it.

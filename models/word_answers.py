@@ -30,7 +30,7 @@ def usual_neighbours(network: "Network", raw: RawKind, decode: Decode) -> Any:
     ``known`` bool [batch].
     """
 
-    @tf.function(input_signature=[_strings(raw.input, 1)])
+    @_graph(_strings(raw.input, 1))
     def serving_default(word: Any) -> dict[str, Any]:
         return _neighbours(network, word, tf.fill(tf.shape(word), min(USUAL, network.featurizer.size)))
 
@@ -43,7 +43,7 @@ def most_similar(network: "Network", raw: RawKind, decode: Decode) -> Any:
     Outputs as of `usual_neighbours`, as wide as the largest k; "" and 0 beyond a row's own k.
     """
 
-    @tf.function(input_signature=[_strings(raw.input, 1), tf.TensorSpec([None], tf.int32, name="k")])
+    @_graph(_strings(raw.input, 1), tf.TensorSpec([None], tf.int32, name="k"))
     def most_similar(word: Any, k: Any) -> dict[str, Any]:
         return _neighbours(network, word, k)
 
@@ -58,13 +58,7 @@ def analogy(network: "Network", raw: RawKind, decode: Decode) -> Any:
     and ``unknown`` string [batch] names those that are not.
     """
 
-    @tf.function(
-        input_signature=[
-            _strings("positive", 2),
-            _strings("negative", 2),
-            tf.TensorSpec([None], tf.int32, name="k"),
-        ]
-    )
+    @_graph(_strings("positive", 2), _strings("negative", 2), tf.TensorSpec([None], tf.int32, name="k"))
     def analogy(positive: Any, negative: Any, k: Any) -> dict[str, Any]:
         lookup, space = network.featurizer, network.model.get_layer("space")
         given = tf.concat([positive, negative], 1)
@@ -86,7 +80,7 @@ def similarity(network: "Network", raw: RawKind, decode: Decode) -> Any:
     as of `analogy`.
     """
 
-    @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.string, name="words")])
+    @_graph(tf.TensorSpec([None, 2], tf.string, name="words"))
     def similarity(words: Any) -> dict[str, Any]:
         ids = network.featurizer(words)
         pair = network.model.get_layer("space").unit(ids)
@@ -108,7 +102,7 @@ def doesnt_match(network: "Network", raw: RawKind, decode: Decode) -> Any:
     known; ``unknown`` string, those that are not and were left out.
     """
 
-    @tf.function(input_signature=[_strings("words", 2)])
+    @_graph(_strings("words", 2))
     def doesnt_match(words: Any) -> dict[str, Any]:
         ids = network.featurizer(words)
         vectors = network.model.get_layer("space").unit(ids)
@@ -131,12 +125,17 @@ def doesnt_match(network: "Network", raw: RawKind, decode: Decode) -> Any:
 def embed(network: "Network", raw: RawKind, decode: Decode) -> Any:
     """Make the signature from words [batch] to their vectors [batch, d]; zeros where not ``known``."""
 
-    @tf.function(input_signature=[_strings(raw.input, 1)])
+    @_graph(_strings(raw.input, 1))
     def embed(word: Any) -> dict[str, Any]:
         ids = network.featurizer(word)
         return decode(network.embed(ids)) | {"known": ids < network.featurizer.size}
 
     return embed
+
+
+def _graph(*inputs: tf.TensorSpec) -> Callable[[Callable[..., Any]], Any]:
+    """Trace a function as it stands: there is no Python branch in it that AutoGraph would have to convert."""
+    return tf.function(input_signature=list(inputs), autograph=False)
 
 
 def _strings(name: str, rank: int) -> tf.TensorSpec:

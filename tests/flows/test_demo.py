@@ -16,7 +16,13 @@ from tests import mlflow_store
 from tests.trained import command
 
 STAGES = ["ingest", "featurize", "train", "evaluate", "export", "gate", "publish", "report"]
-MODELS = ("digits", "tones")
+#: Model to task, in the order of the demo.
+MODELS = {
+    "digits": "image-classification",
+    "tones": "audio-classification",
+    "words": "word-vectors",
+    "forms": "text-classification",
+}
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +42,13 @@ def test_it_tells_what_it_does_and_where_to_look(demo: tuple) -> None:
     # What is generated is called so.
     assert "wrote generated tones" in done.stderr
     accuracies = [float(value) for value in re.findall(r"test/accuracy +([0-9.]+)", done.stdout)]
-    assert len(accuracies) == len(MODELS)
-    assert min(accuracies) > 0.95
+    assert len(accuracies) == len(MODELS) - 1  # Word vectors have another measure.
+    assert min(accuracies) > 0.9
+    assert "300 lines found = 300 accepted + 0 quarantined + 0 skipped by rule" in done.stderr
+    neighbours = re.search(r"^ *israel: (.+)$", done.stdout, re.MULTILINE)
+    assert neighbours is not None
+    assert "palestinian" in neighbours[1]
+    assert re.search(r"^ *gardening: participle 0\.", done.stdout, re.MULTILINE)
     heard = re.findall(r"/tones/(\w+)/generated-\d+\.wav: (\w+) ", done.stdout)
     assert [asked for asked, _ in heard] == ["high", "low", "middle"]
     assert sum(asked == given for asked, given in heard) >= 2
@@ -86,13 +97,13 @@ def client(demo: tuple) -> Iterator[Any]:
 def test_prefect_knows_the_flow_and_every_step_by_name(client: Any) -> None:
     flow_runs = sorted(client.read_flow_runs(), key=lambda flow_run: flow_run.start_time)
     assert [flow_run.name for flow_run in flow_runs] == [
-        "image-classification digits version 1",
-        "audio-classification tones version 1",
+        f"{task} {model} version 1" for model, task in MODELS.items()
     ]
     steps = sorted(client.read_task_runs(), key=lambda step: step.start_time)
     for flow_run, model in zip(flow_runs, MODELS, strict=True):
         assert flow_run.state.is_completed()
-        assert flow_run.parameters["recipe"] == model
+        recipe = "news" if model == "words" else model
+        assert flow_run.parameters["recipe"] == recipe
         mine = [step for step in steps if step.flow_run_id == flow_run.id]
         assert [step.name.split()[0] for step in mine] == STAGES
         assert all(step.state.is_completed() for step in mine)
@@ -104,7 +115,8 @@ def test_prefect_knows_the_flow_and_every_step_by_name(client: Any) -> None:
 def test_prefect_shows_the_key_tables_and_the_report(client: Any) -> None:
     found = {artifact.key: artifact for artifact in client.read_artifacts() if artifact.key}
     kinds = ("dataset", "metrics", "gate", "report")
-    assert set(found) == {f"{kind}-{model}" for kind in kinds for model in MODELS}
+    wanted = {f"{kind}-{model}" for kind in kinds for model in MODELS}
+    assert set(found) == wanted | {"words-words"}
     metrics = {row["metric"]: row["value"] for row in json.loads(found["metrics-digits"].data)}
     assert metrics["test/accuracy"] > 0.95
     counts = json.loads(found["dataset-digits"].data)[0]
