@@ -58,6 +58,17 @@ def cut(tokenizer: WordTokenizer, texts: Iterable[bytes]) -> Iterator[list[bytes
             yield words[begin:end].tolist()
 
 
+def joined(texts: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
+    """Let texts run on into each other, for a corpus whose lines end where the page did."""
+    row: list[bytes] = []
+    for text in texts:
+        row += text
+        while len(row) >= LONGEST:
+            yield row[:LONGEST]
+            row = row[LONGEST:]
+    yield row
+
+
 def write(texts: Iterable[list[bytes]], path: Path) -> None:
     """Write words as word2vec reads them: a line for each text, blanks between; renamed into place.
 

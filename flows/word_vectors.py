@@ -39,7 +39,8 @@ def featurize(plan: Plan, record: Record) -> str:
     path = _tokens(plan, corpus)
     if not path.is_file() and plan.sections["model"].root.kind == "word2vec":
         cut = words.cut(word_vectors.tokenizer(networks.blueprint(plan, corpus)), corpus.examples("train"))
-        words.write(_counted(cut, corpus.size("train")), path)
+        told = _counted(cut, corpus.size("train"))
+        words.write(words.joined(told) if plan.sections["featurizer"].across_lines else told, path)
     orchestration.show_table(
         orchestration.artifact_key("words", plan.name), [dict(known["figures"])], f"Words of {plan.name}"
     )
