@@ -36,12 +36,30 @@ def gather(dataset: Any, cache: store.FeatureStore, split: str) -> Examples:
     )
 
 
-def class_weights(targets: np.ndarray, balance: str) -> np.ndarray | None:
-    """Weigh classes [n] inversely to their size, 1 on average over the examples; None unless asked for."""
+def class_weights(targets: np.ndarray, balance: str, strength: float = 1.0) -> np.ndarray | None:
+    """Weigh classes [n] by their size to the power of -strength; None unless ``weights`` are asked for.
+
+    The average over the examples is 1.
+    """
     if balance != "weights":
         return None
     counts = np.bincount(targets)
-    return (len(targets) / (len(counts) * np.maximum(counts, 1))).astype(np.float32)
+    weights = np.maximum(counts, 1.0) ** -strength
+    return (weights * len(targets) / (weights * counts).sum()).astype(np.float32)
+
+
+def class_offsets(
+    targets: np.ndarray, model: keras.Model, balance: str, strength: float = 1.0
+) -> np.ndarray | None:
+    """Give what is added to a model's logits while training, [classes]; None unless ``logits`` are asked for.
+
+    The logarithm of each class's share, times strength: the logits need not tell how frequent a class is.
+    At strength 1 their largest is the best guess where classes count all the same (Menon and others 2021).
+    """
+    if balance != "logits":
+        return None
+    shares = np.maximum(np.bincount(targets, minlength=model.output_shape[-1]), 1) / len(targets)
+    return (strength * np.log(shares)).astype(np.float32)
 
 
 def dry_run(model: keras.Model, training: Examples) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 #: From targets and outputs of one batch to one value per example.
@@ -61,6 +62,13 @@ def cross_entropy(label_smoothing: float) -> PerExample:
         )
 
     return loss
+
+
+def adjusted(loss: PerExample, offsets: np.ndarray | None) -> PerExample:
+    """Make a loss of logits to which offsets [classes] are added first; the loss itself where None."""
+    if offsets is None:
+        return loss
+    return lambda targets, logits: loss(targets, logits + offsets)
 
 
 def hit(targets: Any, logits: Any) -> Any:

@@ -26,6 +26,39 @@ class Present(keras.Layer):
 
 
 @keras.saving.register_keras_serializable("servable")
+class Forget(keras.Layer):
+    """Take some tokens for unknown ones, while training alone: ids [batch, n] to ids.
+
+    A vocabulary that holds every token of the training split would teach nothing about unknown ones.
+
+    Args:
+        share: of the tokens.
+        unknown: id of an unknown token.
+    """
+
+    def __init__(self, share: float, unknown: int, **options: Any) -> None:
+        super().__init__(autocast=False, **({"dtype": "int32"} | options))
+        self.share, self.unknown = share, unknown
+        self.seeds = keras.random.SeedGenerator()
+        self.built = True
+
+    def call(self, ids: Any, training: bool = False) -> Any:
+        """Draw which ones; padding stays padding."""
+        if not training:
+            return ids
+        drawn = keras.random.uniform(tf.shape(ids), seed=self.seeds) < self.share
+        return tf.where(drawn & tf.not_equal(ids, 0), self.unknown, ids)
+
+    def compute_output_spec(self, ids: Any, training: bool = False) -> keras.KerasTensor:
+        """Give the result's shape and dtype."""
+        return keras.KerasTensor(ids.shape, "int32")
+
+    def get_config(self) -> dict[str, Any]:
+        """Give the share and the id."""
+        return super().get_config() | {"share": self.share, "unknown": self.unknown}
+
+
+@keras.saving.register_keras_serializable("servable")
 class TokenVectors(keras.Layer):
     """Look vectors up: ids [batch, n] to [batch, n, width]; zero for padding.
 

@@ -21,10 +21,10 @@ from features.errors import DataError, StorageError
 from features.spec import Progress, silent
 from models import identity
 from models.checkpoint import Checkpoints
-from models.examples import Examples, class_weights, dry_run, gather
+from models.examples import Examples, class_offsets, class_weights, dry_run, gather
 from models.identity import weights_hash
 from models.interruption import Bell, TrainingInterruptedError, listening
-from models.objective import Objective
+from models.objective import Objective, adjusted
 from models.tasks.task import Network, Phase
 from models.training_settings import TrainingSettings, optimizer
 from models.training_step import measure_step, train_step
@@ -154,10 +154,12 @@ class Leg:
         self.optimizer = optimizer(self.settings, highest, steps_per_epoch * self.epochs)
         self.optimizer.build(self.phase.model.trainable_variables)
         self.variables = [*self.phase.model.variables, *self.optimizer.variables]
-        loss = self.objective.loss(self.settings.label_smoothing)
+        balance, strength = self.settings.balance, self.settings.balance_strength
+        offsets = class_offsets(training.targets, self.phase.model, balance, strength)
+        loss = adjusted(self.objective.loss(self.settings.label_smoothing), offsets)
         self.train_step = train_step(self.phase.model, self.optimizer, loss, self.objective, self.settings)
         self.measure = measure_step(self.phase.model, self.objective)
-        self.weights = class_weights(training.targets, self.settings.balance)
+        self.weights = class_weights(training.targets, balance, strength)
         dry_run(self.phase.model, training)
 
     def _resume(self, training: Examples) -> None:

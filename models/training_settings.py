@@ -32,8 +32,11 @@ class TrainingSettings(BaseModel):
         None, ge=1, description="epochs without a better validation metric before stopping"
     )
     min_delta: float = Field(0.0, ge=0, description="what counts as better")
-    balance: Literal["none", "weights", "sampling"] = Field(
+    balance: Literal["none", "weights", "sampling", "logits"] = Field(
         "none", description="how unequal classes are evened out"
+    )
+    balance_strength: float = Field(
+        1.0, gt=0, le=1, description="how far weights and logits even them out; 1 counts all classes the same"
     )
     bucketing: bool = Field(
         False, description="whether batches are made of sequences of about the same length"

@@ -41,6 +41,9 @@ class VectorSettings(Settings):
     channels: Literal["static", "non-static", "multichannel"] = Field(
         "non-static", description="whether vectors stay as given, are learnt, or both side by side"
     )
+    token_dropout: float = Field(
+        0.0, ge=0, lt=1, description="share of tokens that training takes for unknown ones"
+    )
     dropout: float = Field(0.5, ge=0, lt=1, description="share of activations dropped before the logits")
 
 
@@ -130,6 +133,13 @@ def _rnn(lookups: tuple[keras.layers.Layer, ...], settings: RnnSettings) -> kera
     return keras.Model(ids, network([found, sequences.Present()(ids)]), name="text_rnn")
 
 
+def _forgetful(body: keras.Model, share: float, unknown: int) -> keras.Model:
+    if not share:
+        return body
+    ids = keras.Input((None,), dtype="int32", name="all_ids")
+    return keras.Model(ids, body(sequences.Forget(share, unknown)(ids)), name="forgetful")
+
+
 NETWORKS: dict[str, Callable[..., keras.Model]] = {"cnn": _cnn, "rnn": _rnn}
 
 
@@ -138,6 +148,7 @@ def build(blueprint: Blueprint) -> Network:
     settings = blueprint.model.root
     featurizer = _featurizer(blueprint)
     body = NETWORKS[settings.kind](_lookups(blueprint, settings, featurizer), settings)
+    body = _forgetful(body, settings.token_dropout, featurizer.unknown)
     return assembly.network(
         featurizer,
         body,

@@ -22,8 +22,12 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "photos": image_classification.photos,
         "from-scratch": image_classification.from_scratch,
         "sounds": audio.sounds,
-        "texts": texts.texts,
-        "vectors": words.vectors,
+        "sentences": texts.sentences,
+        "vectors": texts.vectors,
+        "phrases": texts.phrases,
+        "surnames": texts.surnames,
+        "reviews": texts.reviews,
+        "word-vectors": words.vectors,
     },
 }
 

@@ -38,7 +38,7 @@ def vectors() -> Table:
         *("seconds, whole command", "seconds of training"),
     )
     return Table(
-        "vectors", "Word vectors", f"Through `servable train`, one thread; {machine()}.", columns, rows
+        "word-vectors", "Word vectors", f"Through `servable train`, one thread; {machine()}.", columns, rows
     )
 
 

@@ -139,12 +139,15 @@ def test_class_weights_and_balanced_sampling_even_out_classes():
     weights = training.class_weights(targets, "weights")
     np.testing.assert_allclose(weights, [40 / 60, 40 / 20])
     assert weights[targets].mean() == pytest.approx(1)
+    softened = training.class_weights(targets, "weights", 0.5)
+    assert softened[1] / softened[0] == pytest.approx(3**0.5)
+    assert softened[targets].mean() == pytest.approx(1)
     assert training.class_weights(targets, "none") is None
     order = training.pipeline.epoch_order(40, seed=0, epoch=0, targets=targets, balanced=True)
     assert np.bincount(targets[order]).tolist() == [20, 20]
 
 
-@pytest.mark.parametrize("balance", ["weights", "sampling"])
+@pytest.mark.parametrize("balance", ["weights", "sampling", "logits"])
 def test_balance_is_obeyed_in_training(stores, tmp_path, balance):
     settings = SETTINGS.model_copy(update={"balance": balance})
     _, history = run(tmp_path, stores, settings=settings)

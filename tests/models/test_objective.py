@@ -7,7 +7,8 @@ import tensorflow as tf
 from sklearn.metrics import accuracy_score, log_loss
 
 from models import decoding
-from models.objective import CLASSIFICATION, cross_entropy, hit
+from models.examples import class_offsets
+from models.objective import CLASSIFICATION, adjusted, cross_entropy, hit
 from models.training_settings import TrainingSettings, learning_rate, optimizer
 
 RANDOM = np.random.default_rng(0)
@@ -37,6 +38,16 @@ def test_label_smoothing_spreads_a_share_of_the_target():
 def test_hit_averages_to_sklearns_accuracy():
     hits = hit(tf.constant(TARGETS), tf.constant(LOGITS)).numpy()
     assert hits.mean() == pytest.approx(accuracy_score(TARGETS, LOGITS.argmax(-1)))
+
+
+def test_offsets_take_the_class_sizes_out_of_what_is_learnt():
+    """With no input to tell classes apart, the best logits are those that leave the adjusted shares alone."""
+    targets = np.repeat([0, 1, 2], [90, 9, 1])
+    offsets = class_offsets(targets, keras.Sequential([keras.Input((1,)), keras.layers.Dense(3)]), "logits")
+    loss = adjusted(cross_entropy(0.0), offsets)
+    even = float(tf.reduce_mean(loss(tf.constant(targets), tf.zeros((100, 3)))))
+    assert even == pytest.approx(log_loss(targets, np.tile([0.9, 0.09, 0.01], (100, 1)), labels=range(3)))
+    assert adjusted(loss, None) is loss
 
 
 def test_better_follows_direction_and_margin():

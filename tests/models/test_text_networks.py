@@ -25,6 +25,7 @@ SMALL = {
     "cnn": {"kind": "cnn", "width": 6, "maps": 5, "regions": [2, 4]},
     "tanh": {"kind": "cnn", "width": 6, "maps": 5, "regions": [3], "activation": "tanh"},
     "gru": {"kind": "rnn", "cell": "gru", "width": 6, "units": [5, 4], "pooling": "last"},
+    "forgetful": {"kind": "cnn", "width": 6, "maps": 5, "regions": [2], "token_dropout": 0.9},
     "lstm": {"kind": "rnn", "cell": "lstm", "width": 6, "units": [5], "pooling": "mean"},
     "simple-rnn": {"kind": "rnn", "cell": "simple-rnn", "width": 6, "units": [5], "bidirectional": False},
 }
@@ -86,6 +87,16 @@ def test_several_channels_are_summed_under_the_same_filters() -> None:
     np.testing.assert_allclose(found[0], np.stack([2 * given[1], 2 * given[4], np.zeros(4)]), atol=1e-6)
     (fixed,) = sequences.channels(5, 4, "static", given)
     assert not fixed.trainable_variables
+
+
+def test_a_share_of_the_tokens_is_forgotten_in_training_alone() -> None:
+    layer = sequences.Forget(0.25, unknown=4)
+    ids = np.tile(np.int32([1, 2, 3, 0]), (2000, 1))
+    np.testing.assert_array_equal(layer(ids), ids)
+    found = layer(ids, training=True).numpy()
+    assert np.mean(found[:, :3] == 4) == pytest.approx(0.25, abs=0.03)
+    assert set(np.unique(found[found != ids])) == {4}
+    assert not found[:, 3].any()
 
 
 def test_the_norm_of_a_class_is_bounded_after_every_step() -> None:
