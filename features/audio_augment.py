@@ -15,6 +15,9 @@ _TO_DECIBELS = 10 / np.log(10.0)
 class AudioAugmentationSettings(Settings):
     """The ``augmentation`` section of an audio recipe; every change is off unless asked for."""
 
+    heard: int | None = Field(
+        None, ge=1, description="windows of a sound that a step hears, drawn anew each time; null for all"
+    )
     time_shift: float = Field(0.0, ge=0, lt=1, description="largest shift either way, in windows")
     time_stretch: float = Field(0.0, ge=0, lt=1, description="largest relative change of tempo either way")
     band_shift: float = Field(0.0, ge=0, lt=1, description="largest shift of the bands, in shares of them")
@@ -53,6 +56,9 @@ class AudioAugmentation:
         Args:
             windows: decibels, float32 [batch, windows, frames, bands]; NaN where there is no window.
             seeds: int32 [batch, 2], one pair per sound.
+
+        Returns:
+            As many windows, or the fewer that are heard.
         """
         return self._changed(windows, seeds) if self.active else windows
 
@@ -86,11 +92,22 @@ class AudioAugmentation:
         return windows * factor + partner * (1 - factor), blended
 
     def _change(self, windows: Any, seeds: Any) -> Any:
+        windows = self._heard(windows, seeds)
         draws = _each(seeds, lambda seed: tf.random.stateless_uniform([48], seed))
         windows = self._shift(windows, draws[:, :4])
         windows = self._loudness(windows, draws[:, 4:8])
         windows = self._masked(windows, draws[:, 8:24], 2, self.settings.time_masks, self.settings.time_mask)
         return self._masked(windows, draws[:, 24:40], 3, self.settings.band_masks, self.settings.band_mask)
+
+    def _heard(self, windows: Any, seeds: Any) -> Any:
+        """Draw a few windows of each sound, in a random order; those that are there come first."""
+        if self.settings.heard is None:
+            return windows
+        count = tf.shape(windows)[1]
+        draws = _each(seeds, lambda seed: tf.random.stateless_uniform([count], seed + 5))
+        absent = tf.math.is_nan(windows[:, :, 0, 0])
+        places = tf.argsort(tf.where(absent, 1 + draws, draws))[:, : self.settings.heard]
+        return tf.gather(windows, places, axis=1, batch_dims=1)
 
     def _shift(self, windows: Any, draws: Any) -> Any:
         """Shift and stretch over time and bands in one bilinear resampling; edges are repeated."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from features.errors import ConfigError
 from features.store import fingerprint
 from models.cnn import head as build_head
 from models.tasks.task import Network, Phase
@@ -118,6 +119,9 @@ def phases(
         augmentation: random changes of the features while training, or None.
         fine_tune_epochs: of the second phase.
         fine_tune_learning_rate: highest learning rate of the second phase.
+
+    Raises:
+        ConfigError: a backbone that is to be fine-tuned has nothing that trains.
     """
     features = Stage(featurizer)
     if mode == "scratch":
@@ -129,6 +133,13 @@ def phases(
     first = Phase("head", Stage(featurizer, backbone), head, None, epochs)
     if mode != "fine-tune":
         return (first,)
+    if not backbone.trainable_variables:
+        raise ConfigError(
+            "the backbone cannot be fine-tuned",
+            got="no variables that train",
+            expected="a module that lists its weights as trainable variables",
+            todo="set model.mode=frozen, or choose another module",
+        )
     return (
         first,
         Phase("fine-tune", features, whole, augmentation, fine_tune_epochs, fine_tune_learning_rate),

@@ -21,7 +21,9 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
     "evaluate": {
         "photos": image_classification.photos,
         "from-scratch": image_classification.from_scratch,
-        "sounds": audio.sounds,
+        "digits": audio.digits,
+        "speakers": audio.speakers,
+        "instruments": audio.instruments,
         "sentences": texts.sentences,
         "vectors": texts.vectors,
         "phrases": texts.phrases,

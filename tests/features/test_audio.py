@@ -114,6 +114,20 @@ def test_augmentation_keeps_what_is_not_there() -> None:
     np.testing.assert_array_equal(result, changed(batch(), **everything))
 
 
+def test_a_step_hears_other_windows_of_a_sound_each_time_and_silence_of_none() -> None:
+    windows = np.random.default_rng(0).uniform(-80, 0, (1, 5, 20, 16)).astype(np.float32)
+    windows[0, 3:] = np.nan
+    augmentation = AudioAugmentation(AudioAugmentationSettings(heard=2))
+    heard = set()
+    for number in range(30):
+        result = augmentation(tf.constant(windows), tf.constant([[number, 7]], tf.int32)).numpy()
+        matches = [[np.array_equal(one, whole) for whole in windows[0, :3]].index(True) for one in result[0]]
+        assert len(set(matches)) == 2
+        heard |= {tuple(matches)}
+    assert {place for pair in heard for place in pair} == {0, 1, 2}
+    np.testing.assert_array_equal(np.isnan(changed(batch(), heard=4)[:, :, 0, 0]).sum(1), [0, 0, 0, 1, 0, 0])
+
+
 def test_gain_adds_the_same_everywhere() -> None:
     difference = changed(batch(), gain=6) - batch()
     for example in difference[:3]:

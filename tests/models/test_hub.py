@@ -200,6 +200,19 @@ def test_modules_of_another_kind_are_refused(tmp_path):
         HubLayer(str(tmp_path / "plain"))
 
 
+def test_a_module_without_weights_that_train_is_not_fine_tuned(tmp_path):
+    class Means(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None, 8, 8, 3], tf.float32)])
+        def __call__(self, pixels):
+            return tf.reduce_mean(pixels, [1, 2])
+
+    tf.saved_model.save(Means(), str(tmp_path / "means"))
+    recipe = {"kind": "hub", "backbone": str(tmp_path / "means")}
+    assert toys.network(recipe).model.output_shape == (None, 2)
+    with pytest.raises(ConfigError, match="cannot be fine-tuned; got no variables that train"):
+        toys.network(recipe | {"mode": "fine-tune"})
+
+
 @pytest.mark.parametrize(("height", "width", "named"), [(16, 8, "height 16"), (None, 4, "width 4")])
 def test_another_size_than_the_modules_is_refused(layer, height, width, named):
     with pytest.raises(ConfigError, match=f"images of one size; got featurizer.{named}; expected 8"):

@@ -9,10 +9,11 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from features.audio_augment import AudioAugmentationSettings
 from features.augment import AugmentationSettings
-from features.rules import CorpusRules, IngestRules, TextRules
+from features.rules import AudioRules, CorpusRules, IngestRules, TextRules
 from flows.config import GateSettings
-from models.tasks import text_classification, word_vectors
+from models.tasks import audio_classification, text_classification, word_vectors
 from models.tasks.image_classification import (
     CnnSettings,
     HubSettings,
@@ -32,6 +33,12 @@ SECTIONS: dict[tuple[str, str], type[BaseModel]] = {
     ("training", "augmentation"): AugmentationSettings,
     ("training", "training"): TrainingSettings,
     ("training", "gate"): GateSettings,
+    ("sounds", "data"): AudioRules,
+    ("sounds", "featurizer"): audio_classification.AudioFeaturizerSettings,
+    ("sounds", "model (kind: cnn)"): audio_classification.CnnSettings,
+    ("sounds", "model (kind: rnn)"): audio_classification.RnnSettings,
+    ("sounds", "model (kind: hub)"): audio_classification.HubSettings,
+    ("sounds", "augmentation"): AudioAugmentationSettings,
     ("text", "data"): TextRules,
     ("text", "featurizer"): text_classification.TextFeaturizerSettings,
     ("text", "model (kind: cnn)"): text_classification.CnnSettings,
