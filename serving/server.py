@@ -224,7 +224,7 @@ def _batching(options: Options) -> Parameters | None:
     if not options.batching:
         return None
     file = options.batching_parameters_file
-    return Parameters() if file is None else Parameters.read(file)
+    return Parameters(joined_rows=batching.JOINED_ROWS) if file is None else Parameters.read(file)
 
 
 def _services(options: Options, core: Core) -> service.Services:
