@@ -31,7 +31,7 @@ class Cell:
         server: the server's.
         callers: how many ask at a time; None for calls in process.
         rate: requests a second.
-        limit: requests a second in process.
+        limit: requests a second in process; 0 where the server runs no model.
         p50, p99: milliseconds.
         errors: failed requests.
         peak: most memory, MB.
@@ -55,7 +55,7 @@ class Cell:
         return (
             *(self.model, self.server, self.callers or "", round(self.rate)),
             *(round(self.rate / self.limit, 2) if self.limit else "", *shown),
-            *(round(self.peak), round(self.peak - self.loaded)),
+            *(round(self.peak), round(self.peak - self.loaded) if self.limit else ""),
         )
 
 
