@@ -2,16 +2,17 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from features import ingestion, quarantine, snapshot
+from features import corpus, ingestion, quarantine, snapshot
 from features.candidates import Columns
 from features.errors import DataError
 from features.names import escape
 from features.quarantine import RefusedError
-from features.rules import IngestRules
+from features.rules import IngestRules, SourceRules
 from features.spec import Progress, RawKind, silent
 from features.validation import read_file
 
@@ -45,6 +46,19 @@ class Dataset:
     card: dict[str, Any]
     frame: "pandas.DataFrame"
     quarantine: Path
+
+    def size(self, split: str) -> int:
+        """Tell how many examples a split has."""
+        return int((self.frame["split"] == split).sum())
+
+    def examples(self, split: str) -> Iterator[bytes]:
+        """Read the raw bytes of a split's examples, one after the other.
+
+        Raises:
+            DataError: a file is gone, or its content is no longer what was ingested.
+        """
+        for row in self.frame[self.frame["split"] == split].itertuples():
+            yield self.read(row)
 
     @property
     def measured(self) -> "pandas.DataFrame":
@@ -121,13 +135,15 @@ def _read(row: Any) -> bytes:
     return content
 
 
-def load(directory: Path) -> Dataset:
-    """Load a snapshot that `ingest` made.
+def load(directory: Path) -> Any:
+    """Load a snapshot that `ingest` made: a Dataset, or a Corpus where its examples are lines.
 
     Raises:
         NoInputError: there is none.
         DataError: it is damaged.
     """
+    if (directory / corpus.LINES).is_file():
+        return corpus.load(directory)
     manifest = snapshot.read(directory)
     return Dataset(
         directory,
@@ -145,11 +161,11 @@ def ingest(
     *,
     raw: RawKind,
     columns: Columns,
-    rules: IngestRules,
+    rules: SourceRules,
     root: Path,
     progress: Progress = silent,
-) -> Dataset:
-    """Turn a folder, table or archive into a Dataset.
+) -> Any:
+    """Turn a folder, table or archive into a Dataset; into a Corpus where each line is an example.
 
     Every example is decoded fully, under limits, in processes of their own; what cannot be used goes to the
     quarantine with its reason. Files known from an earlier ingest and unchanged since are not read again.
@@ -168,4 +184,5 @@ def ingest(
         TemporaryError: another process ingests the same source.
         StorageError: the disk is full.
     """
-    return load(ingestion.run(path, raw, columns, rules, root, progress))
+    run: Any = corpus.run if raw.lines else ingestion.run
+    return load(run(path, raw, columns, rules, root, progress))

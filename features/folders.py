@@ -112,6 +112,20 @@ class _Tree:
         return Candidate(os.path.join(self.root, relative), escape(relative), label, split)
 
 
+def walk(root: bytes, suffixes: frozenset[str]) -> Iterator[bytes | Skipped | Rejected]:
+    """Yield the files of a folder and of those below it, relative to it, depth first, sorted by name.
+
+    Args:
+        root: absolute path of the folder.
+        suffixes: endings of the files that are meant; what else there is comes as passed over.
+    """
+    for entry in _Tree(root, "", suffixes).walk(b"", "", None):
+        if not isinstance(entry, Candidate):
+            yield entry
+        elif entry.path is not None:
+            yield os.path.relpath(entry.path, root)
+
+
 def find(root: bytes, shown: str, suffixes: frozenset[str]) -> Source | None:
     """Find class folders or split folders in root, or below a single folder that wraps them.
 

@@ -49,7 +49,7 @@ REASONS = {
     "bad_quoting": "the row's quotes do not follow the CSV rules",
     "bad_encoding": "the row or text is not UTF-8; the offset is that of the first bad byte of the file",
     "nul": "the row or text contains a NUL character",
-    "line_too_long": "a field of the row is longer than 131,072 characters",
+    "line_too_long": "a field of the row is longer than 131,072 characters, or a line of a text than allowed",
     "unknown_split": "the split column says something else than train, validation or test",
     # the dataset
     "conflicting_labels": "the same content stands under two labels; all its copies are refused",
@@ -67,6 +67,7 @@ SKIPS = {
     "outside_class_folder": "a file beside the class folders, so without a label",
     "dropped_class": "the class is left out by the rule `drop`",
     "blank_row": "an empty line of a table",
+    "blank_line": "a line of a text file, or a cell, that holds nothing but blanks",
 }
 
 #: What is worth knowing about an accepted example.

@@ -13,14 +13,26 @@ _NOT_DECODING = frozenset(
 )
 
 
-class IngestRules(BaseModel):
-    """Limits, splits and class choices of one ingest; sizes in bytes, fractions between 0 and 1."""
+class SourceRules(BaseModel):
+    """What every source is held to."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_bad_fraction: float = Field(
         0.05, ge=0, le=1, description="quarantined over examined; above it the run stops"
     )
+    max_archive_bytes: int = Field(100 << 30, ge=1, description="of an archive, unpacked")
+    max_archive_members: int = Field(200_000, ge=1, description="files and folders in an archive")
+    max_archive_ratio: int = Field(100, ge=1, description="unpacked bytes for each byte of an archive")
+
+    def archive_limits(self) -> ArchiveLimits:
+        """Give what an archive may hold."""
+        return ArchiveLimits(self.max_archive_members, self.max_archive_bytes, self.max_archive_ratio)
+
+
+class IngestRules(SourceRules):
+    """Limits, splits and class choices of one ingest; sizes in bytes, fractions between 0 and 1."""
+
     max_pixels: int = Field(50_000_000, ge=1, le=500_000_000, description="of one image")
     max_file_bytes: int = Field(64 << 20, ge=1, le=1 << 30, description="of one file")
     animated: Literal["first-frame", "reject"] = Field(
@@ -38,9 +50,6 @@ class IngestRules(BaseModel):
     drop: tuple[str, ...] = Field((), description="classes to leave out")
     decode_timeout: float = Field(10.0, gt=0, description="seconds one example may take to decode")
     decode_processes: int = Field(2, ge=1, le=64, description="decoder processes at work together")
-    max_archive_bytes: int = Field(100 << 30, ge=1, description="of an archive, unpacked")
-    max_archive_members: int = Field(200_000, ge=1, description="files and folders in an archive")
-    max_archive_ratio: int = Field(100, ge=1, description="unpacked bytes for each byte of an archive")
 
     @model_validator(mode="after")
     def _leave_something_to_train_on(self) -> Self:
@@ -63,10 +72,6 @@ class IngestRules(BaseModel):
         # take some 20 bytes a pixel; the file is held twice.
         memory = 20 * self.max_pixels + 4 * self.max_file_bytes + (256 << 20)
         return self.verdict_rules() | {"timeout": self.decode_timeout, "memory": memory}
-
-    def archive_limits(self) -> ArchiveLimits:
-        """Give what an archive may hold."""
-        return ArchiveLimits(self.max_archive_members, self.max_archive_bytes, self.max_archive_ratio)
 
 
 class AudioRules(IngestRules):
@@ -92,4 +97,13 @@ class TextRules(IngestRules):
     max_characters: int = Field(100_000, ge=1, description="longer texts are quarantined")
     bad_text: Literal["reject", "replace"] = Field(
         "reject", description="what becomes of bytes that are not UTF-8, and of NUL, in .txt files"
+    )
+
+
+class CorpusRules(SourceRules):
+    """What ingest accepts of lines of text without labels."""
+
+    max_line_bytes: int = Field(1 << 20, ge=1, description="longer lines are quarantined")
+    bad_text: Literal["reject", "replace"] = Field(
+        "reject", description="what becomes of bytes that are not UTF-8, and of NUL"
     )

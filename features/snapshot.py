@@ -81,7 +81,7 @@ def write(root: Path, key: str, findings: Findings, card: dict[str, Any], progre
             _write_json(aside / LABELS, slugs)
             card = {"fingerprint": name, "manifest_sha256": _sha256(aside / MANIFEST)} | card
             _write_json(aside / CARD, card)
-            _publish(aside, directory)
+            publish(aside, directory)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
     progress("write", len(examples), len(examples))
@@ -101,7 +101,8 @@ def storing(place: Path) -> Iterator[None]:
         ) from error
 
 
-def _publish(aside: Path, directory: Path) -> None:
+def publish(aside: Path, directory: Path) -> None:
+    """Flush a snapshot's files to disk and rename its folder into place."""
     for file in aside.iterdir():
         with open(file, "rb") as written:
             os.fsync(written.fileno())
@@ -172,12 +173,12 @@ def read(directory: Path) -> Manifest:
         NoInputError: there is none.
         DataError: it is damaged; names the file.
     """
-    with _reading(directory, CARD) as path:
+    with reading(directory, CARD) as path:
         card = json.loads(path.read_text(encoding="utf-8"))
         digest = card["fingerprint"] and card["manifest_sha256"]
-    with _reading(directory, MANIFEST) as path:
+    with reading(directory, MANIFEST) as path:
         frame = _read_manifest(path, digest)
-    with _reading(directory, LABELS) as path:
+    with reading(directory, LABELS) as path:
         entries = json.loads(path.read_text(encoding="utf-8"))
         labels, slugs = (tuple(entry[key] for entry in entries) for key in ("label", "slug"))
         if labels != tuple(sorted(set(frame["label"]))):
@@ -201,7 +202,8 @@ def _sha256(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _reading(directory: Path, name: str) -> Iterator[Path]:
+def reading(directory: Path, name: str) -> Iterator[Path]:
+    """Turn what goes wrong while a snapshot's file is read into an error that names it."""
     import pyarrow
 
     try:

@@ -27,6 +27,7 @@ class RawKind:
         suffixes: file name endings (lower case, with dot) that ingest opens; every other file is
             skipped by rule. Files with no ending are sniffed.
         cells: whether a table holds the examples themselves, and not the paths of files.
+        lines: whether every line of a file is an example, without a label: ingest makes a Corpus of them.
     """
 
     name: str
@@ -34,6 +35,7 @@ class RawKind:
     dtype: str
     suffixes: frozenset[str]
     cells: bool = False
+    lines: bool = False
 
 
 IMAGE = RawKind(
@@ -52,7 +54,9 @@ AUDIO = RawKind(
 
 TEXT = RawKind("text", "text", "string", frozenset({".txt"}), cells=True)
 
-RAW_KINDS = {kind.name: kind for kind in (IMAGE, AUDIO, TEXT)}
+WORD = RawKind("word", "word", "string", frozenset({".txt", ".text", ".cor", ".gz"}), cells=True, lines=True)
+
+RAW_KINDS = {kind.name: kind for kind in (IMAGE, AUDIO, TEXT, WORD)}
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,8 @@ class Places:
 
     def chosen(self) -> list[int]:
         """List the positions that are set."""
-        return [place for place in (self.input, self.target, self.split, self.fold) if place is not None]
+        places = (self.input, self.target, self.split, self.fold)
+        return list(dict.fromkeys(place for place in places if place is not None))
 
 
 def open_table(path: Path, raw: RawKind, columns: Columns) -> Source:
@@ -122,6 +123,33 @@ def _rows(path: Path, header: Sequence[str], places: Places) -> "Iterator[Row | 
     if suffix_of(os.fsencode(path.name)) == ".parquet":
         return _parquet_rows(path, header, places)
     return read_rows(path, len(header))
+
+
+def text_column(path: Path, columns: Columns) -> tuple[list[str], int]:
+    """Find the column of a table that holds texts, where no label is wanted.
+
+    Returns:
+        The header, and the column's position.
+
+    Raises:
+        DataError: the table has no usable header, or no such column.
+        OSError: the file cannot be read.
+    """
+    header = _header(path)
+    place = _place(path.name, header, "input", columns.input, _TEXT_NAMES)
+    if place is None:
+        raise DataError(
+            f"table {path.name} has no column of texts that can be told by its name",
+            got=f"columns {', '.join(map(repr, header))}",
+            expected=f"one of {', '.join(_TEXT_NAMES)}",
+            todo="name it with --input-column",
+        )
+    return header, place
+
+
+def column(path: Path, header: Sequence[str], place: int) -> "Iterator[Row | Broken]":
+    """Read the rows of a table of which one column alone is wanted."""
+    return _rows(path, header, Places(place, place, None, None))
 
 
 def usable(path: Path, raw: RawKind) -> bool:

@@ -94,7 +94,7 @@ class TextFeaturizer(keras.Layer):
         self.vocabulary, self.unit, self.lowercase = tuple(vocabulary), unit, lowercase
         self.max_tokens, self.keep = max_tokens, keep
         self.tokens = Tokenizer(unit, lowercase)
-        self.table = _table(self.vocabulary, self)
+        self.table, _ = table_of(self.vocabulary, self)
         self._convert_input_args = False
         self.built = True
 
@@ -166,21 +166,28 @@ class TextFeaturizer(keras.Layer):
         )
 
 
-def _table(vocabulary: Sequence[str], owner: Any) -> Any:
-    """Make the lookup of token to number from a file, which a SavedModel then carries as an asset."""
+def table_of(vocabulary: Sequence[str], owner: Any) -> tuple[Any, Any]:
+    """Make the lookups of token to number, and of number to token, from a file.
+
+    A SavedModel then carries the file as an asset. A token that is not in it has the number of tokens as its
+    number; a number that is not has "" as its token.
+
+    Args:
+        vocabulary: the tokens.
+        owner: what the file lives as long as.
+    """
     folder = tempfile.mkdtemp(prefix="servable-vocabulary-")
     # The file is read again when the model is saved: it stays as long as its layer.
     weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
     path = Path(folder) / "vocabulary.txt"
     path.write_text("".join(f"{token}\n" for token in vocabulary), encoding="utf-8")
-    lines = tf.lookup.TextFileInitializer(
-        str(path),
-        tf.string,
-        tf.lookup.TextFileIndex.WHOLE_LINE,
-        tf.int64,
-        tf.lookup.TextFileIndex.LINE_NUMBER,
+    line, number = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
+    numbers = tf.lookup.TextFileInitializer(str(path), tf.string, line, tf.int64, number)
+    tokens = tf.lookup.TextFileInitializer(str(path), tf.int64, number, tf.string, line)
+    return (
+        tf.lookup.StaticVocabularyTable(numbers, num_oov_buckets=1),
+        tf.lookup.StaticHashTable(tokens, ""),
     )
-    return tf.lookup.StaticVocabularyTable(lines, num_oov_buckets=1)
 
 
 def count(
@@ -210,6 +217,14 @@ def count(
     if batch:
         add()
     return Counter({token.decode(): number for token, number in counts.items()}), lengths
+
+
+def totals(texts: Iterable[list[bytes]]) -> Counter[str]:
+    """Count the tokens of texts that are cut already."""
+    counts: Counter[bytes] = Counter()
+    for tokens in texts:
+        counts.update(tokens)
+    return Counter({token.decode(): number for token, number in counts.items()})
 
 
 def choose(counts: Counter[str], min_count: int = 1, max_size: int | None = None) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from features.errors import ServableError
+from features.errors import ServableError, UsageError
 from flows import leaving, terminal
 from flows import quiet as quieting
 from flows.workspace import Workspace, model_name
@@ -123,11 +123,18 @@ def _take_workspace(arguments: list[str]) -> Path | None:
 def predict(
     name: Annotated[str, typer.Argument(help="The model.")],
     examples: Annotated[
-        list[str], typer.Argument(help="Files to send, or texts for a model of texts; one answer each.")
-    ],
+        list[str] | None,
+        typer.Argument(help="Files to send, or texts or words for a model of such; one answer each."),
+    ] = None,
     signature: Annotated[
         str | None, typer.Option(help="Signature to call instead of serving_default.")
     ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", help="A further input of the signature, as k=5.", metavar="NAME=VALUE"),
+    ] = None,
+    positive: Annotated[str | None, typer.Option(help="Words an analogy adds, with commas between.")] = None,
+    negative: Annotated[str | None, typer.Option(help="Words an analogy takes away.")] = None,
     version: Annotated[int | None, typer.Option(help="A version other than the stable one.")] = None,
     target: TargetOption = SERVER,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 30.0,
@@ -136,31 +143,31 @@ def predict(
     rest_target: RestTargetOption = REST_SERVER,
     json_output: JsonOption = False,
 ) -> None:
-    """Ask a served model about files or texts."""
+    """Ask a served model about files, texts or words."""
     with quieting.native_stderr():
         from flows import predict as prediction
 
+    further = dict(map(_named, inputs or ()))
+    further |= {
+        name: text for name, text in (("positive", positive), ("negative", negative)) if text is not None
+    }
+    question = prediction.Question(name, examples or (), further, signature, version, timeout)
     if curl or grpcurl:
-        commands = prediction.commands(
-            name,
-            examples,
-            target=target,
-            rest_target=rest_target if curl else None,
-            signature=signature,
-            version=version,
-            timeout=timeout,
-        )
-        for command in commands:
+        for command in prediction.commands(question, target, rest_target if curl else None):
             print(command)
         return
-    answers = prediction.answers(
-        name, examples, target=target, signature=signature, version=version, timeout=timeout
-    )
-    for answer in answers:
+    for answer in prediction.answers(question, target):
         if not json_output and (text := prediction.coloured(answer)) is not None:
             terminal.stdout.print(text, soft_wrap=True)
         else:
             print(json.dumps(answer) if json_output else prediction.sentence(answer))
+
+
+def _named(given: str) -> tuple[str, str]:
+    name, equals, text = given.partition("=")
+    if not equals or not name:
+        raise UsageError("cannot read --input", got=given, expected="NAME=VALUE")
+    return name.strip(), text
 
 
 @app.command()
@@ -351,7 +358,7 @@ def verify(
 
 @app.command()
 def demo(workspace: WorkspaceOption = None) -> None:
-    """Run the main job on real images that come with scikit-learn, from ingest to a gRPC answer."""
+    """Run the main job on images, sounds, words and texts that come with the tool, to a gRPC answer."""
     with quieting.native_stderr():
         from flows import demo as demonstration
 

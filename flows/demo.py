@@ -1,10 +1,13 @@
-"""The main job from end to end, on images and on sounds.
+"""The main job from end to end, on images, sounds, words and texts.
 
 The images are real, and come with a dependency: scikit-learn's 1,797 scans of handwritten digits (8x8 grey
 levels, from the UCI repository), written as PNG files together with a few damaged ones, so that the
-quarantine has something to show. The sounds are generated: low, middle and high tones.
+quarantine has something to show. The sounds are generated: low, middle and high tones. Word vectors are
+learnt from the 300 news articles that come with gensim (Lee, Pincombe and Welsh 2005), and the texts are
+English words by their form, from the analogies that come with it (Mikolov et al. 2013).
 """
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gensim.test.utils import datapath
 from PIL import Image
 
 from features.audio_file import wave_bytes
 from features.errors import UnavailableError
-from flows import predict, terminal
+from flows import orchestration, predict, terminal
 from flows import request as requests
 from flows import summary as summaries
 from flows.workspace import Workspace
@@ -34,7 +38,7 @@ class Part:
         recipe: how it is trained.
         write: writes the examples into a folder.
         told: what was written, for the terminal.
-        samples: pattern of the files the server is asked about.
+        samples: gives the files, words or texts that the server is asked about.
     """
 
     name: str
@@ -42,23 +46,24 @@ class Part:
     recipe: str
     write: Callable[[Path], Path]
     told: str
-    samples: str
+    samples: Callable[[Path], list[Any]]
 
 
 def run(workspace: Workspace) -> None:
     """Ingest, train, evaluate, pass the gate, publish, serve and query; then tell where to look."""
-    asked: dict[str, list[Path]] = {}
+    asked: dict[str, list[Any]] = {}
     summaries_of: list[dict[str, Any]] = []
-    for part in PARTS:
-        folder = part.write(workspace.root / "demo" / part.name)
-        terminal.note(part.told.format(folder=folder))
-        request = requests.Request(
-            part.task, str(folder), part.name, recipe=part.recipe, workspace=str(workspace.root)
-        )
-        with terminal.progress_bars():
-            summaries_of.append(requests.run(request))
-        summaries.show(summaries_of[-1])
-        asked[part.name] = _one_of_each(folder, part.samples)
+    with orchestration.kept_api(workspace):
+        for part in PARTS:
+            folder = part.write(workspace.root / "demo" / part.name)
+            terminal.note(part.told.format(folder=folder))
+            request = requests.Request(
+                part.task, str(folder), part.name, recipe=part.recipe, workspace=str(workspace.root)
+            )
+            with terminal.progress_bars():
+                summaries_of.append(requests.run(request))
+            summaries.show(summaries_of[-1])
+            asked[part.name] = part.samples(folder)
     _serve_and_ask(workspace, asked)
     for summary in summaries_of:
         _tell(f"\nReport    {summary['report']}\nRelease   {summary['release']}")
@@ -67,12 +72,16 @@ def run(workspace: Workspace) -> None:
         _tell(f"Ask       .venv/bin/servable predict {name} {samples[0]}")
 
 
-def _one_of_each(folder: Path, pattern: str) -> list[Path]:
+def _one_of_each(pattern: str) -> Callable[[Path], list[Path]]:
     """Give the first file of each class that the pattern names."""
-    first: dict[str, Path] = {}
-    for path in sorted(folder.glob(pattern)):
-        first.setdefault(path.parent.name, path)
-    return list(first.values())
+
+    def choose(folder: Path) -> list[Path]:
+        first: dict[str, Path] = {}
+        for path in sorted(folder.glob(pattern)):
+            first.setdefault(path.parent.name, path)
+        return list(first.values())
+
+    return choose
 
 
 def _tell(text: str) -> None:
@@ -112,6 +121,39 @@ def write_tones(folder: Path) -> Path:
 
 TONE_RATE = 8000
 
+
+def write_news(folder: Path) -> Path:
+    """Copy gensim's news articles, one a line."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(datapath("lee_background.cor"), folder / "news.txt")
+    return folder
+
+
+def write_forms(folder: Path) -> Path:
+    """Write the words of gensim's analogies that have a form of their own, as a table of word and form."""
+    found: dict[str, str] = {}
+    form = None
+    for line in Path(datapath("questions-words.txt")).read_text(encoding="utf-8").splitlines():
+        if line.startswith(":"):
+            form = FORMS.get(line.removeprefix(": "))
+        elif form:
+            # Each line is two pairs, the second of a pair in the form.
+            found |= dict.fromkeys(line.split()[1::2], form)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = "".join(f"{word},{form}\n" for word, form in sorted(found.items()))
+    (folder / "forms.csv").write_text(f"text,label\n{rows}", encoding="utf-8")
+    return folder
+
+
+#: Sections of the analogies to the form of the second word.
+FORMS = {
+    "gram1-adjective-to-adverb": "adverb",
+    "gram3-comparative": "comparative",
+    "gram4-superlative": "superlative",
+    "gram5-present-participle": "participle",
+    "gram8-plural": "plural",
+}
+
 PARTS = (
     Part(
         "digits",
@@ -119,7 +161,7 @@ PARTS = (
         "digits",
         write_digits,
         "wrote scikit-learn's digits to {folder}, with three damaged files among them",
-        "[0369]/scan-????.png",
+        _one_of_each("[0369]/scan-????.png"),
     ),
     Part(
         "tones",
@@ -127,12 +169,28 @@ PARTS = (
         "tones",
         write_tones,
         "wrote generated tones, which no one ever played, to {folder}",
-        "*/generated-007.wav",
+        _one_of_each("*/generated-007.wav"),
+    ),
+    Part(
+        "words",
+        "word-vectors",
+        "news",
+        write_news,
+        "copied gensim's news articles to {folder}",
+        lambda folder: ["government", "israel", "cricket"],
+    ),
+    Part(
+        "forms",
+        "text-classification",
+        "forms",
+        write_forms,
+        "wrote words by their form, from gensim's analogies, to {folder}",
+        lambda folder: ["brightly", "sweetest", "gardening"],
     ),
 )
 
 
-def _serve_and_ask(workspace: Workspace, asked: dict[str, list[Path]]) -> None:
+def _serve_and_ask(workspace: Workspace, asked: dict[str, list[Any]]) -> None:
     command = [sys.executable, "-m", "flows", "serve", "--workspace", str(workspace.root), "--port=0"]
     log = workspace.root / "demo" / "server.log"
     with log.open("wb") as stream:
@@ -141,7 +199,7 @@ def _serve_and_ask(workspace: Workspace, asked: dict[str, list[Path]]) -> None:
         target = _address(server, log)
         terminal.note(f"the model server answers at {target}; asking it over gRPC:")
         for name, samples in asked.items():
-            for answer in predict.answers(name, samples, target=target):
+            for answer in predict.answers(predict.Question(name, samples), target):
                 _tell(f"  {predict.sentence(answer)}")
     finally:
         server.send_signal(signal.SIGTERM)

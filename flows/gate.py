@@ -72,7 +72,7 @@ def _request(plan: Plan, record: Record) -> dict[str, Any]:
         "input": plan.task.raw.input,
         "signatures": sorted(plan.task.signatures),
         "settings": plan.recipe["gate"],
-        "metric": {"name": plan.task.objective.report, "value": metrics[plan.task.objective.report]},
+        "metric": {"name": plan.task.objective.report, "value": metrics.get(plan.task.objective.report)},
         "serving": _serving(plan, record),
     }
 
@@ -91,8 +91,10 @@ def _serving(plan: Plan, record: Record) -> dict[str, Any] | None:
         "value": None,
     }
     same = release.manifest.get("dataset", {}).get("fingerprint") == record.dataset["fingerprint"]
-    if same:
+    if same or plan.task.objective.anywhere:
         described["value"] = release.manifest.get("metrics", {}).get(plan.task.objective.report)
+    if plan.task.objective.anywhere and described["value"] is None:
+        described["note"] = "it was not measured"
     return described
 
 
@@ -101,13 +103,15 @@ def metric_checks(plan: Plan, request: dict[str, Any], verdict: dict[str, Any]) 
     settings, objective = plan.gate, plan.task.objective
     name, value = request["metric"]["name"], request["metric"]["value"]
     if settings.min_metric is not None:
-        passed = not objective.better(settings.min_metric, value)
-        yield Check("metric", passed, f"{name} {value:.4f}", f"at least {settings.min_metric:.4f}")
+        passed = value is not None and not objective.better(settings.min_metric, value)
+        got = "not measured" if value is None else f"{value:.4f}"
+        yield Check("metric", passed, f"{name} {got}", f"at least {settings.min_metric:.4f}")
     serving = verdict.get("serving")
     if serving is None:
         return
-    if serving["value"] is None:
-        yield Check("not worse than serving", True, f"not compared: {serving['note']}", "the same labels")
+    if serving["value"] is None or value is None:
+        note = "this one was not measured" if value is None else serving["note"]
+        yield Check("not worse than serving", True, f"not compared: {note}", "the same measure")
         return
     worse = objective.better(serving["value"], value, settings.max_regression)
     accepted = worse and plan.request.accept_worse

@@ -31,9 +31,15 @@ def ingest(plan: Plan) -> dict[str, Any]:
 
 
 def _sentence(counts: dict[str, int], card: dict[str, Any], quarantine: Path) -> str:
-    text = "{found} files found = {accepted} accepted + {quarantined} quarantined + {skipped} skipped by rule"
-    sentence = text.format(**counts)
+    text = (
+        "{found} {what} found = {accepted} accepted + {quarantined} quarantined + {skipped} skipped by rule"
+    )
+    sentence = text.format(what=_FOUND.get(card["layout"], "files"), **counts)
     if counts["quarantined"]:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(card["reasons"].items()))
         sentence += f" ({reasons}) -> {quarantine}"
     return sentence
+
+
+#: What is counted, by the layout of the source.
+_FOUND = {"corpus": "lines", "table": "rows", "split-tables": "rows"}

@@ -9,6 +9,7 @@ everything else overwrites itself. What MLflow called things is kept in the run'
 import json
 import os
 import socket
+import tempfile
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -101,7 +102,7 @@ class Ledger:
             from mlflow import MlflowClient
 
             if self.uri.startswith("sqlite:///"):
-                Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+                _make_database(Path(self.uri.removeprefix("sqlite:///")))
             self._client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
         return self._client
 
@@ -336,6 +337,28 @@ def this_process() -> Mapping[str, str]:
         PID_TAG: str(os.getpid()),
         SINCE_TAG: f"{psutil.Process().create_time():.2f}",
     }
+
+
+def _make_database(path: Path) -> None:
+    """Make a missing database whole: aside, then put into place.
+
+    MLflow's own making takes seconds, and a process that is killed meanwhile leaves a database behind
+    that no later MLflow can open.
+    """
+    from mlflow import MlflowClient
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        return
+    with tempfile.TemporaryDirectory(prefix=".making-", dir=path.parent) as folder:
+        made = Path(folder) / path.name
+        MlflowClient(tracking_uri=f"sqlite:///{made}", registry_uri=f"sqlite:///{made}").search_experiments()
+        try:
+            os.link(made, path)
+        except FileExistsError:
+            pass  # Another process was quicker: its database stays.
+        except OSError:  # A file system without hard links.
+            made.replace(path)
 
 
 def _classified(error: Exception) -> AwayError | RefusedError:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from features.dataset import Dataset
 from features.errors import ConfigError
 from flows import terminal
 from flows.plan import Plan
@@ -20,19 +19,19 @@ from serving.repository import Repository
 _latest: dict[str, Network] = {}
 
 
-def network(plan: Plan, dataset: Dataset) -> Network:
+def network(plan: Plan, dataset: Any) -> Network:
     """Build the untrained network of a plan; a function of the plan and the labels alone."""
     key = f"{plan.key(dataset.fingerprint)} {plan.workspace.root}"
     if key not in _latest:
         _latest.clear()
-        blueprint = _blueprint(plan, dataset)
-        known = fitted(plan, dataset, blueprint)
+        known = knowledge(plan, dataset)
         determinism.fix(plan.request.seed)
-        _latest[key] = plan.task.build(replace(blueprint, fitted=known))
+        _latest[key] = plan.task.build(replace(blueprint(plan, dataset), fitted=known))
     return _latest[key]
 
 
-def _blueprint(plan: Plan, dataset: Dataset) -> Blueprint:
+def blueprint(plan: Plan, dataset: Any) -> Blueprint:
+    """Gather what a task's build is given, but for what is fitted."""
     sections = plan.sections
     return Blueprint(
         rules=plan.rules,
@@ -60,13 +59,18 @@ def _stable(plan: Plan, name: str) -> Path:
     return repository.release(name, version).path
 
 
-def figures(plan: Plan, dataset: Dataset) -> Mapping[str, float]:
+def figures(plan: Plan, dataset: Any) -> Mapping[str, float]:
     """Give what the fit measured, by metric name."""
-    found: Mapping[str, float] = fitted(plan, dataset, _blueprint(plan, dataset)).get("figures", {})
+    found: Mapping[str, float] = knowledge(plan, dataset).get("figures", {})
     return found
 
 
-def fitted(plan: Plan, dataset: Dataset, blueprint: Blueprint) -> Mapping[str, Any]:
+def knowledge(plan: Plan, dataset: Any) -> Mapping[str, Any]:
+    """Give what the task's fit finds in the training split."""
+    return fitted(plan, dataset, blueprint(plan, dataset))
+
+
+def fitted(plan: Plan, dataset: Any, blueprint: Blueprint) -> Mapping[str, Any]:
     """Fit to the training split, or read what an earlier fit to the same split found."""
     if plan.task.fit is None:
         return {}
@@ -75,17 +79,17 @@ def fitted(plan: Plan, dataset: Dataset, blueprint: Blueprint) -> Mapping[str, A
     key = fingerprint([plan.task.name, settings, dataset.fingerprint])
     path = plan.workspace.features / "fitted" / f"{key}.json"
     if not path.is_file():
-        training = dataset.frame[dataset.frame["split"] == "train"]
-        found = plan.task.fit(blueprint, _examples(dataset, training))
+        found = plan.task.fit(blueprint, _examples(dataset))
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(found))
     return json.loads(path.read_text())
 
 
-def _examples(dataset: Dataset, rows: Any) -> Iterator[bytes]:
-    for done, row in enumerate(rows.itertuples(), start=1):
-        yield dataset.read(row)
-        terminal.report_progress("fit", done, len(rows))
+def _examples(dataset: Any) -> Iterator[bytes]:
+    total = dataset.size("train")
+    for done, example in enumerate(dataset.examples("train"), start=1):
+        yield example
+        terminal.report_progress("fit", done, total)
 
 
 def forget() -> None:
@@ -93,7 +97,7 @@ def forget() -> None:
     _latest.clear()
 
 
-def trained(plan: Plan, record: Record, dataset: Dataset) -> Network:
+def trained(plan: Plan, record: Record, dataset: Any) -> Network:
     """Build the network of a plan with the weights its training ended with."""
     built = network(plan, dataset)
     content = record.run.weights.read_bytes()

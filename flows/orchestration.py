@@ -302,6 +302,22 @@ def running_api(workspace: Workspace) -> Iterator[Callable[[], str]]:
             server.stop()
 
 
+@contextmanager
+def kept_api(workspace: Workspace) -> Iterator[None]:
+    """Keep one embedded server up for several runs, where no API is configured or up already."""
+    os.environ.update(environment(workspace))
+    if configured_api() or announced(workspace):
+        yield
+        return
+    server = EmbeddedServer(workspace)
+    try:
+        announce(workspace, server.wait())
+        yield
+    finally:
+        (workspace.prefect / "server.json").unlink(missing_ok=True)
+        server.stop()
+
+
 def _require(address: str) -> None:
     if not answers(address) and not address.startswith("https://api.prefect.cloud"):
         raise UnavailableError(

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from flows import orchestration, plan, terminal
+from flows import orchestration, plan, terminal, word_vectors
 from flows.cross_validation import cross_validate, whole_view
 from flows.evaluate import evaluate
 from flows.export import export
@@ -19,6 +19,7 @@ from flows.record import Record, open_record
 from flows.reporting import write_report
 from flows.request import Request
 from flows.train import fit
+from flows.word_report import write_report as write_word_report
 
 
 def train_model(
@@ -95,7 +96,20 @@ TRAINING = Course(
 )
 
 #: Tasks that take another course, by name.
-COURSES: dict[str, Course] = {}
+COURSES: dict[str, Course] = {
+    "word-vectors": Course(
+        ingest,
+        {
+            "featurize": word_vectors.featurize,
+            "train": word_vectors.fit,
+            "evaluate": word_vectors.evaluate,
+            "export": word_vectors.export,
+            "gate": pass_gate,
+            "publish": publish,
+            "report": write_word_report,
+        },
+    )
+}
 
 #: Stages that cannot say how far they are.
 SILENT = frozenset({"evaluate", "export", "gate", "publish", "report"})

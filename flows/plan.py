@@ -5,7 +5,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from features.dataset import IngestRules
 from features.errors import NoInputError, UsageError
 from features.sources import Columns
 from flows import config
@@ -13,7 +12,6 @@ from flows.request import Request
 from flows.workspace import Workspace, fingerprint, model_name
 from models import tasks
 from models.tasks.task import Task
-from models.training_settings import TrainingSettings
 
 #: Sections of a recipe beside ``task`` and ``name``; the task says what its own three are made of.
 SECTIONS = ("data", "featurizer", "model", "augmentation", "training", "gate")
@@ -53,12 +51,12 @@ class Plan:
         return {name: check(self.recipe[name]) for name, check in checks.items()}
 
     @property
-    def rules(self) -> IngestRules:
+    def rules(self) -> Any:
         """How data are read, limited and split."""
         return self.sections["data"]
 
     @property
-    def training(self) -> TrainingSettings:
+    def training(self) -> Any:
         """How the model is trained."""
         return self.sections["training"]
 
@@ -93,11 +91,13 @@ def resolve(request: Request) -> Plan:
 
 def sections(task: Task, seed: int) -> dict[str, config.Check]:
     """Name the check of every section of a task's recipes."""
+    # The splits follow the seed of the training, where there are any.
+    common = {"seed": seed} if "seed" in task.rules.model_fields else {}
     return {
-        "data": lambda content: config.check(task.rules, {"seed": seed} | content, "data"),
+        "data": lambda content: config.check(task.rules, common | content, "data"),
         "featurizer": lambda content: config.check(task.featurizer_settings, content, "featurizer"),
         "model": lambda content: config.check(task.settings, content, "model"),
         "augmentation": lambda content: config.check(task.augmentation_settings, content, "augmentation"),
-        "training": lambda content: config.check(TrainingSettings, content, "training"),
+        "training": lambda content: config.check(task.training, content, "training"),
         "gate": lambda content: config.check(config.GateSettings, content, "gate"),
     }

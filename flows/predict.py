@@ -1,30 +1,49 @@
-"""Ask a served model about files or texts and put its answer in plain data."""
+"""Ask a served model about files, texts or words and put its answer in plain data."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.text import Text
 
-from features.errors import NoInputError
+from features.errors import NoInputError, UsageError
 from features.spec import RAW_KINDS
 from serving import commands as shell
+from serving.answers import Signature
 from serving.client import Client
 
+#: What is sent for an input that nobody gave a value for.
+USUAL = {"k": "10", "negative": ""}
 
-def answers(
-    name: str,
-    examples: Sequence[str | Path],
-    *,
-    target: str,
-    signature: str | None = None,
-    version: int | None = None,
-    timeout: float = 30.0,
-) -> Iterator[dict[str, Any]]:
-    """Send each example to a signature with one string input and yield its answer.
 
-    A signature of texts is sent each text as it is given, or what stands in the .txt file it names; any
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a model.
+
+    Attributes:
+        name: the model.
+        examples: files, texts or words, one answer each; for a signature that takes several words at once,
+            all of them together are one question.
+        inputs: further inputs of the signature by name, such as ``{"k": "5", "positive": "king,woman"}``.
+        signature: None for ``serving_default``.
+        version: None for the server's choice.
+        timeout: seconds to wait for an answer.
+    """
+
+    name: str
+    examples: Sequence[str | Path] = ()
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    signature: str | None = None
+    version: int | None = None
+    timeout: float = 30.0
+
+
+def answers(question: Question, target: str) -> Iterator[dict[str, Any]]:
+    """Send each example and yield its answer.
+
+    A signature of texts or words is sent each as it is given, or what stands in the .txt file it names; any
     other is sent the bytes of files.
 
     Yields:
@@ -33,54 +52,105 @@ def answers(
 
     Raises:
         NoInputError: a file does not exist; raised before anything is sent.
+        UsageError: an input is missing, or the signature has none of this name.
     """
-    _require_named(examples)
-    with Client(target, timeout=timeout) as client:
-        argument = next(iter(client.metadata(name, version=version).signature(signature).inputs))
-        for shown, raw in _read(examples, argument):
-            content = np.array([raw], dtype=object)
-            answer = client.predict(name, {argument: content}, signature=signature, version=version)
-            yield {"input": shown, **_plain(answer), "model": name, "version": answer.version}
+    _require_named(question.examples)
+    with Client(target, timeout=question.timeout) as client:
+        for shown, inputs in _requests(question, client):
+            answer = client.predict(
+                question.name, inputs, signature=question.signature, version=question.version
+            )
+            yield {"input": shown, **_plain(answer), "model": question.name, "version": answer.version}
 
 
-def commands(
-    name: str,
-    examples: Sequence[str | Path],
-    *,
-    target: str,
-    rest_target: str | None = None,
-    signature: str | None = None,
-    version: int | None = None,
-    timeout: float = 30.0,
-) -> Iterator[str]:
+def commands(question: Question, target: str, rest_target: str | None = None) -> Iterator[str]:
     """Write the shell command that asks the same of each example.
 
     Args:
-        name: the model.
-        examples: files or texts, as `answers` takes them.
-        target: of the gRPC interface; it is asked for the name of the input.
+        question: what is asked.
+        target: of the gRPC interface; it is asked for the signature.
         rest_target: of the REST interface: curl commands; None: grpcurl commands.
-        signature: None for ``serving_default``.
-        version: None for the server's choice.
-        timeout: seconds to wait.
 
     Raises:
-        NoInputError: a file does not exist.
+        NoInputError, UsageError: as of `answers`.
     """
-    _require_named(examples)
-    with Client(target, timeout=timeout) as client:
-        argument = next(iter(client.metadata(name, version=version).signature(signature).inputs))
-    for _, raw in _read(examples, argument):
-        inputs = {argument: [raw]}
+    _require_named(question.examples)
+    name, signature, version = question.name, question.signature, question.version
+    with Client(target, timeout=question.timeout) as client:
+        asked = list(_requests(question, client))
+    for _, inputs in asked:
         if rest_target is None:
             yield shell.grpcurl_predict(target, name, inputs, signature=signature, version=version)
         else:
             yield shell.curl_predict(rest_target, name, inputs, signature=signature, version=version)
 
 
+def _requests(question: Question, client: Client) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Give what is shown and what is sent, request by request."""
+    known = client.metadata(question.name, version=question.version).signature(question.signature)
+    further, argument = _further(question, known)
+    if argument is None:
+        shown = " ".join(f"{name}={text}" for name, text in question.inputs.items())
+        yield shown, further
+        return
+    read = _read(question.examples, argument)
+    if _rank(known, argument) == 2:
+        row = np.array([[raw for _, raw in read]], dtype=object)
+        yield " ".join(shown for shown, _ in read), {argument: row} | further
+        return
+    for shown, raw in read:
+        yield shown, {argument: np.array([raw], dtype=object)} | further
+
+
+def _further(question: Question, known: Signature) -> tuple[dict[str, np.ndarray], str | None]:
+    """Give the arrays of all inputs but the one that takes the examples, and the name of that one."""
+    unknown = sorted(set(question.inputs) - set(known.inputs))
+    if unknown:
+        raise UsageError(
+            f"{known.name} of {question.name} has no input {unknown[0]}",
+            got=f"--input {unknown[0]}=...",
+            expected=f"one of {', '.join(sorted(known.inputs))}",
+        )
+    given = {name: USUAL[name] for name in known.inputs if name in USUAL} | dict(question.inputs)
+    left = [name for name in known.inputs if name not in given]
+    if len(left) > bool(question.examples):
+        raise UsageError(
+            f"{known.name} of {question.name} wants more",
+            got=f"values for {', '.join(sorted(given)) or 'nothing'}",
+            expected=f"values for {', '.join(sorted(known.inputs))}",
+            todo=f"give it with --input {left[-1]}=VALUE" if question.examples else "name what is to be sent",
+        )
+    if question.examples and not left:
+        raise UsageError(
+            f"{known.name} of {question.name} takes no example beside its inputs",
+            got=str(question.examples[0]),
+            expected=f"values for {', '.join(sorted(known.inputs))} alone",
+        )
+    return {name: _array(known, name, text) for name, text in given.items()}, left[0] if left else None
+
+
+def _array(known: Signature, name: str, text: str) -> np.ndarray:
+    """Make the value of one input for one example: cut at commas where it takes several."""
+    spec = known.inputs[name]
+    parts: Any = [part.strip() for part in text.split(",")] if _rank(known, name) == 2 else text
+    if spec.dtype == "string":
+        return np.array([parts], dtype=object)
+    try:
+        return np.array([parts], dtype=np.dtype(spec.dtype))
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"cannot read the value of input {name}", got=text, expected=f"a value of type {spec.dtype}"
+        ) from None
+
+
+def _rank(known: Signature, name: str) -> int:
+    shape = known.inputs[name].shape
+    return 1 if shape is None else len(shape)
+
+
 def _read(examples: Sequence[str | Path], argument: str) -> list[tuple[str, bytes]]:
     """Give what is shown and what is sent of each example, for an input of this name."""
-    texts = any(kind.cells and kind.input == argument for kind in RAW_KINDS.values())
+    texts = argument in TEXTS
     paths = [Path(example) for example in examples]
     if not texts:
         _require(paths)
@@ -88,6 +158,10 @@ def _read(examples: Sequence[str | Path], argument: str) -> list[tuple[str, byte
         (str(example), path.read_bytes() if not texts or _is_text_file(path) else str(example).encode())
         for example, path in zip(examples, paths, strict=True)
     ]
+
+
+#: Inputs that take what is typed, and not the content of files.
+TEXTS = {kind.input for kind in RAW_KINDS.values() if kind.cells} | {"words", "positive", "negative"}
 
 
 def _require_named(examples: Sequence[str | Path]) -> None:
@@ -132,12 +206,23 @@ def sentence(answer: dict[str, Any]) -> str:
     """Put an answer in one line for people."""
     from flows.terminal import printable
 
+    if isinstance(answer.get("words"), list) and "similarities" in answer:
+        return printable(_neighbours(answer))
     if "scores" not in answer or "label" not in answer:
         return printable(str(answer))
     ranked = sorted(answer["scores"].items(), key=lambda pair: -pair[1])[:3]
     others = ", ".join(f"{label} {score:.3f}" for label, score in ranked[1:])
     text = f"{answer['input']}: {answer['label']} {answer['score']:.3f}"
     return printable(f"{text}  ({others})" if others else text)
+
+
+def _neighbours(answer: dict[str, Any]) -> str:
+    """Put the neighbours of a word, or of a sum of words, in one line."""
+    if not answer.get("known", True):
+        unknown = answer.get("unknown") or answer["input"]
+        return f"{answer['input']}: not in the vocabulary: {unknown}"
+    pairs = zip(answer["words"], answer["similarities"], strict=True)
+    return f"{answer['input']}: " + ", ".join(f"{word} {cosine:.3f}" for word, cosine in pairs if word)
 
 
 def coloured(answer: dict[str, Any]) -> Text | None:

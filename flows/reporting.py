@@ -28,11 +28,12 @@ SHOWN_MISTAKES = 24
 SHOWN_LONG = 3
 
 
-def _run_name(plan: Plan, record: Record) -> str:
+def run_name(plan: Plan, record: Record) -> str:
+    """Name the report step's run by the version it tells of."""
     return f"report {plan.name} version {record.run.read()['version']}"
 
 
-@orchestration.step("report", run_name=_run_name)
+@orchestration.step("report", run_name=run_name)
 def write_report(plan: Plan, record: Record) -> str:
     """Write report.html into the run and the same figures and tables to MLflow; return its path."""
     dataset = record.load_dataset()
@@ -83,21 +84,23 @@ def _sections(
         sections.training(history, _kernels(plan, record, dataset)),
         sections.latency(latency, "One example at a time through the exported model.") if latency else None,
         sections.dataset(dataset.card, _class_counts(dataset)),
-        sections.checks(_checks(gate)) if gate else None,
+        sections.checks(checks(gate)) if gate else None,
         sections.reproduction(
-            yaml.safe_dump(plan.recipe, sort_keys=False), command_line(), _facts(plan, record, state)
+            yaml.safe_dump(plan.recipe, sort_keys=False), command_line(), facts(plan, record, state)
         ),
     ]
 
 
-def _checks(gate: Mapping[str, Any]) -> list[list[object]]:
+def checks(gate: Mapping[str, Any]) -> list[list[object]]:
+    """Give the rows of the gate's table."""
     return [
         [check["name"], check["got"], check["expected"], "passed" if check["passed"] else "refused"]
         for check in gate["checks"]
     ]
 
 
-def _facts(plan: Plan, record: Record, state: Mapping[str, Any]) -> dict[str, object]:
+def facts(plan: Plan, record: Record, state: Mapping[str, Any]) -> dict[str, object]:
+    """Give what a training is made again from, beside its recipe."""
     known = {
         "seed": plan.request.seed,
         "dataset": record.dataset["fingerprint"][:16],
@@ -196,10 +199,10 @@ def _log(plan: Plan, record: Record, dataset: Dataset, measured: Evaluation, pag
     tracked.table(measured.per_class, "tables/per_class.json")
     tracked.table(measured.calibration, "tables/calibration.json")
     tracked.table(measured.mistakes.head(200), "tables/mistakes.json")
-    tracked.artifact(_figures(record, page))
+    tracked.artifact(figure_files(record, page))
 
 
-def _figures(record: Record, page: report.Report) -> Path:
+def figure_files(record: Record, page: report.Report) -> Path:
     """Write the page's figures as files of their own; return their folder."""
     folder = record.run.evaluation / "figures"
     folder.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from flows.plan import Plan
 from flows.record import Record
 from flows.workspace import write_atomically
 from models import training
+from models.objective import Objective
 
 
 @orchestration.step("train", run_name="train {plan.name}")
@@ -18,6 +19,8 @@ def fit(plan: Plan, record: Record) -> str:
         return str(record.run.weights)
     dataset = record.load_dataset()
     network = networks.network(plan, dataset)
+    objective = plan.task.objective
+    assert isinstance(objective, Objective), "a task without a loss takes a course of its own"
 
     def on_epoch(phase: str, epoch: int, metrics: dict[str, float]) -> None:
         record.tracked.metrics(by_split(metrics), step=epoch)
@@ -25,7 +28,7 @@ def fit(plan: Plan, record: Record) -> str:
     history = training.train(
         network,
         dataset,
-        objective=plan.task.objective,
+        objective=objective,
         settings=plan.training,
         stores=plan.workspace.features,
         checkpoints=record.run.checkpoints,

@@ -22,3 +22,8 @@ def classes(logits: Any, labels: tuple[str, ...]) -> dict[str, Any]:
         "scores": scores,
         "labels": tf.repeat(names[tf.newaxis], tf.shape(scores)[0], axis=0),
     }
+
+
+def vectors(found: Any, labels: tuple[str, ...]) -> dict[str, Any]:
+    """Name vectors [batch, d]; there are no labels."""
+    return {"embedding": found}

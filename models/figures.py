@@ -330,3 +330,34 @@ def gallery(images: Sequence[np.ndarray], captions: Sequence[str], theme: Theme 
         text = "\n".join(shorten(line, 27) for line in caption.split("\n"))
         axes.set_title(text, fontsize=7.5, color=theme.ink, pad=4, loc="left")
     return figure
+
+
+def flattened(vectors: np.ndarray) -> np.ndarray:
+    """Bring vectors [n, d] into a plane, near ones near: t-SNE over cosines, float [n, 2]."""
+    from sklearn.manifold import TSNE
+
+    perplexity = float(min(20, max(1, (len(vectors) - 1) // 3)))
+    # Exact, not Barnes-Hut: a few hundred points, and the same picture each time.
+    method = TSNE(2, perplexity=perplexity, metric="cosine", init="random", method="exact", random_state=0)
+    return np.asarray(method.fit_transform(np.asarray(vectors, np.float64)))
+
+
+def word_map(points: np.ndarray, words: Sequence[str], theme: Theme = LIGHT) -> Figure:
+    """Write words at their places.
+
+    Args:
+        points: float [n, 2].
+        words: n of them.
+        theme: colours.
+    """
+    figure, (axes,) = canvas(11.0, 6.0, theme)
+    axes.plot(points[:, 0], points[:, 1], ".", markersize=3, color=theme.good)
+    for (x, y), word in zip(points, words, strict=True):
+        axes.annotate(
+            shorten(word, 16), (x, y), (2, 2), textcoords="offset points", fontsize=7.5, color=theme.ink
+        )
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    return figure

@@ -11,29 +11,40 @@ import tensorflow as tf
 PerExample = Callable[[Any, Any], Any]
 
 
-@dataclass(frozen=True)
-class Objective:
-    """Loss and metrics over the outputs of a network.
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """The one metric that decides which of two models is better.
 
     Attributes:
-        loss: makes the per-example loss for a label smoothing in [0, 1).
-        metrics: per-example values by name; an epoch reports their weighted mean.
-        best: the metric that decides, one of ``metrics`` or ``loss``.
+        report: its name, as the gate compares it.
         higher_is_better: its direction.
-        report: name of the metric on the test split that the gate compares.
+        anywhere: whether it is taken on data of its own, so that models of different datasets compare.
     """
 
-    loss: Callable[[float], PerExample]
-    metrics: Mapping[str, PerExample]
-    best: str
-    higher_is_better: bool
     report: str
+    higher_is_better: bool
+    anywhere: bool = False
 
     def better(self, value: float, than: float | None, margin: float = 0.0) -> bool:
         """Tell whether a value of the deciding metric beats another by more than a margin."""
         if than is None:
             return True
         return value > than + margin if self.higher_is_better else value < than - margin
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective(Measure):
+    """Loss and metrics over the outputs of a network that is trained by gradients.
+
+    Attributes:
+        loss: makes the per-example loss for a label smoothing in [0, 1).
+        metrics: per-example values by name; an epoch reports their weighted mean.
+        best: the metric that decides between epochs, one of ``metrics`` or ``loss``.
+    """
+
+    loss: Callable[[float], PerExample]
+    metrics: Mapping[str, PerExample]
+    best: str
 
 
 def cross_entropy(label_smoothing: float) -> PerExample:

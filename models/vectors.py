@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from features.errors import ConfigError
-from models import hub
+from features.errors import ConfigError, DataError
+from models import hub, vector_files
 
 if TYPE_CHECKING:
     from models.tasks.task import Blueprint
@@ -21,8 +21,8 @@ def load(source: str, words: Sequence[str], blueprint: "Blueprint") -> np.ndarra
     """Look the vectors of words up.
 
     Args:
-        source: name of a word-vectors release, a hub module's handle or folder, or a file in word2vec's or
-            GloVe's text format.
+        source: name of a word-vectors release, a hub module's handle or folder, or a vectors file as
+            ``vector_files.read`` takes it.
         words: the vocabulary.
         blueprint: knows the releases, and where fetched modules are kept.
 
@@ -34,7 +34,7 @@ def load(source: str, words: Sequence[str], blueprint: "Blueprint") -> np.ndarra
     """
     path = Path(source)
     if path.is_file():
-        return _from_file(path, words)
+        return vector_files.read(path, words)
     released = blueprint.release(source) if "://" not in source and not path.exists() else None
     module = tf.saved_model.load(str(released or hub.resolve(source, blueprint.hub)))
     answer = _embedding(module, source)
@@ -60,38 +60,21 @@ def _embedding(module: Any, source: str) -> Any:
     )
 
 
-def _from_file(path: Path, words: Sequence[str]) -> np.ndarray:
-    """Read the lines of the words wanted: a word, blanks, numbers; a first line may hold two counts."""
-    wanted = {word: number for number, word in enumerate(words)}
-    found: np.ndarray | None = None
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        for number, line in enumerate(lines, start=1):
-            word, _, rest = line.rstrip().partition(" ")
-            if word not in wanted or (number == 1 and len(rest.split()) == 1):
-                continue
-            try:
-                vector = np.array(rest.split(), np.float32)
-            except ValueError:
-                vector = np.empty(0, np.float32)
-            if found is None:
-                found = np.zeros((len(words), len(vector)), np.float32)
-            if not len(vector) or len(vector) != found.shape[1]:
-                raise ConfigError(
-                    f"vectors file {path}, line {number}",
-                    got=f"{len(vector)} numbers",
-                    expected=f"a word and {found.shape[1]} numbers"
-                    if found.shape[1]
-                    else "a word and numbers",
-                    todo="check that it is in word2vec's or GloVe's text format",
-                )
-            found[wanted[word]] = vector
-    if found is None:
-        raise ConfigError(
-            f"vectors file {path} knows none of the words",
-            expected="lines of a word and its numbers, in UTF-8",
-            todo="check the file, and featurizer.lowercase",
+def known(source: str, words: Sequence[str], blueprint: "Blueprint") -> list[str]:
+    """Leave out the words that a source has no vector for; arguments and errors as of `load`.
+
+    Raises:
+        DataError: it knows none of them.
+    """
+    there = np.abs(load(source, words, blueprint)).max(axis=1, initial=0) > 0
+    kept = [word for word, has in zip(words, there, strict=True) if has]
+    if not kept:
+        raise DataError(
+            f"{source} knows no word of the corpus",
+            got=f"{len(words):,} words, such as {', '.join(map(repr, words[:5]))}",
+            todo="check featurizer.lowercase, and that both are of the same language",
         )
-    return found
+    return kept
 
 
 def matrix(found: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:

@@ -1,5 +1,6 @@
 """A small source of examples for every task, made from code: the harness trains and checks each on it."""
 
+import gzip
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,12 @@ SMALL = {
         "training.learning_rate=0.01",
         "training.towers=1",
     ),
+    "word-vectors": (
+        "featurizer.min_count=1",
+        "model.dimensions=12",
+        "model.window=3",
+        "training.epochs=3",
+    ),
     "text-classification": (
         "model.width=8",
         "model.maps=6",
@@ -41,7 +48,12 @@ SMALL = {
         "training.learning_rate=0.02",
     ),
 }
-RECIPE = {"image-classification": "cnn", "audio-classification": "cnn", "text-classification": "cnn"}
+RECIPE = {
+    "image-classification": "cnn",
+    "audio-classification": "cnn",
+    "text-classification": "cnn",
+    "word-vectors": "skip-gram",
+}
 
 
 def images(folder: Path) -> Path:
@@ -136,9 +148,23 @@ PRAISE = ("lovely", "Wonderful!", "très bien", "отлично", "素晴らし�
 BLAME = ("awful", "isn't good", "sehr schlecht", "плохо", "ひどい", "\U0001f4a9")
 OTHER = ("the", "film", "a", "of", "it's", "story", "and", '"quoted"', "actor's", "über", "3.5", "line\nend")
 
+
+def corpus(folder: Path) -> Path:
+    """Write two text files of sentences of a hundred different words, one of the two gzipped."""
+    random = np.random.default_rng(0)
+    names = [f"{stem}{number}" for stem in ("word", "слово", "mot-é", "言葉", "It's") for number in range(20)]
+    sentences = [" ".join(random.choice(names, 12)) for _ in range(200)]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "one.txt").write_text("\ufeff" + "\r\n".join(sentences[:100]), encoding="utf-8")
+    with gzip.open(folder / "two.txt.gz", "wt", encoding="utf-8") as stream:
+        stream.write("\n\n".join(sentences[100:]))
+    return folder
+
+
 #: Task name to what writes its examples into a folder.
 GOLDEN: dict[str, Callable[[Path], Path]] = {
     "image-classification": images,
     "audio-classification": sounds,
     "text-classification": texts,
+    "word-vectors": corpus,
 }

@@ -69,12 +69,12 @@ def test_predict_sends_texts_as_given_and_files_that_are_named(server: Server, t
     path = tmp_path / "review.txt"
     path.write_text("a b")
     texts = ["a c b", str(path), "x" * 5000]
-    answers = list(predict.answers("echo", texts, target=server.target))
+    answers = list(predict.answers(predict.Question("echo", texts), server.target))
     assert [answer["tokens"] for answer in answers] == [5, 3, 5000]
     assert [answer["input"] for answer in answers] == texts
-    (command,) = predict.commands("echo", ["a c"], target=server.target, rest_target="127.0.0.1:1")
+    (command,) = predict.commands(predict.Question("echo", ["a c"]), server.target, "127.0.0.1:1")
     assert '{"text": ["a c"]}' in command
-    (explained,) = predict.answers("echo", ["abc"], target=server.target, signature="explain")
+    (explained,) = predict.answers(predict.Question("echo", ["abc"], signature="explain"), server.target)
     drawn = predict.coloured(explained)
     assert drawn is not None
     assert drawn.plain.endswith(": a b c ")

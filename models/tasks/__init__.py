@@ -5,9 +5,11 @@ from models.tasks.audio_classification import AUDIO_CLASSIFICATION
 from models.tasks.image_classification import IMAGE_CLASSIFICATION
 from models.tasks.task import Task
 from models.tasks.text_classification import TEXT_CLASSIFICATION
+from models.tasks.word_vectors import WORD_VECTORS
 
 TASKS: dict[str, Task] = {
-    task.name: task for task in (IMAGE_CLASSIFICATION, AUDIO_CLASSIFICATION, TEXT_CLASSIFICATION)
+    task.name: task
+    for task in (IMAGE_CLASSIFICATION, AUDIO_CLASSIFICATION, TEXT_CLASSIFICATION, WORD_VECTORS)
 }
 
 

@@ -9,9 +9,11 @@ import keras
 from pydantic import BaseModel
 
 from features.errors import ConfigError
-from features.rules import IngestRules
+from features.rules import IngestRules, SourceRules
+from features.settings import Settings
 from features.spec import RawKind
-from models.objective import Objective
+from models.objective import Measure
+from models.training_settings import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,10 @@ class Blueprint:
 Fit = Callable[[Blueprint, Iterable[bytes]], Mapping[str, Any]]
 
 
+class NoAugmentation(Settings):
+    """The augmentation section of a task that has none."""
+
+
 @dataclass(frozen=True)
 class Task:
     """One kind of problem. No paths, no hyper-parameters, no I/O: variety is in the parts.
@@ -95,13 +101,14 @@ class Task:
         settings: type of the recipe's ``model`` section.
         augmentation_settings: type of the recipe's ``augmentation`` section.
         build: makes the network.
-        objective: loss, metrics, the one that decides.
+        objective: the metric that decides; where a network is trained on it, an Objective with its loss.
         decode: in graph, from network outputs and labels to named outputs, each with a batch axis.
         signatures: in graph, name to a function of (network, decode) that makes a signature.
         report: names of the report's sections, in order; see flows/report.
         fit: what the network learns from the training split alone, before it is built; None where it
             learns nothing.
         rules: type of the recipe's ``data`` section.
+        training: type of the recipe's ``training`` section.
     """
 
     name: str
@@ -110,9 +117,10 @@ class Task:
     settings: type[BaseModel]
     augmentation_settings: type[BaseModel]
     build: Callable[[Blueprint], Network]
-    objective: Objective
+    objective: Measure
     decode: Callable[[Any, tuple[str, ...]], dict[str, Any]]
     signatures: Mapping[str, Callable[..., Any]]
     report: tuple[str, ...]
     fit: Fit | None = None
-    rules: type[IngestRules] = IngestRules
+    rules: type[SourceRules] = IngestRules
+    training: type[BaseModel] = TrainingSettings

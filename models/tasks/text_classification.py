@@ -15,7 +15,7 @@ from features.spec import TEXT
 from features.text import TextFeaturizer, Tokenizer
 from models import assembly, decoding, rnn, sequences, signatures, text_cnn, token_occlusion, vectors
 from models.objective import CLASSIFICATION
-from models.tasks.task import Blueprint, Network, Task
+from models.tasks.task import Blueprint, Network, NoAugmentation, Task
 
 
 class TextFeaturizerSettings(Settings):
@@ -71,10 +71,6 @@ class RnnSettings(VectorSettings):
 
 class ModelSettings(RootModel[Annotated[CnnSettings | RnnSettings, Field(discriminator="kind")]]):
     """The model section: its ``kind`` says which of the two it is."""
-
-
-class NoAugmentation(Settings):
-    """Texts are not augmented."""
 
 
 def fit(blueprint: Blueprint, texts: Iterable[bytes]) -> Mapping[str, Any]:

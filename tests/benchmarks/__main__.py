@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from tests.benchmarks import audio, features, image_classification, serving, swaps, texts
+from tests.benchmarks import audio, features, image_classification, serving, swaps, texts, words
 from tests.benchmarks.table import SHARED, Table
 
 SETS: dict[str, dict[str, Callable[[], Table]]] = {
@@ -16,12 +16,14 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "spectrogram": audio.spectrogram,
         "serving": serving.serving,
         "swaps": swaps.swaps,
+        "words": words.speed,
     },
     "evaluate": {
         "photos": image_classification.photos,
         "from-scratch": image_classification.from_scratch,
         "sounds": audio.sounds,
         "texts": texts.texts,
+        "vectors": words.vectors,
     },
 }
 

@@ -224,10 +224,11 @@ def test_a_refusal_in_the_flow_exits_73_and_keeps_the_candidate(
         (0.91, 0.91, False, True),
         (0.90, 0.91, True, True),
         (0.8, None, False, True),
+        (None, 0.9, False, True),
     ],
 )
 def test_no_worse_than_serving(
-    trained: Trained, value: float, serving: float | None, accept: bool, passed: bool
+    trained: Trained, value: float | None, serving: float | None, accept: bool, passed: bool
 ) -> None:
     plan = trained.plan(accept_worse=accept)
     asked = {"metric": {"name": "test/accuracy", "value": value}}
@@ -236,3 +237,10 @@ def test_no_worse_than_serving(
     assert check.passed is passed
     assert ("--accept-worse" in check.expected) is (not passed)
     assert ("accepted by --accept-worse" in check.got) is accept
+
+
+def test_a_metric_that_was_not_measured_reaches_no_floor(trained: Trained) -> None:
+    plan = trained.plan(overrides=("gate.min_metric=0.1",))
+    asked = {"metric": {"name": "test/accuracy", "value": None}}
+    (check,) = gate.metric_checks(plan, asked, {"serving": None})
+    assert (check.passed, check.got) == (False, "test/accuracy not measured")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from flows.ledger import AwayError, Ledger
 from flows.spool import REJECTED, Spool
 from flows.workspace import Workspace
 from models.canvas import LIGHT, canvas
+from tests.conftest import ROOT
 from tests.mlflow_store import Workplace
 
 HERE = Path(__file__).resolve().parents[2]
@@ -633,3 +635,19 @@ def test_replay_says_what_it_did(tmp_path, monkeypatch):
 def test_importing_tracking_does_not_import_mlflow():
     code = "import sys, flows.tracking; sys.exit('mlflow' in sys.modules or 'tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=HERE, timeout=60).returncode == 0
+
+
+def test_a_database_is_seen_whole_or_not_at_all(tmp_path: Path) -> None:
+    """kill -9 while MLflow makes its tables: it could not open what that leaves behind."""
+    database = tmp_path / "mlruns" / "mlflow.db"
+    code = (
+        "import sys; from pathlib import Path; from flows.ledger import Ledger; "
+        "Ledger(f'sqlite:///{sys.argv[1]}', Path(sys.argv[1]).parent).client.search_experiments()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(database)], cwd=ROOT)
+    while not any(path.stat().st_size for path in (tmp_path / "mlruns").glob("**/mlflow.db")):
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert not database.exists()

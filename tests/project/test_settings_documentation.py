@@ -10,9 +10,9 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from features.augment import AugmentationSettings
-from features.rules import IngestRules, TextRules
+from features.rules import CorpusRules, IngestRules, TextRules
 from flows.config import GateSettings
-from models.tasks import text_classification
+from models.tasks import text_classification, word_vectors
 from models.tasks.image_classification import (
     CnnSettings,
     HubSettings,
@@ -36,6 +36,11 @@ SECTIONS: dict[tuple[str, str], type[BaseModel]] = {
     ("text", "featurizer"): text_classification.TextFeaturizerSettings,
     ("text", "model (kind: cnn)"): text_classification.CnnSettings,
     ("text", "model (kind: rnn)"): text_classification.RnnSettings,
+    ("words", "data"): CorpusRules,
+    ("words", "featurizer"): word_vectors.WordFeaturizerSettings,
+    ("words", "model (kind: word2vec)"): word_vectors.Word2VecSettings,
+    ("words", "model (kind: given)"): word_vectors.GivenSettings,
+    ("words", "training"): word_vectors.WordTrainingSettings,
 }
 _SIGNS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 

@@ -1,0 +1,48 @@
+"""A table of word vectors as a Keras layer, and the questions a graph can ask it."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable("servable")
+class WordSpace(keras.Layer):
+    """From ids to vectors; the id after the last word's is every unknown word's and has a vector of zeros.
+
+    Args:
+        words: how many are known.
+        dimensions: of a vector.
+    """
+
+    def __init__(self, words: int, dimensions: int, **options: Any) -> None:
+        super().__init__(**({"trainable": False, "dtype": "float32", "name": "space"} | options))
+        self.words, self.dimensions = words, dimensions
+        self.vectors = self.add_weight(shape=(words + 1, dimensions), initializer="zeros", name="vectors")
+        # Kept, not computed: a request would otherwise pass over the whole table once more.
+        self.norms = self.add_weight(shape=(words + 1,), initializer="ones", name="norms")
+        self.built = True
+
+    def fill(self, vectors: Any) -> None:
+        """Take over the vectors of the known words, float32 [words, dimensions]."""
+        table = keras.ops.concatenate([vectors, keras.ops.zeros((1, self.dimensions))])
+        norms = keras.ops.norm(table, axis=1)
+        self.vectors.assign(table)
+        self.norms.assign(keras.ops.where(norms > 0, norms, 1.0))
+
+    def call(self, ids: Any) -> Any:
+        """Give the vectors of ids: int32 [...] to float32 [..., dimensions]."""
+        return tf.gather(tf.convert_to_tensor(self.vectors), ids)
+
+    def unit(self, ids: Any) -> Any:
+        """Give the vectors of ids at length 1; zeros for an unknown word."""
+        return self(ids) / tf.gather(tf.convert_to_tensor(self.norms), ids)[..., tf.newaxis]
+
+    def cosines(self, queries: Any) -> Any:
+        """Compare vectors of length 1 with every known word: [batch, dimensions] to [batch, words]."""
+        table, norms = tf.convert_to_tensor(self.vectors), tf.convert_to_tensor(self.norms)
+        return (tf.matmul(queries, table, transpose_b=True) / norms)[:, : self.words]
+
+    def get_config(self) -> dict[str, Any]:
+        """Give the arguments that make this layer again."""
+        return super().get_config() | {"words": self.words, "dimensions": self.dimensions}
