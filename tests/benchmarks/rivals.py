@@ -39,11 +39,13 @@ def _called(described: str) -> tuple[Callable[..., Any], Any]:
     subject = json.loads(Path(described).read_text())
     signature = tf.saved_model.load(subject["path"]).signatures[subject["signature"]]
     specs = signature.structured_input_signature[1]
-    fixed = {name: tf.constant(value, specs[name].dtype) for name, value in subject["fixed"].items()}
 
     def call(rows: list) -> dict:
-        given = tf.constant(rows, specs[subject["argument"]].dtype)
-        return dict(signature(**{subject["argument"]: given}, **fixed))
+        beside = {name: [value] * len(rows) for name, value in subject["beside"].items()}
+        given = {subject["argument"]: rows, **beside}
+        return dict(
+            signature(**{name: tf.constant(value, specs[name].dtype) for name, value in given.items()})
+        )
 
     return call, subject
 
@@ -140,7 +142,7 @@ def limit(described: str, batch: str = "") -> None:
     rows = plain(subject["rows"])
     sizes = [int(float(batch))] if batch else [1, 4, 8, 16, 32]
     best = max(sizes, key=lambda size: _rate(call, rows, size, 0.7)) if len(sizes) > 1 else sizes[0]
-    print(json.dumps({"rate": _rate(call, rows, best, 3), "batch": best, "loaded": loaded}))
+    print(json.dumps({"rate": _rate(call, rows, best, 2), "batch": best, "loaded": loaded}))
 
 
 def _rate(call: Callable[..., Any], rows: list, size: int, seconds: float) -> float:

@@ -127,14 +127,10 @@ def _servers(subject: Subject) -> Iterator[tuple[list[str], list[Door]]]:
             *(sys.executable, "-m", "serving", f"--port={port}", f"--rest_api_port={rest}"),
             *(f"--model_base_path={subject.path.parent}", *extra),
         ]
-        predict = "/v1/models/default:predict"
-        yield (
-            command,
-            [
-                (f"{label}, gRPC", "grpc", port, PREDICT, subject.grpc),
-                (f"{label}, REST", "http", rest, predict, subject.rest),
-            ],
-        )
+        doors: list[Door] = [(f"{label}, gRPC", "grpc", port, PREDICT, subject.grpc)]
+        if label == PLAIN:
+            doors.append((f"{label}, REST", "http", rest, "/v1/models/default:predict", subject.rest))
+        yield command, doors
     port, told = _free(), str(subject.description)
     yield [*rivals, "fastapi", str(port), told], [("FastAPI", "http", port, "/predict", subject.instances)]
     port, model = _free(), subject.folder / f"{subject.name}-mlflow"

@@ -14,6 +14,7 @@ from tests.benchmarks.table import SHARED
 MODULE = SHARED / "hub" / "mobilenet_v2_100_224_feature_vector"
 PHOTOS = SHARED / "hub" / "sample_photos"
 TEXTS = SHARED / "data" / "text_sst2" / "train.tsv"
+LABELS = ("negative", "positive")
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Subject:
         argument: the input that carries the rows.
         rows: of one request, as JSON writes them: numbers, texts, or bytes as ``{"b64": ...}``.
         signature: the signature's name.
-        fixed: further inputs by name, the same for every request, without rows.
+        beside: further inputs by name, with the value that goes with every row.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Subject:
     argument: str
     rows: Sequence[Any]
     signature: str = "serving_default"
-    fixed: Mapping[str, Any] = field(default_factory=dict)
+    beside: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -53,7 +54,8 @@ class Subject:
         specs = found.structured_input_signature[1]
         request = predict_pb2.PredictRequest()
         request.model_spec.name, request.model_spec.signature_name = "default", self.signature
-        for name, value in {self.argument: plain(self.rows), **self.fixed}.items():
+        beside = {name: [value] * len(self.rows) for name, value in self.beside.items()}
+        for name, value in {self.argument: plain(self.rows), **beside}.items():
             array = tf.constant(value, specs[name].dtype).numpy()
             tensors.encode(array, request.inputs[name], content=True)
         return self._write("request.bin", request.SerializeToString())
@@ -61,9 +63,8 @@ class Subject:
     @cached_property
     def rest(self) -> Path:
         """File with the same request for REST."""
-        inputs = {"inputs": {self.argument: self.rows, **self.fixed}}
-        body = inputs if self.fixed else {"instances": self.rows}
-        return self._write("request.json", _json({"signature_name": self.signature, **body}))
+        rows = [{self.argument: row, **self.beside} for row in self.rows] if self.beside else self.rows
+        return self._write("request.json", _json({"signature_name": self.signature, "instances": rows}))
 
     @cached_property
     def instances(self) -> Path:
@@ -73,7 +74,7 @@ class Subject:
     @cached_property
     def description(self) -> Path:
         """File that tells the other servers what to call."""
-        names = ("argument", "rows", "signature", "fixed")
+        names = ("argument", "rows", "signature", "beside")
         told = {"path": str(self.path), **{name: getattr(self, name) for name in names}}
         return self._write("subject.json", _json(told))
 
@@ -94,7 +95,7 @@ def plain(rows: Sequence[Any]) -> list[Any]:
 
 def subjects(folder: Path) -> list[Subject]:
     """Make the models that are measured in a folder."""
-    return [_tiny(folder), _photo(folder), _text(folder)]
+    return [_tiny(folder), _photo(folder), _text(folder), _words(folder)]
 
 
 def _tiny(folder: Path) -> Subject:
@@ -117,25 +118,48 @@ def _photo(folder: Path) -> Subject:
 
 def _text(folder: Path) -> Subject:
     """The sentence CNN with the vocabulary of SST-2; untrained, which changes no time."""
-    from models.export import export
-    from models.tasks.task import Blueprint
-    from models.tasks.text_classification import TEXT_CLASSIFICATION as task
+    from models.tasks.text_classification import TEXT_CLASSIFICATION as TASK
 
     with TEXTS.open(encoding="utf-8", newline="") as stream:
         texts = [row["text"] for row in csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)]
-    assert task.fit is not None
-    parts = {
-        "rules": task.rules(),
-        "featurizer": task.featurizer_settings(),
-        "model": task.settings.model_validate({"kind": "cnn"}),
-        "augmentation": task.augmentation_settings(),
-        "epochs": 1,
-        "labels": ("negative", "positive"),
-        "hub": folder,
-    }
-    fitted = task.fit(Blueprint(**parts), (text.encode() for text in texts))
-    network = task.build(Blueprint(**parts, fitted=fitted))
-    path = folder / "texts" / "1"
+    assert TASK.fit is not None
+    unfitted = _blueprint(TASK, "cnn", {})
+    network = TASK.build(_blueprint(TASK, "cnn", TASK.fit(unfitted, (text.encode() for text in texts))))
+    return Subject("text", _exported(TASK, network, folder / "texts" / "1"), TASK.raw.input, [texts[0]])
+
+
+def _words(folder: Path) -> Subject:
+    """The ten nearest of 20,000 words with random vectors of 300."""
+    import numpy as np
+
+    from models.tasks.word_vectors import WORD_VECTORS as TASK
+
+    words = [f"word{number}" for number in range(20_000)]
+    network = TASK.build(_blueprint(TASK, "word2vec", {"vocabulary": words}))
+    vectors = np.random.default_rng(0).standard_normal((len(words), 300), np.float32)
+    network.model.get_layer("space").fill(vectors)
+    path = _exported(TASK, network, folder / "words" / "1")
+    return Subject("most_similar", path, TASK.raw.input, ["word7"], "most_similar", {"k": 10})
+
+
+def _blueprint(task: Any, kind: str, fitted: Mapping[str, Any]) -> Any:
+    from models.tasks.task import Blueprint
+
+    return Blueprint(
+        rules=task.rules(),
+        featurizer=task.featurizer_settings(),
+        model=task.settings.model_validate({"kind": kind}),
+        augmentation=task.augmentation_settings(),
+        epochs=1,
+        labels=LABELS,
+        hub=Path("hub"),
+        fitted=fitted,
+    )
+
+
+def _exported(task: Any, network: Any, path: Path) -> Path:
+    from models.export import export
+
     path.parent.mkdir()
-    export(network, task, parts["labels"], path, warmup=[texts[0].encode()])
-    return Subject("text", path, task.raw.input, [texts[0]])
+    export(network, task, LABELS, path, warmup=[b"word7"])
+    return path
