@@ -39,12 +39,12 @@ class GrpcServer:
         self._options = options
         self._credentials = None if options.ssl_config_file is None else Certificates(options.ssl_config_file)
         self._health = health.HealthServicer()
-        self._workers = Workers(options.threads, "request")
+        self._workers = Workers(options.request_threads, "request")
         self._server = grpc.server(
             self._workers,
             handlers=list(handlers),
             options=_arguments(options),
-            maximum_concurrent_rpcs=options.threads + options.queue,
+            maximum_concurrent_rpcs=options.request_threads + options.queue,
         )
         self.port = options.port
 
