@@ -28,6 +28,10 @@ from serving.servable import Servable
 #: A version's own parameters, in its directory.
 OWN_PARAMETERS = "batching_params.pbtxt"
 
+#: Rows put together where nobody says how many. On a CPU a batch of eight has what there is to gain: the
+#: images a second stay the same beyond, while memory and waiting grow with the batch.
+JOINED_ROWS = 8
+
 
 @dataclass(frozen=True)
 class Parameters:
@@ -41,6 +45,7 @@ class Parameters:
         allowed_batch_sizes: sizes that batches are filled up to, ascending; empty means any.
         pad_variable_length_inputs: pad inputs that differ beyond the batch axis.
         max_execution_batch_size: rows into which larger requests are cut, or None to run them whole.
+        joined_rows: rows up to which requests are put together, or None for as many as a batch can have.
     """
 
     max_batch_size: int = 1000
@@ -50,6 +55,7 @@ class Parameters:
     allowed_batch_sizes: tuple[int, ...] = ()
     pad_variable_length_inputs: bool = False
     max_execution_batch_size: int | None = None
+    joined_rows: int | None = None
 
     def __post_init__(self) -> None:
         sizes = self.allowed_batch_sizes
@@ -83,6 +89,8 @@ class Parameters:
         if found.enable_large_batch_splitting.value:
             size = found.max_execution_batch_size.value or found.max_batch_size.value
             given["max_execution_batch_size"] = size or cls.max_batch_size
+        if "max_batch_size" not in given:
+            given["joined_rows"] = JOINED_ROWS
         return cls(
             allowed_batch_sizes=tuple(found.allowed_batch_sizes),
             pad_variable_length_inputs=found.pad_variable_length_inputs,
@@ -93,6 +101,11 @@ class Parameters:
     def execution_size(self) -> int:
         """Rows that one run of the model takes at most."""
         return min(self.max_execution_batch_size or self.max_batch_size, self.max_batch_size)
+
+    @property
+    def room(self) -> int:
+        """Rows up to which requests are put together; a larger one runs by itself."""
+        return min(self.joined_rows or self.execution_size, self.execution_size)
 
 
 class _Task:
@@ -206,18 +219,17 @@ class Batcher:
             self._hand_over()
 
     def _take(self, key: Any) -> list[_Task]:
-        limit = self._parameters.execution_size
+        room = self._parameters.room
         with self._lock:
             queue = self._queues.get(key)
             if queue is None:
                 return []
             if queue.tasks:
                 deadline = queue.tasks[0].since + self._parameters.batch_timeout
-                while queue.tasks and queue.rows < limit and (left := deadline - time.monotonic()) > 0:
+                while queue.tasks and queue.rows < room and (left := deadline - time.monotonic()) > 0:
                     self._more.wait(left)
             taken: list[_Task] = []
-            room = limit
-            while queue.tasks and queue.tasks[0].size <= room:
+            while queue.tasks and (not taken or queue.tasks[0].size <= room):
                 taken.append(queue.tasks.popleft())
                 room -= taken[-1].size
                 queue.rows -= taken[-1].size

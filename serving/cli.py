@@ -1,5 +1,6 @@
 """The command line of the model server: tensorflow_model_server's flags."""
 
+import gc
 import logging
 import os
 import signal
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from features.errors import ServableError
-from serving import flags
+from serving import allocator, flags
 
 
 def main(argv: Sequence[str], repository: Path | None = None) -> int:
@@ -37,9 +38,13 @@ def main(argv: Sequence[str], repository: Path | None = None) -> int:
 def _serve(parsed: flags.Parsed) -> int:
     parsed.options.check()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    allocator.keep_memory()
     # Imported late: --help and wrong flags need no TensorFlow.
     from serving.server import Server
 
+    # What was imported stays: without this each unloaded version has the collector walk through it all,
+    # half a second in which no request is answered.
+    gc.freeze()
     server = Server(parsed.options)
     asked = threading.Event()
 

@@ -1,6 +1,7 @@
 """How a model server is set up."""
 
 import ipaddress
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,10 @@ MAX_MESSAGE_BYTES = 2**31 - 1
 #: Largest body of a REST request, decompressed: parsed JSON takes several times its size in memory.
 MAX_REST_BODY_BYTES = 64 << 20
 
+#: Requests worked on at a time where nobody says how many. A request holds its thread while it waits for a
+#: batch: too few threads, and there is nobody to share the next one with.
+THREADS, BATCHING_THREADS = 16, 64
+
 
 @dataclass(frozen=True)
 class Options:
@@ -21,7 +26,8 @@ class Options:
         host: address to listen on; other than loopback only with insecure_listen.
         port: gRPC port; 0 takes a free one.
         rest_port: port of the REST interface; None for none, 0 takes a free one.
-        rest_threads: REST requests that are worked on at a time; 0 means four per processor.
+        rest_threads: REST requests that are worked on at a time; 0 means four per processor, or
+            BATCHING_THREADS with batching.
         rest_timeout: seconds a REST request may take once its body is there; 0 means no limit.
         rest_cors: answer REST requests with headers that let other web pages call.
         rest_max_body: largest body of a REST request in bytes, after decompression.
@@ -37,7 +43,7 @@ class Options:
         model_config_poll_seconds: seconds between two readings of model_config_file; 0 reads it once.
         poll_seconds: seconds between two looks at the file system; 0 looks once, below 0 never.
         grace: seconds that requests in flight have to finish on stop.
-        threads: requests that are worked on at a time.
+        threads: requests that are worked on at a time; 0 means THREADS, or BATCHING_THREADS with batching.
         queue: requests that may wait beyond those before RESOURCE_EXHAUSTED answers.
         load_threads: versions that load at a time.
         max_load_retries: tries after a load failed while its files stay as they are.
@@ -80,7 +86,7 @@ class Options:
     model_config_poll_seconds: float = 0.0
     poll_seconds: float = 1.0
     grace: float = 30.0
-    threads: int = 16
+    threads: int = 0
     queue: int = 1024
     load_threads: int = 1
     max_load_retries: int = 5
@@ -100,6 +106,16 @@ class Options:
     check_method_names: bool = False
     insecure_listen: bool = False
     max_message_bytes: int = MAX_MESSAGE_BYTES
+
+    @property
+    def request_threads(self) -> int:
+        """Requests of gRPC that are worked on at a time."""
+        return self.threads or (BATCHING_THREADS if self.batching else THREADS)
+
+    @property
+    def rest_request_threads(self) -> int:
+        """Requests of REST that are worked on at a time."""
+        return self.rest_threads or (BATCHING_THREADS if self.batching else 4 * (os.cpu_count() or 1))
 
     def check(self) -> None:
         """Refuse settings that contradict each other or expose the server.

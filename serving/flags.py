@@ -85,7 +85,10 @@ def parser() -> argparse.ArgumentParser:
 def _add_grpc(made: argparse.ArgumentParser) -> None:
     made.add_argument("--grpc_socket_path", type=_path, help="Unix socket to listen on as well")
     made.add_argument(
-        "--grpc_max_threads", type=int, default=16, help="requests that are worked on at a time"
+        "--grpc_max_threads",
+        type=int,
+        default=0,
+        help="requests that are worked on at a time; 0 means 16, or 64 with batching",
     )
     made.add_argument(
         "--grpc_channel_arguments", type=_channel_arguments, default=(), help="name=value, with commas"
@@ -98,7 +101,9 @@ def _add_rest(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--rest_api_port", type=int, help="REST port; 0 takes a free one, below 0 turns REST off"
     )
-    made.add_argument("--rest_api_num_threads", type=int, default=0, help="0 means four per processor")
+    made.add_argument(
+        "--rest_api_num_threads", type=int, default=0, help="0 means four per processor, or 64 with batching"
+    )
     made.add_argument("--rest_api_timeout_in_ms", type=float, default=30_000, help="0 means no limit")
     _add_boolean(made, "rest_api_enable_cors_support", "answer with headers that let other web pages call")
     made.add_argument(

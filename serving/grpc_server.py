@@ -3,7 +3,6 @@
 import logging
 import threading
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -15,6 +14,7 @@ from features.errors import UnavailableError
 from serving import service, text_configs
 from serving.config import Options
 from serving.errors import InvalidArgument, ServerError
+from serving.workers import Workers
 
 #: Health names: the protocol's own, and the short ones that TensorFlow Serving sets.
 PREDICTION_HEALTH = ("", service.PREDICTION, "PredictionService")
@@ -39,12 +39,12 @@ class GrpcServer:
         self._options = options
         self._credentials = None if options.ssl_config_file is None else Certificates(options.ssl_config_file)
         self._health = health.HealthServicer()
-        self._workers = ThreadPoolExecutor(options.threads, "request")
+        self._workers = Workers(options.request_threads, "request")
         self._server = grpc.server(
             self._workers,
             handlers=list(handlers),
             options=_arguments(options),
-            maximum_concurrent_rpcs=options.threads + options.queue,
+            maximum_concurrent_rpcs=options.request_threads + options.queue,
         )
         self.port = options.port
 

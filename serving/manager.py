@@ -107,7 +107,7 @@ class Manager:
 
     def release(self, entry: _Version) -> None:
         """End one use of a version."""
-        with self._idle:
+        with self._lock:
             entry.users -= 1
             if not entry.users and entry.state is State.UNLOADING:
                 self._idle.notify_all()

@@ -8,8 +8,8 @@ import bisect
 import itertools
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from time import perf_counter
+from types import TracebackType
 
 from serving.errors import code_of
 
@@ -49,39 +49,38 @@ class Metrics:
         self._requests: dict[Labels, int] = {}
         self._histograms: dict[str, dict[Labels, Histogram]] = {LATENCY: {}, RUNTIME: {}}
 
-    @contextmanager
-    def request(self, model: str, api: str, entrypoint: str) -> Iterator[None]:
-        """Count a request and, if it succeeds, its latency.
+    def request(self, model: str, api: str, entrypoint: str) -> "_Request":
+        """Give a context in which a request is counted and, if it succeeds, its latency.
 
         Args:
             model: the model's name.
             api: Predict, Classify, Regress or MultiInference.
             entrypoint: REST or GRPC.
         """
-        started = perf_counter()
-        try:
-            yield
-        except BaseException as error:
-            self._count(model, code_of(error).name)
-            raise
-        self._count(model, "OK")
-        labels = (("model_name", model), ("API", api), ("entrypoint", entrypoint))
-        self._add(LATENCY, labels, perf_counter() - started)
+        return _Request(self, model, api, entrypoint)
 
     def runtime(self, model: str, api: str, seconds: float) -> None:
         """Record how long TensorFlow itself took."""
         self._add(RUNTIME, (("model_name", model), ("API", api), ("runtime", "TF1")), seconds)
 
-    def _count(self, model: str, status: str) -> None:
+    def count(self, model: str, status: str) -> None:
+        """Count a request by its status."""
         labels = (("model_name", model), ("status", status))
         with self._lock:
             if labels not in self._requests and len(self._requests) >= MAX_SERIES:
                 labels = (("model_name", "(others)"), ("status", status))
             self._requests[labels] = self._requests.get(labels, 0) + 1
 
+    def latency(self, model: str, api: str, entrypoint: str, seconds: float) -> None:
+        """Record how long an answer took."""
+        self._add(LATENCY, (("model_name", model), ("API", api), ("entrypoint", entrypoint)), seconds)
+
     def _add(self, name: str, labels: Labels, seconds: float) -> None:
         with self._lock:
-            self._histograms[name].setdefault(labels, Histogram()).add(seconds * 1e6)
+            histogram = self._histograms[name].get(labels)
+            if histogram is None:
+                histogram = self._histograms[name][labels] = Histogram()
+            histogram.add(seconds * 1e6)
 
     def page(self) -> bytes:
         """Write all metrics in Prometheus's text format."""
@@ -93,6 +92,27 @@ class Metrics:
                 for labels, histogram in found.items():
                     lines += _histogram_lines(name, _text(labels), histogram)
         return ("\n".join(lines) + "\n").encode()
+
+
+class _Request:
+    """The time of one request: a context manager, in a form that costs little to enter."""
+
+    __slots__ = ("_api", "_entrypoint", "_metrics", "_model", "_started")
+
+    def __init__(self, metrics: Metrics, model: str, api: str, entrypoint: str) -> None:
+        self._metrics, self._model, self._api, self._entrypoint = metrics, model, api, entrypoint
+
+    def __enter__(self) -> None:
+        self._started = perf_counter()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._metrics.count(self._model, code_of(error).name)
+            return
+        self._metrics.count(self._model, "OK")
+        self._metrics.latency(self._model, self._api, self._entrypoint, perf_counter() - self._started)
 
 
 def _histogram_lines(name: str, labels: str, histogram: Histogram) -> Iterator[str]:

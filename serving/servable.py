@@ -20,7 +20,7 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 from tensorflow.python.saved_model import loader_impl
 
 from features.errors import DataError, ServableError
-from serving import errors
+from serving import allocator, errors
 from serving.release import MANIFEST, MODEL_FILES, Release
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -137,6 +137,7 @@ class Servable:
         self._session = None
         # A graph refers to itself; without this its memory waits for the collector's next full round.
         gc.collect()
+        allocator.return_memory()
 
 
 def _as_of_a_run(message: str) -> str:

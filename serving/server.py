@@ -1,7 +1,6 @@
 """The embedded model server."""
 
 import logging
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -91,7 +90,7 @@ class Server:
             api,
             host=options.host,
             port=options.rest_port,
-            threads=options.rest_threads or 4 * (os.cpu_count() or 1),
+            threads=options.rest_request_threads,
             queue=options.queue,
             timeout=options.rest_timeout,
             max_body=options.rest_max_body,
@@ -224,7 +223,7 @@ def _batching(options: Options) -> Parameters | None:
     if not options.batching:
         return None
     file = options.batching_parameters_file
-    return Parameters() if file is None else Parameters.read(file)
+    return Parameters(joined_rows=batching.JOINED_ROWS) if file is None else Parameters.read(file)
 
 
 def _services(options: Options, core: Core) -> service.Services:

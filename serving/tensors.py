@@ -5,6 +5,7 @@ field is filled up with its last value, a long one is cut. The size a message de
 the bytes it brings before anything is allocated.
 """
 
+import functools
 import itertools
 import math
 from typing import Any, NamedTuple
@@ -87,6 +88,9 @@ def dtype_enum(dtype: np.dtype) -> int:
     Raises:
         InvalidArgument: TensorFlow has no such dtype.
     """
+    number = _ENUMS.get(dtype)
+    if number is not None:
+        return number
     if dtype.kind in "OSU":
         return types_pb2.DT_STRING
     number = _ENUMS.get(dtype.newbyteorder("="))
@@ -252,24 +256,35 @@ def encode(array: np.ndarray, proto: tensor_pb2.TensorProto | None = None, *, co
     proto = tensor_pb2.TensorProto() if proto is None else proto
     number = dtype_enum(array.dtype)
     layout = LAYOUTS[number]
-    proto.dtype = number
-    proto.tensor_shape.SetInParent()
-    for size in array.shape:
-        proto.tensor_shape.dim.add().size = size
+    head = _head(number, array.shape)
     if number == types_pb2.DT_STRING:
+        proto.MergeFromString(head)
         proto.string_val.extend([_bytes(value) for value in array.reshape(-1).tolist()])
         return proto
     values = array.astype(layout.dtype, copy=False)
+    if layout.number is not None and not content:
+        raw = values.tobytes()
+        tag = _varint(layout.number << 3 | _LENGTH_DELIMITED)
+        proto.MergeFromString(b"".join((head, tag, _varint(len(raw)), raw)))
+        return proto
+    proto.MergeFromString(head)
     if content:
         proto.tensor_content = values.tobytes()
     elif layout.field == "float8_val":
         proto.float8_val = values.tobytes()
-    elif layout.number is not None:
-        raw = values.tobytes()
-        proto.MergeFromString(_varint(layout.number << 3 | _LENGTH_DELIMITED) + _varint(len(raw)) + raw)
     else:
         getattr(proto, layout.field).extend(_numbers(values, layout))
     return proto
+
+
+@functools.lru_cache(1024)
+def _head(number: int, shape: tuple[int, ...]) -> bytes:
+    """Serialise a TensorProto's dtype and shape: to parse them costs less than to set them one by one."""
+    proto = tensor_pb2.TensorProto(dtype=number)
+    proto.tensor_shape.SetInParent()
+    for size in shape:
+        proto.tensor_shape.dim.add().size = size
+    return bytes(proto.SerializeToString())
 
 
 def _numbers(values: np.ndarray, layout: Layout) -> list[int]:

@@ -3,15 +3,18 @@
 ``python -m tests.benchmarks.rivals {echo,fastapi,mlflow,log,limit} ...``.
 """
 
-import base64
 import json
 import os
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.subjects import plain
 
 
 def echo(port: str) -> None:
@@ -29,20 +32,34 @@ def echo(port: str) -> None:
     server.wait_for_termination()
 
 
-def fastapi(port: str, path: str, name: str, binary: str) -> None:
-    """Serve a SavedModel as most people do: an endpoint of FastAPI that calls the signature."""
+def _called(described: str) -> tuple[Callable[..., Any], Any]:
+    """Load a subject: a function from rows to the signature's outputs, and what the file says."""
     import tensorflow as tf
+
+    subject = json.loads(Path(described).read_text())
+    signature = tf.saved_model.load(subject["path"]).signatures[subject["signature"]]
+    specs = signature.structured_input_signature[1]
+
+    def call(rows: list) -> dict:
+        beside = {name: [value] * len(rows) for name, value in subject["beside"].items()}
+        given = {subject["argument"]: rows, **beside}
+        return dict(
+            signature(**{name: tf.constant(value, specs[name].dtype) for name, value in given.items()})
+        )
+
+    return call, subject
+
+
+def fastapi(port: str, described: str) -> None:
+    """Serve a SavedModel as most people do: an endpoint of FastAPI that calls the signature."""
     import uvicorn
     from fastapi import FastAPI, Request
 
-    call = tf.saved_model.load(path).signatures["serving_default"]
+    call, _ = _called(described)
     app = FastAPI(on_startup=[lambda: print("ready", flush=True)])
 
     def answer(rows: list) -> dict:
-        if binary == "true":
-            rows = [base64.b64decode(row["b64"]) for row in rows]
-        outputs = call(**{name: tf.constant(rows)})
-        return {key: value.numpy().tolist() for key, value in outputs.items()}
+        return {key: _jsonable(value.numpy().tolist()) for key, value in call(plain(rows)).items()}
 
     @app.post("/predict")
     async def predict(request: Request) -> dict:
@@ -53,28 +70,29 @@ def fastapi(port: str, path: str, name: str, binary: str) -> None:
     uvicorn.run(app, port=int(port), log_level="error")
 
 
-def log(path: str, name: str, binary: str, target: str) -> None:
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_jsonable(part) for part in value]
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def log(described: str, target: str) -> None:
     """Keep a SavedModel as MLflow serves one: a Python function that calls the signature."""
     import mlflow
 
     class Caller(mlflow.pyfunc.PythonModel):
         def load_context(self, context: object) -> None:
-            import tensorflow as tf
-
-            self.call = tf.saved_model.load(path).signatures["serving_default"]
+            self.call, _ = _called(described)
 
         def predict(self, context: object, model_input: object, params: object = None) -> list:
-            import base64
-
             import numpy as np
-            import tensorflow as tf
 
-            values = next(iter(model_input.values())) if isinstance(model_input, dict) else model_input
+            # Bytes come as a column named b64, all else as an array.
+            coded = isinstance(model_input, dict)
+            values = next(iter(model_input.values())) if coded else model_input  # type: ignore[attr-defined]
             rows = np.asarray(values).reshape(-1).tolist()
-            if binary == "true":
-                rows = [base64.b64decode(row) for row in rows]
-            outputs = self.call(**{name: tf.constant(rows, None if binary == "true" else tf.float32)})
-            return [value.numpy().tolist() for value in outputs.values()]
+            answer = self.call(plain([{"b64": row} for row in rows] if coded else rows))
+            return [_jsonable(value.numpy().tolist()) for value in answer.values()]
 
     mlflow.pyfunc.save_model(target, python_model=Caller(), pip_requirements=["tensorflow"])
 
@@ -112,39 +130,39 @@ def mlflow(port: str, model: str) -> None:
     started.wait()
 
 
-def limit(path: str, name: str, file: str, seconds: str) -> None:
-    """Call the signature in process: the best rows a second of several batch sizes and two threads.
+def limit(described: str, batch: str = "") -> None:
+    """Call the signature in process from two threads: requests a second at the best batch, or the one given.
 
     Prints also the MB held once the model was loaded, before the first call.
     """
-    import numpy as np
     import psutil
-    import tensorflow as tf
 
-    call = tf.saved_model.load(path).signatures["serving_default"]
+    call, subject = _called(described)
     loaded = psutil.Process().memory_info().rss / 2**20
-    value = np.load(file, allow_pickle=False) if file.endswith(".npy") else Path(file).read_bytes()
-    best = {"rate": 0.0, "batch": 0.0}
-    for size in (1, 4, 8, 16, 32):
-        feed = {name: tf.constant([value] * size if isinstance(value, bytes) else np.repeat(value, size, 0))}
-        call(**feed)
-        counts = [0, 0]
-        end = time.perf_counter() + float(seconds)
+    rows = plain(subject["rows"])
+    sizes = [int(float(batch))] if batch else [1, 4, 8, 16, 32]
+    best = max(sizes, key=lambda size: _rate(call, rows, size, 0.7)) if len(sizes) > 1 else sizes[0]
+    print(json.dumps({"rate": _rate(call, rows, best, 2), "batch": best, "loaded": loaded}))
 
-        def work(number: int, feed: dict = feed, counts: list = counts, end: float = end) -> None:
-            while time.perf_counter() < end:
-                call(**feed)
-                counts[number] += 1
 
-        threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        best = max(
-            best, {"rate": sum(counts) * size / float(seconds), "batch": float(size)}, key=lambda b: b["rate"]
-        )
-    print(json.dumps({**best, "loaded": loaded}))
+def _rate(call: Callable[..., Any], rows: list, size: int, seconds: float) -> float:
+    """Give the requests a second that a batch of so many comes to, from two threads."""
+    call(rows * size)
+    counts = [0, 0]
+    begin = time.perf_counter()
+    end = begin + seconds
+
+    def work(number: int) -> None:
+        while time.perf_counter() < end:
+            call(rows * size)
+            counts[number] += 1
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(counts) * size / (time.perf_counter() - begin)
 
 
 if __name__ == "__main__":

@@ -1,131 +1,197 @@
 """The model server against what a model can do at most and what people use instead."""
 
-import base64
 import json
 import os
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 
-from tests.benchmarks.table import ROOT, SHARED, Table, machine
+from tests.benchmarks.subjects import Subject, subjects
+from tests.benchmarks.table import ROOT, Table, machine
 
 CALLERS = (1, 8, 32)
-SECONDS = float(os.environ.get("SERVABLE_BENCH_SECONDS", "4"))
-MODULE = SHARED / "hub" / "mobilenet_v2_100_224_feature_vector"
-PHOTO = SHARED / "hub" / "sample_photos"
+SECONDS = float(os.environ.get("SERVABLE_BENCH_SECONDS", "2"))
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
+PLAIN, BATCHING, MLFLOW = "servable", "servable, batching", "mlflow models serve"
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A model to serve and one request for it.
+class Cell:
+    """What one server did for one number of callers.
 
     Attributes:
-        name: its name in the table.
-        path: its SavedModel, in a base path as version 1.
-        argument: name of its input.
-        value: file with the value of one row: an array or raw bytes.
-        grpc: file with a serialised PredictRequest.
-        rest: file with a JSON request.
-        binary: whether the input is bytes.
+        model: the subject's name.
+        server: the server's.
+        callers: how many ask at a time; None for calls in process.
+        rate: requests a second.
+        limit: requests a second in process; 0 where the server runs no model.
+        p50, p99: milliseconds.
+        errors: failed requests.
+        peak: most memory, MB.
+        loaded: MB of a process that only loaded the model.
     """
 
-    name: str
-    path: Path
-    argument: str
-    value: Path
-    grpc: Path
-    rest: Path
-    binary: bool
+    model: str
+    server: str
+    callers: int | None
+    rate: float
+    limit: float
+    loaded: float
+    peak: float
+    p50: float | None = None
+    p99: float | None = None
+    errors: int | None = None
+
+    def row(self) -> tuple[object, ...]:
+        """Give the row of the table."""
+        shown = [("" if value is None else round(value, 1)) for value in (self.p50, self.p99, self.errors)]
+        return (
+            *(self.model, self.server, self.callers or "", round(self.rate)),
+            *(round(self.rate / self.limit, 2) if self.limit else "", *shown),
+            *(round(self.peak), round(self.peak - self.loaded) if self.limit else ""),
+        )
 
 
 def serving() -> Table:
-    """Measure every server with 1, 8 and 32 callers, on a tiny model and on an image classifier."""
-    rows: list[tuple[object, ...]] = []
+    """Measure every server with 1, 8 and 32 callers on each subject."""
+    cells: list[Cell] = []
     with tempfile.TemporaryDirectory() as folder:
-        for subject in (_tiny(Path(folder)), _photos(Path(folder))):
-            for row in _measured(subject, Path(folder)):
-                print(*row, file=sys.stderr, flush=True)
-                rows.append(row)
+        for subject in subjects(Path(folder)):
+            cells += _measured(subject)
     prose = (
         f"One client process, callers that each wait for their answer, {SECONDS:.0f} s a cell; {machine()}. "
         "Limit: the signature called in process at the best batch of 1 to 32, from two threads, with the "
-        "machine to itself; the client shares the machine with every server. Echo: a gRPC server in Python "
-        "that answers with the bytes it got. Memory is the peak of the server and its children; in the row "
-        "of the limit, what a process holds that only loaded the model."
+        "machine to itself, before and after the servers' turn, the mean of both; the client shares the "
+        "machine with every server. Echo: a gRPC server in Python that answers with the bytes it got. Memory "
+        "is the peak of the server and its children; in the row of the limit, what a process holds that only "
+        "loaded the model."
     )
     columns = (
         *("model", "server", "callers", "requests/s", "of the limit"),
         *("p50 ms", "p99 ms", "errors", "peak MB", "MB over loaded"),
     )
-    return Table("serving", "The model server", prose, columns, rows)
+    rows = [cell.row() for cell in cells]
+    return Table("serving", "The model server", prose, columns, rows, more=(ratios(cells),))
 
 
-def _measured(subject: Subject, folder: Path) -> Iterator[tuple[object, ...]]:
-    best = json.loads(_output("rivals", "limit", subject.path, subject.argument, subject.value, "1"))
-    yield (
-        *(subject.name, f"in process, batch {best['batch']:.0f}", "", round(best["rate"]), 1, "", "", ""),
-        *(round(best["loaded"]), 0),
+def _measured(subject: Subject) -> list[Cell]:
+    before = _limit(subject)
+    found = list(_served(subject, before["loaded"]))
+    after = _limit(subject, before["batch"])
+    limit = (before["rate"] + after["rate"]) / 2
+    first = Cell(
+        *(subject.name, f"in process, batch {before['batch']:.0f}", None, limit, limit),
+        *(before["loaded"], before["loaded"]),
     )
-    for label, kind, command, port, path, body in _servers(subject, folder):
+    cells = [first, *(replace(cell, limit=0 if "echo" in cell.server else limit) for cell in found)]
+    for cell in cells:
+        print(*cell.row(), file=sys.stderr, flush=True)
+    return cells
+
+
+def _limit(subject: Subject, *batch: float) -> dict[str, float]:
+    return dict(json.loads(_output("rivals", "limit", subject.description, *batch)))
+
+
+def _served(subject: Subject, loaded: float) -> Iterator[Cell]:
+    for command, doors in _servers(subject):
         with _running(command) as process:
-            for callers in CALLERS:
-                found = json.loads(_output("load", kind, f"127.0.0.1:{port}", path, body, callers, SECONDS))
-                peak = _memory(process)
-                yield (
-                    subject.name,
-                    label,
-                    callers,
-                    round(found["rate"]),
-                    round(found["rate"] / best["rate"], 2),
-                    round(found["p50"], 1),
-                    round(found["p99"], 1),
-                    int(found["errors"]),
-                    round(peak),
-                    round(peak - best["loaded"]),
-                )
+            for label, kind, port, path, body in doors:
+                for callers in CALLERS:
+                    asked = ("load", kind, f"127.0.0.1:{port}", path, body, callers, SECONDS)
+                    found = json.loads(_output(*asked))
+                    told = (found["p50"], found["p99"], int(found["errors"]))
+                    memory = _memory(process)
+                    yield Cell(subject.name, label, callers, found["rate"], 0, loaded, memory, *told)
 
 
-def _servers(subject: Subject, folder: Path) -> Iterator[tuple[str, str, list[str], int, str, Path]]:
-    python = sys.executable
-    rivals = [python, "-m", "tests.benchmarks.rivals"]
-    port = _free()
-    yield "echo, gRPC", "grpc", [*rivals, "echo", str(port)], port, PREDICT, subject.grpc
-    for label, extra in (("servable", []), ("servable, batching", ["--enable_batching"])):
+Door = tuple[str, str, int, str, Path]
+
+
+def _servers(subject: Subject) -> Iterator[tuple[list[str], list[Door]]]:
+    """Give the command of each server, and for each way in: name, kind, port, path and request."""
+    rivals = [sys.executable, "-m", "tests.benchmarks.rivals"]
+    if subject.name == "half_plus_two":
+        port = _free()
+        yield [*rivals, "echo", str(port)], [("echo, gRPC", "grpc", port, PREDICT, subject.grpc)]
+    for label, extra in ((PLAIN, []), (BATCHING, ["--enable_batching"])):
         port, rest = _free(), _free()
         command = [
-            *(python, "-m", "serving", f"--port={port}", f"--rest_api_port={rest}"),
+            *(sys.executable, "-m", "serving", f"--port={port}", f"--rest_api_port={rest}"),
             *(f"--model_base_path={subject.path.parent}", *extra),
         ]
-        yield f"{label}, gRPC", "grpc", command, port, PREDICT, subject.grpc
-        yield f"{label}, REST", "http", command, rest, "/v1/models/default:predict", subject.rest
-    port = _free()
-    command = [
-        *rivals,
-        "fastapi",
-        str(port),
-        str(subject.path),
-        subject.argument,
-        str(subject.binary).lower(),
+        doors: list[Door] = [(f"{label}, gRPC", "grpc", port, PREDICT, subject.grpc)]
+        if label == PLAIN:
+            doors.append((f"{label}, REST", "http", rest, "/v1/models/default:predict", subject.rest))
+        yield command, doors
+    port, told = _free(), str(subject.description)
+    yield [*rivals, "fastapi", str(port), told], [("FastAPI", "http", port, "/predict", subject.instances)]
+    port, model = _free(), subject.folder / f"{subject.name}-mlflow"
+    _output("rivals", "log", told, model)
+    door = (MLFLOW, "http", port, "/invocations", subject.instances)
+    yield [*rivals, "mlflow", str(port), str(model)], [door]
+
+
+def ratios(cells: Sequence[Cell]) -> Table:
+    """Compare the servers with 32 callers, against what is aimed at."""
+    names = list(dict.fromkeys(cell.model for cell in cells))
+    rows = [
+        (what, aim, *(shown(_By(cells, name)) for name in names))
+        for what, aim, shown in (
+            ("gRPC to the limit", "0.9 (photo)", lambda by: by.ratio(f"{PLAIN}, gRPC")),
+            ("gRPC to the limit, batching", "0.9 (photo)", lambda by: by.ratio(f"{BATCHING}, gRPC")),
+            ("gRPC, p99 to p50", "at most 3 (photo)", lambda by: by.tail(f"{PLAIN}, gRPC")),
+            ("gRPC, p99 to p50, batching", "at most 3 (photo)", lambda by: by.tail(f"{BATCHING}, gRPC")),
+            (
+                "gRPC to a gRPC echo",
+                "0.6 (half_plus_two)",
+                lambda by: by.ratio(f"{PLAIN}, gRPC", "echo, gRPC"),
+            ),
+            ("gRPC to FastAPI", "1.5", lambda by: by.ratio(f"{PLAIN}, gRPC", "FastAPI")),
+            ("gRPC to mlflow models serve", "4", lambda by: by.ratio(f"{PLAIN}, gRPC", MLFLOW)),
+            ("the limit to mlflow models serve", "", lambda by: by.ratio(None, MLFLOW)),
+            ("REST to gRPC", "0.6", lambda by: by.ratio(f"{PLAIN}, REST", f"{PLAIN}, gRPC")),
+            ("peak MB over loaded", "at most 300", lambda by: by.memory(PLAIN)),
+            ("peak MB over loaded, batching", "at most 300", lambda by: by.memory(BATCHING)),
+        )
     ]
-    yield "FastAPI", "http", command, port, "/predict", subject.rest
-    port = _free()
-    model = _logged(subject, folder)
-    command = [*rivals, "mlflow", str(port), str(model)]
-    yield "mlflow models serve", "http", command, port, "/invocations", subject.rest
+    return Table("ratios", "Ratios with 32 callers", "", ("ratio", "aim", *names), rows)
 
 
-def _logged(subject: Subject, folder: Path) -> Path:
-    path = folder / f"{subject.name}-mlflow"
-    _output("rivals", "log", subject.path, subject.argument, str(subject.binary).lower(), path)
-    return path
+class _By:
+    """The cells of one model with the most callers."""
+
+    def __init__(self, cells: Sequence[Cell], model: str) -> None:
+        mine = [cell for cell in cells if cell.model == model]
+        self._servers = {cell.server: cell for cell in mine if cell.callers == CALLERS[-1]}
+        self._all, self._limit = mine, mine[0].limit
+
+    def _rate(self, server: str | None) -> float | None:
+        if server is None:
+            return self._limit
+        return self._servers[server].rate if server in self._servers else None
+
+    def ratio(self, server: str | None, other: str | None = None) -> object:
+        """Divide a server's requests a second by another's; None stands for the limit."""
+        above, below = self._rate(server), self._rate(other)
+        return round(above / below, 2) if above and below else ""
+
+    def tail(self, server: str) -> object:
+        """Divide p99 by p50."""
+        cell = self._servers[server]
+        return round((cell.p99 or 0) / (cell.p50 or 1), 1)
+
+    def memory(self, server: str) -> object:
+        """Give the most memory over a process that only loaded the model, by whichever door it is asked."""
+        mine = [cell for cell in self._all if cell.server in (f"{server}, gRPC", f"{server}, REST")]
+        return round(max(cell.peak - cell.loaded for cell in mine))
 
 
 @contextmanager
@@ -170,46 +236,3 @@ def _free() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _tiny(folder: Path) -> Subject:
-    import numpy as np
-
-    from tests.serving.saved_models import line
-
-    path = line(folder / "tiny" / "1")
-    value = np.array([1, 2, 5], np.float32)
-    np.save(folder / "tiny.npy", value)
-    rest = json.dumps({"instances": value.tolist()})
-    return _subject(folder, "half_plus_two", path, "x", value, folder / "tiny.npy", rest, binary=False)
-
-
-def _photos(folder: Path) -> Subject:
-    import numpy as np
-    import tensorflow as tf
-
-    from tests.benchmarks.photo_model import save
-
-    path = save(MODULE, folder / "photos" / "1")
-    source = next(file for file in sorted(PHOTO.iterdir()) if file.suffix == ".jpg")
-    image = tf.image.resize(tf.io.decode_jpeg(source.read_bytes(), channels=3), (224, 224))
-    raw = tf.io.encode_jpeg(tf.cast(image, tf.uint8)).numpy()
-    (folder / "photo.jpg").write_bytes(raw)
-    rest = json.dumps({"instances": [{"b64": base64.b64encode(raw).decode()}]})
-    value = np.array([raw], object)
-    return _subject(folder, "photo", path, "image_bytes", value, folder / "photo.jpg", rest, binary=True)
-
-
-def _subject(
-    folder: Path, name: str, path: Path, argument: str, value: object, file: Path, rest: str, *, binary: bool
-) -> Subject:
-    from tensorflow_serving.apis import predict_pb2
-
-    from serving import tensors
-
-    request = predict_pb2.PredictRequest()
-    request.model_spec.name = "default"
-    tensors.encode(value, request.inputs[argument], content=True)  # type: ignore[arg-type]
-    (folder / f"{name}.bin").write_bytes(request.SerializeToString())
-    (folder / f"{name}.json").write_text(rest)
-    return Subject(name, path, argument, file, folder / f"{name}.bin", folder / f"{name}.json", binary)

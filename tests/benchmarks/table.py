@@ -21,6 +21,7 @@ class Table:
         prose: what was measured and how.
         columns: their headings.
         rows: cells, as they are shown.
+        more: tables below it, in the same section.
     """
 
     name: str
@@ -28,13 +29,14 @@ class Table:
     prose: str
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
+    more: Sequence["Table"] = ()
 
     def markdown(self) -> str:
         """Write the table as a section of the page."""
-        lines = [f"## {self.title}", "", self.prose, ""]
+        lines = [f"## {self.title}", "", *([self.prose, ""] if self.prose else [])]
         lines += ["| " + " | ".join(self.columns) + " |", "|" + " --- |" * len(self.columns)]
         lines += ["| " + " | ".join(map(str, row)) + " |" for row in self.rows]
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"\n#{table.markdown()}" for table in self.more)])
 
     def keep(self) -> None:
         """Put the section in the place of the one that the page has, or at its end."""

@@ -6,7 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from serving.batching import Batcher, Parameters, filled_size, merge, padded, parameters_for, parts
+from serving.batching import (
+    JOINED_ROWS,
+    Batcher,
+    Parameters,
+    filled_size,
+    merge,
+    padded,
+    parameters_for,
+    parts,
+)
 from serving.client import Client
 from serving.config import Options
 from serving.errors import FailedPrecondition, InvalidArgument, Unavailable
@@ -74,6 +83,14 @@ def test_requests_that_wait_share_one_run_and_get_their_own_rows(held):
     results = _while_held(held, batcher, calls)
     assert [result.result(30)["root"].tolist() for result in results] == [[n, n] for n in range(5)]
     assert held.sizes == [1, 10]
+
+
+def test_requests_join_up_to_a_number_of_rows_and_a_larger_one_runs_whole(held):
+    batcher = Batcher(held, Parameters(num_batch_threads=1, joined_rows=4))
+    calls = [("refuse_negative", {"x": _floats(*[9] * rows)}) for rows in (3, 1, 2, 7, 1)]
+    results = _while_held(held, batcher, calls)
+    assert [result.result(30)["root"].tolist() for result in results] == [[3] * n for n in (3, 1, 2, 7, 1)]
+    assert held.sizes == [1, 4, 2, 7, 1]
 
 
 def test_a_bad_request_fails_alone_s16(held):
@@ -197,6 +214,8 @@ def test_parameters_are_read_and_checked(tmp_path):
     file.write_text("max_batch_size 32 }")
     with pytest.raises(InvalidArgument, match="Invalid protobuf file"):
         Parameters.read(file)
+    file.write_text("num_batch_threads { value: 3 }")
+    assert Parameters.read(file) == Parameters(num_batch_threads=3, joined_rows=JOINED_ROWS)
     assert parameters_for(tmp_path, Parameters(), own=True) is None
     (tmp_path / "batching_params.pbtxt").write_text("max_batch_size { value: 7 }")
     assert parameters_for(tmp_path, Parameters(), own=True) == Parameters(7)

