@@ -89,7 +89,7 @@ def speakers() -> Table:
 
 
 def instruments() -> Table:
-    """Train on few clips of instruments: from scratch, on frozen features, and fine-tuned."""
+    """Train on few clips of instruments: from scratch, and on frozen features."""
     hub = ("--recipe", "yamnet", "--set", f"model.backbone={MODULE}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
