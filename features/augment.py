@@ -64,13 +64,16 @@ class ImageAugmentation:
         if s.flip == "none" and not (s.rotation or s.zoom or s.translation):
             return images
         height, width = tf.cast(tf.shape(images)[1], tf.float32), tf.cast(tf.shape(images)[2], tf.float32)
-        angle = _spread(draws[:, 0]) * s.rotation * 2 * 3.141592653589793
-        scale = 1.0 / (1.0 + _spread(draws[:, 1]) * s.zoom)
+        # In double precision: single-precision kernels round the last few of a batch otherwise than the rest
+        # (some processors' reciprocal of 1 is not 1), and an image must not depend on its place in the batch.
+        turn = tf.cast(_spread(draws[:, 0]) * s.rotation * 2 * 3.141592653589793, tf.float64)
+        cosine, sine = tf.cast(tf.cos(turn), tf.float32), tf.cast(tf.sin(turn), tf.float32)
+        scale = tf.cast(1.0 / (1.0 + tf.cast(_spread(draws[:, 1]) * s.zoom, tf.float64)), tf.float32)
         across = tf.where((draws[:, 2] < 0.5) & (s.flip in ("horizontal", "both")), -1.0, 1.0)
         down = tf.where((draws[:, 3] < 0.5) & (s.flip in ("vertical", "both")), -1.0, 1.0)
         # Output to input coordinates about the image's centre: x = a u + b v, y = c u + d v.
-        a, b = across * scale * tf.cos(angle), -scale * tf.sin(angle)
-        c, d = scale * tf.sin(angle), down * scale * tf.cos(angle)
+        a, b = across * scale * cosine, -scale * sine
+        c, d = scale * sine, down * scale * cosine
         if not s.rotation:
             b, c = tf.zeros_like(b), tf.zeros_like(c)
         x0, y0 = (width - 1) / 2, (height - 1) / 2

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from features.audio import AudioFeaturizer
 from features.store import joined
 from models.export import predict
 from models.tasks.task import Network, Task
@@ -29,14 +30,20 @@ def check_featurizer(network: Network, raws: Sequence[bytes]) -> None:
     assert eager.dtype == featurizer.spec.dtype
     padding = getattr(featurizer, "padding", None)
     piped = tf.data.Dataset.from_tensor_slices(list(raws)).batch(7).map(featurizer)
-    np.testing.assert_array_equal(joined([batch.numpy() for batch in piped], padding), eager)
+    same = _same if isinstance(featurizer, AudioFeaturizer) else np.testing.assert_array_equal
+    same(joined([batch.numpy() for batch in piped], padding), eager)
     alone = joined([featurizer(tf.constant([raw])).numpy() for raw in raws[:8]], padding)
     together = featurizer(tf.constant(list(raws[:8]))).numpy()
-    np.testing.assert_array_equal(alone, together)
+    same(alone, together)
     shorter = tuple(map(slice, alone.shape[1:]))
-    np.testing.assert_array_equal(eager[(slice(8), *shorter)], alone)
+    same(eager[(slice(8), *shorter)], alone)
     again = type(featurizer).from_config(featurizer.get_config())
     np.testing.assert_array_equal(again(tf.constant(list(raws))).numpy(), eager)
+
+
+def _same(found: np.ndarray, wanted: np.ndarray) -> None:
+    """Alike but for rounding, which in a matrix product follows the place in the batch on some processors."""
+    np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=PARITY)
 
 
 def check_servable(

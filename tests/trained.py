@@ -50,7 +50,7 @@ def request(task: str, data: Path, root: Path, *, overrides: tuple[str, ...] = (
 
 
 def command(
-    *arguments: object, workspace: Path, timeout: float = 280, **environment: str
+    *arguments: object, workspace: Path, timeout: float = 800, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run ``servable`` in a process of its own, with nothing configured but what is given."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PREFECT", "SERVABLE"))}

@@ -64,7 +64,11 @@ def test_batch_mates_change_nothing() -> None:
         together = layer(tf.constant(sounds)).numpy()
         for number, sound in enumerate(sounds):
             alone = layer(tf.constant([sound])).numpy()[0]
-            np.testing.assert_array_equal(together[number, : len(alone)], alone)
+            # A matrix product rounds a row by its place: to the bit on some processors, to a few units in
+            # the last place on others.
+            np.testing.assert_allclose(together[number, : len(alone)], alone, rtol=1e-6, atol=1e-5)
+            if output == "samples":
+                np.testing.assert_array_equal(together[number, : len(alone)], alone)
             assert np.isnan(together[number, len(alone) :]).all()
 
 
