@@ -19,7 +19,7 @@ from tests.benchmarks.table import SHARED, Table, machine
 CORPUS = SHARED / "data" / "corpus_text"
 TEXTS = ("wikipedia_articles.txt", "wikitext2_valid.txt", "wikitext2_test.txt", "war_and_peace.txt")
 TASK = "word-vectors"
-EPOCHS = 3
+EPOCHS = 2
 #: Questions timed; the first 20 are not counted.
 QUESTIONS = 200
 
