@@ -94,7 +94,7 @@ class TextFeaturizer(keras.Layer):
         self.vocabulary, self.unit, self.lowercase = tuple(vocabulary), unit, lowercase
         self.max_tokens, self.keep = max_tokens, keep
         self.tokens = Tokenizer(unit, lowercase)
-        self.table, _ = table_of(self.vocabulary, self)
+        self.table = numbers(asset(self.vocabulary, self))
         self._convert_input_args = False
         self.built = True
 
@@ -166,28 +166,29 @@ class TextFeaturizer(keras.Layer):
         )
 
 
-def table_of(vocabulary: Sequence[str], owner: Any) -> tuple[Any, Any]:
-    """Make the lookups of token to number, and of number to token, from a file.
-
-    A SavedModel then carries the file as an asset. A token that is not in it has the number of tokens as its
-    number; a number that is not has "" as its token.
-
-    Args:
-        vocabulary: the tokens.
-        owner: what the file lives as long as.
-    """
+def asset(vocabulary: Sequence[str], owner: Any) -> Path:
+    """Write tokens to a file, a line each, that a SavedModel then carries; it lives as long as its owner."""
     folder = tempfile.mkdtemp(prefix="servable-vocabulary-")
     # The file is read again when the model is saved: it stays as long as its layer.
     weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
     path = Path(folder) / "vocabulary.txt"
     path.write_text("".join(f"{token}\n" for token in vocabulary), encoding="utf-8")
-    line, number = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
-    numbers = tf.lookup.TextFileInitializer(str(path), tf.string, line, tf.int64, number)
-    tokens = tf.lookup.TextFileInitializer(str(path), tf.int64, number, tf.string, line)
-    return (
-        tf.lookup.StaticVocabularyTable(numbers, num_oov_buckets=1),
-        tf.lookup.StaticHashTable(tokens, ""),
-    )
+    return path
+
+
+_LINE, _NUMBER = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
+
+
+def numbers(path: Path) -> Any:
+    """Make the lookup of token to number; any other token has the number of tokens as its number."""
+    lines = tf.lookup.TextFileInitializer(str(path), tf.string, _LINE, tf.int64, _NUMBER)
+    return tf.lookup.StaticVocabularyTable(lines, num_oov_buckets=1)
+
+
+def names(path: Path) -> Any:
+    """Make the lookup of number to token; any other number has "" as its token."""
+    lines = tf.lookup.TextFileInitializer(str(path), tf.int64, _NUMBER, tf.string, _LINE)
+    return tf.lookup.StaticHashTable(lines, "")
 
 
 def count(

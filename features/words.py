@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from features.errors import StorageError
 from features.spec import FeatureSpec
-from features.text import Tokenizer, Unit, table_of
+from features.text import Tokenizer, Unit, asset, names, numbers
 
 Signs = Literal["drop", "keep"]
 
@@ -105,7 +105,8 @@ class WordLookup(keras.Layer):
         if not vocabulary:
             raise ValueError("WordLookup takes at least one known word; got an empty vocabulary")
         self.vocabulary, self.lowercase = tuple(vocabulary), lowercase
-        self.table, self.names = table_of(self.vocabulary, self)
+        path = asset(self.vocabulary, self)
+        self.table, self.names = numbers(path), names(path)
         self._convert_input_args = False
         self.built = True
 

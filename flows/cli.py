@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from features.errors import ServableError, UsageError
+from features.errors import ServableError
 from flows import leaving, terminal
 from flows import quiet as quieting
 from flows.workspace import Workspace, model_name
@@ -147,10 +147,7 @@ def predict(
     with quieting.native_stderr():
         from flows import predict as prediction
 
-    further = dict(map(_named, inputs or ()))
-    further |= {
-        name: text for name, text in (("positive", positive), ("negative", negative)) if text is not None
-    }
+    further = prediction.named(inputs or (), positive=positive, negative=negative)
     question = prediction.Question(name, examples or (), further, signature, version, timeout)
     if curl or grpcurl:
         for command in prediction.commands(question, target, rest_target if curl else None):
@@ -161,13 +158,6 @@ def predict(
             terminal.stdout.print(text, soft_wrap=True)
         else:
             print(json.dumps(answer) if json_output else prediction.sentence(answer))
-
-
-def _named(given: str) -> tuple[str, str]:
-    name, equals, text = given.partition("=")
-    if not equals or not name:
-        raise UsageError("cannot read --input", got=given, expected="NAME=VALUE")
-    return name.strip(), text
 
 
 @app.command()

@@ -40,6 +40,20 @@ class Question:
     timeout: float = 30.0
 
 
+def named(given: Sequence[str], **others: str | None) -> dict[str, str]:
+    """Read ``NAME=VALUE`` inputs, and add those others that have a value.
+
+    Raises:
+        UsageError: one of them cannot be read.
+    """
+    parts = [text.partition("=") for text in given]
+    for text, (name, equals, _) in zip(given, parts, strict=True):
+        if not equals or not name.strip():
+            raise UsageError("cannot read --input", got=text, expected="NAME=VALUE")
+    found = {name.strip(): value for name, _, value in parts}
+    return found | {name: value for name, value in others.items() if value is not None}
+
+
 def answers(question: Question, target: str) -> Iterator[dict[str, Any]]:
     """Send each example and yield its answer.
 

@@ -95,7 +95,7 @@ def plain(rows: Sequence[Any]) -> list[Any]:
 
 def subjects(folder: Path) -> list[Subject]:
     """Make the models that are measured in a folder."""
-    return [_tiny(folder), _photo(folder), _text(folder), _words(folder)]
+    return [_tiny(folder), _photo(folder), _text(folder), words(folder)]
 
 
 def _tiny(folder: Path) -> Subject:
@@ -128,15 +128,15 @@ def _text(folder: Path) -> Subject:
     return Subject("text", _exported(TASK, network, folder / "texts" / "1"), TASK.raw.input, [texts[0]])
 
 
-def _words(folder: Path) -> Subject:
+def words(folder: Path) -> Subject:
     """The ten nearest of 20,000 words with random vectors of 300."""
     import numpy as np
 
     from models.tasks.word_vectors import WORD_VECTORS as TASK
 
-    words = [f"word{number}" for number in range(20_000)]
-    network = TASK.build(_blueprint(TASK, "word2vec", {"vocabulary": words}))
-    vectors = np.random.default_rng(0).standard_normal((len(words), 300), np.float32)
+    known = [f"word{number}" for number in range(20_000)]
+    network = TASK.build(_blueprint(TASK, "word2vec", {"vocabulary": known}))
+    vectors = np.random.default_rng(0).standard_normal((len(known), 300), np.float32)
     network.model.get_layer("space").fill(vectors)
     path = _exported(TASK, network, folder / "words" / "1")
     return Subject("most_similar", path, TASK.raw.input, ["word7"], "most_similar", {"k": 10})

@@ -13,6 +13,7 @@ from features.text import choose, totals
 from features.words import WordTokenizer
 from models import word2vec
 from models.tasks.word_vectors import Word2VecSettings, WordTrainingSettings
+from tests.benchmarks import subjects
 from tests.benchmarks.image_classification import trained
 from tests.benchmarks.table import SHARED, Table, machine
 
@@ -119,33 +120,13 @@ def _trained(
     return ours, time.perf_counter() - begin
 
 
-def space(folder: Path, count: int = 20_000, dimensions: int = 300) -> Path:
-    """Export random vectors as the SavedModel of a word-vectors release; return its folder, a version's."""
-    import keras
-
-    from features.words import WordLookup
-    from models import export
-    from models.tasks.task import Network
-    from models.tasks.word_vectors import WORD_VECTORS
-    from models.word_space import WordSpace
-
-    table = WordSpace(count, dimensions)
-    table.fill(np.random.default_rng(0).normal(size=(count, dimensions)).astype(np.float32))
-    ids = keras.Input((), dtype="int32")
-    model = keras.Model(ids, table(ids))
-    network = Network(WordLookup([f"word{number}" for number in range(count)]), model, model, ())
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    export.export(network, WORD_VECTORS, (), folder, warmup=[b"word1"])
-    return folder
-
-
 def _asked(folder: Path) -> tuple[float, float, float]:
     from models.word_evaluation import keyed
     from serving.client import Client
     from serving.config import Options
     from serving.server import Server
 
-    path = space(folder / "space" / "1")
+    path = subjects.words(folder).path
     with (
         Server(Options(port=0, model_name="words", model_base_path=path.parent)) as server,
         Client(server.target) as client,
