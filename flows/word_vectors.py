@@ -112,7 +112,7 @@ def _epochs(journal: Path) -> list[dict[str, Any]]:
 
 def vectors_of(network: Network) -> tuple[tuple[str, ...], np.ndarray]:
     """Give the words of a trained network and their vectors, float32 [words, d]."""
-    return network.featurizer.vocabulary, np.array(network.model.get_layer("space").vectors)[:-1]
+    return network.featurizer.vocabulary, network.model.get_layer("space").known
 
 
 @orchestration.step("evaluate", run_name="evaluate {plan.name}")

@@ -97,7 +97,26 @@ def train(
                 saved = time.monotonic()
             if bell.rung is not None and epoch < settings.epochs:
                 raise TrainingInterruptedError(bell.rung, f"the end of epoch {epoch}")
-    return np.array(network.wv.vectors, np.float32)
+    vectors = np.array(network.wv.vectors, np.float32)
+    return vectors if model.common_components is None else without_common(vectors, model.common_components)
+
+
+def without_common(vectors: np.ndarray, components: int) -> np.ndarray:
+    """Take away what all words have in common: it says how frequent a word is rather than what it means.
+
+    The mean and the first principal components (Mu and Viswanath 2018, "All-but-the-Top").
+
+    Args:
+        vectors: float32 [words, dimensions].
+        components: how many; 0 takes away the mean alone.
+
+    Returns:
+        float32 [words, dimensions].
+    """
+    centred = vectors - vectors.mean(0, dtype=np.float64).astype(np.float32)
+    _, axes = np.linalg.eigh(centred.T @ centred)
+    top = axes[:, max(0, axes.shape[1] - components) :]
+    return centred - (centred @ top) @ top.T
 
 
 def _network(counts: Mapping[str, int], model: Any, settings: Any, seed: int) -> Any:

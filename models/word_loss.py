@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 #: Pairs measured, and words of the file's beginning that they are drawn from.
-PAIRS, _READ = 8192, 200_000
+PAIRS, _READ = 2048, 50_000
 
 
 class Loss:

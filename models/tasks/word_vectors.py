@@ -52,6 +52,11 @@ class Word2VecSettings(Settings):
         1e-4, ge=0, le=1, description="share of the corpus above which a word's occurrences are thinned out"
     )
     cbow_mean: bool = Field(True, description="whether cbow takes the mean of the neighbours, or their sum")
+    common_components: int | None = Field(
+        None,
+        ge=0,
+        description="principal components taken away after training, with the mean; null keeps vectors as learnt",
+    )
 
 
 class GivenSettings(Settings):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from gensim.models import Word2Vec
 from gensim.test.utils import datapath
+from sklearn.decomposition import PCA
 
 from features.errors import DataError
 from models import word2vec, word_loss
@@ -61,6 +62,17 @@ def test_epoch_by_epoch_comes_to_what_gensim_does_in_one_go(
     assert gensims.wv.index_to_key == list(counts)
     # The learning rate is the same straight line, rounded elsewhere.
     np.testing.assert_allclose(ours, gensims.wv.vectors, atol=1e-4)
+
+
+@pytest.mark.parametrize("components", [0, 2])
+def test_what_all_words_share_is_taken_away(tokens: Path, tmp_path: Path, components: int) -> None:
+    plain = train(tokens, tmp_path / "plain", epochs=1)
+    pruned = train(tokens, tmp_path / "pruned", epochs=1, common_components=components)
+    centred = plain - plain.mean(0)
+    pca = PCA(2, svd_solver="full").fit(plain)
+    shared = pca.transform(plain)[:, :components] @ pca.components_[:components]
+    np.testing.assert_allclose(pruned, centred - shared, atol=1e-5)
+    assert np.abs(shared).max(initial=0) > 1e-3 or not components
 
 
 def test_t2_a_training_cut_off_goes_on_to_the_same_vectors(
