@@ -15,6 +15,19 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+#: Files that take minutes, the longest first; a file is the work of one core.
+LONGEST = (
+    *("test_readme.py", "test_demo.py", "test_pipeline.py", "test_command_line.py", "test_tasks.py"),
+    *("test_cross_validation.py", "test_gate_faults.py", "test_serving_faults.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest: no core is to wait for one of them at the end."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real datasets and pretrained modules; tests that need it skip without it."""

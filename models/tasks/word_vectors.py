@@ -55,7 +55,7 @@ class Word2VecSettings(Settings):
     common_components: int | None = Field(
         None,
         ge=0,
-        description="principal components taken away after training, with the mean; null keeps vectors as learnt",
+        description="principal components that the vectors lose in the end, with their mean; null for none",
     )
 
 
