@@ -17,13 +17,13 @@ from typing import IO, Any
 from features import quarantine, snapshot
 from features.candidates import Columns, Rejected, Skipped
 from features.errors import DataError, InternalError
-from features.lines import Entry, Lines, recognise
+from features.lines import End, Entry, Lines, recognise
 from features.locks import exclusive
 from features.names import escape
 from features.rules import CorpusRules
 from features.spec import Progress, RawKind, silent
 
-LINES, VERSION = "lines.txt", 1
+LINES, VERSION = "lines.txt", 2
 #: Progress is told after so many lines.
 _TOLD = 10_000
 
@@ -47,7 +47,7 @@ class Corpus:
 
     @property
     def lines(self) -> Path:
-        """The accepted lines: UTF-8, each ended by LF."""
+        """The accepted lines: UTF-8, each ended by LF; an empty one for blank lines and between files."""
         return self.directory / LINES
 
     @property
@@ -62,9 +62,32 @@ class Corpus:
     def examples(self, split: str = "train") -> Iterator[bytes]:
         """Yield the lines of a split, in their order."""
         if split == "train":
-            with self.lines.open("rb") as stream:
-                for line in stream:
-                    yield line[:-1]
+            yield from self.texts()
+
+    def texts(self, wrapped: int | None = None) -> Iterator[bytes]:
+        """Yield the lines as texts, in their order.
+
+        Args:
+            wrapped: lines of at most so many characters run on into the next of the kind, until a blank line
+                or the file's end; None: every line is a text.
+        """
+        run: list[bytes] = []
+        for line in self._stored():
+            short = wrapped is not None and line and len(line.decode()) <= wrapped
+            if not short and run:
+                yield b" ".join(run)
+                run = []
+            if short:
+                run.append(line)
+            elif line:
+                yield line
+        if run:
+            yield b" ".join(run)
+
+    def _stored(self) -> Iterator[bytes]:
+        with self.lines.open("rb") as stream:
+            for line in stream:
+                yield line[:-1]
 
     def verify(self, progress: Progress = silent) -> list[dict[str, Any]]:
         """Compare the lines with the hash taken at ingest: a record where they changed, else nothing."""
@@ -115,11 +138,16 @@ class _Writer:
         self._lines, self._refused, self._stage = lines, refused, stage
         self.counts = _Counts()
         self.digest = hashlib.sha256()
+        self._parted = False
 
     def put(self, entry: Entry) -> None:
         """Account for one entry."""
+        if isinstance(entry, End):
+            self._parted = True
+            return
         self.counts.found += 1
         if isinstance(entry, Skipped):
+            self._parted = True
             self.counts.skipped[entry.reason] += 1
             if entry.suffix:
                 self.counts.suffixes[entry.suffix] += 1
@@ -129,11 +157,17 @@ class _Writer:
             self._accept(entry + b"\n")
 
     def _accept(self, line: bytes) -> None:
+        if self._parted and self.counts.accepted:
+            self._write(b"\n")
+        self._parted = False
+        self._write(line)
+        self.counts.accepted += 1
+        self.counts.longest = max(self.counts.longest, len(line) - 1)
+
+    def _write(self, line: bytes) -> None:
         self._lines.write(line)
         self.digest.update(line)
-        self.counts.accepted += 1
         self.counts.size += len(line)
-        self.counts.longest = max(self.counts.longest, len(line) - 1)
 
     def _reject(self, entry: Rejected) -> None:
         self.counts.quarantined += 1

@@ -26,8 +26,13 @@ _LAYOUTS = (
     ".parquet) with a column of texts, or an archive of one of these"
 )
 
-#: A line that can be used, or what became of it.
-Entry = bytes | Skipped | Rejected
+
+class End:
+    """The end of a file, or of a table's row: what follows does not go on with what was before."""
+
+
+#: A line that can be used, or what became of it; and where a file ends.
+Entry = bytes | Skipped | Rejected | End
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,7 @@ def _folder(path: Path, shown: str, raw: RawKind, columns: Columns, rules: Any) 
         for entry in folders.walk(root, raw.suffixes):
             if isinstance(entry, bytes):
                 yield from _read(root, entry, rules)
+                yield End()
             else:
                 yield entry
 
@@ -121,6 +127,7 @@ def _cells(path: Path, header: list[str], place: int) -> Iterator[Entry]:
         else:
             # A cell of several lines is one text.
             yield " ".join(row.cells[place].splitlines()).encode()
+            yield End()
 
 
 def _read(root: bytes, relative: bytes, rules: Any) -> Iterator[Entry]:

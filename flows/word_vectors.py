@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -38,18 +38,17 @@ def featurize(plan: Plan, record: Record) -> str:
     known = networks.knowledge(plan, corpus)
     path = _tokens(plan, corpus)
     if not path.is_file() and plan.sections["model"].root.kind == "word2vec":
-        cut = words.cut(word_vectors.tokenizer(networks.blueprint(plan, corpus)), corpus.examples("train"))
-        told = _counted(cut, corpus.size("train"))
-        words.write(words.joined(told) if plan.sections["featurizer"].across_lines else told, path)
+        texts = _counted(corpus.texts(plan.sections["featurizer"].wrapped))
+        words.write(words.cut(word_vectors.tokenizer(networks.blueprint(plan, corpus)), texts), path)
     orchestration.show_table(
         orchestration.artifact_key("words", plan.name), [dict(known["figures"])], f"Words of {plan.name}"
     )
     return str(path)
 
 
-def _counted(texts: Any, total: int) -> Any:
+def _counted(texts: Iterator[bytes]) -> Iterator[bytes]:
     for done, text in enumerate(texts, start=1):
-        terminal.report_progress("cut", done, total)
+        terminal.report_progress("cut", done, None)
         yield text
 
 

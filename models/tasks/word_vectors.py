@@ -28,8 +28,10 @@ class WordFeaturizerSettings(Settings):
     signs: Literal["drop", "keep"] = Field(
         "drop", description="what becomes of tokens without a letter or digit"
     )
-    across_lines: bool = Field(
-        False, description="whether words of neighbouring lines are neighbours, as in wrapped text"
+    wrapped: int | None = Field(
+        None,
+        ge=1,
+        description="characters of the longest line that runs on into the next, as in a book; null for none",
     )
     min_count: int = Field(5, ge=1, description="times a word must occur to have a vector")
     max_vocabulary: int | None = Field(None, ge=1, description="most words; null for all")

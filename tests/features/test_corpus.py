@@ -103,9 +103,40 @@ def test_a_column_of_a_table_is_a_corpus(tmp_path: Path) -> None:
         ingest(path, tmp_path / "root", Columns(input="text"))
 
 
+def test_wrapped_lines_run_on_until_a_blank_one_or_the_end_of_the_file(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    lines = (
+        "",
+        "",
+        "one two",
+        "thrée four",
+        "",
+        "",
+        "five",
+        "a line too long for a page",
+        "six",
+        "seven",
+        "",
+    )
+    (folder / "a.txt").write_text("\n".join(lines))
+    (folder / "b.txt").write_text("eight\nnine")
+    corpus = ingest(folder, tmp_path / "root")
+    assert [line.decode() for line in corpus.texts(wrapped=10)] == [
+        *("one two thrée four", "five", "a line too long for a page", "six seven", "eight nine"),
+    ]
+    assert list(corpus.texts()) == list(corpus.examples())
+    assert len(list(corpus.texts())) == corpus.size() == corpus.card["accepted"] == 8
+    assert list(corpus.texts(wrapped=9)) != list(corpus.texts(wrapped=10))
+    table = tmp_path / "table.csv"
+    table.write_text("text\none\ntwo\n")
+    rows = ingest(table, tmp_path / "root", Columns(input="text"))
+    assert list(rows.texts(wrapped=80)) == [b"one", b"two"]
+
+
 def test_the_same_lines_are_the_same_corpus_wherever_they_lie(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"one\ntwo\n")
-    (tmp_path / "b.txt.gz").write_bytes(gzip.compress(b"one\r\n\r\ntwo"))
+    (tmp_path / "b.txt.gz").write_bytes(gzip.compress(b"\r\none\r\ntwo"))
     first, second = (ingest(tmp_path / name, tmp_path / "root") for name in ("a.txt", "b.txt.gz"))
     assert first.fingerprint == second.fingerprint
     (tmp_path / "a.txt").write_bytes(b"two\none\n")

@@ -29,10 +29,6 @@ def test_a_corpus_is_cut_in_its_order_and_long_texts_go_on_in_the_next_line(tmp_
     lines = (tmp_path / "words.txt").read_bytes().splitlines()
     assert lines[:2] == [b"b a", b"a c a"]
     assert [len(line.split()) for line in lines[-2:]] == [words.LONGEST, 1]
-    assert list(words.joined([[b"a"], [], [b"b", b"c"]])) == [[b"a", b"b", b"c"]]
-    long = list(words.joined(cut))
-    assert [len(row) for row in long] == [words.LONGEST, (900 + 600 + 1) % words.LONGEST]
-    assert [word for row in long for word in row] == [word for row in cut for word in row]
     assert text.totals(cut) == {"a": 900, "b": 300, "c": 300, "x": words.LONGEST + 1}
 
 
