@@ -33,7 +33,7 @@ def _tokens(plan: Plan, corpus: Any) -> Path:
 @orchestration.step("featurize", run_name="featurize {plan.name}", retries=2)
 def featurize(plan: Plan, record: Record) -> str:
     """Choose the vocabulary and write the corpus as words, unless that is done; return the file."""
-    corpus = record.load_dataset()
+    corpus: Any = record.load_dataset()
     networks.forget()
     known = networks.knowledge(plan, corpus)
     path = _tokens(plan, corpus)
