@@ -34,7 +34,7 @@ def blueprint(plan: Plan, dataset: Any) -> Blueprint:
     """Gather what a task's build is given, but for what is fitted."""
     sections = plan.sections
     return Blueprint(
-        rules=plan.rules,
+        rules=plan.rules.as_settled(dataset.card),
         featurizer=sections["featurizer"],
         model=sections["model"],
         augmentation=sections["augmentation"],
