@@ -10,7 +10,7 @@ from flows.plan import Plan
 
 @orchestration.step("ingest", run_name="ingest {plan.request.data}", retries=2)
 def ingest(plan: Plan) -> dict[str, Any]:
-    """Read, check and split the data; return the dataset's folder, fingerprint and counts, and rows' columns."""
+    """Read, check and split the data; return the dataset's folder, fingerprint, counts and columns."""
     dataset = datasets.ingest(
         Path(plan.request.data),
         raw=plan.task.raw,

@@ -24,10 +24,15 @@ def network(plan: Plan, dataset: Any) -> Network:
     key = f"{plan.key(dataset.fingerprint)} {plan.workspace.root}"
     if key not in _latest:
         _latest.clear()
-        known = knowledge(plan, dataset)
-        determinism.fix(plan.request.seed)
-        _latest[key] = plan.task.build(replace(blueprint(plan, dataset), fitted=known))
+        _latest[key] = untrained(plan, dataset)
     return _latest[key]
+
+
+def untrained(plan: Plan, dataset: Any) -> Network:
+    """Build a network of a plan's own, with the weights that its training begins with."""
+    known = knowledge(plan, dataset)
+    determinism.fix(plan.request.seed)
+    return plan.task.build(replace(blueprint(plan, dataset), fitted=known))
 
 
 def blueprint(plan: Plan, dataset: Any) -> Blueprint:
