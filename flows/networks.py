@@ -10,7 +10,7 @@ from features.errors import ConfigError
 from flows import terminal
 from flows.plan import Plan
 from flows.record import Record
-from flows.workspace import MODEL_NAME, fingerprint, write_atomically
+from flows.workspace import MODEL_NAME, RunDirectory, fingerprint, write_atomically
 from models import checkpoint, determinism
 from models.tasks.task import Blueprint, Network
 from serving.repository import Repository
@@ -104,8 +104,13 @@ def forget() -> None:
 
 def trained(plan: Plan, record: Record, dataset: Any) -> Network:
     """Build the network of a plan with the weights its training ended with."""
+    return with_weights(plan, record.run, dataset)
+
+
+def with_weights(plan: Plan, run: RunDirectory, dataset: Any) -> Network:
+    """Build the network of a plan with the weights kept in a run's folder."""
     built = network(plan, dataset)
-    content = record.run.weights.read_bytes()
+    content = run.weights.read_bytes()
     checkpoint.assign_arrays(content, built.model.variables)
     return built
 
