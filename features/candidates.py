@@ -11,16 +11,19 @@ class Columns:
     """Columns of a table; None lets Servable look for the usual names.
 
     Attributes:
-        input: holds the path of the file, relative to the table, or the text itself.
+        input: holds the path of the file, relative to the table, or the text itself; of rows it names the
+            columns that are inputs, with commas between, and None takes every other column.
         target: holds the label.
         split: holds train, validation or test.
         fold: holds the fold of a cross-validation.
+        ignored: columns that are no inputs of a row.
     """
 
     input: str | None = None
     target: str | None = None
     split: str | None = None
     fold: str | None = None
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,8 @@ class Candidate:
         split: train, validation or test where the data say so, else None.
         fold: where the data give one, else None.
         row: row of the table, from 1, header not counted; None outside tables.
-        content: the table's cell as UTF-8, where the raw kind lives in tables; else None.
+        content: the table's cell, or its row, as UTF-8, where the raw kind lives in tables; else None.
+        line: physical line of the text file, from 1; None elsewhere.
     """
 
     path: bytes | None
@@ -44,6 +48,7 @@ class Candidate:
     fold: str | None = None
     row: int | None = None
     content: bytes | None = None
+    line: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,7 @@ class Source:
         root: the folder that names are relative to, absolute.
         classes: labels the layout declares (class folders, empty ones too); empty for a table.
         splits: splits the layout declares; empty where the data give none or a column does.
+        columns: names of the columns that make a row, in order; empty for other raw kinds.
     """
 
     layout: str
@@ -97,6 +103,7 @@ class Source:
     classes: tuple[str, ...]
     splits: tuple[str, ...]
     scan: Callable[[], Iterator[Entry]]
+    columns: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Entry]:
         return self.scan()

@@ -106,6 +106,7 @@ class Examination:
                 sha256=verdict.sha256,
                 size=verdict.size,
                 row=candidate.row,
+                line=candidate.line,
             )
         )
 

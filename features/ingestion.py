@@ -30,8 +30,14 @@ def run(
     key = hashlib.sha256(os.fsencode(path.absolute().resolve())).hexdigest()[:16]
     with exclusive(root / ".locks" / f"{key}.lock", f"ingest of {path}"):
         source = recognise(
-            path, raw, columns, root / ".unpacked", limits=rules.archive_limits(), progress=progress
+            path,
+            raw,
+            rules.reading(columns),
+            root / ".unpacked",
+            limits=rules.archive_limits(),
+            progress=progress,
         )
+        rules = rules.settled(source)
         examination = Examination(source, raw, rules, root / ".index", key, progress)
         findings = examination.run()
         findings.accepted = copies.resolve(

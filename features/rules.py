@@ -1,10 +1,15 @@
 """What ingest accepts, and how it splits: the recipe's ``data`` section."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from features import rows
 from features.archives import ArchiveLimits
+from features.candidates import Candidate, Columns, Source
+from features.errors import ConfigError
 
 #: Rules that say nothing about one example's content, so that changing them re-decodes nothing.
 _NOT_DECODING = frozenset(
@@ -28,6 +33,18 @@ class SourceRules(BaseModel):
     def archive_limits(self) -> ArchiveLimits:
         """Give what an archive may hold."""
         return ArchiveLimits(self.max_archive_members, self.max_archive_bytes, self.max_archive_ratio)
+
+    def reading(self, columns: Columns) -> Columns:
+        """Give the columns of a table, with what these rules say of them."""
+        return columns
+
+    def settled(self, source: Source) -> Self:
+        """Decide from the source what these rules leave open."""
+        return self
+
+    def as_settled(self, card: Mapping[str, Any]) -> Self:
+        """Give these rules as they were settled when a dataset was made, from its card."""
+        return self
 
 
 class IngestRules(SourceRules):
@@ -98,6 +115,49 @@ class TextRules(IngestRules):
     bad_text: Literal["reject", "replace"] = Field(
         "reject", description="what becomes of bytes that are not UTF-8, and of NUL, in .txt files"
     )
+
+
+class RowRules(IngestRules):
+    """What ingest accepts of rows, and which of a table's columns hold numbers."""
+
+    # The same measurements under two labels are no mistake in the data, as the same photo is.
+    conflicts: Literal["quarantine", "keep"] = Field(
+        "keep", description="what becomes of the same content under several labels"
+    )
+    columns: dict[str, Literal["numeric", "categorical", "ignored"]] = Field(
+        default_factory=dict,
+        description="column: `numeric`, `categorical` or `ignored`; the others are told by their cells",
+    )
+    missing: tuple[str, ...] = Field(
+        rows.MISSING_WORDS,
+        description="cells that stand for a missing value, beside empty ones",
+    )
+
+    def reading(self, columns: Columns) -> Columns:
+        """Leave out the columns that are ignored."""
+        ignored = tuple(name for name, kind in self.columns.items() if kind == "ignored")
+        return replace(columns, ignored=ignored)
+
+    def settled(self, source: Source) -> Self:
+        """Tell the kind of every column, in order; what is odd in a numeric one is left to quarantine.
+
+        Raises:
+            ConfigError: a kind is given for a column that is not there.
+        """
+        given = {name: kind for name, kind in self.columns.items() if kind != "ignored"}
+        if unknown := sorted(set(given) - set(source.columns)):
+            raise ConfigError(
+                f"data.columns names no input of {source.description}",
+                got=", ".join(map(repr, unknown)),
+                expected=f"some of {', '.join(map(repr, source.columns))}",
+            )
+        lines = (entry.content.decode() for entry in source if isinstance(entry, Candidate) and entry.content)
+        found = rows.kinds(lines, source.columns, given, self.missing, self.max_bad_fraction)
+        return self.model_copy(update={"columns": found})
+
+    def as_settled(self, card: Mapping[str, Any]) -> Self:
+        """Give these rules with the kind of every column."""
+        return self.model_copy(update={"columns": dict(card["rules"]["columns"])})
 
 
 class CorpusRules(SourceRules):

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,15 +27,18 @@ MANIFEST, QUARANTINE, CARD, LABELS = "manifest.parquet", "quarantine.jsonl", "ca
 VERSION = 1
 
 
-def fingerprint(raw: str, examples: Sequence[Example]) -> str:
+def fingerprint(raw: str, examples: Sequence[Example], columns: Mapping[str, str] | None = None) -> str:
     """Hash what the dataset is: each example's content, label, split and fold, in any order.
+
+    ``columns`` are those that the examples are rows of, kind by name.
 
     Where the files lie, what they are called and which were refused does not matter.
 
     Returns:
         16 hexadecimal digits.
     """
-    digest = hashlib.sha256(json.dumps(["dataset", VERSION, raw]).encode())
+    said = [list(columns.items())] if columns else []
+    digest = hashlib.sha256(json.dumps(["dataset", VERSION, raw, *said]).encode())
     for line in sorted(json.dumps(_essence(example)) for example in examples):
         digest.update(line.encode() + b"\n")
     return digest.hexdigest()[:16]
@@ -69,7 +72,7 @@ def write(root: Path, key: str, findings: Findings, card: dict[str, Any], progre
         findings.accepted, key=lambda example: (json.dumps(_essence(example)), example.candidate.name)
     )
     labels = sorted({example.label for example in examples})
-    name = fingerprint(card["raw"], examples)
+    name = fingerprint(card["raw"], examples, card["rules"].get("columns"))
     directory, aside = root / name, root / f".{key}.partial"
     shutil.rmtree(aside, ignore_errors=True)  # Left by a process that was killed.
     with storing(directory):

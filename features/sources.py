@@ -97,7 +97,7 @@ def _folder(path: Path, raw: RawKind, columns: Columns, shown: str) -> Source:
     place = _innermost(path)
     listing = folders.list_folder(os.fsencode(place))
     beside = [place / os.fsdecode(name) for name in listing.files if tables.is_table(Path(os.fsdecode(name)))]
-    if columns != Columns():
+    if raw.rows or columns != Columns():
         return _open_tables(shown, beside, raw, columns)
     source = folders.find(root, shown, raw.suffixes)
     meant = [table for table in beside if tables.usable(table, raw)]

@@ -28,6 +28,7 @@ class RawKind:
             skipped by rule. Files with no ending are sniffed.
         cells: whether a table holds the examples themselves, and not the paths of files.
         lines: whether every line of a file is an example, without a label: ingest makes a Corpus of them.
+        rows: whether an example is a table's whole row, as one line of CSV.
     """
 
     name: str
@@ -36,6 +37,7 @@ class RawKind:
     suffixes: frozenset[str]
     cells: bool = False
     lines: bool = False
+    rows: bool = False
 
 
 IMAGE = RawKind(
@@ -56,7 +58,9 @@ TEXT = RawKind("text", "text", "string", frozenset({".txt"}), cells=True)
 
 WORD = RawKind("word", "word", "string", frozenset({".txt", ".text", ".cor", ".gz"}), cells=True, lines=True)
 
-RAW_KINDS = {kind.name: kind for kind in (IMAGE, AUDIO, TEXT, WORD)}
+ROW = RawKind("row", "row", "string", frozenset(), cells=True, rows=True)
+
+RAW_KINDS = {kind.name: kind for kind in (IMAGE, AUDIO, TEXT, WORD, ROW)}
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,19 @@
 """Tables as a source: CSV, TSV and Parquet, one example a row."""
 
-import contextlib
-import csv
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from features import delimited, parquet
 from features.candidates import Candidate, Columns, Entry, Rejected, Skipped, Source, split_named
-from features.delimited import Broken, Row, read_header, read_rows
+from features.delimited import Broken, Row
 from features.errors import DataError
 from features.names import escape, printable, suffix_of
+from features.rows import line
 from features.spec import RawKind
-
-if TYPE_CHECKING:
-    import pyarrow
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 
@@ -27,6 +23,8 @@ _TEXT_NAMES = ("text", "sentence", "review", "phrase", "document", "comment", "m
 _TARGET_NAMES = ("label", "class", "target", "category", "sentiment", "polarity")
 _SPLIT_NAMES = ("split", "subset", "partition")
 _FOLD_NAMES = ("fold",)
+#: Input columns of a row that are named in its source's description.
+_SHOWN = 6
 
 
 def is_table(path: Path) -> bool:
@@ -38,14 +36,14 @@ def is_table(path: Path) -> bool:
 class Places:
     """Positions of the columns in a row; None where there is none."""
 
-    input: int
+    inputs: tuple[int, ...]
     target: int
     split: int | None
     fold: int | None
 
     def chosen(self) -> list[int]:
         """List the positions that are set."""
-        places = (self.input, self.target, self.split, self.fold)
+        places = (*self.inputs, self.target, self.split, self.fold)
         return list(dict.fromkeys(place for place in places if place is not None))
 
 
@@ -70,10 +68,12 @@ def open_table(path: Path, raw: RawKind, columns: Columns) -> Source:
         for row in _rows(path, header, places):
             yield rows.entry(row)
 
-    names = ", ".join(
-        f"{role} from {header[place]!r}" for role, place in vars(places).items() if place is not None
-    )
-    return Source("table", printable(f"table {path.name}: {names}"), root, (), (), scan)
+    inputs = tuple(header[place] for place in places.inputs)
+    roles = {"target": places.target, "split": places.split, "fold": places.fold}
+    named = [f"input from {', '.join(map(repr, inputs[:_SHOWN]))}{' ...' if len(inputs) > _SHOWN else ''}"]
+    named += [f"{role} from {header[place]!r}" for role, place in roles.items() if place is not None]
+    described = printable(f"table {path.name}: {', '.join(named)}")
+    return Source("table", described, root, (), (), scan, inputs if raw.rows else ())
 
 
 def open_split_tables(found: Mapping[str, Path], raw: RawKind, columns: Columns) -> Source:
@@ -95,6 +95,7 @@ def open_split_tables(found: Mapping[str, Path], raw: RawKind, columns: Columns)
             todo="leave --split-column out, or pass one table as --data",
         )
     sources = {split: open_table(path, raw, columns) for split, path in found.items()}
+    kept = _common_columns(sources)
 
     def scan() -> Iterator[Entry]:
         for split, source in sources.items():
@@ -103,11 +104,26 @@ def open_split_tables(found: Mapping[str, Path], raw: RawKind, columns: Columns)
 
     described = "; ".join(f"{split}: {source.description}" for split, source in sources.items())
     root = next(iter(sources.values())).root
-    return Source("split-tables", printable(described), root, (), tuple(sources), scan)
+    return Source("split-tables", printable(described), root, (), tuple(sources), scan, kept)
+
+
+def _common_columns(sources: Mapping[str, Source]) -> tuple[str, ...]:
+    """Give the columns of rows, which must be the same in every table and in the same order."""
+    (first, wanted), *others = [(split, source.columns) for split, source in sources.items()]
+    for split, found in others:
+        if found != wanted:
+            raise DataError(
+                "the tables of the splits have different columns",
+                got=f"{split}: {', '.join(map(repr, found))}",
+                expected=f"as {first}: {', '.join(map(repr, wanted))}",
+                todo="give all the same columns in the same order, or name those to use with --input-column",
+            )
+    return wanted
 
 
 def _header(path: Path) -> list[str]:
-    header = _parquet_header(path) if suffix_of(os.fsencode(path.name)) == ".parquet" else read_header(path)
+    reader = parquet if _is_parquet(path) else delimited
+    header = reader.read_header(path)
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
         raise DataError(
@@ -120,9 +136,13 @@ def _header(path: Path) -> list[str]:
 
 
 def _rows(path: Path, header: Sequence[str], places: Places) -> "Iterator[Row | Broken]":
-    if suffix_of(os.fsencode(path.name)) == ".parquet":
-        return _parquet_rows(path, header, places)
-    return read_rows(path, len(header))
+    if _is_parquet(path):
+        return parquet.read_rows(path, header, places.chosen())
+    return delimited.read_rows(path, len(header))
+
+
+def _is_parquet(path: Path) -> bool:
+    return suffix_of(os.fsencode(path.name)) == ".parquet"
 
 
 def text_column(path: Path, columns: Columns) -> tuple[list[str], int]:
@@ -149,7 +169,18 @@ def text_column(path: Path, columns: Columns) -> tuple[list[str], int]:
 
 def column(path: Path, header: Sequence[str], place: int) -> "Iterator[Row | Broken]":
     """Read the rows of a table of which one column alone is wanted."""
-    return _rows(path, header, Places(place, place, None, None))
+    return _rows(path, header, Places((place,), place, None, None))
+
+
+def all_rows(path: Path) -> "tuple[list[str], Iterator[Row | Broken]]":
+    """Read a table's header, and its rows with every column.
+
+    Raises:
+        DataError: the table has no usable header, or is damaged.
+        OSError: the file cannot be read.
+    """
+    header = _header(path)
+    return header, _rows(path, header, Places(tuple(range(len(header))), 0, None, None))
 
 
 def usable(path: Path, raw: RawKind) -> bool:
@@ -168,10 +199,10 @@ def find_columns(table: str, header: Sequence[str], raw: RawKind, columns: Colum
         DataError: a column is missing, or several could be meant; names those found and expected.
     """
     inputs = (*_FILE_NAMES, raw.name, f"{raw.name}_path") if not raw.cells else _TEXT_NAMES
-    source = _place(table, header, "input", columns.input, inputs)
+    source = None if raw.rows else _place(table, header, "input", columns.input, inputs)
     target = _place(table, header, "target", columns.target, _TARGET_NAMES)
-    if source is None or target is None:
-        missing, usual = ("input", inputs) if source is None else ("target", _TARGET_NAMES)
+    if target is None or (source is None and not raw.rows):
+        missing, usual = ("target", _TARGET_NAMES) if raw.rows or source is not None else ("input", inputs)
         raise DataError(
             f"table {table} has no {missing} column that can be told by its name",
             got=f"columns {', '.join(map(repr, header))}",
@@ -179,7 +210,32 @@ def find_columns(table: str, header: Sequence[str], raw: RawKind, columns: Colum
             todo=f"name it with --{missing}-column",
         )
     split = _place(table, header, "split", columns.split, _SPLIT_NAMES)
-    return Places(source, target, split, _place(table, header, "fold", columns.fold, _FOLD_NAMES))
+    fold = _place(table, header, "fold", columns.fold, _FOLD_NAMES)
+    taken = (target, split, fold)
+    chosen = (source,) if source is not None else _row_columns(table, header, columns, taken)
+    return Places(chosen, target, split, fold)
+
+
+def _row_columns(
+    table: str, header: Sequence[str], columns: Columns, taken: Sequence[int | None]
+) -> tuple[int, ...]:
+    """Find the columns that make a row: those named, else all without another part."""
+    free = [name for place, name in enumerate(header) if place not in taken]
+    wanted = free
+    if columns.input is not None:
+        # A name may hold a comma itself.
+        one = columns.input in header
+        wanted = [columns.input] if one else [name.strip() for name in columns.input.split(",")]
+    unknown = [name for name in (*wanted, *columns.ignored) if name not in free]
+    left = [name for name in wanted if name not in columns.ignored]
+    if unknown or not left:
+        raise DataError(
+            f"table {table} has no such input column" if unknown else f"table {table} has no input column",
+            got=", ".join(map(repr, unknown)) or "every column ignored",
+            expected=f"some of {', '.join(map(repr, free)) or 'at least one beside the target'}",
+            todo="correct --input-column or data.columns",
+        )
+    return tuple(header.index(name) for name in left)
 
 
 def _place(
@@ -218,21 +274,22 @@ class _RowReader:
         name = escape(f"{self._table}:{row.number}")
         if not row.cells:
             return Skipped(name, "blank_row")
-        cells = [None if place is None else row.cells[place] for place in vars(self._places).values()]
-        source, target, split, fold = cells
-        for role, cell in (("input", source), ("target", target)):
-            if cell is None or not cell.strip():
+        places = self._places
+        inputs, target = [row.cells[place] for place in places.inputs], row.cells[places.target]
+        split, fold = (None if place is None else row.cells[place] for place in (places.split, places.fold))
+        for role, filled in (("input", any(map(str.strip, inputs))), ("target", target.strip())):
+            if not filled:
                 return self._rejected(row, "missing_value", f"the row has no {role}")
-        assert source is not None, "just checked"
-        assert target is not None, "just checked"
         known = None
         if self._places.split is not None and (known := split_named(split or "")) is None:
             return self._rejected(
                 row, "unknown_split", f"the split is {split!r}; expected train, validation or test"
             )
         if self._raw.cells:
-            return Candidate(None, name, target, known, fold or None, row.number, source.encode("utf-8"))
-        return self._file(row, source, target, known, fold or None)
+            text = line(inputs) if self._raw.rows else inputs[0]
+            content = text.encode("utf-8")
+            return Candidate(None, name, target, known, fold or None, row.number, content, row.line)
+        return self._file(row, inputs[0], target, known, fold or None)
 
     def _file(self, row: Row, cell: str, label: str, split: str | None, fold: str | None) -> Entry:
         relative = os.path.normpath(cell.encode("utf-8"))
@@ -254,7 +311,7 @@ class _RowReader:
             return Skipped(shown, "symlink")
         if not stat.S_ISREG(mode):
             return Skipped(shown, "special_file")
-        return Candidate(path, shown, label, split, fold, row.number)
+        return Candidate(path, shown, label, split, fold, row.number, line=row.line)
 
     def _is_real(self, folder: bytes) -> bool:
         return os.path.realpath(folder) == folder
@@ -262,101 +319,3 @@ class _RowReader:
     def _rejected(self, row: "Row | Broken", reason: str, detail: str, offset: int | None = None) -> Rejected:
         table = os.fsencode(self._table)
         return Rejected(table, reason, detail, row.number, row.line, offset)
-
-
-# -- Parquet --------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _parquet_faults(path: Path) -> Iterator[None]:
-    """Turn what pyarrow raises for damaged content into a DataError; the disk's own errors pass."""
-    import pyarrow
-
-    try:
-        yield
-    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise DataError(
-            f"table {path} cannot be read",
-            got=printable(str(error)[:300]),
-            expected="an undamaged Parquet file",
-            todo="write it again",
-        ) from error
-
-
-def _parquet_header(path: Path) -> list[str]:
-    import pyarrow.parquet
-
-    with _parquet_faults(path), open(path, "rb") as file, pyarrow.parquet.ParquetFile(file) as table:
-        if not table.metadata.num_rows:
-            raise DataError(f"table {path} has no rows", todo="check that it was written to its end")
-        return list(table.schema_arrow.names)
-
-
-def _parquet_rows(path: Path, header: Sequence[str], places: Places) -> "Iterator[Row | Broken]":
-    import pyarrow.parquet
-
-    chosen = places.chosen()
-    with _parquet_faults(path), open(path, "rb") as file, pyarrow.parquet.ParquetFile(file) as table:
-        _require_plain(path, table.schema_arrow, [header[place] for place in chosen])
-        number = 0
-        for batch in table.iter_batches(columns=[header[place] for place in chosen]):
-            columns = [_plain(batch.column(header[place])) for place in chosen]
-            for values in zip(*columns, strict=True):
-                number += 1
-                yield _parquet_row(number, len(header), dict(zip(chosen, values, strict=True)))
-
-
-def _plain(column: "pyarrow.Array") -> list[object]:
-    """Give a column's values; text as bytes, for pyarrow does not check that it is UTF-8."""
-    import pyarrow
-
-    if pyarrow.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    kinds = (pyarrow.types.is_string, pyarrow.types.is_large_string, pyarrow.types.is_string_view)
-    if any(is_text(column.type) for is_text in kinds):
-        column = column.cast(pyarrow.large_binary())
-    values: list[object] = column.to_pylist()
-    return values
-
-
-def _parquet_row(number: int, width: int, values: Mapping[int, object]) -> Row | Broken:
-    """Hold a row to the rules that a CSV's rows obey."""
-    cells = [""] * width
-    for place, value in values.items():
-        try:
-            text = value.decode("utf-8") if isinstance(value, bytes) else str("" if value is None else value)
-        except UnicodeDecodeError as error:
-            detail = f"byte 0x{error.object[error.start]:02x} is not UTF-8"
-            return Broken(number, None, "bad_encoding", detail)
-        if "\0" in text:
-            return Broken(number, None, "nul", "the row contains a NUL character")
-        if len(text) > csv.field_size_limit():
-            detail = f"a field is longer than {csv.field_size_limit():,} characters"
-            return Broken(number, None, "line_too_long", detail)
-        cells[place] = text
-    return Row(number, None, cells)
-
-
-def _require_plain(path: Path, schema: "pyarrow.Schema", names: Sequence[str]) -> None:
-    import pyarrow
-
-    for name in names:
-        kind = schema.field(name).type
-        inner = kind.value_type if pyarrow.types.is_dictionary(kind) else kind
-        if pyarrow.types.is_nested(inner) or any(
-            is_bytes(inner)
-            for is_bytes in (
-                pyarrow.types.is_binary,
-                pyarrow.types.is_large_binary,
-                pyarrow.types.is_fixed_size_binary,
-                pyarrow.types.is_binary_view,
-            )
-        ):
-            raise DataError(
-                f"column {name!r} of table {path} cannot be used",
-                got=f"type {kind}",
-                expected="text or numbers; files are named by their path",
-                todo="write the files beside the table and name them in it",
-            )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from features import audio_file, image_file, text_file
+from features import audio_file, image_file, row_file, text_file
 from features.facts import Facts
 from features.names import printable, suffix_of
 from features.quarantine import RefusedError
@@ -26,6 +26,7 @@ READERS: dict[str, Reader] = {
     "image": image_file.check,
     "audio": audio_file.check,
     "text": text_file.check,
+    "row": row_file.check,
 }
 
 #: Raised by one when a reader starts to judge the same content differently: old verdicts are then redone.

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from features.errors import ServableError
-from flows import leaving, terminal
+from flows import activations, leaving, terminal
 from flows import quiet as quieting
 from flows.workspace import Workspace, model_name
 
@@ -353,6 +353,9 @@ def demo(workspace: WorkspaceOption = None) -> None:
         from flows import demo as demonstration
 
     demonstration.run(Workspace.open(workspace))
+
+
+app.command()(activations.activations)
 
 
 def main(arguments: list[str] | None = None) -> None:

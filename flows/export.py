@@ -18,6 +18,7 @@ from flows.record import Record
 from flows.workspace import write_atomically
 from models import export as exporting
 from models.export import DEFAULT
+from models.tasks.task import Network
 
 
 def candidate(plan: Plan, record: Record) -> Path:
@@ -55,7 +56,7 @@ def export(plan: Plan, record: Record) -> str:
     directory.parent.mkdir(parents=True, exist_ok=True)
     functions = exporting.signatures(network, plan.task, dataset.labels)
     write_expectations(expectations(record), raws, exporting.answer(functions[DEFAULT], raws))
-    write_calls(expectations(record), calls(functions, plan.task.raw.input, raws[:CALL_ROWS]))
+    write_calls(expectations(record), calls(functions, forms(network, plan.task.raw.input, raws[:CALL_ROWS])))
     exporting.export(
         network,
         plan.task,
@@ -75,17 +76,35 @@ def sample(dataset: Dataset, rows: int) -> list[bytes]:
     return [dataset.read(row) for row in chosen.itertuples()]
 
 
-def calls(functions: Mapping[str, Any], argument: str, raws: Sequence[bytes]) -> list[Call]:
-    """Ask every function beside the default one that takes raw examples and nothing else."""
+def forms(network: Network, argument: str, raws: Sequence[bytes]) -> list[Mapping[str, np.ndarray]]:
+    """Give the forms in which a signature may take the same examples: raw, and by column where they have any.
+
+    Args:
+        network: whose featurizer may have ``inputs``, names of columns, and ``cut`` examples into these.
+        argument: name of the input that takes raw examples.
+        raws: the examples.
+    """
+    given: list[Mapping[str, np.ndarray]] = [{argument: np.array(raws, dtype=object)}]
+    if hasattr(network.featurizer, "inputs"):
+        columns = network.featurizer.cut(tf.constant(list(raws)))
+        values = (column.numpy() for column in columns)
+        given.append(dict(zip(network.featurizer.inputs, values, strict=True)))
+    return given
+
+
+def calls(functions: Mapping[str, Any], given: Sequence[Mapping[str, np.ndarray]]) -> list[Call]:
+    """Ask every function beside the default one that takes one of the forms of the examples as it stands."""
+    kinds = [{name: tf.as_dtype(value.dtype) for name, value in form.items()} for form in given]
     asked = []
     for name, function in functions.items():
-        if name != DEFAULT and _names(function) == {argument}:
-            asked.append(call(name, function, {argument: np.array(raws, dtype=object)}))
+        wanted = _inputs(function)
+        if name != DEFAULT and wanted in kinds:
+            asked.append(call(name, function, given[kinds.index(wanted)]))
     return asked
 
 
-def _names(function: Any) -> set[str]:
-    return {spec.name for spec in tf.nest.flatten(function.structured_input_signature)}
+def _inputs(function: Any) -> dict[str, Any]:
+    return {spec.name: spec.dtype for spec in tf.nest.flatten(function.structured_input_signature)}
 
 
 def call(name: str, function: Any, inputs: Mapping[str, np.ndarray]) -> Call:

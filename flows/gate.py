@@ -93,6 +93,8 @@ def _serving(plan: Plan, record: Record) -> dict[str, Any] | None:
     same = release.manifest.get("dataset", {}).get("fingerprint") == record.dataset["fingerprint"]
     if same or plan.task.objective.anywhere:
         described["value"] = release.manifest.get("metrics", {}).get(plan.task.objective.report)
+    if release.manifest.get("dataset", {}).get("columns") != record.dataset.get("columns"):
+        described |= {"value": None, "note": "it takes other columns"}
     if plan.task.objective.anywhere and described["value"] is None:
         described["note"] = "it was not measured"
     return described

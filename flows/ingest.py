@@ -10,7 +10,7 @@ from flows.plan import Plan
 
 @orchestration.step("ingest", run_name="ingest {plan.request.data}", retries=2)
 def ingest(plan: Plan) -> dict[str, Any]:
-    """Read, check and split the data; return the dataset's folder, fingerprint and counts."""
+    """Read, check and split the data; return the dataset's folder, fingerprint, counts and columns."""
     dataset = datasets.ingest(
         Path(plan.request.data),
         raw=plan.task.raw,
@@ -27,7 +27,9 @@ def ingest(plan: Plan) -> dict[str, Any]:
         [counts],
         f"Dataset {dataset.fingerprint} of {plan.name}",
     )
-    return {"directory": str(dataset.directory), "fingerprint": dataset.fingerprint, **counts}
+    found = card["rules"].get("columns")
+    columns = {"columns": [list(column) for column in found.items()]} if found else {}
+    return {"directory": str(dataset.directory), "fingerprint": dataset.fingerprint, **counts, **columns}
 
 
 def _sentence(counts: dict[str, int], card: dict[str, Any], quarantine: Path) -> str:

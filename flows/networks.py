@@ -10,7 +10,7 @@ from features.errors import ConfigError
 from flows import terminal
 from flows.plan import Plan
 from flows.record import Record
-from flows.workspace import MODEL_NAME, fingerprint, write_atomically
+from flows.workspace import MODEL_NAME, RunDirectory, fingerprint, write_atomically
 from models import checkpoint, determinism
 from models.tasks.task import Blueprint, Network
 from serving.repository import Repository
@@ -24,17 +24,22 @@ def network(plan: Plan, dataset: Any) -> Network:
     key = f"{plan.key(dataset.fingerprint)} {plan.workspace.root}"
     if key not in _latest:
         _latest.clear()
-        known = knowledge(plan, dataset)
-        determinism.fix(plan.request.seed)
-        _latest[key] = plan.task.build(replace(blueprint(plan, dataset), fitted=known))
+        _latest[key] = untrained(plan, dataset)
     return _latest[key]
+
+
+def untrained(plan: Plan, dataset: Any) -> Network:
+    """Build a network of a plan's own, with the weights that its training begins with."""
+    known = knowledge(plan, dataset)
+    determinism.fix(plan.request.seed)
+    return plan.task.build(replace(blueprint(plan, dataset), fitted=known))
 
 
 def blueprint(plan: Plan, dataset: Any) -> Blueprint:
     """Gather what a task's build is given, but for what is fitted."""
     sections = plan.sections
     return Blueprint(
-        rules=plan.rules,
+        rules=plan.rules.as_settled(dataset.card),
         featurizer=sections["featurizer"],
         model=sections["model"],
         augmentation=sections["augmentation"],
@@ -99,8 +104,13 @@ def forget() -> None:
 
 def trained(plan: Plan, record: Record, dataset: Any) -> Network:
     """Build the network of a plan with the weights its training ended with."""
+    return with_weights(plan, record.run, dataset)
+
+
+def with_weights(plan: Plan, run: RunDirectory, dataset: Any) -> Network:
+    """Build the network of a plan with the weights kept in a run's folder."""
     built = network(plan, dataset)
-    content = record.run.weights.read_bytes()
+    content = run.weights.read_bytes()
     checkpoint.assign_arrays(content, built.model.variables)
     return built
 

@@ -42,7 +42,8 @@ class Plan:
     @cached_property
     def columns(self) -> Columns:
         """Which column of a table means what."""
-        return Columns(**self.request.columns)
+        given: dict[str, Any] = dict(self.request.columns)
+        return Columns(**given)
 
     @cached_property
     def sections(self) -> dict[str, Any]:

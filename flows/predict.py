@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from rich.text import Text
 
+from features import tables
 from features.errors import NoInputError, UsageError
-from features.spec import RAW_KINDS
+from features.spec import RAW_KINDS, ROW
+from flows import row_questions
 from serving import commands as shell
-from serving.answers import Signature
+from serving.answers import DEFAULT_SIGNATURE, Signature
 from serving.client import Client
 
 #: What is sent for an input that nobody gave a value for.
@@ -70,10 +72,8 @@ def answers(question: Question, target: str) -> Iterator[dict[str, Any]]:
     """
     _require_named(question.examples)
     with Client(target, timeout=question.timeout) as client:
-        for shown, inputs in _requests(question, client):
-            answer = client.predict(
-                question.name, inputs, signature=question.signature, version=question.version
-            )
+        for shown, inputs, signature in _requests(question, client):
+            answer = client.predict(question.name, inputs, signature=signature, version=question.version)
             yield {"input": shown, **_plain(answer), "model": question.name, "version": answer.version}
 
 
@@ -89,31 +89,40 @@ def commands(question: Question, target: str, rest_target: str | None = None) ->
         NoInputError, UsageError: as of `answers`.
     """
     _require_named(question.examples)
-    name, signature, version = question.name, question.signature, question.version
+    name, version = question.name, question.version
     with Client(target, timeout=question.timeout) as client:
         asked = list(_requests(question, client))
-    for _, inputs in asked:
+    for _, inputs, signature in asked:
         if rest_target is None:
             yield shell.grpcurl_predict(target, name, inputs, signature=signature, version=version)
         else:
             yield shell.curl_predict(rest_target, name, inputs, signature=signature, version=version)
 
 
-def _requests(question: Question, client: Client) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Give what is shown and what is sent, request by request."""
-    known = client.metadata(question.name, version=question.version).signature(question.signature)
+def _requests(question: Question, client: Client) -> Iterator[tuple[str, dict[str, np.ndarray], str | None]]:
+    """Give what is shown and what is sent, request by request, with the signature it is sent to."""
+    described = client.metadata(question.name, version=question.version)
+    known = described.signature(question.signature)
+    asked = question.signature
     further, argument = _further(question, known)
     if argument is None:
         shown = " ".join(f"{name}={text}" for name, text in question.inputs.items())
-        yield shown, further
+        yield shown, further, asked
         return
     read = _read(question.examples, argument)
     if _rank(known, argument) == 2:
         row = np.array([[raw for _, raw in read]], dtype=object)
-        yield " ".join(shown for shown, _ in read), {argument: row} | further
+        yield " ".join(shown for shown, _ in read), {argument: row} | further, asked
         return
     for shown, raw in read:
-        yield shown, {argument: np.array([raw], dtype=object)} | further
+        if argument == ROW.input and tables.is_table(Path(shown)):
+            _require([Path(shown)])
+            _require_default(known)
+            by_column = described.signature(row_questions.SIGNATURE)
+            for place, inputs in row_questions.requests(Path(shown), by_column):
+                yield place, inputs, by_column.name
+        else:
+            yield shown, {argument: np.array([raw], dtype=object)} | further, asked
 
 
 def _further(question: Question, known: Signature) -> tuple[dict[str, np.ndarray], str | None]:
@@ -192,6 +201,13 @@ def _require(paths: Sequence[Path]) -> None:
         )
 
 
+def _require_default(known: Signature) -> None:
+    if known.name != DEFAULT_SIGNATURE:
+        raise UsageError(
+            f"{known.name} takes rows as text", got="a table", todo="give each row as one line of CSV"
+        )
+
+
 def _is_text_file(path: Path) -> bool:
     try:
         return path.suffix.lower() == ".txt" and path.is_file()
@@ -227,7 +243,9 @@ def sentence(answer: dict[str, Any]) -> str:
     ranked = sorted(answer["scores"].items(), key=lambda pair: -pair[1])[:3]
     others = ", ".join(f"{label} {score:.3f}" for label, score in ranked[1:])
     text = f"{answer['input']}: {answer['label']} {answer['score']:.3f}"
-    return printable(f"{text}  ({others})" if others else text)
+    text = f"{text}  ({others})" if others else text
+    noted = [f"{name}: {answer[name]}" for name in ("missing", "unknown") if answer.get(name)]
+    return printable("; ".join([text, *noted]))
 
 
 def _neighbours(answer: dict[str, Any]) -> str:

@@ -11,6 +11,9 @@ from flows.record import Record, versions
 from flows.releases import ALIAS
 from serving.repository import Repository
 
+#: What a release says of the dataset it was trained on; columns are those of rows, name and kind in order.
+DATASET = ("fingerprint", "found", "accepted", "quarantined", "skipped", "columns")
+
 
 @orchestration.step("publish", run_name="publish {plan.name}")
 def publish(plan: Plan, record: Record) -> dict[str, Any]:
@@ -44,9 +47,7 @@ def manifest(plan: Plan, record: Record) -> dict[str, Any]:
         "recipe": plan.recipe,
         "recipe_yaml": yaml.safe_dump(plan.recipe, sort_keys=False),
         "seed": plan.request.seed,
-        "dataset": {
-            k: record.dataset[k] for k in ("fingerprint", "found", "accepted", "quarantined", "skipped")
-        },
+        "dataset": {k: record.dataset[k] for k in DATASET if k in record.dataset},
         "labels": list(record.load_dataset().labels),
         "metric": plan.task.objective.report,
         "metrics": state["metrics"],

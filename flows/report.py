@@ -255,7 +255,7 @@ def text(raw: bytes, title: str, lines: Sequence[str] = ()) -> Media:
 
 
 #: Raw kind to what makes a gallery item of an example.
-MEDIA: dict[str, Callable[..., Media]] = {"image": image, "audio": sound, "text": text}
+MEDIA: dict[str, Callable[..., Media]] = {"image": image, "audio": sound, "text": text, "row": text}
 
 
 @cache

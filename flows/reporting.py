@@ -14,7 +14,7 @@ from features.dataset import Dataset
 from features.errors import DataError
 from features.spec import SPLITS
 from features.text import count
-from flows import networks, orchestration, report, sections
+from flows import networks, orchestration, report, sections, tabular_report
 from flows.evaluate import evaluation
 from flows.plan import Plan
 from flows.record import Record, command_line, git_commit, versions
@@ -80,6 +80,7 @@ def _sections(
         _mistakes(plan, record, dataset, measured),
         _windows(plan, record, dataset),
         _texts(plan, record, dataset),
+        *tabular_report.sections(plan, record, dataset),
         sections.calibration(measured),
         sections.training(history, _kernels(plan, record, dataset)),
         sections.latency(latency, "One example at a time through the exported model.") if latency else None,

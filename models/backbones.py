@@ -59,9 +59,11 @@ class ApplicationBackbone(keras.Layer):
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Scale pixels as the network was trained on, and apply it."""
         # Handed on in a functional model, the outer call's flag would win over one fixed here.
-        return self.network(
-            self.preprocess(inputs * 255.0), training=bool(training) and self.learn_batch_norm
-        )
+        return self.network(self.prepared(inputs), training=bool(training) and self.learn_batch_norm)
+
+    def prepared(self, inputs: Any) -> Any:
+        """Scale pixels in [0, 1] as the network was trained on."""
+        return self.preprocess(inputs * 255.0)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Give [batch, d]."""

@@ -40,6 +40,7 @@ SMALL = {
         "model.window=3",
         "training.epochs=3",
     ),
+    "tabular-classification": ("training.epochs=20", "training.min_steps=200", "training.learning_rate=0.05"),
     "text-classification": (
         "model.width=8",
         "model.maps=6",
@@ -51,6 +52,7 @@ SMALL = {
 RECIPE = {
     "image-classification": "cnn",
     "audio-classification": "cnn",
+    "tabular-classification": "mlp",
     "text-classification": "cnn",
     "word-vectors": "skip-gram",
 }
@@ -161,10 +163,25 @@ def corpus(folder: Path) -> Path:
     return folder
 
 
+def rows(folder: Path) -> Path:
+    """Write XOR of two noisy numbers as a table, with a category that says nothing and cells left out."""
+    random = np.random.default_rng(0)
+    bits = random.integers(0, 2, (2 * PER_CLASS, 2))
+    numbers = np.char.mod("%.4f", bits + random.normal(0, 0.1, bits.shape)).astype(object)
+    numbers[::24, 1] = ["", "NA", "?", " nan"]
+    table = pd.DataFrame(numbers, columns=["x 1", "2nd/x"])
+    table["größe"] = random.choice(["groß", 'a "quoted", cell', "two\nlines", "素", ""], len(table))
+    table["class"] = np.where(bits[:, 0] ^ bits[:, 1], "odd", "even")
+    folder.mkdir(parents=True, exist_ok=True)
+    table.to_csv(folder / "rows.csv", index=False)
+    return folder
+
+
 #: Task name to what writes its examples into a folder.
 GOLDEN: dict[str, Callable[[Path], Path]] = {
     "image-classification": images,
     "audio-classification": sounds,
+    "tabular-classification": rows,
     "text-classification": texts,
     "word-vectors": corpus,
 }

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli
+from flows import cli, finished
+from models import activations
 from tests import golden
 from tests.conftest import ROOT
 from tests.flows.store import of_run
@@ -225,6 +226,35 @@ def test_served_answers_are_the_trained_ones(
     done = command("predict", "nosuch", raws[0], "--target", target, workspace=tmp_path)
     assert done.returncode == 66
     assert "nosuch" in done.stderr
+
+
+def test_activation_maps_of_a_run_and_of_its_release(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``servable activations`` against the layer asked for itself."""
+    monkeypatch.setenv("SERVABLE_WORKSPACE", str(trained.workspace.root))
+    (raw,) = list((trained.data / "level").glob("001.png"))
+    for name in ("golden", trained.run.path):
+        out = tmp_path / "maps.png"
+        arguments = ("activations", name, raw, "--layer", "1", "--out", out, "--json")
+        with pytest.raises(SystemExit) as left:
+            cli.main([str(argument) for argument in arguments])
+        assert left.value.code == 0
+        shown = json.loads(capsys.readouterr().out)
+        assert (shown["kind"], shown["height"], shown["width"], shown["maps"]) == ("Conv2D", 16, 16, 4)
+        network = finished.find(trained.workspace, "golden").network()
+        wanted = activations.activations(network, raw.read_bytes(), "1").maps
+        assert shown["mean"] == pytest.approx(wanted.mean((0, 1)).tolist(), abs=1e-6)
+        assert out.read_bytes().startswith(b"\x89PNG")
+        out.unlink()
+    wrong = tmp_path / "no-image.jpg"
+    wrong.write_text("this is no image")
+    code, line = error_of(capsys, "activations", "golden", wrong)
+    assert code == 65
+    assert "not_an_image" in line
+    code, line = error_of(capsys, "activations", "nosuch", raw)
+    assert code == 66
+    assert "nosuch" in line
 
 
 def test_t2_a_killed_training_goes_on_in_its_mlflow_run(tmp_path: Path) -> None:

@@ -1,0 +1,78 @@
+"""Which of several classes a row of a table belongs to."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from features import row_features
+from features.row_features import RowFeaturizer
+from features.rules import RowRules
+from features.settings import Settings
+from features.spec import ROW
+from models import assembly, decoding, mlp, row_answers, signatures
+from models.objective import CLASSIFICATION
+from models.tasks.task import Blueprint, Network, NoAugmentation, Task
+
+
+class RowFeaturizerSettings(Settings):
+    """Which values of a categorical column are known."""
+
+    min_count: int = Field(
+        2,
+        ge=1,
+        description="times a value must occur in the training split to be known; rarer ones are alike",
+    )
+    max_vocabulary: int | None = Field(None, ge=1, description="most known values of a column; null for all")
+
+
+class ModelSettings(Settings):
+    """Hidden layers between the features and the classes."""
+
+    hidden: tuple[int, ...] = Field((16,), description="units of each hidden layer; none for a linear model")
+    activation: Literal["sigmoid", "tanh", "relu"] = Field("tanh", description="of the hidden units")
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of activations dropped after each layer")
+    weight_decay: float = Field(0.0, ge=0, description="factor of the L2 penalty on kernels")
+
+
+def fit(blueprint: Blueprint, rows: Iterable[bytes]) -> Mapping[str, Any]:
+    """Measure the columns over the training split: mean and deviation of numbers, values of categories."""
+    rules, wanted = blueprint.rules, blueprint.featurizer
+    columns = row_features.fit(rows, rules.columns, rules.missing, wanted.min_count, wanted.max_vocabulary)
+    missing = sum(column["missing"] for column in columns) / len(columns)
+    return {"columns": columns, "figures": {"train/missing_share": missing}}
+
+
+def build(blueprint: Blueprint) -> Network:
+    """Make the network that a recipe's settings describe."""
+    settings = blueprint.model
+    featurizer = RowFeaturizer(blueprint.fitted["columns"], blueprint.rules.missing)
+    body = mlp.perceptron(len(featurizer.names), **settings.model_dump())
+    return assembly.network(
+        featurizer,
+        body,
+        width=body.output_shape[-1],
+        classes=len(blueprint.labels),
+        mode="scratch",
+        epochs=blueprint.epochs,
+    )
+
+
+TABULAR_CLASSIFICATION = Task(
+    name="tabular-classification",
+    raw=ROW,
+    featurizer_settings=RowFeaturizerSettings,
+    settings=ModelSettings,
+    augmentation_settings=NoAugmentation,
+    build=build,
+    objective=CLASSIFICATION,
+    decode=decoding.classes,
+    signatures={
+        "serving_default": row_answers.of_rows,
+        "embed": signatures.embed,
+        "from_columns": row_answers.from_columns,
+    },
+    report=("classification", "mistakes", "columns"),
+    fit=fit,
+    rules=RowRules,
+)
