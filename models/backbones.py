@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from features.errors import ConfigError, UnavailableError
+from models import maps as mapping
 
 
 def known_applications() -> dict[str, Callable]:
@@ -62,6 +63,11 @@ class ApplicationBackbone(keras.Layer):
         return self.network(
             self.preprocess(inputs * 255.0), training=bool(training) and self.learn_batch_norm
         )
+
+    def maps(self) -> mapping.Maps | None:
+        """Find the network's last convolutional maps."""
+        found = mapping.of(self.network)
+        return found and found.following(lambda pixels: self.preprocess(pixels * 255.0))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Give [batch, d]."""
