@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from features.dataset import Dataset
-from flows import networks, orchestration
+from flows import inputs, networks, orchestration
 from flows.plan import Plan
 from flows.record import Record
 from flows.workspace import write_atomically
@@ -30,8 +30,9 @@ def expectations(record: Record) -> Path:
     return record.run.path / "parity"
 
 
-#: Raw examples that each further signature is asked about.
-CALL_ROWS = 4
+#: Raw examples that each further signature is asked about; fewer where it takes further inputs, since one
+#: that hides patches answers hundreds of examples for each.
+CALL_ROWS, FURTHER_ROWS = 4, 2
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,10 @@ def export(plan: Plan, record: Record) -> str:
     directory = candidate(plan, record)
     shutil.rmtree(directory, ignore_errors=True)
     directory.parent.mkdir(parents=True, exist_ok=True)
-    functions = exporting.signatures(network, plan.task, dataset.labels)
+    functions = networks.functions(plan, record, dataset)
+    record.run.record(
+        signatures=sorted(functions), absent=exporting.absent(network, plan.task, dataset.labels)
+    )
     write_expectations(expectations(record), raws, exporting.answer(functions[DEFAULT], raws))
     write_calls(expectations(record), calls(functions, plan.task.raw.input, raws[:CALL_ROWS]))
     exporting.export(
@@ -76,24 +80,23 @@ def sample(dataset: Dataset, rows: int) -> list[bytes]:
 
 
 def calls(functions: Mapping[str, Any], argument: str, raws: Sequence[bytes]) -> list[Call]:
-    """Ask every function beside the default one that takes raw examples and nothing else."""
+    """Ask every function beside the default one that takes raw examples, with the usual further inputs."""
     asked = []
     for name, function in functions.items():
-        if name != DEFAULT and _names(function) == {argument}:
-            asked.append(call(name, function, {argument: np.array(raws, dtype=object)}))
+        names = {spec.name for spec in tf.nest.flatten(function.structured_input_signature)}
+        if name != DEFAULT and argument in names and names - {argument} <= inputs.USUAL.keys():
+            rows = raws if names == {argument} else raws[:FURTHER_ROWS]
+            given = {argument: np.array(rows, dtype=object)} | inputs.usual(function, argument, len(rows))
+            asked.append(call(name, function, given))
     return asked
 
 
-def _names(function: Any) -> set[str]:
-    return {spec.name for spec in tf.nest.flatten(function.structured_input_signature)}
-
-
-def call(name: str, function: Any, inputs: Mapping[str, np.ndarray]) -> Call:
+def call(name: str, function: Any, given: Mapping[str, np.ndarray]) -> Call:
     """Ask a signature's function, by the names of its inputs, and keep what it answers."""
-    given = {argument: tf.constant(value) for argument, value in inputs.items()}
+    tensors = {argument: tf.constant(value) for argument, value in given.items()}
     specs = tf.nest.flatten(function.structured_input_signature)
-    answers = function(*(given[spec.name] for spec in specs))
-    return Call(name, inputs, {output: value.numpy() for output, value in answers.items()})
+    answers = function(*(tensors[spec.name] for spec in specs))
+    return Call(name, given, {output: value.numpy() for output, value in answers.items()})
 
 
 def write_calls(folder: Path, asked: Sequence[Call]) -> None:
