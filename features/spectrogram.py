@@ -88,6 +88,14 @@ class LogMel(keras.Layer):
         return self.n_mfcc or self.n_mels
 
     @property
+    def centres(self) -> Any:
+        """Hz of the middle of each mel band, float32 [n_mels]: where librosa's triangles are highest."""
+        from librosa import mel_frequencies
+
+        edges = mel_frequencies(self.n_mels + 2, fmin=self.fmin, fmax=self.fmax or self.sample_rate / 2)
+        return edges[1:-1].astype(np.float32)
+
+    @property
     def floor(self) -> float:
         """Decibels of silence before `top_db` cuts."""
         return SILENCE

@@ -12,8 +12,19 @@ from typing import Annotated, Any
 import typer
 
 from features.errors import ServableError
-from flows import activations, leaving, terminal
+from flows import activations, explain_command, leaving, terminal
 from flows import quiet as quieting
+from flows.options import (
+    REST_SERVER,
+    SERVER,
+    CurlOption,
+    GrpcurlOption,
+    JsonOption,
+    QuietOption,
+    RestTargetOption,
+    TargetOption,
+    WorkspaceOption,
+)
 from flows.workspace import Workspace, model_name
 
 app = typer.Typer(
@@ -24,25 +35,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-
-WorkspaceOption = Annotated[
-    Path | None,
-    typer.Option("--workspace", help="Folder for everything written (or SERVABLE_WORKSPACE).", metavar="DIR"),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
-TargetOption = Annotated[
-    str,
-    typer.Option(
-        "--target", envvar="SERVABLE_SERVER", help="Address of the model server.", metavar="HOST:PORT"
-    ),
-]
-CurlOption = Annotated[bool, typer.Option("--curl", help="Print the curl command instead.")]
-GrpcurlOption = Annotated[bool, typer.Option("--grpcurl", help="Print the grpcurl command instead.")]
-RestTargetOption = Annotated[
-    str, typer.Option("--rest-target", help="Address in the curl command.", metavar="HOST:PORT")
-]
-SERVER, REST_SERVER = "127.0.0.1:8500", "127.0.0.1:8501"
 
 
 @app.command()
@@ -158,6 +150,9 @@ def predict(
             terminal.stdout.print(text, soft_wrap=True)
         else:
             print(json.dumps(answer) if json_output else prediction.sentence(answer))
+
+
+app.command()(explain_command.explain)
 
 
 @app.command()

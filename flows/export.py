@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from features.dataset import Dataset
-from flows import networks, orchestration
+from flows import inputs, networks, orchestration
 from flows.plan import Plan
 from flows.record import Record
 from flows.workspace import write_atomically
@@ -31,8 +31,9 @@ def expectations(record: Record) -> Path:
     return record.run.path / "parity"
 
 
-#: Raw examples that each further signature is asked about.
-CALL_ROWS = 4
+#: Raw examples that each further signature is asked about; fewer where it takes further inputs, since one
+#: that hides patches answers hundreds of examples for each.
+CALL_ROWS, FURTHER_ROWS = 4, 2
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,10 @@ def export(plan: Plan, record: Record) -> str:
     directory = candidate(plan, record)
     shutil.rmtree(directory, ignore_errors=True)
     directory.parent.mkdir(parents=True, exist_ok=True)
-    functions = exporting.signatures(network, plan.task, dataset.labels)
+    functions = networks.functions(plan, record, dataset)
+    record.run.record(
+        signatures=sorted(functions), absent=exporting.absent(network, plan.task, dataset.labels)
+    )
     write_expectations(expectations(record), raws, exporting.answer(functions[DEFAULT], raws))
     write_calls(expectations(record), calls(functions, forms(network, plan.task.raw.input, raws[:CALL_ROWS])))
     exporting.export(
@@ -93,26 +97,44 @@ def forms(network: Network, argument: str, raws: Sequence[bytes]) -> list[Mappin
 
 
 def calls(functions: Mapping[str, Any], given: Sequence[Mapping[str, np.ndarray]]) -> list[Call]:
-    """Ask every function beside the default one that takes one of the forms of the examples as it stands."""
-    kinds = [{name: tf.as_dtype(value.dtype) for name, value in form.items()} for form in given]
-    asked = []
+    """Ask every function beside the default one that takes examples, with the usual further inputs.
+
+    Args:
+        functions: signatures by name.
+        given: the forms in which a signature may take the same examples.
+    """
+    found = []
     for name, function in functions.items():
-        wanted = _inputs(function)
-        if name != DEFAULT and wanted in kinds:
-            asked.append(call(name, function, given[kinds.index(wanted)]))
-    return asked
+        form = next((form for form in given if _takes(function, form)), None)
+        if name != DEFAULT and form is not None:
+            found.append(call(name, function, _asked(function, form)))
+    return found
+
+
+def _takes(function: Any, form: Mapping[str, np.ndarray]) -> bool:
+    """Tell whether a function takes this form, and nothing beside it that has no usual value."""
+    wanted = _inputs(function)
+    same = all(wanted.get(name) == tf.as_dtype(value.dtype) for name, value in form.items())
+    return same and wanted.keys() - form.keys() <= inputs.USUAL.keys()
+
+
+def _asked(function: Any, form: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    if not _inputs(function).keys() - form.keys():
+        return form
+    few = {name: value[:FURTHER_ROWS] for name, value in form.items()}
+    return few | inputs.usual(function, few.keys(), len(next(iter(few.values()))))
 
 
 def _inputs(function: Any) -> dict[str, Any]:
     return {spec.name: spec.dtype for spec in tf.nest.flatten(function.structured_input_signature)}
 
 
-def call(name: str, function: Any, inputs: Mapping[str, np.ndarray]) -> Call:
+def call(name: str, function: Any, given: Mapping[str, np.ndarray]) -> Call:
     """Ask a signature's function, by the names of its inputs, and keep what it answers."""
-    given = {argument: tf.constant(value) for argument, value in inputs.items()}
+    tensors = {argument: tf.constant(value) for argument, value in given.items()}
     specs = tf.nest.flatten(function.structured_input_signature)
-    answers = function(*(given[spec.name] for spec in specs))
-    return Call(name, inputs, {output: value.numpy() for output, value in answers.items()})
+    answers = function(*(tensors[spec.name] for spec in specs))
+    return Call(name, given, {output: value.numpy() for output, value in answers.items()})
 
 
 def write_calls(folder: Path, asked: Sequence[Call]) -> None:

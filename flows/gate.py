@@ -64,13 +64,14 @@ def pass_gate(plan: Plan, record: Record) -> dict[str, Any]:
 def _request(plan: Plan, record: Record) -> dict[str, Any]:
     from flows.export import candidate, expectations
 
-    metrics = record.run.read()["metrics"]
+    state = record.run.read()
+    metrics = state["metrics"]
     return {
         "candidate": str(candidate(plan, record)),
         "expectations": str(expectations(record)),
         "model": plan.name,
         "input": plan.task.raw.input,
-        "signatures": sorted(plan.task.signatures),
+        "signatures": state["signatures"],
         "settings": plan.recipe["gate"],
         "metric": {"name": plan.task.objective.report, "value": metrics.get(plan.task.objective.report)},
         "serving": _serving(plan, record),

@@ -11,19 +11,21 @@ from flows import terminal
 from flows.plan import Plan
 from flows.record import Record
 from flows.workspace import MODEL_NAME, RunDirectory, fingerprint, write_atomically
-from models import checkpoint, determinism
+from models import checkpoint, determinism, export
 from models.tasks.task import Blueprint, Network
 from serving.repository import Repository
 
 #: The newest network, by what it was built from: the steps of one training share it.
 _latest: dict[str, Network] = {}
+#: Its traced signatures: they hold its variables, and so whatever weights these have.
+_traced: dict[str, Any] = {}
 
 
 def network(plan: Plan, dataset: Any) -> Network:
     """Build the untrained network of a plan; a function of the plan and the labels alone."""
     key = f"{plan.key(dataset.fingerprint)} {plan.workspace.root}"
     if key not in _latest:
-        _latest.clear()
+        forget()
         _latest[key] = untrained(plan, dataset)
     return _latest[key]
 
@@ -100,6 +102,7 @@ def _examples(dataset: Any) -> Iterator[bytes]:
 def forget() -> None:
     """Build anew next time: a training must begin from fresh weights, not from a trained network's."""
     _latest.clear()
+    _traced.clear()
 
 
 def trained(plan: Plan, record: Record, dataset: Any) -> Network:
@@ -113,6 +116,15 @@ def with_weights(plan: Plan, run: RunDirectory, dataset: Any) -> Network:
     content = run.weights.read_bytes()
     checkpoint.assign_arrays(content, built.model.variables)
     return built
+
+
+def functions(plan: Plan, record: Record, dataset: Any) -> dict[str, Any]:
+    """Give the signatures of the trained network, which one training traces once."""
+    built = trained(plan, record, dataset)
+    if _traced.get("network") is not built:
+        _traced.update(network=built, functions=export.signatures(built, plan.task, dataset.labels))
+    found: dict[str, Any] = _traced["functions"]
+    return found
 
 
 def save(record: Record, built: Network) -> None:

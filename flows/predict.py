@@ -1,5 +1,6 @@
 """Ask a served model about files, texts or words and put its answer in plain data."""
 
+import base64
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +12,11 @@ from rich.text import Text
 from features import tables
 from features.errors import NoInputError, UsageError
 from features.spec import RAW_KINDS, ROW
+from flows import inputs as sent
 from flows import row_questions
 from serving import commands as shell
-from serving.answers import DEFAULT_SIGNATURE, Signature
+from serving.answers import DEFAULT_SIGNATURE, Answer, Signature
 from serving.client import Client
-
-#: What is sent for an input that nobody gave a value for.
-USUAL = {"k": "10", "negative": ""}
 
 
 @dataclass(frozen=True)
@@ -70,11 +69,16 @@ def answers(question: Question, target: str) -> Iterator[dict[str, Any]]:
         NoInputError: a file does not exist; raised before anything is sent.
         UsageError: an input is missing, or the signature has none of this name.
     """
+    for shown, answer in asked(question, target):
+        yield {"input": shown, **_plain(answer), "model": question.name, "version": answer.version}
+
+
+def asked(question: Question, target: str) -> Iterator[tuple[str, Answer]]:
+    """Send each example; yield what is shown of it, and the answer as it came. Raises as `answers`."""
     _require_named(question.examples)
     with Client(target, timeout=question.timeout) as client:
         for shown, inputs, signature in _requests(question, client):
-            answer = client.predict(question.name, inputs, signature=signature, version=question.version)
-            yield {"input": shown, **_plain(answer), "model": question.name, "version": answer.version}
+            yield shown, client.predict(question.name, inputs, signature=signature, version=question.version)
 
 
 def commands(question: Question, target: str, rest_target: str | None = None) -> Iterator[str]:
@@ -134,7 +138,7 @@ def _further(question: Question, known: Signature) -> tuple[dict[str, np.ndarray
             got=f"--input {unknown[0]}=...",
             expected=f"one of {', '.join(sorted(known.inputs))}",
         )
-    given = {name: USUAL[name] for name in known.inputs if name in USUAL} | dict(question.inputs)
+    given = {name: sent.USUAL[name] for name in known.inputs if name in sent.USUAL} | dict(question.inputs)
     left = [name for name in known.inputs if name not in given]
     if len(left) > bool(question.examples):
         raise UsageError(
@@ -154,16 +158,7 @@ def _further(question: Question, known: Signature) -> tuple[dict[str, np.ndarray
 
 def _array(known: Signature, name: str, text: str) -> np.ndarray:
     """Make the value of one input for one example: cut at commas where it takes several."""
-    spec = known.inputs[name]
-    parts: Any = [part.strip() for part in text.split(",")] if _rank(known, name) == 2 else text
-    if spec.dtype == "string":
-        return np.array([parts], dtype=object)
-    try:
-        return np.array([parts], dtype=np.dtype(spec.dtype))
-    except (TypeError, ValueError):
-        raise UsageError(
-            f"cannot read the value of input {name}", got=text, expected=f"a value of type {spec.dtype}"
-        ) from None
+    return sent.array(name, text, known.inputs[name].dtype, _rank(known, name))
 
 
 def _rank(known: Signature, name: str) -> int:
@@ -216,17 +211,18 @@ def _is_text_file(path: Path) -> bool:
 
 
 def _plain(answer: Any) -> dict[str, Any]:
-    outputs = {key: _row(value) for key, value in answer.items()}
+    outputs = {key: _row(value, encoded=key.endswith("_bytes")) for key, value in answer.items()}
     labels = outputs.pop("labels", None)
     if isinstance(labels, list) and isinstance(outputs.get("scores"), list):
         outputs["scores"] = dict(zip(labels, outputs["scores"], strict=True))
     return outputs
 
 
-def _row(value: np.ndarray) -> Any:
+def _row(value: np.ndarray, *, encoded: bool = False) -> Any:
     row = value[0]
     if isinstance(row, bytes):
-        return row.decode("utf-8", "replace")
+        # As TensorFlow Serving's REST API has it, by the name's ending.
+        return {"b64": base64.b64encode(row).decode()} if encoded else row.decode("utf-8", "replace")
     if isinstance(row, np.ndarray) and row.dtype == object:
         return [cell.decode("utf-8", "replace") for cell in row.ravel()]
     return row.tolist()

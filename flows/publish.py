@@ -1,6 +1,7 @@
 """The publish step: a candidate that passed the gate becomes a release, stable and registered."""
 
 import shutil
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -34,9 +35,15 @@ def publish(plan: Plan, record: Record) -> dict[str, Any]:
         release=release.version,
         examples={plan.task.raw.input: examples[:2]},
         tags=dict(state["metrics"]) | {"task": plan.request.task},
+        description=without(state["absent"]),
     )
     record.tracking.promote(plan.name, release.version, ALIAS)
     return {"version": release.version, "release": str(release.path)}
+
+
+def without(absent: Mapping[str, str]) -> str:
+    """Say which signatures a release has not, and why; nothing where it has all."""
+    return "; ".join(f"no signature {name}: {reason}" for name, reason in sorted(absent.items()))
 
 
 def manifest(plan: Plan, record: Record) -> dict[str, Any]:
@@ -52,6 +59,7 @@ def manifest(plan: Plan, record: Record) -> dict[str, Any]:
         "metric": plan.task.objective.report,
         "metrics": state["metrics"],
         "gate": state["gate"],
+        "absent": state["absent"],
         "run_id": record.tracked.run_id,
         "weights_hash": state.get("weights_hash"),
         "accepted_worse": plan.request.accept_worse,

@@ -14,7 +14,7 @@ from features.dataset import Dataset
 from features.errors import DataError
 from features.spec import SPLITS
 from features.text import count
-from flows import networks, orchestration, report, sections, tabular_report
+from flows import heat_report, networks, orchestration, report, sections, tabular_report
 from flows.evaluate import evaluation
 from flows.plan import Plan
 from flows.record import Record, command_line, git_commit, versions
@@ -78,6 +78,7 @@ def _sections(
         sections.metrics(measured),
         sections.classes(measured),
         _mistakes(plan, record, dataset, measured),
+        heat_report.section(plan, record, dataset, measured),
         _windows(plan, record, dataset),
         _texts(plan, record, dataset),
         *tabular_report.sections(plan, record, dataset),

@@ -199,6 +199,23 @@ def mistakes(media: Sequence[Media], total: int, split: str = "test") -> Section
     return Section("Mistakes", prose=[prose], media=media)
 
 
+def heatmaps(media: Sequence[Media], absent: Mapping[str, str]) -> Section:
+    """Show where in some examples the evidence lies.
+
+    Args:
+        media: overlays, typical hits first and then the worst mistakes.
+        absent: method that the network has not, to the reason.
+    """
+    prose = [f"There is no {method}: {reason}." for method, reason in sorted(absent.items())]
+    if media:
+        prose = [
+            "Where the evidence for the answer lies, in typical right answers and then in the most confident "
+            "wrong ones: blue speaks for the answer, orange against it, each up to its own strongest.",
+            *prose,
+        ]
+    return Section("Heatmaps", prose=prose, media=media)
+
+
 def latency(milliseconds: Sequence[float], what: str) -> Section:
     """Show how long an answer takes.
 

@@ -137,6 +137,7 @@ def export(plan: Plan, record: Record) -> str:
     shutil.rmtree(directory, ignore_errors=True)
     directory.parent.mkdir(parents=True, exist_ok=True)
     functions = exporting.signatures(network, plan.task, ())
+    record.run.record(signatures=sorted(functions), absent={})
     raws = asked(network, plan.gate.parity_rows)
     folder = exports.expectations(record)
     exports.write_expectations(folder, raws, exporting.answer(functions[exporting.DEFAULT], raws))

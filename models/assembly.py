@@ -8,6 +8,7 @@ import keras
 
 from features.errors import ConfigError
 from features.store import fingerprint
+from models import maps
 from models.cnn import head as build_head
 from models.tasks.task import Network, Phase
 from models.windows import EachWindow, MeanScore, MeanVector
@@ -64,7 +65,9 @@ def network(
     inputs = keras.Input(featurizer.spec.shape, dtype=featurizer.spec.dtype, name="features")
     vectors = backbone(inputs)
     whole, embed = keras.Model(inputs, head(vectors)), keras.Model(inputs, vectors)
-    return Network(featurizer, whole, embed, phases(featurizer, backbone, head, whole, **legs))
+    found = maps.of(backbone)
+    legs_of = phases(featurizer, backbone, head, whole, **legs)
+    return Network(featurizer, whole, embed, legs_of, maps=found and found.then(head))
 
 
 def over_windows(
@@ -86,12 +89,14 @@ def over_windows(
     inputs = keras.Input(featurizer.spec.shape, dtype=featurizer.spec.dtype, name="features")
     vectors = vectors_of(inputs)
     vector = keras.Input(vectors.shape[1:], name="vectors")
-    logits = EachWindow(build_head(width, classes, hidden=hidden, dropout=dropout))(vector)
+    of_one = build_head(width, classes, hidden=hidden, dropout=dropout)
+    logits = EachWindow(of_one)(vector)
     each, head = keras.Model(vector, logits), keras.Model(vector, MeanScore()(logits))
     whole, windows = keras.Model(inputs, head(vectors)), keras.Model(inputs, each(vectors))
     embed = keras.Model(inputs, MeanVector()(vectors))
     legs_of = phases(featurizer, vectors_of, head, whole, **legs)
-    return Network(featurizer, whole, embed, legs_of, {"windows": windows})
+    found = maps.of(backbone)
+    return Network(featurizer, whole, embed, legs_of, {"windows": windows}, found and found.then(of_one))
 
 
 def phases(

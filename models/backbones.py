@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from features.errors import ConfigError, UnavailableError
+from models import maps as mapping
 
 
 def known_applications() -> dict[str, Callable]:
@@ -64,6 +65,11 @@ class ApplicationBackbone(keras.Layer):
     def prepared(self, inputs: Any) -> Any:
         """Scale pixels in [0, 1] as the network was trained on."""
         return self.preprocess(inputs * 255.0)
+
+    def maps(self) -> mapping.Maps | None:
+        """Find the network's last convolutional maps."""
+        found = mapping.of(self.network)
+        return found and found.following(lambda pixels: self.preprocess(pixels * 255.0))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Give [batch, d]."""

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from features.errors import ExportError, ServableError, StorageError
-from models.tasks.task import Network, Task
+from models.tasks.task import Absent, Network, Task
 
 #: The signature that is called where a request names none.
 DEFAULT = "serving_default"
@@ -21,16 +21,26 @@ WARMUP = Path("assets.extra") / "tf_serving_warmup_requests"
 
 
 def signatures(network: Network, task: Task, labels: tuple[str, ...]) -> dict[str, Any]:
-    """Make the task's signatures over a network: name to concrete function."""
+    """Make the task's signatures that a network has: name to concrete function."""
+    # Concrete: what is traced while saving would build the featurizer's graph anew, which takes seconds.
+    return {
+        name: function.get_concrete_function()
+        for name, function in _made(network, task, labels).items()
+        if not isinstance(function, Absent)
+    }
 
+
+def absent(network: Network, task: Task, labels: tuple[str, ...]) -> dict[str, str]:
+    """Give the task's signatures that a network cannot have, each with the reason."""
+    made = _made(network, task, labels)
+    return {name: found.reason for name, found in made.items() if isinstance(found, Absent)}
+
+
+def _made(network: Network, task: Task, labels: tuple[str, ...]) -> dict[str, Any]:
     def decode(outputs: Any) -> dict[str, Any]:
         return task.decode(outputs, labels)
 
-    # Concrete: what is traced while saving would build the featurizer's graph anew, which takes seconds.
-    return {
-        name: make(network, task.raw, decode).get_concrete_function()
-        for name, make in task.signatures.items()
-    }
+    return {name: make(network, task.raw, decode) for name, make in task.signatures.items()}
 
 
 def predict(

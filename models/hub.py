@@ -19,6 +19,8 @@ import keras
 import tensorflow as tf
 
 from features.errors import ConfigError, UnavailableError
+from models import hub_maps
+from models.maps import Maps
 
 #: Owner, model, framework, variation and, where it is named, the version.
 KAGGLE_HANDLE = re.compile(r"[\w-]+/[\w.-]+/tensorFlow[12]/[\w.-]+(/\d+)?", re.IGNORECASE)
@@ -201,6 +203,10 @@ class HubLayer(keras.Layer):
             for loss in getattr(self.module, "regularization_losses", ()):
                 self.add_loss(loss())
         return outputs
+
+    def maps(self) -> Maps | None:
+        """Find the module's last convolutional maps; None where it does not show them."""
+        return hub_maps.of(self.module)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Give [batch, d]."""

@@ -10,7 +10,8 @@ from features.spec import RawKind
 from models import windows
 from models.tasks.task import Network
 
-#: What a signature is made from: the network, the raw kind and the decoding of its outputs.
+#: What a signature is made from: the network, the raw kind and the decoding of its outputs. Gives a function,
+#: or an Absent.
 Signature = Callable[[Network, RawKind, Callable[[Any], dict[str, Any]]], Any]
 
 

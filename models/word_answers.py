@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from features.spec import RawKind
+from models.chunks import by_chunks
 
 if TYPE_CHECKING:
     from models.tasks.task import Network
@@ -19,7 +20,7 @@ Decode = Callable[[Any], dict[str, Any]]
 
 #: Neighbours that are given where nobody says how many, and the most that can be asked for.
 USUAL, MOST = 10, 1000
-#: Rows of a request that are compared with all words at a time: they, not the request, decide the memory.
+#: Rows of a request that are compared with all words at a time.
 _ROWS = 32
 
 
@@ -162,7 +163,10 @@ def _ranked(network: "Network", queries: Any, own: Any, k: Any, known: Any) -> d
     checked = tf.debugging.assert_equal(tf.reduce_all((k >= 1) & (k <= MOST)), True, message=message)
     with tf.control_dependencies([checked]):
         wide = tf.minimum(tf.reduce_max(tf.concat([[1], k], 0)), network.featurizer.size)
-    best, ids = _by_chunks(lambda query, without: _top(network, query, without, wide), queries, own)
+    kinds = (tf.TensorSpec([None, None], tf.float32), tf.TensorSpec([None, None], tf.int32))
+    best, ids = by_chunks(
+        lambda query, without: _top(network, query, without, wide), (queries, own), _ROWS, kinds
+    )
     kept = known[:, tf.newaxis] & (tf.range(wide) < k[:, tf.newaxis]) & tf.math.is_finite(best)
     return {
         "words": tf.where(kept, network.featurizer.words(ids), ""),
@@ -177,22 +181,3 @@ def _top(network: "Network", queries: Any, own: Any, wide: Any) -> tuple[Any, An
     without = tf.fill([tf.shape(places)[0]], float("-inf"))
     found = tf.math.top_k(tf.tensor_scatter_nd_update(cosines, places, without), wide)
     return found.values, found.indices
-
-
-def _by_chunks(work: Callable[[Any, Any], tuple[Any, Any]], queries: Any, own: Any) -> tuple[Any, Any]:
-    """Do work on some rows at a time; the last chunk, or an empty request, is filled up with zeros."""
-    rows = tf.shape(queries)[0]
-    size = tf.clip_by_value(rows, 1, _ROWS)
-    spare = tf.where(rows > 0, -rows % size, 1)
-
-    def cut(tensor: Any) -> Any:
-        padded = tf.pad(tensor, [[0, spare], [0, 0]])
-        return tf.reshape(padded, [-1, size, tf.shape(tensor)[1]])
-
-    kinds = (tf.TensorSpec([None, None], tf.float32), tf.TensorSpec([None, None], tf.int32))
-    # One chunk after the other: two at once would take the memory of both.
-    parts = tf.map_fn(
-        lambda chunk: work(*chunk), (cut(queries), cut(own)), fn_output_signature=kinds, parallel_iterations=1
-    )
-    values, ids = (tf.reshape(part, [-1, tf.shape(part)[2]])[:rows] for part in parts)
-    return values, ids

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from features.audio import AudioFeaturizer
 from features.store import joined
-from models.export import predict
+from flows.export import calls
+from models.export import DEFAULT, absent, answer, signatures
 from models.tasks.task import Network, Task
 from serving.client import Client
 from serving.config import Options
@@ -51,7 +52,8 @@ def check_servable(
 ) -> None:
     """Compare the training graph, the SavedModel and a live server on at least 64 raw examples."""
     assert len(raws) >= 64
-    wanted = predict(network, task, labels, raws)
+    functions = signatures(network, task, labels)
+    wanted = answer(functions[DEFAULT], raws)
     function = tf.saved_model.load(str(release)).signatures["serving_default"]
     outputs = function(**{task.raw.input: tf.constant(list(raws))})
     _compare({name: value.numpy() for name, value in outputs.items()}, wanted)
@@ -63,8 +65,13 @@ def check_servable(
         _compare(dict(client.predict("golden", {task.raw.input: list(raws)})), wanted)
         one = client.predict("golden", {task.raw.input: list(raws[:1])})
         _compare(dict(one), {name: value[:1] for name, value in wanted.items()})
+        for call in calls(functions, task.raw.input, raws[:3]):
+            _compare(
+                dict(client.predict("golden", call.inputs, signature=call.signature)), dict(call.outputs)
+            )
         described = client.metadata("golden")
-    assert set(described.signatures) == set(task.signatures)
+    assert set(described.signatures) == set(functions)
+    assert set(functions) | set(absent(network, task, labels)) == set(task.signatures)
     for signature in described.signatures.values():
         for name, spec in {**signature.inputs, **signature.outputs}.items():
             assert spec.shape is not None, f"{signature.name}: {name} has no rank"

@@ -14,7 +14,7 @@ from features.errors import ConfigError
 from features.rules import AudioRules
 from features.settings import Settings
 from features.spec import AUDIO
-from models import assembly, cnn, decoding, rnn, signatures
+from models import assembly, cnn, decoding, heat_signatures, rnn, sheets, signatures
 from models.audio_hub import AudioHubLayer
 from models.objective import CLASSIFICATION
 from models.tasks.task import Blueprint, Network, Task
@@ -191,8 +191,10 @@ AUDIO_CLASSIFICATION = Task(
         "serving_default": signatures.windowed,
         "embed": signatures.embed,
         "from_samples": signatures.from_samples,
+        "occlusion": heat_signatures.occlusion(sheets.of_sounds),
+        "grad_cam": heat_signatures.grad_cam(sheets.of_sounds),
     },
-    report=("classification", "mistakes", "windows", "kernels"),
+    report=("classification", "mistakes", "heatmaps", "windows", "kernels"),
     fit=fit,
     rules=AudioRules,
 )

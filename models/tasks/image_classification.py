@@ -9,7 +9,7 @@ from features.augment import AugmentationSettings, ImageAugmentation
 from features.image import ImageFeaturizer
 from features.settings import Settings
 from features.spec import IMAGE
-from models import assembly, backbones, cnn, decoding, signatures
+from models import assembly, backbones, cnn, decoding, heat_signatures, sheets, signatures
 from models.hub import HubLayer
 from models.objective import CLASSIFICATION
 from models.tasks.task import Blueprint, Network, Task
@@ -146,6 +146,8 @@ IMAGE_CLASSIFICATION = Task(
         "serving_default": signatures.from_raw,
         "embed": signatures.embed,
         "from_pixels": signatures.from_features("pixels"),
+        "occlusion": heat_signatures.occlusion(sheets.of_images),
+        "grad_cam": heat_signatures.grad_cam(sheets.of_images),
     },
-    report=("classification", "mistakes", "kernels"),
+    report=("classification", "mistakes", "heatmaps", "kernels"),
 )

@@ -12,6 +12,7 @@ from features.errors import ConfigError
 from features.rules import IngestRules, SourceRules
 from features.settings import Settings
 from features.spec import RawKind
+from models.maps import Maps
 from models.objective import Measure
 from models.training_settings import TrainingSettings
 
@@ -48,6 +49,8 @@ class Network:
         embed: features to the vector before the head [batch, d].
         phases: legs of training, in order.
         views: further models over the same features, by name, for signatures of the task's own.
+        maps: the same network cut at its last convolutional maps; over windows, that of one window. None
+            where it has none, or a backbone keeps them to itself.
     """
 
     featurizer: Any
@@ -55,6 +58,7 @@ class Network:
     embed: keras.Model
     phases: tuple[Phase, ...]
     views: Mapping[str, keras.Model] = field(default_factory=dict)
+    maps: Maps | None = None
 
 
 def _no_release(name: str) -> Path:
@@ -91,6 +95,13 @@ class NoAugmentation(Settings):
 
 
 @dataclass(frozen=True)
+class Absent:
+    """What stands in place of a signature that a network cannot have, with the reason in words."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Task:
     """One kind of problem. No paths, no hyper-parameters, no I/O: variety is in the parts.
 
@@ -103,7 +114,8 @@ class Task:
         build: makes the network.
         objective: the metric that decides; where a network is trained on it, an Objective with its loss.
         decode: in graph, from network outputs and labels to named outputs, each with a batch axis.
-        signatures: in graph, name to a function of (network, decode) that makes a signature.
+        signatures: in graph, name to a function of (network, raw, decode) that makes a signature, or gives
+            an Absent.
         report: names of the report's sections, in order; see flows/report.
         fit: what the network learns from the training split alone, before it is built; None where it
             learns nothing.

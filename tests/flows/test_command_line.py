@@ -171,7 +171,7 @@ def test_status_and_metadata_of_a_served_model(served: tuple[str, ...], tmp_path
     assert json.loads(done.stdout)["state"] == "AVAILABLE"
     done = command("metadata", "golden", "--json", "--target", target, workspace=tmp_path)
     signatures = json.loads(done.stdout)["signatures"]
-    assert set(signatures) == {"serving_default", "embed", "from_pixels"}
+    assert set(signatures) == {"serving_default", "embed", "from_pixels", "occlusion", "grad_cam"}
     assert signatures["serving_default"]["inputs"] == {"image_bytes": {"dtype": "string", "shape": [None]}}
     assert "image_bytes" in command("metadata", "golden", "--target", target, workspace=tmp_path).stdout
     for verb, words in (("status", '"AVAILABLE"'), ("metadata", '"image_bytes"')):

@@ -45,16 +45,21 @@ def loaded(exported):
 
 
 def test_signatures_have_named_inputs_and_outputs_with_a_batch_axis(loaded):
+    images, classes = ("image_bytes", (None,), "string"), {"label", "score", "scores", "labels"}
+    further = [("label", (None,), "string"), ("patch", (None,), "int32"), ("stride", (None,), "int32")]
+    mapped = {"heatmap", "rows", "columns", "label", "score", "seen_bytes"}
     expected = {
-        "serving_default": (("image_bytes", [None], "string"), {"label", "score", "scores", "labels"}),
-        "embed": (("image_bytes", [None], "string"), {"embedding"}),
-        "from_pixels": (("pixels", [None, 8, 8, 3], "float32"), {"label", "score", "scores", "labels"}),
+        "serving_default": ({images}, classes),
+        "embed": ({images}, {"embedding"}),
+        "from_pixels": ({("pixels", (None, 8, 8, 3), "float32")}, classes),
+        "occlusion": ({images, *further, ("fill", (None,), "float32")}, mapped | {"patch", "stride"}),
+        "grad_cam": ({images, further[0]}, mapped),
     }
     assert set(loaded.signatures) == set(expected)
     for name, (taken, given) in expected.items():
         signature = loaded.signatures[name]
-        ((argument, spec),) = signature.structured_input_signature[1].items()
-        assert (argument, spec.shape.as_list(), spec.dtype.name) == taken
+        inputs = signature.structured_input_signature[1].items()
+        assert {(name, tuple(spec.shape), spec.dtype.name) for name, spec in inputs} == taken
         assert set(signature.structured_outputs) == given
         for output in signature.structured_outputs.values():
             assert output.shape.rank >= 1

@@ -1,0 +1,25 @@
+"""The options that commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+WorkspaceOption = Annotated[
+    Path | None,
+    typer.Option("--workspace", help="Folder for everything written (or SERVABLE_WORKSPACE).", metavar="DIR"),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+TargetOption = Annotated[
+    str,
+    typer.Option(
+        "--target", envvar="SERVABLE_SERVER", help="Address of the model server.", metavar="HOST:PORT"
+    ),
+]
+CurlOption = Annotated[bool, typer.Option("--curl", help="Print the curl command instead.")]
+GrpcurlOption = Annotated[bool, typer.Option("--grpcurl", help="Print the grpcurl command instead.")]
+RestTargetOption = Annotated[
+    str, typer.Option("--rest-target", help="Address in the curl command.", metavar="HOST:PORT")
+]
+SERVER, REST_SERVER = "127.0.0.1:8500", "127.0.0.1:8501"
