@@ -29,7 +29,7 @@ from flows.workspace import Workspace, model_name
 
 app = typer.Typer(
     name="servable",
-    help="Turn images, sounds or texts into a model that answers over the TensorFlow Serving API.",
+    help="Turn images, sounds, texts or tables into a model that answers over the TensorFlow Serving API.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -46,7 +46,9 @@ def train(
     override: Annotated[
         list[str] | None, typer.Option("--set", help="Override a recipe setting.", metavar="KEY=VALUE")
     ] = None,
-    input_column: Annotated[str | None, typer.Option(help="Column of a table with the file paths.")] = None,
+    input_column: Annotated[
+        str | None, typer.Option(help="Column of a table with the file paths, texts or rows.")
+    ] = None,
     target_column: Annotated[str | None, typer.Option(help="Column with the label.")] = None,
     split_column: Annotated[str | None, typer.Option(help="Column with train, validation or test.")] = None,
     fold_column: Annotated[str | None, typer.Option(help="Column with the fold: cross-validate.")] = None,
@@ -116,7 +118,7 @@ def predict(
     name: Annotated[str, typer.Argument(help="The model.")],
     examples: Annotated[
         list[str] | None,
-        typer.Argument(help="Files to send, or texts or words for a model of such; one answer each."),
+        typer.Argument(help="Files to send, or texts, words or rows for a model of such; one answer each."),
     ] = None,
     signature: Annotated[
         str | None, typer.Option(help="Signature to call instead of serving_default.")

@@ -24,8 +24,8 @@ def maps(found: Activations, theme: Theme = LIGHT) -> Figure:
     """
     sound = found.seen.ndim == 2
     shown = np.moveaxis(found.maps, -1, 0)[:MOST]
-    columns = min(COLUMNS, len(shown) + 1)
-    rows = -(-(len(shown) + 1) // columns)
+    rows = -(-(len(shown) + 1) // COLUMNS)
+    columns = -(-(len(shown) + 1) // rows)
     height, width = found.seen.shape[:2] if not sound else found.seen.shape[1::-1]
     ratio = float(np.clip(height / width, 0.3, 2.0))
     figure, panels = canvas(

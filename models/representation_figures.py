@@ -71,7 +71,7 @@ def _draw(axes: Axes, view: View, targets: np.ndarray, labels: Sequence[str], th
     group = np.minimum(targets, MOST_CLASSES)
     for number in np.unique(group):
         mark, color = styles[number]
-        name = shorten(labels[number], 20) if number < MOST_CLASSES else "other classes"
+        name = shorten(labels[number], 16) if number < MOST_CLASSES else "other classes"
         chosen = view.points[group == number]
         edge: dict[str, Any] = {"markeredgecolor": theme.paper, "markeredgewidth": 0.5} if mark != "x" else {}
         axes.plot(chosen[:, 0], chosen[:, 1], mark, color=color, markersize=5, label=name, zorder=3, **edge)

@@ -11,9 +11,9 @@ from pydantic_core import PydanticUndefined
 
 from features.audio_augment import AudioAugmentationSettings
 from features.augment import AugmentationSettings
-from features.rules import AudioRules, CorpusRules, IngestRules, TextRules
+from features.rules import AudioRules, CorpusRules, IngestRules, RowRules, TextRules
 from flows.config import GateSettings
-from models.tasks import audio_classification, text_classification, word_vectors
+from models.tasks import audio_classification, tabular_classification, text_classification, word_vectors
 from models.tasks.image_classification import (
     CnnSettings,
     HubSettings,
@@ -43,6 +43,9 @@ SECTIONS: dict[tuple[str, str], type[BaseModel]] = {
     ("text", "featurizer"): text_classification.TextFeaturizerSettings,
     ("text", "model (kind: cnn)"): text_classification.CnnSettings,
     ("text", "model (kind: rnn)"): text_classification.RnnSettings,
+    ("tabular", "data"): RowRules,
+    ("tabular", "featurizer"): tabular_classification.RowFeaturizerSettings,
+    ("tabular", "model"): tabular_classification.ModelSettings,
     ("words", "data"): CorpusRules,
     ("words", "featurizer"): word_vectors.WordFeaturizerSettings,
     ("words", "model (kind: word2vec)"): word_vectors.Word2VecSettings,
