@@ -236,7 +236,7 @@ def test_random_weights_destroy_the_maps(of_images, forgetful):
 
     learnt = {method: maps_of(method) for method in METHODS}
     alike = {method: [] for method in METHODS}
-    for seed in range(4):
+    for seed in range(3):
         forgetful(seed)
         for method in METHODS:
             pairs = zip(learnt[method], maps_of(method), strict=True)
