@@ -196,12 +196,13 @@ def _difference(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     if got.shape != wanted.shape:
         return np.full(1, np.inf)
     if wanted.dtype == object:
-        pairs = zip(map(_text, got.ravel()), map(_text, wanted.ravel()), strict=True)
+        pairs = zip(map(_bytes, got.ravel()), map(_bytes, wanted.ravel()), strict=True)
         return np.array([float(one != other) for one, other in pairs]).reshape(wanted.shape)
     differing = np.abs(got.astype(np.float64) - wanted) / np.maximum(1.0, np.abs(wanted))
     # NaN compares as no difference at all: it must fail.
     return np.where(np.isfinite(differing), differing, np.inf)
 
 
-def _text(cell: Any) -> str:
-    return cell.decode() if isinstance(cell, bytes) else str(cell)
+def _bytes(cell: Any) -> bytes:
+    # Not every string is text: some are files.
+    return cell if isinstance(cell, bytes) else str(cell).encode()

@@ -143,12 +143,14 @@ def _show(axes: Axes, image: np.ndarray, explanation: Explanation) -> None:
         axes.set_xticks([])
         axes.set_yticks([])
         return
-    seconds, hertz = explanation.seconds, explanation.hertz
-    half = (seconds[1] - seconds[0]) / 2 if len(seconds) > 1 else seconds[0] or 0.5
-    extent = (max(0.0, seconds[0] - half), seconds[-1] + half, 0, len(hertz))
+    seconds, hertz, cell = explanation.seconds, explanation.hertz, explanation.cell or 1
+    frames, bands = explanation.seen.shape
+    frame = (seconds[1] - seconds[0]) / cell if len(seconds) > 1 else 1 / max(frames, 1)
+    extent = (0.0, frames * frame, 0, bands)
     axes.imshow(image, interpolation="nearest", aspect="auto", extent=extent)
     ticks = np.unique(np.linspace(0, len(hertz) - 1, min(6, len(hertz))).round().astype(int))
-    axes.set_yticks(ticks + 0.5, [f"{hertz[tick]:,.0f}" for tick in ticks])
+    middles = np.minimum((ticks + 0.5) * cell, bands - 0.5)
+    axes.set_yticks(middles, [f"{hertz[tick]:,.0f}" for tick in ticks])
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8))
     axes.set(xlabel="seconds", ylabel="Hz")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from tests.benchmarks import audio, features, image_classification, serving, swaps, texts, words
+from tests.benchmarks import audio, features, heatmaps, image_classification, serving, swaps, texts, words
 from tests.benchmarks.table import SHARED, Table
 
 SETS: dict[str, dict[str, Callable[[], Table]]] = {
@@ -17,6 +17,7 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "serving": serving.serving,
         "swaps": swaps.swaps,
         "words": words.speed,
+        "heatmaps": heatmaps.heatmaps,
     },
     "evaluate": {
         "photos": image_classification.photos,

@@ -10,9 +10,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from flows import cli, finished
+from flows.export import read_calls
 from models import activations
 from tests import golden
 from tests.conftest import ROOT
@@ -255,6 +258,35 @@ def test_activation_maps_of_a_run_and_of_its_release(
     code, line = error_of(capsys, "activations", "nosuch", raw)
     assert code == 66
     assert "nosuch" in line
+
+
+def test_a_served_model_explains_a_file(trained: Trained, served: tuple[str, ...], tmp_path: Path) -> None:
+    """``servable explain`` against the maps that the training graph gave the gate."""
+    target, rest = served
+    raw = trained.run.path / "parity" / "0000.raw"
+    calls = {call.signature: call for call in read_calls(trained.run.path / "parity")}
+    out = tmp_path / "maps" / "heatmap.png"
+    drawn = ("--out", out, "--json", "--target", target)
+    for method, signature in (("occlusion", "occlusion"), ("grad-cam", "grad_cam")):
+        done = command("explain", "golden", raw, "--method", method, *drawn, workspace=tmp_path)
+        assert done.returncode == 0, done.stderr
+        told, wanted = json.loads(done.stdout), calls[signature].outputs
+        assert told["label"] == wanted["label"][0].decode()
+        assert told["score"] == pytest.approx(float(wanted["score"][0]), abs=1e-5)
+        assert told["size"] == list(wanted["heatmap"][0].shape)
+        np.testing.assert_allclose(told["heatmap"], wanted["heatmap"][0], atol=1e-4)
+        with Image.open(out) as opened:
+            assert opened.size[0] > 600
+            assert np.ptp(np.asarray(opened.convert("L"))) > 100
+        out.unlink()
+    further = ("--label", "level", "--patch", "8", "--curl", "--target", target, "--rest-target", rest)
+    line = command("explain", "golden", raw, *further, workspace=tmp_path).stdout
+    asked = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=True)
+    outputs = json.loads(asked.stdout)["outputs"]
+    assert (outputs["label"], outputs["patch"], outputs["stride"]) == (["level"], [8], [4])
+    done = command("explain", "golden", raw, "--label", "nosuch", "--target", target, workspace=tmp_path)
+    assert done.returncode == 65
+    assert "no such label; got nosuch; expected one of level, upright" in done.stderr
 
 
 def test_t2_a_killed_training_goes_on_in_its_mlflow_run(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from models.tasks.audio_classification import AUDIO_CLASSIFICATION as SOUNDS
 from models.tasks.image_classification import IMAGE_CLASSIFICATION as IMAGES
 from serving.client import Client
 from serving.config import Options
-from serving.errors import ServerError
+from serving.errors import InvalidArgument
 from serving.server import Server
 from tests.models import planted, toys
 
@@ -236,7 +236,7 @@ def test_random_weights_destroy_the_maps(of_images, forgetful):
 
     learnt = {method: maps_of(method) for method in METHODS}
     alike = {method: [] for method in METHODS}
-    for seed in range(4):
+    for seed in range(3):
         forgetful(seed)
         for method in METHODS:
             pairs = zip(learnt[method], maps_of(method), strict=True)
@@ -347,10 +347,8 @@ def test_rows_of_a_request_are_worked_on_each_by_itself(client):
 def test_a_request_that_cannot_be_answered_is_refused_with_a_sentence(client, changes, words):
     raws = [planted.pictures(1, 1)[0].raw]
     wanted = {"label": [""], "patch": [0], "stride": [0], "fill": [NONE]} | changes
-    with pytest.raises(ServerError) as caught:
+    with pytest.raises(InvalidArgument, match=words):
         client.predict("seer", question(raws, wanted), signature="occlusion")
-    assert "INVALID_ARGUMENT" in str(caught.value)
-    assert words in str(caught.value)
 
 
 def test_networks_without_convolutions_have_no_maps():
