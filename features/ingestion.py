@@ -30,7 +30,13 @@ def run(
     key = hashlib.sha256(os.fsencode(path.absolute().resolve())).hexdigest()[:16]
     with exclusive(root / ".locks" / f"{key}.lock", f"ingest of {path}"):
         source = recognise(
-            path, raw, columns, root / ".unpacked", limits=rules.archive_limits(), progress=progress
+            path,
+            raw,
+            columns,
+            root / ".unpacked",
+            labelling=rules.labelling,
+            limits=rules.archive_limits(),
+            progress=progress,
         )
         examination = Examination(source, raw, rules, root / ".index", key, progress)
         findings = examination.run()
@@ -84,7 +90,9 @@ def _split(findings: Findings, source: Source, rules: IngestRules) -> None:
     """Check the classes and give every example its split."""
     examples = findings.accepted
     declared = {rules.merge.get(label, label) for label in source.classes} - set(rules.drop)
-    check_classes([example.label for example in examples], sorted(declared), _instead(findings))
+    check_classes(
+        [example.label for example in examples], sorted(declared), _instead(findings), rules.labelling
+    )
     assigned = splits.assign(
         [example.label for example in examples],
         [example.verdict.identity for example in examples],
@@ -92,6 +100,7 @@ def _split(findings: Findings, source: Source, rules: IngestRules) -> None:
         validation_fraction=rules.validation_fraction,
         test_fraction=rules.test_fraction,
         seed=rules.seed,
+        every_class=rules.labelling == "required",
     )
     for example, split in zip(examples, assigned, strict=True):
         example.split = split
