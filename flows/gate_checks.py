@@ -191,17 +191,21 @@ class Examination:
 def _difference(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Give the distance of each element, relative to those beyond 1.
 
-    Texts are 0 or 1 apart; other shapes, and NaN, infinitely far.
+    Texts are 0 or 1 apart, 0 where any text is right (None); other shapes, and NaN, infinitely far.
     """
     if got.shape != wanted.shape:
         return np.full(1, np.inf)
     if wanted.dtype == object:
         pairs = zip(map(_text, got.ravel()), map(_text, wanted.ravel()), strict=True)
-        return np.array([float(one != other) for one, other in pairs]).reshape(wanted.shape)
+        return np.array([float(one != other and other is not None) for one, other in pairs]).reshape(
+            wanted.shape
+        )
     differing = np.abs(got.astype(np.float64) - wanted) / np.maximum(1.0, np.abs(wanted))
     # NaN compares as no difference at all: it must fail.
     return np.where(np.isfinite(differing), differing, np.inf)
 
 
-def _text(cell: Any) -> str:
-    return cell.decode() if isinstance(cell, bytes) else str(cell)
+def _text(cell: Any) -> str | None:
+    if isinstance(cell, bytes):
+        return cell.decode("utf-8", "backslashreplace")
+    return None if cell is None else str(cell)

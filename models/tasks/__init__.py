@@ -3,13 +3,22 @@
 from features.errors import ConfigError
 from models.tasks.audio_classification import AUDIO_CLASSIFICATION
 from models.tasks.image_classification import IMAGE_CLASSIFICATION
+from models.tasks.image_clustering import IMAGE_CLUSTERING
+from models.tasks.image_search import IMAGE_SEARCH
 from models.tasks.task import Task
 from models.tasks.text_classification import TEXT_CLASSIFICATION
 from models.tasks.word_vectors import WORD_VECTORS
 
 TASKS: dict[str, Task] = {
     task.name: task
-    for task in (IMAGE_CLASSIFICATION, AUDIO_CLASSIFICATION, TEXT_CLASSIFICATION, WORD_VECTORS)
+    for task in (
+        IMAGE_CLASSIFICATION,
+        IMAGE_SEARCH,
+        IMAGE_CLUSTERING,
+        AUDIO_CLASSIFICATION,
+        TEXT_CLASSIFICATION,
+        WORD_VECTORS,
+    )
 }
 
 
