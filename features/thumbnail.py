@@ -26,6 +26,12 @@ class Thumbnailer:
     #: Raise it whenever the same image gives another thumbnail.
     revision = 1
 
+    def __init__(self) -> None:
+        # Traced once: run eagerly, every image would build the decoders anew.
+        self._graph = tf.function(
+            self._thumbnails, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
+        )
+
     @property
     def fingerprint(self) -> str:
         """Hash of all that decides the result: 16 hexadecimal digits."""
@@ -38,6 +44,9 @@ class Thumbnailer:
         Raises:
             tf.errors.InvalidArgumentError: an image cannot be decoded or declares too many pixels.
         """
+        return self._graph(images)
+
+    def _thumbnails(self, images: Any) -> Any:
         fit = apart(_small)
         return tf.map_fn(
             lambda image: decode(
@@ -45,6 +54,7 @@ class Thumbnailer:
             ),
             images,
             fn_output_signature=tf.TensorSpec([BYTES], tf.uint8),
+            parallel_iterations=8,
         )
 
 

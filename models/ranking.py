@@ -80,7 +80,10 @@ def settled(answers: Mapping[str, np.ndarray], within: float) -> dict[str, np.nd
     close = np.abs(np.diff(scores, axis=1)) <= within
     last = np.ones((len(scores), 1), bool)
     loose = np.concatenate([close, last], 1) | np.concatenate([~last, close], 1)
-    return {
-        name: np.where(loose, None, value) if value.dtype == object and value.shape == scores.shape else value
-        for name, value in answers.items()
-    }
+    found = {}
+    for name, value in answers.items():
+        ranked = value.dtype == object and value.shape == scores.shape
+        found[name] = value.copy() if ranked else value
+        if ranked:
+            found[name][loose] = None
+    return found
