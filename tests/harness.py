@@ -11,6 +11,7 @@ import tensorflow as tf
 from features.audio import AudioFeaturizer
 from features.store import joined
 from models.export import predict
+from models.ranking import settled
 from models.tasks.task import Network, Task
 from serving.client import Client
 from serving.config import Options
@@ -52,6 +53,8 @@ def check_servable(
     """Compare the training graph, the SavedModel and a live server on at least 64 raw examples."""
     assert len(raws) >= 64
     wanted = predict(network, task, labels, raws)
+    # Items that tie but for rounding may stand in either order.
+    wanted = settled(wanted, 2 * PARITY) if "paths" in wanted else wanted
     function = tf.saved_model.load(str(release)).signatures["serving_default"]
     outputs = function(**{task.raw.input: tf.constant(list(raws))})
     _compare({name: value.numpy() for name, value in outputs.items()}, wanted)
@@ -85,6 +88,7 @@ def _compare(answers: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> N
         assert not np.any(np.delete(expected, np.s_[: inner[1].stop], 1)) if expected.ndim > 1 else True
         expected = expected[inner]
         if expected.dtype == object:
-            assert answers[name].astype(bytes).tolist() == expected.astype(bytes).tolist()
+            sure = np.not_equal(expected, None)
+            assert answers[name][sure].astype(bytes).tolist() == expected[sure].astype(bytes).tolist()
         else:
             np.testing.assert_allclose(answers[name], expected, rtol=0, atol=PARITY)
