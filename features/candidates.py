@@ -2,8 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from features.names import escape
+
+#: Where labels come from: every example must have one; folders' names, where they can be classes; none.
+Labelling = Literal["required", "auto", "none"]
 
 
 @dataclass(frozen=True)

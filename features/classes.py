@@ -6,6 +6,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from features.candidates import Labelling
 from features.errors import DataError
 
 _SHOWN = 20
@@ -22,19 +23,26 @@ def slug(label: str) -> str:
     return f"{stem or 'label'}-{hashlib.sha256(label.encode('utf-8')).hexdigest()[:8]}"
 
 
-def check_classes(labels: Iterable[str], declared: Sequence[str], instead: str) -> None:
-    """Refuse a set of classes that nothing can be learnt from.
+def check_classes(
+    labels: Iterable[str], declared: Sequence[str], instead: str, labelling: Labelling = "required"
+) -> None:
+    """Refuse a set of classes that nothing can be learnt from; where labels are not required, an empty one.
 
     Args:
         labels: of the accepted examples.
         declared: labels the layout declares, as those of empty class folders.
         instead: what was found in place of usable examples, for the message.
+        labelling: whether labels are required.
 
     Raises:
         DataError: an empty class, one class alone, or two that differ in case alone; lists the classes
             with their counts and says how to merge or leave out.
     """
     counts = Counter(labels)
+    if labelling != "required":
+        if not counts:
+            raise DataError("no usable example", got=instead, todo="check that the files are of this kind")
+        return
     for label in declared:
         counts.setdefault(label, 0)
     shown = _show(counts)

@@ -160,6 +160,27 @@ def find(root: bytes, shown: str, suffixes: frozenset[str]) -> Source | None:
     return _class_folders(tree, top, listing, around)
 
 
+def name_classes(root: bytes, suffixes: frozenset[str]) -> bool:
+    """Tell whether the folders in root can be classes: two or more, with no file that is meant beside them.
+
+    Arguments and errors as of `find`.
+    """
+    tree = _Tree(root, "", suffixes)
+    top, listing, around = _unwrap(tree)
+    if any(isinstance(entry, Skipped) and entry.suffix in suffixes for entry in around):
+        return False
+    splits = [name for name in listing.folders if split_named(label_of(name))]
+    if splits and len(splits) == len(listing.folders):
+        return any(tree.list(os.path.join(top, name)).folders for name in splits)
+    return len(listing.folders) > 1
+
+
+def unlabelled(root: bytes, shown: str, suffixes: frozenset[str]) -> Source:
+    """Take every file below root for an example with an empty label; arguments as of `find`."""
+    tree = _Tree(root, shown, suffixes)
+    return Source("files", f"files without labels in {shown}", root, (), (), lambda: tree.walk(b"", "", None))
+
+
 def _unwrap(tree: _Tree) -> tuple[bytes, Listing, list[Entry]]:
     """Step into folders that only wrap one other; give the path reached, its listing, and what was passed."""
     top, listing = b"", tree.list(b"")

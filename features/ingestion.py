@@ -34,6 +34,7 @@ def run(
             raw,
             rules.reading(columns),
             root / ".unpacked",
+            labelling=rules.labelling,
             limits=rules.archive_limits(),
             progress=progress,
         )
@@ -90,7 +91,9 @@ def _split(findings: Findings, source: Source, rules: IngestRules) -> None:
     """Check the classes and give every example its split."""
     examples = findings.accepted
     declared = {rules.merge.get(label, label) for label in source.classes} - set(rules.drop)
-    check_classes([example.label for example in examples], sorted(declared), _instead(findings))
+    check_classes(
+        [example.label for example in examples], sorted(declared), _instead(findings), rules.labelling
+    )
     assigned = splits.assign(
         [example.label for example in examples],
         [example.verdict.identity for example in examples],
@@ -98,6 +101,7 @@ def _split(findings: Findings, source: Source, rules: IngestRules) -> None:
         validation_fraction=rules.validation_fraction,
         test_fraction=rules.test_fraction,
         seed=rules.seed,
+        every_class=rules.labelling == "required",
     )
     for example, split in zip(examples, assigned, strict=True):
         example.split = split

@@ -8,12 +8,21 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from features import rows
 from features.archives import ArchiveLimits
-from features.candidates import Candidate, Columns, Source
+from features.candidates import Candidate, Columns, Labelling, Source
 from features.errors import ConfigError
 
 #: Rules that say nothing about one example's content, so that changing them re-decodes nothing.
 _NOT_DECODING = frozenset(
-    {"max_bad_fraction", "validation_fraction", "test_fraction", "seed", "merge", "drop", "conflicts"}
+    {
+        "max_bad_fraction",
+        "validation_fraction",
+        "test_fraction",
+        "seed",
+        "merge",
+        "drop",
+        "conflicts",
+        "labels",
+    }
     | {"decode_processes", "decode_timeout", "max_archive_bytes", "max_archive_members", "max_archive_ratio"}
 )
 
@@ -79,6 +88,11 @@ class IngestRules(SourceRules):
             raise ValueError(f"merge renames {', '.join(chained)} and merges into it at once")
         return self
 
+    @property
+    def labelling(self) -> Labelling:
+        """Where labels come from; where they are required, every class has its part in every split."""
+        return "required"
+
     def verdict_rules(self) -> dict[str, Any]:
         """Give the rules that a verdict on content depends on, as plain data."""
         return {key: value for key, value in self.model_dump(mode="json").items() if key not in _NOT_DECODING}
@@ -89,6 +103,23 @@ class IngestRules(SourceRules):
         # take some 20 bytes a pixel; the file is held twice.
         memory = 20 * self.max_pixels + 4 * self.max_file_bytes + (256 << 20)
         return self.verdict_rules() | {"timeout": self.decode_timeout, "memory": memory}
+
+
+class GalleryRules(IngestRules):
+    """What ingest accepts of examples that need no labels."""
+
+    labels: Literal["auto", "none"] = Field(
+        "auto",
+        description="auto takes folders for classes where two or more hold all examples; none never does",
+    )
+    conflicts: Literal["quarantine", "keep"] = Field(
+        "keep", description="what becomes of the same content under several labels"
+    )
+
+    @property
+    def labelling(self) -> Labelling:
+        """Where labels come from."""
+        return self.labels
 
 
 class AudioRules(IngestRules):

@@ -5,7 +5,16 @@ import stat
 from pathlib import Path
 
 from features import archives, folders, tables
-from features.candidates import Candidate, Columns, Entry, Rejected, Skipped, Source, split_named
+from features.candidates import (
+    Candidate,
+    Columns,
+    Entry,
+    Labelling,
+    Rejected,
+    Skipped,
+    Source,
+    split_named,
+)
 from features.errors import AccessError, DataError, NoInputError, StorageError
 from features.names import printable
 from features.spec import SPLITS, Progress, RawKind, silent
@@ -25,6 +34,7 @@ def recognise(
     columns: Columns,
     scratch: Path,
     *,
+    labelling: Labelling = "required",
     limits: archives.ArchiveLimits | None = None,
     progress: Progress = silent,
 ) -> Source:
@@ -35,6 +45,7 @@ def recognise(
         raw: the raw kind of its examples.
         columns: columns of the table; naming any of them says that a table is meant.
         scratch: folder that archives are unpacked into, each in a folder named by its content.
+        labelling: where labels come from; a folder without any is a source unless they are required.
         limits: what an archive may hold.
         progress: called while an archive is unpacked.
 
@@ -47,9 +58,9 @@ def recognise(
     try:
         where = _resolved(path)
         if stat.S_ISREG(where.stat().st_mode):
-            return _file(where, raw, columns, scratch, limits, progress)
+            return _file(where, raw, columns, scratch, labelling, limits, progress)
         if where.is_dir():
-            return _folder(where, raw, columns, printable(str(path)))
+            return _folder(where, raw, columns, printable(str(path)), labelling)
     except (FileNotFoundError, NotADirectoryError):
         raise NoInputError("no data", got=f"{path}, which does not exist", todo="check the path") from None
     except PermissionError as error:
@@ -79,12 +90,13 @@ def _file(
     raw: RawKind,
     columns: Columns,
     scratch: Path,
+    labelling: Labelling,
     limits: archives.ArchiveLimits | None,
     progress: Progress,
 ) -> Source:
     if archives.is_archive(path):
         folder = archives.unpack(path, scratch, limits, progress)
-        return _folder(folder, raw, columns, printable(path.name))
+        return _folder(folder, raw, columns, printable(path.name), labelling)
     if tables.is_table(path):
         return tables.open_table(path, raw, columns)
     raise DataError(
@@ -92,15 +104,18 @@ def _file(
     )
 
 
-def _folder(path: Path, raw: RawKind, columns: Columns, shown: str) -> Source:
+def _folder(path: Path, raw: RawKind, columns: Columns, shown: str, labelling: Labelling) -> Source:
     root = os.fsencode(path)
     place = _innermost(path)
     listing = folders.list_folder(os.fsencode(place))
     beside = [place / os.fsdecode(name) for name in listing.files if tables.is_table(Path(os.fsdecode(name)))]
     if raw.rows or columns != Columns():
         return _open_tables(shown, beside, raw, columns)
-    source = folders.find(root, shown, raw.suffixes)
     meant = [table for table in beside if tables.usable(table, raw)]
+    bare = labelling == "auto" and not meant and not folders.name_classes(root, raw.suffixes)
+    if bare or labelling == "none":
+        return folders.unlabelled(root, shown, raw.suffixes)
+    source = folders.find(root, shown, raw.suffixes)
     if source is None or (len(source.classes) < 2 and meant):
         if not meant:
             raise _unknown(shown, path, beside)

@@ -33,6 +33,7 @@ def assign(
     validation_fraction: float,
     test_fraction: float,
     seed: int,
+    every_class: bool = True,
 ) -> list[str]:
     """Give every example its split.
 
@@ -47,6 +48,7 @@ def assign(
         validation_fraction: of what is carved.
         test_fraction: of what is carved.
         seed: of the carving.
+        every_class: whether each class must be in each split; else positions alone decide.
 
     Returns:
         The split of each example.
@@ -62,11 +64,13 @@ def assign(
         del sizes["validation"]
     sizes = {split: size for split, size in sizes.items() if size > 0}
     carved = [index for index, split in enumerate(splits) if split in (None, "train")] if sizes else []
-    chosen = _carve([labels[index] for index in carved], [groups[index] for index in carved], sizes, seed)
+    named = [labels[index] for index in carved] if every_class else None
+    chosen = _carve(named, [groups[index] for index in carved], sizes, seed)
     for index, split in zip(carved, chosen, strict=True):
         splits[index] = split
     complete = [split or "train" for split in splits]
-    _require_each_class(labels, complete)
+    if every_class:
+        _require_each_class(labels, complete)
     return complete
 
 
@@ -83,9 +87,11 @@ def _given(given: Sequence[str | None]) -> list[str | None]:
     return list(given)
 
 
-def _carve(labels: Sequence[str], groups: Sequence[str], sizes: Mapping[str, float], seed: int) -> list[str]:
-    """Split by position; then see to it that each class has an example in each split."""
-    if not labels:
+def _carve(
+    labels: Sequence[str] | None, groups: Sequence[str], sizes: Mapping[str, float], seed: int
+) -> list[str]:
+    """Split by position; then give each class, where there are any, an example in each split."""
+    if not groups:
         return []
     ranges = _ranges(sizes)
     places = {group: position(group, seed) for group in set(groups)}
@@ -93,6 +99,8 @@ def _carve(labels: Sequence[str], groups: Sequence[str], sizes: Mapping[str, flo
         group: next(split for split, (low, high) in ranges.items() if low <= place < high)
         for group, place in places.items()
     }
+    if labels is None:
+        return [split_of[group] for group in groups]
     members: dict[str, set[str]] = defaultdict(set)
     for label, group in zip(labels, groups, strict=True):
         members[label].add(group)

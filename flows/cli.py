@@ -132,6 +132,8 @@ def predict(
     version: Annotated[int | None, typer.Option(help="A version other than the stable one.")] = None,
     target: TargetOption = SERVER,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 30.0,
+    k: Annotated[int | None, typer.Option(help="Neighbours wanted.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Picture of the neighbours.", metavar="PNG")] = None,
     curl: CurlOption = False,
     grpcurl: GrpcurlOption = False,
     rest_target: RestTargetOption = REST_SERVER,
@@ -141,13 +143,14 @@ def predict(
     with quieting.native_stderr():
         from flows import predict as prediction
 
-    further = prediction.named(inputs or (), positive=positive, negative=negative)
+    count = None if k is None else str(k)
+    further = prediction.named(inputs or (), positive=positive, negative=negative, k=count)
     question = prediction.Question(name, examples or (), further, signature, version, timeout)
     if curl or grpcurl:
         for command in prediction.commands(question, target, rest_target if curl else None):
             print(command)
         return
-    for answer in prediction.answers(question, target):
+    for answer in prediction.answers(question, target, out=out):
         if not json_output and (text := prediction.coloured(answer)) is not None:
             terminal.stdout.print(text, soft_wrap=True)
         else:

@@ -169,10 +169,12 @@ def _packed(array: np.ndarray) -> dict[str, Any]:
     array = np.asarray(array)
     flat = array.ravel().tolist()
     if array.dtype == object:
-        flat = [
-            base64.b64encode(cell if isinstance(cell, bytes) else cell.encode()).decode() for cell in flat
-        ]
+        flat = [None if cell is None else base64.b64encode(_bytes(cell)).decode() for cell in flat]
     return {"dtype": array.dtype.name, "shape": array.shape, "values": flat}
+
+
+def _bytes(cell: bytes | str) -> bytes:
+    return cell if isinstance(cell, bytes) else cell.encode()
 
 
 def _unpacked(packed: Mapping[str, Any]) -> np.ndarray:
@@ -180,7 +182,7 @@ def _unpacked(packed: Mapping[str, Any]) -> np.ndarray:
     if packed["dtype"] != "object":
         return np.array(values, dtype=packed["dtype"]).reshape(packed["shape"])
     array = np.empty(len(values), dtype=object)
-    array[:] = [base64.b64decode(cell) for cell in values]
+    array[:] = [None if cell is None else base64.b64decode(cell) for cell in values]
     return array.reshape(packed["shape"])
 
 
@@ -192,7 +194,7 @@ def write_expectations(folder: Path, raws: Sequence[bytes], answers: dict[str, n
         (folder / f"{number:04d}.raw").write_bytes(raw)
     plain = {name: value.tolist() for name, value in answers.items() if value.dtype != object}
     texts = {
-        name: np.vectorize(lambda cell: cell.decode(), otypes=[object])(value).tolist()
+        name: np.vectorize(lambda cell: cell and cell.decode(), otypes=[object])(value).tolist()
         for name, value in answers.items()
         if value.dtype == object
     }

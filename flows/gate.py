@@ -91,13 +91,14 @@ def _serving(plan: Plan, record: Record) -> dict[str, Any] | None:
         "dataset": record.dataset["directory"],
         "value": None,
     }
+    objective = plan.task.objective
     same = release.manifest.get("dataset", {}).get("fingerprint") == record.dataset["fingerprint"]
-    if same or plan.task.objective.anywhere:
-        described["value"] = release.manifest.get("metrics", {}).get(plan.task.objective.report)
+    if same or objective.anywhere:
+        described["value"] = release.manifest.get("metrics", {}).get(objective.report)
     if release.manifest.get("dataset", {}).get("columns") != record.dataset.get("columns"):
         described |= {"value": None, "note": "it takes other columns"}
-    if plan.task.objective.anywhere and described["value"] is None:
-        described["note"] = "it was not measured"
+    elif described["value"] is None and (objective.anywhere or not objective.repeatable):
+        described["note"] = "it was not measured" if same or objective.anywhere else "its data were others"
     return described
 
 

@@ -191,18 +191,19 @@ class Examination:
 def _difference(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Give the distance of each element, relative to those beyond 1.
 
-    Texts are 0 or 1 apart; other shapes, and NaN, infinitely far.
+    Texts are 0 or 1 apart, 0 where any text is right (None); other shapes, and NaN, infinitely far.
     """
     if got.shape != wanted.shape:
         return np.full(1, np.inf)
     if wanted.dtype == object:
         pairs = zip(map(_bytes, got.ravel()), map(_bytes, wanted.ravel()), strict=True)
-        return np.array([float(one != other) for one, other in pairs]).reshape(wanted.shape)
+        differs = [float(one != other and other is not None) for one, other in pairs]
+        return np.array(differs).reshape(wanted.shape)
     differing = np.abs(got.astype(np.float64) - wanted) / np.maximum(1.0, np.abs(wanted))
     # NaN compares as no difference at all: it must fail.
     return np.where(np.isfinite(differing), differing, np.inf)
 
 
-def _bytes(cell: Any) -> bytes:
-    # Not every string is text: some are files.
-    return cell if isinstance(cell, bytes) else str(cell).encode()
+def _bytes(cell: Any) -> bytes | None:
+    # Not every string is text: some are files. None stands where any text is right.
+    return cell if isinstance(cell, bytes) else None if cell is None else str(cell).encode()

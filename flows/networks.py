@@ -49,6 +49,7 @@ def blueprint(plan: Plan, dataset: Any) -> Blueprint:
         labels=dataset.labels,
         hub=plan.workspace.hub,
         release=lambda name: _stable(plan, name),
+        frame=getattr(dataset, "frame", None),
     )
 
 

@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from flows import orchestration, plan, terminal, word_vectors
+from flows import gallery, image_clustering, image_search, orchestration, plan, terminal, word_vectors
 from flows.cross_validation import cross_validate, whole_view
 from flows.evaluate import evaluate
 from flows.export import export
 from flows.featurize import featurize
+from flows.gallery_report import write_report as write_gallery_report
 from flows.gate import pass_gate
 from flows.ingest import ingest
 from flows.plan import Plan
@@ -97,6 +98,30 @@ TRAINING = Course(
 
 #: Tasks that take another course, by name.
 COURSES: dict[str, Course] = {
+    "image-search": Course(
+        ingest,
+        {
+            "featurize": gallery.featurize,
+            "index": image_search.fit,
+            "evaluate": image_search.evaluate,
+            "export": gallery.export,
+            "gate": pass_gate,
+            "publish": publish,
+            "report": write_gallery_report,
+        },
+    ),
+    "image-clustering": Course(
+        ingest,
+        {
+            "featurize": gallery.featurize,
+            "cluster": image_clustering.fit,
+            "evaluate": image_clustering.evaluate,
+            "export": gallery.export,
+            "gate": pass_gate,
+            "publish": publish,
+            "report": write_gallery_report,
+        },
+    ),
     "word-vectors": Course(
         ingest,
         {
@@ -108,11 +133,11 @@ COURSES: dict[str, Course] = {
             "publish": publish,
             "report": write_word_report,
         },
-    )
+    ),
 }
 
 #: Stages that cannot say how far they are.
-SILENT = frozenset({"evaluate", "export", "gate", "publish", "report"})
+SILENT = frozenset({"index", "cluster", "evaluate", "export", "gate", "publish", "report"})
 
 
 class Clock:

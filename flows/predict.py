@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from features import tables
 from features.errors import NoInputError, UsageError
 from features.spec import RAW_KINDS, ROW
 from flows import inputs as sent
-from flows import row_questions
+from flows import neighbours, row_questions
 from serving import commands as shell
 from serving.answers import DEFAULT_SIGNATURE, Answer, Signature
 from serving.client import Client
@@ -55,11 +55,18 @@ def named(given: Sequence[str], **others: str | None) -> dict[str, str]:
     return found | {name: value for name, value in others.items() if value is not None}
 
 
-def answers(question: Question, target: str) -> Iterator[dict[str, Any]]:
+def answers(question: Question, target: str, *, out: Path | None = None) -> Iterator[dict[str, Any]]:
     """Send each example and yield its answer.
+
+    A question with a ``k`` and without a signature goes to the one that takes it.
 
     A signature of texts or words is sent each as it is given, or what stands in the .txt file it names; any
     other is sent the bytes of files.
+
+    Args:
+        question: what is asked.
+        target: of the gRPC interface.
+        out: file that takes a picture of an example and its neighbours.
 
     Yields:
         For a classifier: input, label, score, scores (label to score), model, version. For any
@@ -67,18 +74,31 @@ def answers(question: Question, target: str) -> Iterator[dict[str, Any]]:
 
     Raises:
         NoInputError: a file does not exist; raised before anything is sent.
-        UsageError: an input is missing, or the signature has none of this name.
+        UsageError: an input is missing, or the signature has none of this name; several examples, or
+            an answer without neighbours, for one picture.
     """
-    for shown, answer in asked(question, target):
-        yield {"input": shown, **_plain(answer), "model": question.name, "version": answer.version}
+    _require_named(question.examples)
+    if out is not None:
+        neighbours.require_one(question.examples)
+    with Client(target, timeout=question.timeout) as client:
+        for shown, answer in _answered(question, client):
+            plain = {"input": shown, **_plain(answer), "model": question.name, "version": answer.version}
+            if out is not None:
+                neighbours.draw(client, plain, out)
+            yield plain
 
 
 def asked(question: Question, target: str) -> Iterator[tuple[str, Answer]]:
     """Send each example; yield what is shown of it, and the answer as it came. Raises as `answers`."""
     _require_named(question.examples)
     with Client(target, timeout=question.timeout) as client:
-        for shown, inputs, signature in _requests(question, client):
-            yield shown, client.predict(question.name, inputs, signature=signature, version=question.version)
+        yield from _answered(question, client)
+
+
+def _answered(question: Question, client: Client) -> Iterator[tuple[str, Answer]]:
+    meant = _meant(question, client)
+    for shown, inputs, signature in _requests(meant, client):
+        yield shown, client.predict(meant.name, inputs, signature=signature, version=meant.version)
 
 
 def commands(question: Question, target: str, rest_target: str | None = None) -> Iterator[str]:
@@ -93,14 +113,25 @@ def commands(question: Question, target: str, rest_target: str | None = None) ->
         NoInputError, UsageError: as of `answers`.
     """
     _require_named(question.examples)
-    name, version = question.name, question.version
     with Client(target, timeout=question.timeout) as client:
+        question = _meant(question, client)
+        name, signature, version = question.name, question.signature, question.version
         asked = list(_requests(question, client))
     for _, inputs, signature in asked:
         if rest_target is None:
             yield shell.grpcurl_predict(target, name, inputs, signature=signature, version=version)
         else:
             yield shell.curl_predict(rest_target, name, inputs, signature=signature, version=version)
+
+
+def _meant(question: Question, client: Client) -> Question:
+    """Name the signature that takes a k, where a question with one names none and the default does not."""
+    if question.signature is not None or "k" not in question.inputs:
+        return question
+    known = client.metadata(question.name, version=question.version)
+    usual = set(known.signature(None).inputs)
+    found = [name for name, one in sorted(known.signatures.items()) if set(one.inputs) == usual | {"k"}]
+    return replace(question, signature=found[0]) if found and "k" not in usual else question
 
 
 def _requests(question: Question, client: Client) -> Iterator[tuple[str, dict[str, np.ndarray], str | None]]:
@@ -234,6 +265,8 @@ def sentence(answer: dict[str, Any]) -> str:
 
     if isinstance(answer.get("words"), list) and "similarities" in answer:
         return printable(_neighbours(answer))
+    if isinstance(answer.get("paths"), list):
+        return printable(neighbours.sentence(answer))
     if "scores" not in answer or "label" not in answer:
         return printable(str(answer))
     ranked = sorted(answer["scores"].items(), key=lambda pair: -pair[1])[:3]

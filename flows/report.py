@@ -172,7 +172,7 @@ class Report:
 
 def render(report: Report) -> str:
     """Render a report as one HTML page without outside references."""
-    return _environment().get_template("report.html.jinja").render(report=report)
+    return environment().get_template("report.html.jinja").render(report=report)
 
 
 def write(report: Report, path: Path) -> None:
@@ -259,14 +259,15 @@ MEDIA: dict[str, Callable[..., Media]] = {"image": image, "audio": sound, "text"
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """Give the templates' environment: everything from data is escaped and printable."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_printable,
+        finalize=printable,
     )
     environment.filters |= {
         "cell": cell,
@@ -279,7 +280,7 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _printable(value: object) -> object:
+def printable(value: object) -> object:
     """Show control, bidirectional and undecodable characters as escapes; let markup pass."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
@@ -327,7 +328,7 @@ def _is_share(value: object) -> bool:
 
 def _breakable(text: str) -> Markup:
     """Let a long path or name be broken after its separators."""
-    parts = re.split(r"(?<=[/_.-])(?=[^\W\d])", str(_printable(text)))
+    parts = re.split(r"(?<=[/_.-])(?=[^\W\d])", str(printable(text)))
     return Markup("<wbr>").join(parts)
 
 

@@ -39,8 +39,22 @@ def write_report(plan: Plan, record: Record) -> str:
     dataset = record.load_dataset()
     measured = evaluation(record, dataset)
     page = compose(plan, record, dataset, measured)
+    tracked = record.tracked
+    tracked.table(measured.per_class, "tables/per_class.json")
+    tracked.table(measured.calibration, "tables/calibration.json")
+    tracked.table(measured.mistakes.head(200), "tables/mistakes.json")
+    return keep(plan, record, dataset, page)
+
+
+def keep(plan: Plan, record: Record, dataset: Any, page: report.Report) -> str:
+    """Write a page into the run, and it and what belongs to every training to MLflow; return its path."""
     report.write(page, record.run.report)
-    _log(plan, record, dataset, measured, page)
+    tracked = record.tracked
+    tracked.artifact(record.run.report)
+    tracked.text(yaml.safe_dump(plan.recipe, sort_keys=False), "recipe.yaml")
+    tracked.text(json.dumps(dataset.card, indent=1, default=str), "dataset/card.json")
+    tracked.artifact(dataset.quarantine, "dataset")
+    tracked.artifact(figure_files(record, page))
     note = f"[report]({record.run.report.as_uri()}) of {plan.name}: {page.verdict}"
     orchestration.show_markdown(orchestration.artifact_key("report", plan.name), note, "Report")
     return str(record.run.report)
@@ -85,7 +99,7 @@ def _sections(
         sections.calibration(measured),
         sections.training(history, _kernels(plan, record, dataset)),
         sections.latency(latency, "One example at a time through the exported model.") if latency else None,
-        sections.dataset(dataset.card, _class_counts(dataset)),
+        sections.dataset(dataset.card, class_counts(dataset)),
         sections.checks(checks(gate)) if gate else None,
         sections.reproduction(
             yaml.safe_dump(plan.recipe, sort_keys=False), command_line(), facts(plan, record, state)
@@ -113,7 +127,8 @@ def facts(plan: Plan, record: Record, state: Mapping[str, Any]) -> dict[str, obj
     return {name: value for name, value in (known | versions()).items() if value}
 
 
-def _class_counts(dataset: Dataset) -> dict[str, dict[str, int]]:
+def class_counts(dataset: Dataset) -> dict[str, dict[str, int]]:
+    """Count the examples of each label by split."""
     counts = dataset.frame.groupby(["label", "split"], observed=True).size()
     splits = [split for split in ("train", "validation", "test") if split in set(dataset.frame["split"])]
     return {
@@ -190,18 +205,6 @@ def _mistakes(plan: Plan, record: Record, dataset: Dataset, measured: Evaluation
     told = _told(plan, record, dataset, raws)
     shown = [replace(item, tokens=tokens) for item, tokens in zip(shown, told, strict=True)]
     return sections.mistakes(shown, len(measured.mistakes))
-
-
-def _log(plan: Plan, record: Record, dataset: Dataset, measured: Evaluation, page: report.Report) -> None:
-    tracked = record.tracked
-    tracked.artifact(record.run.report)
-    tracked.text(yaml.safe_dump(plan.recipe, sort_keys=False), "recipe.yaml")
-    tracked.text(json.dumps(dataset.card, indent=1, default=str), "dataset/card.json")
-    tracked.artifact(dataset.quarantine, "dataset")
-    tracked.table(measured.per_class, "tables/per_class.json")
-    tracked.table(measured.calibration, "tables/calibration.json")
-    tracked.table(measured.mistakes.head(200), "tables/mistakes.json")
-    tracked.artifact(figure_files(record, page))
 
 
 def figure_files(record: Record, page: report.Report) -> Path:

@@ -33,17 +33,7 @@ MEANINGS = {
 def write_report(plan: Plan, record: Record) -> str:
     """Write report.html into the run and the same figures and tables to MLflow; return its path."""
     corpus = record.load_dataset()
-    page = _compose(plan, record, corpus)
-    report.write(page, record.run.report)
-    tracked = record.tracked
-    tracked.artifact(record.run.report)
-    tracked.text(yaml.safe_dump(plan.recipe, sort_keys=False), "recipe.yaml")
-    tracked.text(json.dumps(corpus.card, indent=1, default=str), "dataset/card.json")
-    tracked.artifact(corpus.quarantine, "dataset")
-    tracked.artifact(reporting.figure_files(record, page))
-    note = f"[report]({record.run.report.as_uri()}) of {plan.name}: {page.verdict}"
-    orchestration.show_markdown(orchestration.artifact_key("report", plan.name), note, "Report")
-    return str(record.run.report)
+    return reporting.keep(plan, record, corpus, _compose(plan, record, corpus))
 
 
 def _compose(plan: Plan, record: Record, corpus: Any) -> report.Report:

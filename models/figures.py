@@ -337,9 +337,17 @@ def flattened(vectors: np.ndarray) -> np.ndarray:
     from sklearn.manifold import TSNE
 
     perplexity = float(min(20, max(1, (len(vectors) - 1) // 3)))
-    # Exact, not Barnes-Hut: a few hundred points, and the same picture each time.
-    method = TSNE(2, perplexity=perplexity, metric="cosine", init="random", method="exact", random_state=0)
-    return np.asarray(method.fit_transform(np.asarray(vectors, np.float64)))
+    # Exact for a few hundred points, and the same picture each time; of more its time grows too fast.
+    method = "exact" if len(vectors) <= 500 else "barnes_hut"
+    found = TSNE(2, perplexity=perplexity, metric="cosine", init="random", method=method, random_state=0)
+    return np.asarray(found.fit_transform(np.asarray(vectors, np.float64)))
+
+
+def principal(vectors: np.ndarray) -> np.ndarray:
+    """Bring vectors [n, d], d at least 2, into the plane of their two principal components, float [n, 2]."""
+    from sklearn.decomposition import PCA
+
+    return np.asarray(PCA(2, random_state=0).fit_transform(np.asarray(vectors, np.float64)))
 
 
 def word_map(points: np.ndarray, words: Sequence[str], theme: Theme = LIGHT) -> Figure:

@@ -20,11 +20,13 @@ class Measure:
         report: its name, as the gate compares it.
         higher_is_better: its direction.
         anywhere: whether it is taken on data of its own, so that models of different datasets compare.
+        repeatable: whether a release can be measured again on other data, by the scores it answers with.
     """
 
     report: str
     higher_is_better: bool
     anywhere: bool = False
+    repeatable: bool = True
 
     def better(self, value: float, than: float | None, margin: float = 0.0) -> bool:
         """Tell whether a value of the deciding metric beats another by more than a margin."""

@@ -11,17 +11,13 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from features.spec import RawKind
-from models.chunks import by_chunks
+from models import ranking
+from models.ranking import graph, strings
 
 if TYPE_CHECKING:
     from models.tasks.task import Network
 
 Decode = Callable[[Any], dict[str, Any]]
-
-#: Neighbours that are given where nobody says how many, and the most that can be asked for.
-USUAL, MOST = 10, 1000
-#: Rows of a request that are compared with all words at a time.
-_ROWS = 32
 
 
 def usual_neighbours(network: "Network", raw: RawKind, decode: Decode) -> Any:
@@ -31,9 +27,11 @@ def usual_neighbours(network: "Network", raw: RawKind, decode: Decode) -> Any:
     ``known`` bool [batch].
     """
 
-    @_graph(_strings(raw.input, 1))
+    @graph(strings(raw.input, 1))
     def serving_default(word: Any) -> dict[str, Any]:
-        return _neighbours(network, word, tf.fill(tf.shape(word), min(USUAL, network.featurizer.size)))
+        return _neighbours(
+            network, word, tf.fill(tf.shape(word), min(ranking.USUAL, network.featurizer.size))
+        )
 
     return serving_default
 
@@ -44,7 +42,7 @@ def most_similar(network: "Network", raw: RawKind, decode: Decode) -> Any:
     Outputs as of `usual_neighbours`, as wide as the largest k; "" and 0 beyond a row's own k.
     """
 
-    @_graph(_strings(raw.input, 1), tf.TensorSpec([None], tf.int32, name="k"))
+    @graph(strings(raw.input, 1), tf.TensorSpec([None], tf.int32, name="k"))
     def most_similar(word: Any, k: Any) -> dict[str, Any]:
         return _neighbours(network, word, k)
 
@@ -59,7 +57,7 @@ def analogy(network: "Network", raw: RawKind, decode: Decode) -> Any:
     and ``unknown`` string [batch] names those that are not.
     """
 
-    @_graph(_strings("positive", 2), _strings("negative", 2), tf.TensorSpec([None], tf.int32, name="k"))
+    @graph(strings("positive", 2), strings("negative", 2), tf.TensorSpec([None], tf.int32, name="k"))
     def analogy(positive: Any, negative: Any, k: Any) -> dict[str, Any]:
         lookup, space = network.featurizer, network.model.get_layer("space")
         given = tf.concat([positive, negative], 1)
@@ -81,7 +79,7 @@ def similarity(network: "Network", raw: RawKind, decode: Decode) -> Any:
     as of `analogy`.
     """
 
-    @_graph(tf.TensorSpec([None, 2], tf.string, name="words"))
+    @graph(tf.TensorSpec([None, 2], tf.string, name="words"))
     def similarity(words: Any) -> dict[str, Any]:
         ids = network.featurizer(words)
         pair = network.model.get_layer("space").unit(ids)
@@ -103,7 +101,7 @@ def doesnt_match(network: "Network", raw: RawKind, decode: Decode) -> Any:
     known; ``unknown`` string, those that are not and were left out.
     """
 
-    @_graph(_strings("words", 2))
+    @graph(strings("words", 2))
     def doesnt_match(words: Any) -> dict[str, Any]:
         ids = network.featurizer(words)
         vectors = network.model.get_layer("space").unit(ids)
@@ -126,21 +124,12 @@ def doesnt_match(network: "Network", raw: RawKind, decode: Decode) -> Any:
 def embed(network: "Network", raw: RawKind, decode: Decode) -> Any:
     """Make the signature from words [batch] to their vectors [batch, d]; zeros where not ``known``."""
 
-    @_graph(_strings(raw.input, 1))
+    @graph(strings(raw.input, 1))
     def embed(word: Any) -> dict[str, Any]:
         ids = network.featurizer(word)
         return decode(network.embed(ids)) | {"known": ids < network.featurizer.size}
 
     return embed
-
-
-def _graph(*inputs: tf.TensorSpec) -> Callable[[Callable[..., Any]], Any]:
-    """Trace a function as it stands: there is no Python branch in it that AutoGraph would have to convert."""
-    return tf.function(input_signature=list(inputs), autograph=False)
-
-
-def _strings(name: str, rank: int) -> tf.TensorSpec:
-    return tf.TensorSpec([None] * rank, tf.string, name=name)
 
 
 def _neighbours(network: "Network", word: Any, k: Any) -> dict[str, Any]:
@@ -159,14 +148,8 @@ def _unknown(lookup: Any, given: Any, ids: Any) -> tuple[Any, Any]:
 
 def _ranked(network: "Network", queries: Any, own: Any, k: Any, known: Any) -> dict[str, Any]:
     """Rank all words by their cosine to each query [batch, d], leaving out its own ids [batch, n]."""
-    message = f"k is how many words are wanted: from 1 to {MOST}"
-    checked = tf.debugging.assert_equal(tf.reduce_all((k >= 1) & (k <= MOST)), True, message=message)
-    with tf.control_dependencies([checked]):
-        wide = tf.minimum(tf.reduce_max(tf.concat([[1], k], 0)), network.featurizer.size)
-    kinds = (tf.TensorSpec([None, None], tf.float32), tf.TensorSpec([None, None], tf.int32))
-    best, ids = by_chunks(
-        lambda query, without: _top(network, query, without, wide), (queries, own), _ROWS, kinds
-    )
+    wide = ranking.width(k, network.featurizer.size, "words")
+    best, ids = ranking.by_chunks(lambda query, without: _top(network, query, without, wide), queries, own)
     kept = known[:, tf.newaxis] & (tf.range(wide) < k[:, tf.newaxis]) & tf.math.is_finite(best)
     return {
         "words": tf.where(kept, network.featurizer.words(ids), ""),

@@ -1,7 +1,9 @@
 """A small source of examples for every task, made from code: the harness trains and checks each on it."""
 
 import gzip
+import hashlib
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +11,9 @@ import numpy as np
 import pandas as pd
 import soundfile
 from PIL import Image
+
+from models.tasks.image_classification import DEFAULT_MODULE
+from tests.models import toys
 
 PER_CLASS = 48
 #: Overrides that make the default network of a task small enough for tests.
@@ -34,6 +39,8 @@ SMALL = {
         "training.learning_rate=0.01",
         "training.towers=1",
     ),
+    "image-search": (),
+    "image-clustering": ("model.most_groups=3",),
     "word-vectors": (
         "featurizer.min_count=1",
         "model.dimensions=12",
@@ -51,6 +58,8 @@ SMALL = {
 }
 RECIPE = {
     "image-classification": "cnn",
+    "image-search": "default",
+    "image-clustering": "default",
     "audio-classification": "cnn",
     "tabular-classification": "mlp",
     "text-classification": "cnn",
@@ -177,9 +186,23 @@ def rows(folder: Path) -> Path:
     return folder
 
 
+def gallery(folder: Path) -> Path:
+    """Write the pictures, and a small network as if it had been fetched into the workspace beside them."""
+    cached(toys.save_module(folder.parent / "toy", width=8), folder.parent / "workspace")
+    return images(folder)
+
+
+def cached(module: Path, workspace: Path) -> None:
+    """Put a module where the default one is kept once it is fetched."""
+    name = hashlib.sha1(DEFAULT_MODULE.encode(), usedforsecurity=False).hexdigest()
+    shutil.copytree(module, workspace / "hub" / name)
+
+
 #: Task name to what writes its examples into a folder.
 GOLDEN: dict[str, Callable[[Path], Path]] = {
     "image-classification": images,
+    "image-search": gallery,
+    "image-clustering": gallery,
     "audio-classification": sounds,
     "tabular-classification": rows,
     "text-classification": texts,

@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from features.audio import AudioFeaturizer
 from features.store import joined
-from flows.export import calls
+from flows.export import calls, forms
 from models.export import DEFAULT, absent, answer, signatures
+from models.ranking import settled
 from models.tasks.task import Network, Task
 from serving.client import Client
 from serving.config import Options
@@ -54,6 +55,8 @@ def check_servable(
     assert len(raws) >= 64
     functions = signatures(network, task, labels)
     wanted = answer(functions[DEFAULT], raws)
+    # Items that tie but for rounding may stand in either order.
+    wanted = settled(wanted, 2 * PARITY) if "paths" in wanted else wanted
     function = tf.saved_model.load(str(release)).signatures["serving_default"]
     outputs = function(**{task.raw.input: tf.constant(list(raws))})
     _compare({name: value.numpy() for name, value in outputs.items()}, wanted)
@@ -65,7 +68,7 @@ def check_servable(
         _compare(dict(client.predict("golden", {task.raw.input: list(raws)})), wanted)
         one = client.predict("golden", {task.raw.input: list(raws[:1])})
         _compare(dict(one), {name: value[:1] for name, value in wanted.items()})
-        for call in calls(functions, task.raw.input, raws[:3]):
+        for call in calls(functions, forms(network, task.raw.input, raws[:3])):
             _compare(
                 dict(client.predict("golden", call.inputs, signature=call.signature)), dict(call.outputs)
             )
@@ -92,6 +95,7 @@ def _compare(answers: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> N
         assert not np.any(np.delete(expected, np.s_[: inner[1].stop], 1)) if expected.ndim > 1 else True
         expected = expected[inner]
         if expected.dtype == object:
-            assert answers[name].astype(bytes).tolist() == expected.astype(bytes).tolist()
+            sure = np.not_equal(expected, None)
+            assert answers[name][sure].astype(bytes).tolist() == expected[sure].astype(bytes).tolist()
         else:
             np.testing.assert_allclose(answers[name], expected, rtol=0, atol=PARITY)

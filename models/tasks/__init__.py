@@ -3,6 +3,8 @@
 from features.errors import ConfigError
 from models.tasks.audio_classification import AUDIO_CLASSIFICATION
 from models.tasks.image_classification import IMAGE_CLASSIFICATION
+from models.tasks.image_clustering import IMAGE_CLUSTERING
+from models.tasks.image_search import IMAGE_SEARCH
 from models.tasks.tabular_classification import TABULAR_CLASSIFICATION
 from models.tasks.task import Task
 from models.tasks.text_classification import TEXT_CLASSIFICATION
@@ -12,6 +14,8 @@ TASKS: dict[str, Task] = {
     task.name: task
     for task in (
         IMAGE_CLASSIFICATION,
+        IMAGE_SEARCH,
+        IMAGE_CLUSTERING,
         AUDIO_CLASSIFICATION,
         TEXT_CLASSIFICATION,
         TABULAR_CLASSIFICATION,

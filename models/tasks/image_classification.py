@@ -78,7 +78,8 @@ class ModelSettings(
     """The model section: its ``kind`` says which of the three it is."""
 
 
-def _featurizer(wanted: ImageFeaturizerSettings, shape: tuple[int | None, ...]) -> ImageFeaturizer:
+def image_featurizer(wanted: ImageFeaturizerSettings, shape: tuple[int | None, ...]) -> ImageFeaturizer:
+    """Make the featurizer of the wanted size, or of a backbone's shape [h, w, 3], 224 where that is free."""
     height, width = shape[0] or 224, shape[1] or 224
     return ImageFeaturizer(wanted.height or height, wanted.width or width, resize=wanted.resize)
 
@@ -86,12 +87,12 @@ def _featurizer(wanted: ImageFeaturizerSettings, shape: tuple[int | None, ...]) 
 def _hub(blueprint: Blueprint, settings: HubSettings) -> tuple[ImageFeaturizer, HubLayer, int, str]:
     layer = HubLayer(settings.backbone, str(blueprint.hub), settings.batch_norm)
     layer.require(blueprint.featurizer.height, blueprint.featurizer.width)
-    featurizer = _featurizer(blueprint.featurizer, layer.input_shape_of_one)
+    featurizer = image_featurizer(blueprint.featurizer, layer.input_shape_of_one)
     return featurizer, layer, int(layer.output_shape_of_one[-1] or 0), settings.mode
 
 
 def _keras(blueprint: Blueprint, settings: KerasSettings) -> tuple[ImageFeaturizer, Any, int, str]:
-    featurizer = _featurizer(blueprint.featurizer, (224, 224))
+    featurizer = image_featurizer(blueprint.featurizer, (224, 224))
     learn = settings.weights is None or settings.batch_norm == "training"
     network = backbones.application(
         settings.backbone, settings.weights, featurizer.spec.shape, learn_batch_norm=learn
@@ -101,7 +102,7 @@ def _keras(blueprint: Blueprint, settings: KerasSettings) -> tuple[ImageFeaturiz
 
 
 def _cnn(blueprint: Blueprint, settings: CnnSettings) -> tuple[ImageFeaturizer, Any, int, str]:
-    featurizer = _featurizer(blueprint.featurizer, (64, 64))
+    featurizer = image_featurizer(blueprint.featurizer, (64, 64))
     sizes = settings.model_dump(include={"filters", "depth", "kernel", "dense", "dropout", "weight_decay"})
     network = cnn.convolutions(featurizer.spec.shape, **sizes)
     return featurizer, network, network.output_shape[-1], "scratch"

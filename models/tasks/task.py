@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from features.errors import ConfigError
 from features.rules import IngestRules, SourceRules
@@ -70,7 +70,8 @@ class Blueprint:
     """What a task's build is given: typed settings, labels, and where fetched modules are kept.
 
     ``fitted`` is what the task's fit found in the training split; empty where the task has no fit, and while
-    the fit itself is under way. ``release`` finds the folder of a published model by its name.
+    the fit itself is under way. ``release`` finds the folder of a published model by its name. ``frame`` is
+    the dataset's manifest, for tasks whose models show its examples; None where the examples are lines.
     """
 
     rules: Any
@@ -82,6 +83,7 @@ class Blueprint:
     hub: Path
     fitted: Mapping[str, Any] = field(default_factory=dict)
     release: Callable[[str], Path] = _no_release
+    frame: Any = None
 
 
 #: From the blueprint and the raw examples of the training split, read once as they are asked for, to what
@@ -92,6 +94,12 @@ Fit = Callable[[Blueprint, Iterable[bytes]], Mapping[str, Any]]
 
 class NoAugmentation(Settings):
     """The augmentation section of a task that has none."""
+
+
+class NoTraining(Settings):
+    """The training section of a task that trains nothing."""
+
+    epochs: int = Field(0, ge=0, le=0, description="nothing is trained")
 
 
 @dataclass(frozen=True)

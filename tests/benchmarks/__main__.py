@@ -6,7 +6,17 @@ from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from tests.benchmarks import audio, features, heatmaps, image_classification, serving, swaps, texts, words
+from tests.benchmarks import (
+    audio,
+    features,
+    galleries,
+    heatmaps,
+    image_classification,
+    serving,
+    swaps,
+    texts,
+    words,
+)
 from tests.benchmarks.table import SHARED, Table
 
 SETS: dict[str, dict[str, Callable[[], Table]]] = {
@@ -18,10 +28,13 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "swaps": swaps.swaps,
         "words": words.speed,
         "heatmaps": heatmaps.heatmaps,
+        "search": galleries.latency,
     },
     "evaluate": {
         "photos": image_classification.photos,
         "from-scratch": image_classification.from_scratch,
+        "clusters": galleries.clusters,
+        "neighbours": galleries.neighbours,
         "digits": audio.digits,
         "speakers": audio.speakers,
         "instruments": audio.instruments,

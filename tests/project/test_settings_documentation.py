@@ -11,7 +11,7 @@ from pydantic_core import PydanticUndefined
 
 from features.audio_augment import AudioAugmentationSettings
 from features.augment import AugmentationSettings
-from features.rules import AudioRules, CorpusRules, IngestRules, RowRules, TextRules
+from features.rules import AudioRules, CorpusRules, GalleryRules, IngestRules, RowRules, TextRules
 from flows.config import GateSettings
 from models.tasks import audio_classification, tabular_classification, text_classification, word_vectors
 from models.tasks.image_classification import (
@@ -20,6 +20,8 @@ from models.tasks.image_classification import (
     ImageFeaturizerSettings,
     KerasSettings,
 )
+from models.tasks.image_clustering import ClusteringSettings
+from models.tasks.image_search import SearchSettings
 from models.training_settings import TrainingSettings
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -51,6 +53,9 @@ SECTIONS: dict[tuple[str, str], type[BaseModel]] = {
     ("words", "model (kind: word2vec)"): word_vectors.Word2VecSettings,
     ("words", "model (kind: given)"): word_vectors.GivenSettings,
     ("words", "training"): word_vectors.WordTrainingSettings,
+    ("search", "data"): GalleryRules,
+    ("search", "model (image-search)"): SearchSettings,
+    ("search", "model (image-clustering)"): ClusteringSettings,
 }
 _SIGNS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 

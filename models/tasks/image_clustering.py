@@ -1,0 +1,49 @@
+"""Which groups the photos of a collection fall into."""
+
+from pydantic import Field
+
+from features.rules import GalleryRules
+from features.spec import IMAGE
+from models import decoding, gallery_answers, image_embedding, signatures
+from models.clusters import Clusters
+from models.image_embedding import EmbeddingSettings
+from models.objective import Measure
+from models.tasks.image_classification import ImageFeaturizerSettings
+from models.tasks.task import Blueprint, Network, NoAugmentation, NoTraining, Task
+
+
+class ClusteringSettings(EmbeddingSettings):
+    """Where the vectors come from, and how many groups are made of them."""
+
+    k: int | None = Field(
+        None, ge=1, le=1000, description="groups; null chooses the number with the highest silhouette"
+    )
+    most_groups: int = Field(10, ge=2, le=100, description="tried where k is null")
+
+
+def build(blueprint: Blueprint) -> Network:
+    """Make the network with an empty gallery; its clusters have no centres yet."""
+    groups = blueprint.model.k or blueprint.model.most_groups
+    return image_embedding.network(blueprint, blueprint.frame, lambda width: Clusters(groups, width))
+
+
+IMAGE_CLUSTERING = Task(
+    name="image-clustering",
+    raw=IMAGE,
+    featurizer_settings=ImageFeaturizerSettings,
+    settings=ClusteringSettings,
+    augmentation_settings=NoAugmentation,
+    build=build,
+    objective=Measure(report="eval/ari_embeddings", higher_is_better=True, repeatable=False),
+    decode=decoding.vectors,
+    signatures={
+        "serving_default": gallery_answers.cluster,
+        "cluster": gallery_answers.cluster,
+        "search": gallery_answers.search,
+        "embed": signatures.embed,
+        "thumbnail": gallery_answers.thumbnail,
+    },
+    report=("clusters",),
+    rules=GalleryRules,
+    training=NoTraining,
+)

@@ -1,0 +1,63 @@
+"""Which photos of a collection look like a given one."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from features.rules import GalleryRules
+from features.spec import IMAGE
+from models import decoding, gallery_answers, image_embedding, signatures, vector_index
+from models.image_embedding import EmbeddingSettings
+from models.objective import Measure
+from models.tasks.image_classification import ImageFeaturizerSettings
+from models.tasks.task import Blueprint, Network, NoAugmentation, NoTraining, Task
+
+
+class SearchSettings(EmbeddingSettings):
+    """Where the vectors come from, and how they are searched."""
+
+    indexed: Literal["all", "train"] = Field(
+        "all", description="whether all photos are found, or those of the training split"
+    )
+    approximate_above: int = Field(
+        100_000, ge=1, description="more photos than this are searched by inverted lists"
+    )
+    probes: int = Field(16, ge=1, description="lists looked into, of about the root of the photos' number")
+    near_duplicate: float = Field(
+        0.97, gt=0, le=1, description="cosine from which two photos are reported as near duplicates"
+    )
+
+
+def indexed(settings: Any, frame: Any) -> Any:
+    """Give the rows of a manifest that are searched."""
+    return frame if settings.indexed == "all" else frame[frame["split"] == "train"]
+
+
+def build(blueprint: Blueprint) -> Network:
+    """Make the network with an empty index of the manifest's photos."""
+    settings = blueprint.model
+    rows = indexed(settings, blueprint.frame)
+    parted = len(rows) > settings.approximate_above
+    cells = vector_index.cell_count(len(rows)) if parted else 0
+    return image_embedding.network(blueprint, rows, cells=cells, probes=settings.probes)
+
+
+IMAGE_SEARCH = Task(
+    name="image-search",
+    raw=IMAGE,
+    featurizer_settings=ImageFeaturizerSettings,
+    settings=SearchSettings,
+    augmentation_settings=NoAugmentation,
+    build=build,
+    objective=Measure(report="eval/precision_at_10", higher_is_better=True, repeatable=False),
+    decode=decoding.vectors,
+    signatures={
+        "serving_default": gallery_answers.usual_search,
+        "search": gallery_answers.search,
+        "embed": signatures.embed,
+        "thumbnail": gallery_answers.thumbnail,
+    },
+    report=("search",),
+    rules=GalleryRules,
+    training=NoTraining,
+)
