@@ -52,15 +52,43 @@ def export(plan: Plan, record: Record) -> str:
     dataset = record.load_dataset()
     network = networks.trained(plan, record, dataset)
     raws = sample(dataset, plan.gate.parity_rows)
+    functions = networks.functions(plan, record, dataset)
+    answers = exporting.answer(functions[DEFAULT], raws)
+    asked = calls(functions, forms(network, plan.task.raw.input, raws[:CALL_ROWS]))
+    return write_candidate(plan, record, network, raws, answers, asked)
+
+
+def write_candidate(
+    plan: Plan,
+    record: Record,
+    network: Network,
+    raws: Sequence[bytes],
+    answers: dict[str, np.ndarray],
+    asked: Sequence[Call],
+) -> str:
+    """Write the candidate of a trained network, and beside the run what it must answer.
+
+    Args:
+        plan: what is trained.
+        record: of the training.
+        network: trained.
+        raws: raw examples.
+        answers: what ``serving_default`` gives for them; None in place of a text allows any.
+        asked: calls of other signatures.
+
+    Returns:
+        The candidate's folder.
+    """
+    dataset = record.load_dataset()
+    functions = networks.functions(plan, record, dataset)
     directory = candidate(plan, record)
     shutil.rmtree(directory, ignore_errors=True)
     directory.parent.mkdir(parents=True, exist_ok=True)
-    functions = networks.functions(plan, record, dataset)
     record.run.record(
         signatures=sorted(functions), absent=exporting.absent(network, plan.task, dataset.labels)
     )
-    write_expectations(expectations(record), raws, exporting.answer(functions[DEFAULT], raws))
-    write_calls(expectations(record), calls(functions, forms(network, plan.task.raw.input, raws[:CALL_ROWS])))
+    write_expectations(expectations(record), raws, answers)
+    write_calls(expectations(record), asked)
     exporting.export(
         network,
         plan.task,

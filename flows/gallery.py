@@ -1,7 +1,6 @@
 """What the courses of image-search and image-clustering share: embed every photo once, export a gallery."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -120,24 +119,10 @@ def export(plan: Plan, record: Record) -> str:
     dataset = record.load_dataset()
     network = networks.trained(plan, record, dataset)
     raws = exports.sample(dataset, plan.gate.parity_rows)
-    directory = exports.candidate(plan, record)
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    functions = exporting.signatures(network, plan.task, dataset.labels)
-    answers = exporting.answer(functions[exporting.DEFAULT], raws)
-    folder = exports.expectations(record)
-    exports.write_expectations(folder, raws, ranking.settled(answers, 2 * plan.gate.parity))
-    exports.write_calls(folder, _calls(plan, functions, raws, gallery(network)))
-    exporting.export(
-        network,
-        plan.task,
-        dataset.labels,
-        directory,
-        warmup=raws[:4],
-        model_name=plan.name,
-        functions=functions,
-    )
-    return str(directory)
+    functions = networks.functions(plan, record, dataset)
+    answers = ranking.settled(exporting.answer(functions[exporting.DEFAULT], raws), 2 * plan.gate.parity)
+    asked = _calls(plan, functions, raws, gallery(network))
+    return exports.write_candidate(plan, record, network, raws, answers, asked)
 
 
 def _calls(plan: Plan, functions: dict[str, Any], raws: list[bytes], items: Gallery) -> list[exports.Call]:

@@ -1,7 +1,6 @@
 """The course of word vectors: cut a corpus into words, train word2vec on it, measure it on fixed tests."""
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -132,22 +131,13 @@ def evaluate(plan: Plan, record: Record) -> dict[str, float]:
 def export(plan: Plan, record: Record) -> str:
     """Write the candidate, and beside the run what the network answers to frequent and to unknown words."""
     record.examiner.start()
-    network = networks.trained(plan, record, record.load_dataset())
-    directory = exports.candidate(plan, record)
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    functions = exporting.signatures(network, plan.task, ())
-    record.run.record(signatures=sorted(functions), absent={})
+    corpus = record.load_dataset()
+    network = networks.trained(plan, record, corpus)
+    functions = networks.functions(plan, record, corpus)
     raws = asked(network, plan.gate.parity_rows)
-    folder = exports.expectations(record)
-    exports.write_expectations(folder, raws, exporting.answer(functions[exporting.DEFAULT], raws))
-    exports.write_calls(
-        folder, [exports.call(name, functions[name], given) for name, given in calls(network)]
-    )
-    exporting.export(
-        network, plan.task, (), directory, warmup=raws[:4], model_name=plan.name, functions=functions
-    )
-    return str(directory)
+    made = [exports.call(name, functions[name], given) for name, given in calls(network)]
+    answers = exporting.answer(functions[exporting.DEFAULT], raws)
+    return exports.write_candidate(plan, record, network, raws, answers, made)
 
 
 def asked(network: Network, rows: int) -> list[bytes]:
