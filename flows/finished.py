@@ -5,10 +5,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from features import dataset as datasets
 from features.errors import NoInputError
 from flows import networks
 from flows.plan import Plan
+from flows.record import seen
 from flows.request import Request
 from flows.workspace import MODEL_NAME, RunDirectory, Workspace
 from models.tasks.task import Network
@@ -29,8 +29,8 @@ class Finished:
 
     @cached_property
     def dataset(self) -> Any:
-        """The dataset it was trained on, all of it."""
-        return datasets.load(Path(self.run.read()["dataset"]["directory"]))
+        """The dataset it was trained on, as the training saw it."""
+        return seen(self.run.read()["dataset"])
 
     def network(self) -> Network:
         """Build the network with the weights its training ended with.

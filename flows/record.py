@@ -6,7 +6,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,8 +49,13 @@ class Record:
 
     def load_dataset(self) -> datasets.Dataset:
         """Read the dataset's manifest, as this training sees it."""
-        whole = datasets.load(Path(self.dataset["directory"]))
-        return folds.view(whole, self.dataset["fold"]) if "fold" in self.dataset else whole
+        return seen(self.dataset)
+
+
+def seen(dataset: Mapping[str, Any]) -> datasets.Dataset:
+    """Read the manifest of the dataset that a run describes, as its training saw it."""
+    whole = datasets.load(Path(dataset["directory"]))
+    return folds.view(whole, dataset["fold"]) if "fold" in dataset else whole
 
 
 @contextmanager
