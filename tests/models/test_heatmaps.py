@@ -310,7 +310,7 @@ def client(seer, of_images, tmp_path_factory) -> Iterator[Client]:
     raws = [example.raw for example in planted.pictures(2, 1)]
     export.export(seer, IMAGES, planted.LABELS, base / "1", warmup=raws, functions=of_images)
     options = Options(port=0, model_name="seer", model_base_path=base)
-    with Server(options) as server, Client(server.target) as opened:
+    with Server(options) as server, Client(server.target, timeout=600) as opened:
         yield opened
 
 
