@@ -20,6 +20,8 @@ from serving.server import Server
 
 #: Calls that are timed one by one for the latency, after the first ones.
 TIMED_CALLS = 30
+#: Seconds that one call may take: a map of occlusion is hundreds of answers of what may be a large network.
+LONGEST_CALL = 900.0
 
 
 class Examination:
@@ -153,7 +155,7 @@ class Examination:
 
     def _parity_of_live_server(self) -> Iterator[Check]:
         target = self._server.result().target
-        with Client(target) as client:
+        with Client(target, timeout=LONGEST_CALL) as client:
             argument = self.request["input"]
             parts = [
                 client.predict(

@@ -20,13 +20,15 @@ DEFAULT = "serving_default"
 WARMUP = Path("assets.extra") / "tf_serving_warmup_requests"
 
 
-def signatures(network: Network, task: Task, labels: tuple[str, ...]) -> dict[str, Any]:
-    """Make the task's signatures that a network has: name to concrete function."""
+def signatures(
+    network: Network, task: Task, labels: tuple[str, ...], only: str | None = None
+) -> dict[str, Any]:
+    """Make the task's signatures that a network has, or one of them: name to concrete function."""
     # Concrete: what is traced while saving would build the featurizer's graph anew, which takes seconds.
     return {
         name: function.get_concrete_function()
         for name, function in _made(network, task, labels).items()
-        if not isinstance(function, Absent)
+        if not isinstance(function, Absent) and only in (None, name)
     }
 
 
@@ -56,7 +58,7 @@ def predict(
     Returns:
         Each output by name, [len(raws), ...].
     """
-    return answer(signatures(network, task, labels)[DEFAULT], raws, batch_size=batch_size)
+    return answer(signatures(network, task, labels, DEFAULT)[DEFAULT], raws, batch_size=batch_size)
 
 
 def answer(function: Any, raws: Sequence[bytes], *, batch_size: int = 32) -> dict[str, np.ndarray]:

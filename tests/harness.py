@@ -63,7 +63,7 @@ def check_servable(
     with (
         tempfile.TemporaryDirectory() as folder,
         Server(Options(port=0, model_name="golden", model_base_path=_alone(release, folder))) as server,
-        Client(server.target) as client,
+        Client(server.target, timeout=600) as client,
     ):
         _compare(dict(client.predict("golden", {task.raw.input: list(raws)})), wanted)
         one = client.predict("golden", {task.raw.input: list(raws[:1])})

@@ -52,6 +52,11 @@ def test_the_release_knows_where_it_comes_from(trained: Trained) -> None:
     assert manifest["metrics"] == trained.summary["metrics"]
     assert manifest["recipe"]["training"]["epochs"] == 12
     assert manifest["gate"]["passed"]
+    assert manifest["absent"] == {}
+    asked = {"embed", "occlusion", "grad_cam"}
+    assert {
+        check["name"].split()[-4] for check in manifest["gate"]["checks"] if "server's" in check["name"]
+    } == asked
     assert manifest["weights_hash"] == trained.run.read()["weights_hash"]
     release.verify()
 
@@ -89,6 +94,22 @@ def test_the_registered_version_is_champion_and_answers(trained: Trained) -> Non
     assert (folder / "input_example.json").is_file()
     with tracking.open_tracking(trained.workspace) as ledger:
         assert ledger.champion("golden") is not None
+
+
+def test_the_report_explains_a_hit_of_each_class_and_the_worst_mistakes_by_both_methods(
+    trained: Trained,
+) -> None:
+    page = trained.run.report.read_text()
+    _, _, rest = page.partition('-heatmaps" class=')
+    section = rest.partition("</section>")[0]
+    dataset = datasets.load(Path(trained.run.read()["dataset"]["directory"]))
+    scores = np.load(trained.run.evaluation / "scores.npy")
+    targets = dataset.measured["target"].to_numpy()
+    right = scores.argmax(1) == targets
+    shown = len(set(targets[right])) + min(4, int((~right).sum()))
+    for method in ("occlusion, strongest", "Grad-CAM, strongest"):
+        assert section.count(method) == shown
+    assert section.count("taken for") == 2 * min(4, int((~right).sum()))
 
 
 def test_the_report_is_one_file_and_names_everything(trained: Trained) -> None:

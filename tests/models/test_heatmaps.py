@@ -160,7 +160,7 @@ def test_a_module_that_keeps_its_maps_to_itself_has_no_grad_cam(tmp_path):
     network = toys.network({"kind": "hub", "backbone": str(tmp_path)})
     assert network.maps is None
     assert set(export.absent(network, IMAGES, toys.LABELS)) == {"grad_cam"}
-    assert set(IMAGES.signatures) - set(export.signatures(network, IMAGES, toys.LABELS)) == {"grad_cam"}
+    assert export.signatures(network, IMAGES, toys.LABELS, "grad_cam") == {}
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def of_sounds(hearer):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_evidence_lies_where_it_was_planted_in_images(of_images, method):
-    examples = planted.pictures(60, 1)
+    examples = planted.pictures(40, 1)
     labels = [planted.LABELS[example.label] for example in examples]
     answer = asked(of_images[method], examples, label=labels, **METHODS[method])
     assert np.mean(answer["score"]) > 0.9
@@ -228,7 +228,7 @@ def forgetful(seer):
 
 def test_random_weights_destroy_the_maps(of_images, forgetful):
     """Adebayo et al. 2018: a map that looks the same for weights that know nothing shows the image alone."""
-    examples = planted.pictures(24, 1)
+    examples = planted.pictures(12, 1)
     labels = [planted.LABELS[example.label] for example in examples]
 
     def maps_of(method):
@@ -244,13 +244,13 @@ def test_random_weights_destroy_the_maps(of_images, forgetful):
                 spearmanr(one, two, axis=None).statistic for one, two in pairs if np.ptp(two) > 0
             ]
     for method, correlations in alike.items():
-        assert len(correlations) >= 24, method
+        assert len(correlations) >= 12, method
         assert abs(np.mean(correlations)) < 0.2, method
 
 
 @pytest.mark.parametrize(("method", "bands"), [("occlusion", 6), ("grad_cam", 2)])
 def test_the_evidence_lies_where_it_was_planted_in_sounds(hearer, of_sounds, method, bands):
-    examples = planted.sounds(45, 1)
+    examples = planted.sounds(30, 1)
     labels = [TONES[example.label] for example in examples]
     further = {"patch": 12, "stride": 4, "fill": NONE} if method == "occlusion" else {}
     answer = asked(of_sounds[method], examples, "audio_bytes", label=labels, **further)
@@ -310,7 +310,7 @@ def client(seer, of_images, tmp_path_factory) -> Iterator[Client]:
     raws = [example.raw for example in planted.pictures(2, 1)]
     export.export(seer, IMAGES, planted.LABELS, base / "1", warmup=raws, functions=of_images)
     options = Options(port=0, model_name="seer", model_base_path=base)
-    with Server(options) as server, Client(server.target) as opened:
+    with Server(options) as server, Client(server.target, timeout=600) as opened:
         yield opened
 
 
