@@ -130,10 +130,11 @@ def _duplicates(plan: Plan, record: Record, frame: Any, pairs: pd.DataFrame) -> 
         {"photo": names[pairs["first"]], "like": names[pairs["second"]], "cosine": pairs["cosine"]}
     )
     record.tracked.table(table, "tables/near_duplicates.json")
-    few = pairs.head(SHOWN_PAIRS)
-    rows = few[["first", "second"]].to_numpy().ravel()
-    lines = [[f"pair {place // 2 + 1}, cosine {few['cosine'][place // 2]:.4f}"] for place in range(len(rows))]
-    media = _media(plan, frame.iloc[rows], lines)
+    few = pairs[["first", "second", "cosine"]].head(SHOWN_PAIRS)
+    media = [
+        _pair(plan, frame.iloc[[first, second]], cosine)
+        for first, second, cosine in few.itertuples(index=False)
+    ]
     prose = f"{int(total):,d} pairs have a cosine of {least:g} or more; the {len(few)} most alike are shown."
     listed = report.Table(
         tuple(table.columns), table.to_numpy(object).tolist(), "Near duplicates", folded=True
@@ -141,11 +142,11 @@ def _duplicates(plan: Plan, record: Record, frame: Any, pairs: pd.DataFrame) -> 
     return report.Section("Near duplicates", prose=[prose], media=media, tables=[listed])
 
 
-def _media(plan: Plan, frame: Any, lines: list[list[str]]) -> list[report.Media]:
-    return [
-        report.Media(name, said, picture, "image/jpeg")
-        for name, said, picture in zip(frame["name"], lines, gallery.pictures(plan, frame), strict=True)
-    ]
+def _pair(plan: Plan, rows: Any, cosine: float) -> report.Media:
+    """Show two photos side by side: apart, a row of the page would end between them."""
+    first, second = rows["name"]
+    picture = contact_sheet.sheet(gallery.pictures(plan, rows), columns=2, side=160)
+    return report.Media(first, [second, f"cosine {cosine:.4f}"], picture)
 
 
 def _clusters(plan: Plan, record: Record, dataset: Dataset, network: Network) -> list[report.Section]:

@@ -55,7 +55,7 @@ def draw(client: "Client", answer: Mapping[str, Any], out: Path) -> None:
     shown = _found(answer)[:DRAWN]
     ids = np.array([one.encode() for one in answer["ids"][: len(shown)]], object)
     files = client.predict(answer["model"], {"id": ids}, signature="thumbnail", version=answer["version"])
-    pictures = [Path(answer["input"]).read_bytes(), *files["thumbnail"]]
+    pictures = [Path(answer["input"]).read_bytes(), *files["thumbnail_bytes"]]
     captions = [f"query\n{Path(answer['input']).name}"]
     captions += [f"{place}.  {score:.3f}\n{path}" for place, (path, score) in enumerate(shown, start=1)]
     drawn = canvas.png(figures.gallery([_pixels(file) for file in pictures], captions))

@@ -66,7 +66,7 @@ def thumbnail(network: "Network", raw: RawKind, decode: Decode) -> Any:
 
     @graph(strings("id", 1))
     def thumbnail(ids: Any) -> dict[str, Any]:
-        return {"thumbnail": network.model.get_layer("index").pictures(ids)}
+        return {"thumbnail_bytes": network.model.get_layer("index").pictures(ids)}
 
     return thumbnail
 

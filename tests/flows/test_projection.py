@@ -28,7 +28,7 @@ class Parsed(html.parser.HTMLParser):
         self.tags.append((tag, dict(attributes)))
 
     def handle_data(self, data: str) -> None:
-        if self.tags[-1][0] == "script" and data.strip():
+        if self.tags and self.tags[-1][0] == "script" and data.strip():
             self.scripts.append(data)
 
 
