@@ -1,4 +1,4 @@
-"""Ask a served model about files, texts or words and put its answer in plain data."""
+"""Ask a served model about files, texts, words or rows and put its answer in plain data."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -60,7 +60,7 @@ def answers(question: Question, target: str) -> Iterator[dict[str, Any]]:
     """Send each example and yield its answer.
 
     A signature of texts or words is sent each as it is given, or what stands in the .txt file it names; any
-    other is sent the bytes of files.
+    other is sent the bytes of files. For a model of rows a table stands for its rows, one answer each.
 
     Yields:
         For a classifier: input, label, score, scores (label to score), model, version. For any
