@@ -23,11 +23,13 @@ def check(data: bytes, suffix: str, rules: Mapping[str, Any]) -> Facts:
         equal words have one identity, however the numbers are written.
 
     Raises:
-        RefusedError: ``bad_quoting``, ``ragged_row``, ``not_a_number``, ``missing_value``.
+        RefusedError: ``bad_encoding``, ``bad_quoting``, ``ragged_row``, ``not_a_number``, ``missing_value``.
     """
     columns, silent = rules["columns"], rows.silent(rules["missing"])
     try:
         cells = rows.cells(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise RefusedError("bad_encoding", f"byte 0x{data[error.start]:02x} is not UTF-8") from None
     except csv.Error as error:
         raise RefusedError("bad_quoting", str(error)) from None
     if len(cells) != len(columns):

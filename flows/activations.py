@@ -60,7 +60,9 @@ def _drawn(training: Any, file: Path, layer: str | None, out: Path) -> dict[str,
     from models import activation_figures, canvas
     from models import activations as looking
 
-    found = looking.activations(training.network(), _content(training.plan, file), layer)
+    network = training.network()
+    chosen = looking.choose(looking.map_layers(network), layer)
+    found = looking.activations(network, _content(training.plan, file), chosen.name)
     draw = canvas.svg if out.suffix.lower() == ".svg" else canvas.png
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(draw(activation_figures.maps(found)))

@@ -1,4 +1,4 @@
-"""Ask a served model about files, texts or words and put its answer in plain data."""
+"""Ask a served model about files, texts, words or rows and put its answer in plain data."""
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
@@ -61,7 +61,7 @@ def answers(question: Question, target: str, *, out: Path | None = None) -> Iter
     A question with a ``k`` and without a signature goes to the one that takes it.
 
     A signature of texts or words is sent each as it is given, or what stands in the .txt file it names; any
-    other is sent the bytes of files.
+    other is sent the bytes of files. For a model of rows a table stands for its rows, one answer each.
 
     Args:
         question: what is asked.

@@ -19,7 +19,7 @@ from features import splits as splitting
 from features.dataset import Dataset, IngestRules, ingest, load
 from features.errors import DataError, InternalError
 from features.examination import Examination
-from features.rules import AudioRules, TextRules
+from features.rules import AudioRules, RowRules, TextRules
 from features.sources import Columns
 from features.spec import IMAGE
 from tests.conftest import ROOT
@@ -316,5 +316,5 @@ def test_the_page_lists_exactly_what_the_code_knows(known: dict[str, str]) -> No
 
 def test_the_page_lists_every_rule() -> None:
     rows = dict(re.findall(r"^\| `data\.(\w+)` \| `(.+?)` \|", PAGE, re.MULTILINE))
-    fields = AudioRules.model_fields | TextRules.model_fields
+    fields = RowRules.model_fields | AudioRules.model_fields | TextRules.model_fields
     assert rows == {name: str(field.get_default(call_default_factory=True)) for name, field in fields.items()}

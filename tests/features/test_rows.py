@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from features import dataset as datasets
-from features import quarantine, row_features, rows
+from features import quarantine, row_features, row_file, rows
 from features.candidates import Columns
 from features.dataset import Dataset
 from features.errors import ConfigError, DataError
@@ -97,6 +97,15 @@ def test_bad_rows_are_quarantined_with_reason_and_line(tmp_path: Path) -> None:
     assert found.card["skip_reasons"] == {"blank_row": 1}
     assert found.card["rules"]["columns"] == {"size": "numeric", "colour": "categorical", "x": "numeric"}
     assert {row.content for row in found.frame.itertuples()} == {row[:-2].encode() for row in GOOD}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"\xff\xd8", "bad_encoding"), (b'"a"x,1', "bad_quoting"), (b"", "ragged_row")]
+)
+def test_a_row_of_another_making_is_refused_with_a_reason(content: bytes, reason: str) -> None:
+    with pytest.raises(quarantine.RefusedError) as caught:
+        row_file.check(content, "", {"columns": {"a": "categorical", "b": "numeric"}, "missing": []})
+    assert caught.value.reason == reason
 
 
 def test_kinds_and_columns_can_be_set(tmp_path: Path) -> None:
