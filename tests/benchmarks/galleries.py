@@ -47,7 +47,8 @@ def neighbours() -> Table:
         shutil.unpack_archive(SMALL, folder / "data")
         inside = list((folder / "data").iterdir())
         data = inside[0] if len(inside) == 1 else folder / "data"
-        train = (*BACKBONE, "--set", "model.indexed=train")
+        whole = ("--set", "model.indexed=train", "--set", "data.validation_fraction=0")
+        train = (*BACKBONE, *whole)
         for label, options in (
             ("exact", ()),
             ("inverted lists", ("--set", "model.approximate_above=1000")),
