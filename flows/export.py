@@ -222,7 +222,9 @@ def write_expectations(folder: Path, raws: Sequence[bytes], answers: dict[str, n
         (folder / f"{number:04d}.raw").write_bytes(raw)
     plain = {name: value.tolist() for name, value in answers.items() if value.dtype != object}
     texts = {
-        name: np.vectorize(lambda cell: cell and cell.decode(), otypes=[object])(value).tolist()
+        name: np.vectorize(lambda cell: None if cell is None else cell.decode(), otypes=[object])(
+            value
+        ).tolist()
         for name, value in answers.items()
         if value.dtype == object
     }
