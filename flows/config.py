@@ -2,7 +2,8 @@
 
 A recipe has the sections ``task``, ``data``, ``featurizer``, ``model``, ``augmentation``,
 ``training`` and ``gate``. Each is checked by the pydantic model that lives beside the code it
-configures; unknown keys are refused. ``--set section.key=value`` overrides one value.
+configures; unknown keys are refused. ``--set section.key=value`` overrides one
+value; the section may be left out where one section alone of the recipe has the key.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -102,6 +103,8 @@ def _apply(content: dict[str, Any], override: str) -> None:
     if not equals or not all(parts):
         raise UsageError("cannot read --set", got=override, expected="section.key=value")
     place = content
+    if len(parts) == 1:
+        parts = [*_owner(content, parts[0]), *parts]
     for part in parts[:-1]:
         inner = place.get(part)
         if not isinstance(inner, dict):
@@ -111,6 +114,17 @@ def _apply(content: dict[str, Any], override: str) -> None:
         place[parts[-1]] = _value(text)
     except yaml.YAMLError as error:
         raise UsageError("cannot read the value of --set", got=override, expected="a YAML value") from error
+
+
+def _owner(content: Mapping[str, Any], key: str) -> list[str]:
+    """Name the section that a key without one is meant in; nothing where the recipe has the key itself."""
+    owners = [name for name, inner in content.items() if isinstance(inner, dict) and key in inner]
+    if key in content or not owners:
+        return []
+    if len(owners) > 1:
+        meant = " or ".join(f"{owner}.{key}" for owner in owners)
+        raise UsageError("--set names a key that several sections have", got=key, expected=meant)
+    return owners
 
 
 def _value(text: str) -> Any:

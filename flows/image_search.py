@@ -9,10 +9,11 @@ from features.dataset import Dataset
 from flows import gallery, networks, orchestration
 from flows.plan import Plan
 from flows.record import Record
-from models import retrieval
+from models import clustering, retrieval
 from models.ranking import USUAL
 from models.tasks import image_search
 from models.tasks.task import Network
+from models.vector_index import unit_rows
 
 #: Queries that recall is measured with, at most.
 QUERIES = 1000
@@ -28,8 +29,11 @@ def fit(plan: Plan, record: Record) -> str:
     if gallery.is_filled(record, network):
         return str(record.run.weights)
     frame = items(plan, dataset)
-    index = gallery.gallery(network)
-    index.fill(gallery.vectors(plan, network, frame), plan.request.seed)
+    index, found = gallery.gallery(network), gallery.vectors(plan, network, frame)
+    index.fill(found, plan.request.seed)
+    clusters, unit = network.model.get_layer("clusters"), unit_rows(found)
+    groups = min(clusters.count, clustering.different(unit))
+    clusters.fill(clustering.cluster(unit, groups, plan.request.seed).centres)
     index.show(gallery.thumbnails(plan, frame))
     return gallery.keep(record, network)
 

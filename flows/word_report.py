@@ -7,16 +7,19 @@ from typing import Any
 import numpy as np
 import yaml
 
-from flows import networks, orchestration, report, reporting, sections, word_vectors
+from flows import networks, orchestration, projection, report, reporting, sections, word_vectors
 from flows.plan import Plan
 from flows.record import Record, command_line
 from flows.train import by_split
-from models import figures, word_evaluation
+from models import clustering, figures, word_evaluation
+from models.vector_index import unit_rows
 
 #: Words whose neighbours are shown, and words on the map; of so many letters, since the most frequent words
 #: of any language are short and say little.
 SHOWN, MAPPED, LETTERS = 24, 100, 4
 NEIGHBOURS = 6
+#: Words on the interactive map, and the groups that it colours.
+PROJECTED, GROUPS = 300, 12
 
 #: What a metric's name means, for readers who did not choose it.
 MEANINGS = {
@@ -33,7 +36,31 @@ MEANINGS = {
 def write_report(plan: Plan, record: Record) -> str:
     """Write report.html into the run and the same figures and tables to MLflow; return its path."""
     corpus = record.load_dataset()
+    _write_map(plan, record, *word_vectors.vectors_of(networks.trained(plan, record, corpus)))
     return reporting.keep(plan, record, corpus, _compose(plan, record, corpus))
+
+
+def _write_map(plan: Plan, record: Record, words: tuple[str, ...], vectors: np.ndarray) -> None:
+    """Write the interactive map of frequent words into the run and to MLflow."""
+    rows = [place for place, word in enumerate(words) if len(word) >= LETTERS and word.isalpha()][:PROJECTED]
+    if len(rows) < 3 or vectors.shape[1] < 2:
+        return
+    page = projection.Projection(
+        title=plan.name,
+        caption=f"{len(rows):,d} frequent words of {LETTERS} letters and more: near means alike; far apart "
+        "means little.",
+        points=[projection.Point(words[row], [f"the {row + 1:,d}. word by frequency"]) for row in rows],
+        layouts={"t-SNE": figures.flattened(vectors[rows]), "PCA": figures.principal(vectors[rows])},
+        colours={"cluster": [str(one) for one in _groups(vectors[rows], plan.request.seed)]},
+    )
+    path = record.run.path / "projection.html"
+    projection.write(page, path)
+    record.tracked.artifact(path)
+
+
+def _groups(vectors: np.ndarray, seed: int) -> np.ndarray:
+    unit = unit_rows(vectors)
+    return clustering.cluster(unit, min(GROUPS, clustering.different(unit)), seed).members
 
 
 def _compose(plan: Plan, record: Record, corpus: Any) -> report.Report:

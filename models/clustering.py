@@ -35,18 +35,23 @@ def cluster(vectors: np.ndarray, k: int, seed: int = 0) -> Clustering:
     """
     from sklearn.cluster import KMeans, MiniBatchKMeans
 
-    different = len(np.unique(vectors, axis=0)) if len(vectors) <= _WHOLE else len(vectors)
-    if k > different:
+    found = different(vectors)
+    if k > found:
         raise ConfigError(
             "more clusters are wanted than there are different examples",
             got=f"model.k {k}",
-            expected=f"at most {different}",
+            expected=f"at most {found}",
             todo="lower model.k, or add examples",
         )
     kind: Any = KMeans if len(vectors) <= _WHOLE else MiniBatchKMeans
-    found = kind(k, n_init=10, random_state=seed).fit(np.ascontiguousarray(vectors, np.float32))
-    order = np.argsort(-np.bincount(found.labels_, minlength=k), kind="stable")
-    return Clustering(found.cluster_centers_[order].astype(np.float32), np.argsort(order)[found.labels_])
+    fitted = kind(k, n_init=10, random_state=seed).fit(np.ascontiguousarray(vectors, np.float32))
+    order = np.argsort(-np.bincount(fitted.labels_, minlength=k), kind="stable")
+    return Clustering(fitted.cluster_centers_[order].astype(np.float32), np.argsort(order)[fitted.labels_])
+
+
+def different(vectors: np.ndarray) -> int:
+    """Count the different ones of vectors [n, d]; of very many all are taken for different."""
+    return len(np.unique(vectors, axis=0)) if len(vectors) <= _WHOLE else len(vectors)
 
 
 def silhouette(vectors: np.ndarray, members: np.ndarray, seed: int = 0) -> float | None:
@@ -69,16 +74,16 @@ def choose(vectors: np.ndarray, most: int, seed: int = 0) -> tuple[int, dict[int
     Raises:
         DataError: fewer than three different vectors: there is nothing to choose.
     """
-    different = len(np.unique(vectors, axis=0))
-    if different < 3:
+    count = different(vectors)
+    if count < 3:
         raise DataError(
             "too few different examples to choose a number of clusters",
-            got=different,
+            got=count,
             expected="at least 3",
             todo="add examples, or give the number with --set model.k=1",
         )
     found = {}
-    for k in range(2, min(most, different - 1) + 1):
+    for k in range(2, min(most, count - 1) + 1):
         value = silhouette(vectors, cluster(vectors, k, seed).members, seed)
         if value is not None:
             found[k] = value

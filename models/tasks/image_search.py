@@ -7,6 +7,7 @@ from pydantic import Field
 from features.rules import GalleryRules
 from features.spec import IMAGE
 from models import decoding, gallery_answers, image_embedding, signatures, vector_index
+from models.clusters import Clusters
 from models.image_embedding import EmbeddingSettings
 from models.objective import Measure
 from models.tasks.image_classification import ImageFeaturizerSettings
@@ -23,6 +24,7 @@ class SearchSettings(EmbeddingSettings):
         100_000, ge=1, description="more photos than this are searched by inverted lists"
     )
     probes: int = Field(16, ge=1, description="lists looked into, of about the root of the photos' number")
+    clusters: int = Field(10, ge=1, le=1000, description="groups, at most, that cluster tells photos into")
     near_duplicate: float = Field(
         0.97, gt=0, le=1, description="cosine from which two photos are reported as near duplicates"
     )
@@ -39,7 +41,10 @@ def build(blueprint: Blueprint) -> Network:
     rows = indexed(settings, blueprint.frame)
     parted = len(rows) > settings.approximate_above
     cells = vector_index.cell_count(len(rows)) if parted else 0
-    return image_embedding.network(blueprint, rows, cells=cells, probes=settings.probes)
+    groups = min(settings.clusters, rows["sha256"].nunique())
+    return image_embedding.network(
+        blueprint, rows, lambda width: Clusters(groups, width), cells=cells, probes=settings.probes
+    )
 
 
 IMAGE_SEARCH = Task(
@@ -54,6 +59,7 @@ IMAGE_SEARCH = Task(
     signatures={
         "serving_default": gallery_answers.usual_search,
         "search": gallery_answers.search,
+        "cluster": gallery_answers.cluster,
         "embed": signatures.embed,
         "thumbnail": gallery_answers.thumbnail,
     },

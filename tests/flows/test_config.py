@@ -70,6 +70,18 @@ def test_a_wrong_setting_is_named_with_what_was_expected(override, words):
     assert caught.value.exit_code == 78
 
 
+def test_a_key_that_one_section_has_needs_no_section():
+    recipe = config.read_recipe("image-clustering", None, ("k=2",))
+    assert recipe["model"]["k"] == 2
+    assert "k" not in recipe
+    named = config.read_recipe("image-clustering", None, ("name=mine", "unheard=1"))
+    assert (named["name"], named["unheard"]) == ("mine", 1)
+    with pytest.raises(
+        UsageError, match=r"several sections have; got dropout; expected a\.dropout or b\.dropout"
+    ):
+        config._apply({"a": {"dropout": 1}, "b": {"dropout": 2}}, "dropout=3")
+
+
 @pytest.mark.parametrize("override", ["training.epochs", "=3", "training..epochs=3", "training.epochs=[1"])
 def test_an_unreadable_override_is_a_usage_error(override):
     with pytest.raises(UsageError):
