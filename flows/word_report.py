@@ -19,7 +19,7 @@ from models.vector_index import unit_rows
 SHOWN, MAPPED, LETTERS = 24, 100, 4
 NEIGHBOURS = 6
 #: Words on the interactive map, and the groups that it colours.
-PROJECTED, GROUPS = 300, 12
+PROJECTED, GROUPS = 300, 10
 
 #: What a metric's name means, for readers who did not choose it.
 MEANINGS = {
