@@ -34,6 +34,8 @@ def expectations(record: Record) -> Path:
 #: Raw examples that each further signature is asked about; fewer where it takes further inputs, since one
 #: that hides patches answers hundreds of examples for each.
 CALL_ROWS, FURTHER_ROWS = 4, 2
+#: Places of a patch, along the shorter side, at which the gate compares heatmaps.
+POSITIONS = 4
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ def export(plan: Plan, record: Record) -> str:
     raws = sample(dataset, plan.gate.parity_rows)
     functions = networks.functions(plan, record, dataset)
     answers = exporting.answer(functions[DEFAULT], raws)
-    asked = calls(functions, forms(network, plan.task.raw.input, raws[:CALL_ROWS]))
+    few = inputs.coarse(network.featurizer.spec.shape, POSITIONS)
+    asked = calls(functions, forms(network, plan.task.raw.input, raws[:CALL_ROWS]), few)
     return write_candidate(plan, record, network, raws, answers, asked)
 
 
@@ -124,18 +127,23 @@ def forms(network: Network, argument: str, raws: Sequence[bytes]) -> list[Mappin
     return given
 
 
-def calls(functions: Mapping[str, Any], given: Sequence[Mapping[str, np.ndarray]]) -> list[Call]:
-    """Ask every function beside the default one that takes examples, with the usual further inputs.
+def calls(
+    functions: Mapping[str, Any],
+    given: Sequence[Mapping[str, np.ndarray]],
+    values: Mapping[str, str] = inputs.USUAL,
+) -> list[Call]:
+    """Ask every function beside the default one that takes examples, with these further inputs.
 
     Args:
         functions: signatures by name.
         given: the forms in which a signature may take the same examples.
+        values: of further inputs, by name, as they would be typed.
     """
     found = []
     for name, function in functions.items():
         form = next((form for form in given if _takes(function, form)), None)
         if name != DEFAULT and form is not None:
-            found.append(call(name, function, _asked(function, form)))
+            found.append(call(name, function, _asked(function, form, values)))
     return found
 
 
@@ -146,11 +154,13 @@ def _takes(function: Any, form: Mapping[str, np.ndarray]) -> bool:
     return same and wanted.keys() - form.keys() <= inputs.USUAL.keys()
 
 
-def _asked(function: Any, form: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+def _asked(
+    function: Any, form: Mapping[str, np.ndarray], values: Mapping[str, str]
+) -> Mapping[str, np.ndarray]:
     if not _inputs(function).keys() - form.keys():
         return form
     few = {name: value[:FURTHER_ROWS] for name, value in form.items()}
-    return few | inputs.usual(function, few.keys(), len(next(iter(few.values()))))
+    return few | inputs.usual(function, few.keys(), len(next(iter(few.values()))), values)
 
 
 def _inputs(function: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The report's heatmaps: where the evidence lies in typical hits and in the worst mistakes."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from flows.record import Record
 from models import overlays
 from models.metrics import Evaluation
 
+#: Places of a patch along the shorter side: half the work of the usual 14.
+POSITIONS = 10
 #: Hits and mistakes shown, and the methods they are explained by, as the report calls them.
 SHOWN = 4
 METHODS = {"occlusion": "occlusion", "grad_cam": "Grad-CAM"}
@@ -25,12 +27,15 @@ def section(plan: Plan, record: Record, dataset: Dataset, measured: Evaluation) 
     if "heatmaps" not in plan.task.report:
         return None
     functions = networks.functions(plan, record, dataset)
+    values = inputs.coarse(networks.network(plan, dataset).featurizer.spec.shape, POSITIONS)
     chosen = [*hits(record, dataset), *worst(dataset, measured)]
     rows, raws = _readable(dataset, chosen)
     media: list[list[report.Media]] = [[] for _ in raws]
     for name, words in METHODS.items():
         if name in functions and raws:
-            for place, item in enumerate(_explained(functions[name], plan.task.raw.input, rows, raws, words)):
+            for place, item in enumerate(
+                _explained(functions[name], plan.task.raw.input, values, rows, raws, words)
+            ):
                 media[place].append(item)
     absent = record.run.read().get("absent", {})
     shown = [item for items in media for item in items]
@@ -68,21 +73,26 @@ def _readable(dataset: Dataset, chosen: Sequence[Any]) -> tuple[list[Any], list[
 
 
 def _explained(
-    function: Any, argument: str, rows: Sequence[Any], raws: Sequence[bytes], method: str
+    function: Any,
+    argument: str,
+    values: Mapping[str, str],
+    rows: Sequence[Any],
+    raws: Sequence[bytes],
+    method: str,
 ) -> list[report.Media]:
     # One example at a time: the longest sound decides the size of a batch's map.
     return [
         _item(
             row,
-            overlays.read(export.call(method, function, _question(function, argument, raw)).outputs),
+            overlays.read(export.call(method, function, _question(function, argument, values, raw)).outputs),
             method,
         )
         for row, raw in zip(rows, raws, strict=True)
     ]
 
 
-def _question(function: Any, argument: str, raw: bytes) -> dict[str, np.ndarray]:
-    return {argument: np.array([raw], dtype=object)} | inputs.usual(function, [argument], 1)
+def _question(function: Any, argument: str, values: Mapping[str, str], raw: bytes) -> dict[str, np.ndarray]:
+    return {argument: np.array([raw], dtype=object)} | inputs.usual(function, [argument], 1, values)
 
 
 def _item(row: Any, explanation: overlays.Explanation, method: str) -> report.Media:

@@ -1,6 +1,6 @@
 """The inputs of a signature beside its examples: the usual value of each, and what is typed as an array."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,21 @@ from features.errors import UsageError
 USUAL = {"k": "10", "negative": "", "label": "", "patch": "0", "stride": "0", "fill": "nan"}
 
 
-def usual(function: Any, examples: Collection[str], rows: int) -> dict[str, np.ndarray]:
-    """Give the usual value of every input of a traced signature but those that take the examples.
+def coarse(shape: Sequence[int | None], positions: int) -> dict[str, str]:
+    """Give the usual values, but for a stride of so many positions along the shorter side of features.
+
+    Args:
+        shape: of the features, without the batch axis; sides of at most 4 are channels.
+        positions: where a patch stands; the usual 14 are fine, and cost as many squared passes.
+    """
+    sides = [side for side in shape if side is not None and side > 4]
+    return USUAL | ({"stride": str(max(1, min(sides) // positions))} if sides else {})
+
+
+def usual(
+    function: Any, examples: Collection[str], rows: int, values: Mapping[str, str] = USUAL
+) -> dict[str, np.ndarray]:
+    """Give a value, the usual one or another, to each input of a signature but those that take examples.
 
     Raises:
         KeyError: an input has no usual value.
@@ -21,7 +34,7 @@ def usual(function: Any, examples: Collection[str], rows: int) -> dict[str, np.n
 
     specs = tf.nest.flatten(function.structured_input_signature)
     return {
-        spec.name: array(spec.name, USUAL[spec.name], spec.dtype.name, spec.shape.rank, rows)
+        spec.name: array(spec.name, values[spec.name], spec.dtype.name, spec.shape.rank, rows)
         for spec in specs
         if spec.name not in examples
     }

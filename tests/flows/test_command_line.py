@@ -267,8 +267,12 @@ def test_a_served_model_explains_a_file(trained: Trained, served: tuple[str, ...
     calls = {call.signature: call for call in read_calls(trained.run.path / "parity")}
     out = tmp_path / "maps" / "heatmap.png"
     drawn = ("--out", out, "--json", "--target", target)
-    for method, signature in (("occlusion", "occlusion"), ("grad-cam", "grad_cam")):
-        done = command("explain", "golden", raw, "--method", method, *drawn, workspace=tmp_path)
+    asked = str(calls["occlusion"].inputs["stride"][0])
+    for method, signature, stride in (
+        ("occlusion", "occlusion", ("--stride", asked)),
+        ("grad-cam", "grad_cam", ()),
+    ):
+        done = command("explain", "golden", raw, "--method", method, *stride, *drawn, workspace=tmp_path)
         assert done.returncode == 0, done.stderr
         told, wanted = json.loads(done.stdout), calls[signature].outputs
         assert told["label"] == wanted["label"][0].decode()
