@@ -18,6 +18,7 @@ from models import export as exporting
 from models import image_embedding, ranking, training
 from models.gallery import Gallery
 from models.tasks.task import Network
+from models.vector_index import unit_rows
 
 #: What the k of a request is when the three answers are compared: one row of each.
 ASKED = (1, 3, 10, 1000)
@@ -79,6 +80,14 @@ def gallery(network: Network) -> Gallery:
     """Give the layer that holds the items."""
     found: Gallery = network.model.get_layer("index")
     return found
+
+
+def fill(plan: Plan, network: Network, frame: Any) -> np.ndarray:
+    """Give the gallery the vectors and thumbnails of its items; return the vectors at length 1."""
+    found, index = vectors(plan, network, frame), gallery(network)
+    index.fill(found, plan.request.seed)
+    index.show(thumbnails(plan, frame))
+    return unit_rows(found)
 
 
 def is_filled(record: Record, network: Network) -> bool:

@@ -20,16 +20,11 @@ def fit(plan: Plan, record: Record) -> str:
     network = networks.network(plan, dataset)
     if gallery.is_filled(record, network):
         return str(record.run.weights)
-    found = gallery.vectors(plan, network, dataset.frame)
-    unit, settings, seed = unit_rows(found), plan.sections["model"], plan.request.seed
-    k, tried = (
-        (settings.k, {}) if settings.k else clustering.choose(unit, settings.most_groups, plan.request.seed)
-    )
+    unit = gallery.fill(plan, network, dataset.frame)
+    settings, seed = plan.sections["model"], plan.request.seed
+    k, tried = (settings.k, {}) if settings.k else clustering.choose(unit, settings.most_groups, seed)
     grouped = clustering.cluster(unit, k, seed)
     network.model.get_layer("clusters").fill(grouped.centres)
-    index = gallery.gallery(network)
-    index.fill(found)
-    index.show(gallery.thumbnails(plan, dataset.frame))
     kept = {"k": k, "tried": tried, "members": grouped.members.tolist()}
     write_atomically(record.run.path / "clusters.json", json.dumps(kept))
     return gallery.keep(record, network)

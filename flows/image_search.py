@@ -13,7 +13,6 @@ from models import clustering, retrieval
 from models.ranking import USUAL
 from models.tasks import image_search
 from models.tasks.task import Network
-from models.vector_index import unit_rows
 
 #: Queries that recall is measured with, at most.
 QUERIES = 1000
@@ -28,13 +27,9 @@ def fit(plan: Plan, record: Record) -> str:
     network = networks.network(plan, dataset)
     if gallery.is_filled(record, network):
         return str(record.run.weights)
-    frame = items(plan, dataset)
-    index, found = gallery.gallery(network), gallery.vectors(plan, network, frame)
-    index.fill(found, plan.request.seed)
-    clusters, unit = network.model.get_layer("clusters"), unit_rows(found)
+    unit, clusters = gallery.fill(plan, network, items(plan, dataset)), network.model.get_layer("clusters")
     groups = min(clusters.count, clustering.different(unit))
     clusters.fill(clustering.cluster(unit, groups, plan.request.seed).centres)
-    index.show(gallery.thumbnails(plan, frame))
     return gallery.keep(record, network)
 
 
