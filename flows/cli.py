@@ -26,6 +26,7 @@ from flows.options import (
     WorkspaceOption,
 )
 from flows.workspace import Workspace, model_name
+from serving import allocator
 
 app = typer.Typer(
     name="servable",
@@ -361,6 +362,8 @@ app.command()(activations.activations)
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code: 0, or one of the error tree's."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if arguments is None:
+        allocator.keep_memory()
     leave = sys.exit if arguments is not None else leaving.QuickExit()
     leave(_run(sys.argv[1:] if arguments is None else arguments))
 

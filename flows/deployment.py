@@ -1,7 +1,9 @@
 """The Prefect flow object that prefect.yaml and scheduled deployments name as their entry point."""
 
 from flows import orchestration, quiet
+from serving import allocator
 
+allocator.keep_memory()
 with quiet.native_stderr():
     from flows import pipeline
 

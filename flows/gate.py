@@ -19,6 +19,7 @@ from flows import leaving, orchestration
 from flows.plan import Plan
 from flows.record import Record
 from flows.workspace import write_atomically
+from serving import allocator
 from serving.repository import Repository
 
 
@@ -168,5 +169,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     leave = leaving.QuickExit()
+    allocator.keep_memory()
     main()
     leave(0)

@@ -23,6 +23,10 @@ TIMED_CALLS = 30
 #: Seconds that one call may take: a map of occlusion is hundreds of answers of what may be a large network.
 LONGEST_CALL = 900.0
 
+#: ConfigProto of the live server, in text format. Each signature is asked once: TensorFlow would spend longer
+#: on optimising the hundred small functions of a decoder for it than they take to run.
+QUICK = "graph_options { rewrite_options { min_graph_nodes: 200 } }"
+
 
 class Examination:
     """A candidate under examination; see flows.gate for the request."""
@@ -63,7 +67,14 @@ class Examination:
     @cached_property
     def _server(self) -> Future[Server]:
         """A live server with the candidate; it loads while the SavedModel is checked."""
-        options = Options(port=0, model_name=self.request["model"], model_base_path=self.directory.parent)
+        session = Path(self.request["expectations"]) / "session.pbtxt"
+        session.write_text(QUICK)
+        options = Options(
+            port=0,
+            model_name=self.request["model"],
+            model_base_path=self.directory.parent,
+            session_config_file=session,
+        )
         return self._starter.submit(lambda: Server(options).start())
 
     def _ops(self) -> Iterator[Check]:
@@ -110,11 +121,6 @@ class Examination:
     def _parity_of_saved_model(self) -> Iterator[Check]:
         parts = [self._answer(self.raws[start : start + 32]) for start in range(0, len(self.raws), 32)]
         yield self._compare("SavedModel answers as training", stacked(parts), self.expected)
-        for call in self.calls:
-            given = {name: tf.constant(value) for name, value in call.inputs.items()}
-            outputs = self.model.signatures[call.signature](**given)
-            got = {name: value.numpy() for name, value in outputs.items()}
-            yield self._compare(f"SavedModel's {call.signature} answers as training", got, call.outputs)
 
     def _compare(
         self, name: str, answers: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]
@@ -166,6 +172,8 @@ class Examination:
             yield self._compare(
                 "live server answers as training", stacked([dict(part) for part in parts]), self.expected
             )
+            # Of the other signatures the server's answer is the SavedModel's, too: each is optimised anew by
+            # whoever calls it first, which takes longer than the answer.
             for call in self.calls:
                 yield self._compare(
                     f"live server's {call.signature} answers as training",

@@ -59,10 +59,7 @@ def train_step(
             gradients, {name: tf.add_n([sums[name] for _, sums in answers]) for name in answers[0][1]}
         )
 
-    whole, split = (
-        tf.function(functools.partial(step, towers), reduce_retracing=True, autograph=False)
-        for towers in (1, settings.towers)
-    )
+    whole, split = (_once(model, functools.partial(step, towers)) for towers in (1, settings.towers))
 
     def choose(inputs: Any, targets: Any, weights: Any) -> dict[str, Any]:
         # The rest of an epoch may be too small to be divided.
@@ -81,13 +78,33 @@ def measure_step(model: keras.Model, objective: Objective) -> Step:
     """Make the step that measures a batch and changes nothing."""
     loss_of = objective.loss(0.0)
 
-    @tf.function(reduce_retracing=True)
     def measure(inputs: Any, targets: Any, weights: Any) -> dict[str, Any]:
         outputs = model(inputs, training=False)
         losses = tf.reduce_sum(loss_of(targets, outputs) * weights)
         return _weighted_sums(objective, targets, outputs, weights) | {"loss": losses}
 
-    return measure
+    return _once(model, measure)
+
+
+def _once(model: keras.Model, step: Step) -> Step:
+    """Trace a step once, for batches of any size and length.
+
+    Left to itself, tf.function traces the first batch as it is, the next longer one anew, and the rest of the
+    epoch a third time: at several seconds each, for a step with its gradients.
+    """
+    graph = tf.function(step, autograph=False)
+    traced: list[Any] = []
+
+    def run(*batch: Any) -> dict[str, Any]:
+        if not traced:
+            inputs, *others = map(tf.convert_to_tensor, batch)
+            specs = [tf.TensorSpec(model.inputs[0].shape, inputs.dtype)]
+            specs += [tf.TensorSpec([None, *other.shape[1:]], other.dtype) for other in others]
+            traced.append(graph.get_concrete_function(*specs))
+        found: dict[str, Any] = traced[0](*batch)
+        return found
+
+    return run
 
 
 def _weighted_sums(objective: Objective, targets: Any, outputs: Any, weights: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The C library's allocator, told what a model server needs: memory that goes round, not back and forth."""
+"""The C library's allocator, told what tensors need: memory that goes round, not back and forth."""
 
 import ctypes
 import os

@@ -28,9 +28,9 @@ from serving.servable import Servable
 #: A version's own parameters, in its directory.
 OWN_PARAMETERS = "batching_params.pbtxt"
 
-#: Rows put together where nobody says how many. On a CPU a batch of eight has what there is to gain: the
-#: images a second stay the same beyond, while memory and waiting grow with the batch.
-JOINED_ROWS = 8
+#: Rows put together where nobody says how many. On a CPU a batch of four has what there is to gain: the
+#: requests a second stay the same beyond, while memory and waiting grow with the batch.
+JOINED_ROWS = 4
 
 
 @dataclass(frozen=True)

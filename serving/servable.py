@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from google.protobuf import text_format
-from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config_pb2
 from tensorflow.python.saved_model import loader_impl
 
 from features.errors import DataError, ServableError
@@ -57,9 +57,13 @@ class SessionOptions:
             InvalidArgument: the file cannot be read or parsed.
         """
         config = config_pb2.ConfigProto()
+        # TensorFlow passes twice over a graph to optimise it: the second pass changes no call's time here,
+        # and each signature waits for it before its first answer.
+        rewriting = config.graph_options.rewrite_options
+        rewriting.meta_optimizer_iterations = rewriter_config_pb2.RewriterConfig.ONE
         if self.config_file is not None:
             try:
-                text_format.Parse(self.config_file.read_text(), config)
+                config.MergeFrom(text_format.Parse(self.config_file.read_text(), config_pb2.ConfigProto()))
             except (OSError, ValueError, text_format.ParseError) as error:
                 raise errors.InvalidArgument(
                     f"Invalid protobuf file: '{self.config_file}': {error}"
