@@ -56,6 +56,22 @@ def test_one_step_is_the_closed_form_for_any_number_of_towers(towers, penalty):
     assert float(sums["weight"]) == pytest.approx(WEIGHTS.sum(), rel=1e-6)
 
 
+def test_a_step_is_traced_once_for_batches_of_any_size():
+    model, traced = affine(), []
+    optimizer = keras.optimizers.SGD(0.5)
+    optimizer.build(model.trainable_variables)
+    plain = CLASSIFICATION.loss(0.0)
+
+    def loss(targets, outputs):
+        traced.append(targets.shape)
+        return plain(targets, outputs)
+
+    step = train_step(model, optimizer, loss, CLASSIFICATION, TrainingSettings(towers=1))
+    weights = [step(INPUTS[:rows], TARGETS[:rows], WEIGHTS[:rows])["weight"] for rows in (10, 4, 7)]
+    assert [shape.as_list() for shape in traced] == [[None]]
+    np.testing.assert_allclose(weights, [WEIGHTS[:rows].sum() for rows in (10, 4, 7)], rtol=1e-6)
+
+
 def test_clipping_bounds_the_global_norm_and_counts():
     model = affine()
     before = [w.copy() for w in model.get_weights()]
