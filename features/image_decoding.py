@@ -147,7 +147,7 @@ def _over_white_16(pixels: Any) -> Any:
 
 def decode_gif(data: Any, max_pixels: int, finish: Finish) -> Any:
     """Decode the first frame of a GIF over white. See decode."""
-    frame = animation.first_gif_frame(data)
+    frame = _first_gif_frame(data)
     with tf.control_dependencies([_within(frame.canvas, max_pixels)]):
         pixels = tf.io.decode_gif(frame.data)[0]
     return finish(animation.place(pixels, frame, _FULL_8), _FULL_8)
@@ -162,7 +162,7 @@ def decode_webp(data: Any, max_pixels: int, finish: Finish) -> Any:
         return _over_white_if_alpha(pixels, lambda plain, white: finish(upright(plain, orientation), white))
 
     def animated() -> Any:
-        frame = animation.first_webp_frame(data)
+        frame = _first_webp_frame(data)
         pixels = _webp_pixels(frame.data, frame.canvas, max_pixels)
 
         def placed(plain: Any, white: float) -> Any:
@@ -207,6 +207,10 @@ def decode_bmp(data: Any, max_pixels: int, finish: Finish) -> Any:
     The fourth byte of 32 bits is not read: most writers leave it at zero. TensorFlow's own decoder takes
     palette indices for grey levels and refuses files that are longer than they must be.
     """
+    return finish(_bmp_pixels(data, tf.constant(max_pixels, tf.int64)), _FULL_8)
+
+
+def _bmp(data: Any, max_pixels: Any) -> Any:
     head = window(data, 0, 66)
     width, height = _signed(head[18:22]), _signed(head[22:26])
     bits = tf.cast(little_endian(head[28:30]), tf.int32)
@@ -224,7 +228,7 @@ def decode_bmp(data: Any, max_pixels: int, finish: Finish) -> Any:
         lambda: _bmp_true_color(rows, width, bits),
         lambda: _bmp_palette(data, head, rows, width, bits),
     )
-    return finish(pixels, _FULL_8)
+    return tf.ensure_shape(pixels, [None, None, 3])
 
 
 def _signed(values: Any) -> Any:
@@ -266,3 +270,9 @@ def _bmp_palette(data: Any, head: Any, rows: Any, width: Any, bits: Any) -> Any:
     table = section(data, 14 + little_endian(head[14:18]), 4 * colors)
     table = tf.reshape(tf.io.decode_raw(table, tf.uint8, fixed_length=1024), [256, 4])
     return tf.gather(tf.reverse(table[:, :3], [-1]), indices)
+
+
+# Functions of the whole process: made anew for each featurizer they would be traced as often.
+_first_gif_frame = apart(animation.first_gif_frame, tf.TensorSpec([], tf.string))
+_first_webp_frame = apart(animation.first_webp_frame, tf.TensorSpec([], tf.string))
+_bmp_pixels = apart(_bmp, tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64))

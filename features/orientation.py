@@ -44,22 +44,25 @@ def mentions_jpeg_exif(data: Any) -> Any:
 
 def jpeg_orientation(data: Any) -> Any:
     """Read the orientation of an encoded JPEG, string scalar: int32 of 1 to 8."""
-    return _read(data, _EXIF, 2, _jpeg_segments)
+    return _if(mentions(data, _EXIF), lambda: _in_jpeg(data))
 
 
 def png_orientation(data: Any) -> Any:
     """Read the orientation of an encoded PNG, string scalar: int32 of 1 to 8."""
-    return _read(data, b"eXIf", 8, lambda data: png_chunks(data, b"eXIf"))
+    return _if(mentions(data, b"eXIf"), lambda: _in_png(data))
 
 
 def webp_orientation(data: Any) -> Any:
     """Read the orientation of an encoded WebP, string scalar: int32 of 1 to 8."""
-    return _read(data, b"EXIF", 12, lambda data: webp_chunks(data, b"EXIF"))
+    return _if(mentions(data, b"EXIF"), lambda: _in_webp(data))
 
 
 def upright(pixels: Any, orientation: Any) -> Any:
     """Turn pixels [h, w, c] upright as their orientation, int32 of 1 to 8, says."""
+    return tf.ensure_shape(_upright(pixels, orientation), [None, None, pixels.shape[-1]])
 
+
+def _turn(pixels: Any, orientation: Any) -> Any:
     def turned() -> Any:
         swapped = tf.cond(orientation >= 5, lambda: tf.transpose(pixels, [1, 0, 2]), lambda: pixels)
         down = tf.reduce_any(orientation == [3, 4, 7, 8])
@@ -69,16 +72,14 @@ def upright(pixels: Any, orientation: Any) -> Any:
     return tf.cond(orientation == 1, lambda: pixels, turned)
 
 
-def _read(data: Any, marker: bytes, first: int, chunks: Any) -> Any:
-    """Read the orientation from the chunk that `chunks` looks for, in files that hold the marker at all."""
+def _walk(first: int, chunks: Any) -> Any:
+    """Make what reads the orientation from the chunk that `chunks` looks for."""
 
     def walk(data: Any) -> Any:
         begin, size = find_chunk(data, first, chunks(data))
-        return _if(
-            begin > 0, lambda: tiff_orientation(section(data, begin, tf.minimum(size, _MOST_TIFF_BYTES)))
-        )
+        return _if(begin > 0, lambda: _tiff(section(data, begin, tf.minimum(size, _MOST_TIFF_BYTES))))
 
-    return _if(mentions(data, marker), lambda: apart(walk, tf.TensorSpec([], tf.string))(data))
+    return apart(walk, tf.TensorSpec([], tf.string))
 
 
 def _if(condition: Any, orientation: Any) -> Any:
@@ -163,3 +164,12 @@ def _number(columns: Any, little: Any) -> Any:
     """Combine bytes int64 [n, width] into numbers [n] in the block's byte order."""
     weights = tf.constant([256**place for place in range(columns.shape[1])], tf.int64)
     return tf.reduce_sum(columns * tf.where(little, weights, weights[::-1]), axis=1)
+
+
+# Functions of the whole process: made anew for each featurizer, or each format, they would be traced, and
+# optimised before a model's first answer, as often.
+_tiff = apart(tiff_orientation, tf.TensorSpec([], tf.string))
+_in_jpeg = _walk(2, _jpeg_segments)
+_in_png = _walk(8, lambda data: png_chunks(data, b"eXIf"))
+_in_webp = _walk(12, lambda data: webp_chunks(data, b"EXIF"))
+_upright = apart(_turn)
