@@ -2,8 +2,8 @@
 
 ``python -m flows.gate`` reads the names of a request and of a verdict file from its input, loads the
 candidate as a server would and compares three answers to the same raw examples: the training graph's
-(written down by the training process),
-the SavedModel's, and a live server's over gRPC.
+(written down by the training process), the SavedModel's, and a live server's over gRPC. Signatures beside
+the default one are asked of the live server, which serves that SavedModel.
 """
 
 import json

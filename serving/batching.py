@@ -28,8 +28,8 @@ from serving.servable import Servable
 #: A version's own parameters, in its directory.
 OWN_PARAMETERS = "batching_params.pbtxt"
 
-#: Rows put together where nobody says how many. On a CPU a batch of four has what there is to gain: the
-#: requests a second stay the same beyond, while memory and waiting grow with the batch.
+#: Rows put together where nobody says how many. On a CPU a batch of four has nearly all there is to gain
+#: (docs/serving.md has the figures), while memory and waiting grow with the batch.
 JOINED_ROWS = 4
 
 
