@@ -24,6 +24,10 @@ Keep = Literal["head", "tail"]
 #: Id of what fills up the shorter texts of a batch.
 PADDING = 0
 
+#: Characters of the pieces of a token, and how many of one count: all of a word of up to 11 letters. Of a
+#: longer one the last of the longest pieces are left out; a fixed number keeps features of one shape.
+_PIECE_LENGTHS, PIECES = (3, 4, 5), 32
+
 _CLITIC = r"(?i)([\pL\pM])(n't|'(?:s|re|ve|d|ll|m))\b"
 _TOKEN = r"(?i)(n't\b|'(?:s|re|ve|d|ll|m)\b|[\pL\pN\pM]+|\S)"  # noqa: S105 - no password
 _BLANKS = r"[\s\pZ\p{Cc}]+"
@@ -66,7 +70,8 @@ class TextFeaturizer(keras.Layer):
     """Texts to the ids of their tokens; a text without any token counts as one unknown token.
 
     Ids: 0 fills up shorter texts, 1 is the vocabulary's first token, one more than its number of tokens
-    stands for every unknown token.
+    stands for every unknown token. With subwords a token is its id and the numbers of its pieces, so that an
+    unknown word is still known by its spelling (Bojanowski et al. 2017).
 
     Args:
         vocabulary: the known tokens.
@@ -74,6 +79,7 @@ class TextFeaturizer(keras.Layer):
         lowercase: as of :class:`Tokenizer`.
         max_tokens: longer texts are cut; None keeps all.
         keep: the end of a longer text that is kept.
+        subwords: buckets that pieces of tokens are hashed into (`pieces`); 0 for none.
     """
 
     #: Raise it whenever the same configuration gives other values: caches then compute them again.
@@ -86,13 +92,18 @@ class TextFeaturizer(keras.Layer):
         lowercase: bool = True,
         max_tokens: int | None = None,
         keep: Keep = "head",
+        subwords: int = 0,
         **options: Any,
     ) -> None:
         super().__init__(autocast=False, **({"trainable": False, "dtype": "int32"} | options))
         if not vocabulary:
             raise ValueError("TextFeaturizer takes at least one known token; got an empty vocabulary")
+        if subwords and unit == "characters":
+            raise ValueError(
+                f"a token of one character has no subwords; got unit={unit}, subwords={subwords}"
+            )
         self.vocabulary, self.unit, self.lowercase = tuple(vocabulary), unit, lowercase
-        self.max_tokens, self.keep = max_tokens, keep
+        self.max_tokens, self.keep, self.subwords = max_tokens, keep, subwords
         self.tokens = Tokenizer(unit, lowercase)
         self.table = numbers(asset(self.vocabulary, self))
         self._convert_input_args = False
@@ -100,8 +111,8 @@ class TextFeaturizer(keras.Layer):
 
     @property
     def spec(self) -> FeatureSpec:
-        """Ids [tokens], int32; 0 beyond a text's end."""
-        return FeatureSpec((None,), "int32", PADDING)
+        """Ids [tokens], with subwords [tokens, 1 + PIECES], int32; 0 beyond a text's or a token's end."""
+        return FeatureSpec((None, 1 + PIECES) if self.subwords else (None,), "int32", PADDING)
 
     @property
     def padding(self) -> float:
@@ -119,6 +130,11 @@ class TextFeaturizer(keras.Layer):
         return len(self.vocabulary) + 1
 
     @property
+    def nothing(self) -> Any:
+        """What stands for a text without any token, int32 [] or [1 + PIECES]: an unknown one, no pieces."""
+        return tf.constant([self.unknown] + [PADDING] * PIECES if self.subwords else self.unknown, tf.int32)
+
+    @property
     def resources(self) -> tuple[Any, ...]:
         """What the graph looks things up in; an exported model holds it."""
         return (self.table,)
@@ -127,11 +143,11 @@ class TextFeaturizer(keras.Layer):
     def fingerprint(self) -> str:
         """Hash of all that decides the result: 16 hexadecimal digits."""
         decisive = [type(self).__name__, self.revision, self.vocabulary, self.unit, self.lowercase]
-        decisive += [self.max_tokens, self.keep]
+        decisive += [self.max_tokens, self.keep, *([self.subwords] if self.subwords else [])]
         return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
 
     def call(self, texts: Any) -> Any:
-        """Turn texts, string [batch], into ids, int32 [batch, tokens of the longest].
+        """Turn texts, string [batch], into ids, int32 [batch, tokens of the longest, ...] as `spec` says.
 
         Raises:
             tf.errors.InvalidArgumentError: a text is not UTF-8.
@@ -145,25 +161,50 @@ class TextFeaturizer(keras.Layer):
         return tokens[:, : self.max_tokens] if self.keep == "head" else tokens[:, -self.max_tokens :]
 
     def ids(self, tokens: Any) -> Any:
-        """Look tokens up: ragged string [batch, tokens] to int32 [batch, tokens of the longest]."""
+        """Look tokens up: ragged string [batch, tokens] to int32 [batch, tokens of the longest, ...]."""
         found = tf.cast(self.table.lookup(tokens.flat_values) + 1, tf.int32)
-        dense = tokens.with_flat_values(found).to_tensor(PADDING, shape=(None, None))
-        dense = tf.pad(dense, [[0, 0], [0, tf.maximum(0, 1 - tf.shape(dense)[1])]])
-        first = tf.where(tokens.row_lengths()[:, tf.newaxis] == 0, self.unknown, dense[:, :1])
-        return tf.ensure_shape(tf.concat([first, dense[:, 1:]], 1), [None, None])
+        if self.subwords:
+            found = tf.concat([found[:, tf.newaxis], pieces(tokens.flat_values, self.subwords)], 1)
+        shape = (None, *self.spec.shape)
+        dense = tokens.with_flat_values(found).to_tensor(PADDING, shape=shape)
+        missing = tf.maximum(0, 1 - tf.shape(dense)[1])
+        dense = tf.pad(dense, [[0, 0], [0, missing], *([[0, 0]] if self.subwords else [])])
+        empty = tf.reshape(tokens.row_lengths() == 0, [-1] + [1] * (dense.shape.rank - 1))
+        first = tf.where(empty, self.nothing, dense[:, :1])
+        return tf.ensure_shape(tf.concat([first, dense[:, 1:]], 1), shape)
 
     def compute_output_spec(self, texts: Any) -> keras.KerasTensor:
         """Give the result's shape and dtype."""
-        return keras.KerasTensor((texts.shape[0], None), "int32")
+        return keras.KerasTensor((texts.shape[0], *self.spec.shape), "int32")
 
     def get_config(self) -> dict[str, Any]:
         """Give the arguments that make this layer again."""
-        own = ("unit", "lowercase", "max_tokens", "keep")
+        own = ("unit", "lowercase", "max_tokens", "keep", "subwords")
         return (
             super().get_config()
             | {name: getattr(self, name) for name in own}
             | {"vocabulary": list(self.vocabulary)}
         )
+
+
+def pieces(tokens: Any, buckets: int) -> Any:
+    """Number the pieces of tokens: every run of 3 to 5 characters of ``<token>``, the short ones first.
+
+    Subwords as of Bojanowski et al. 2017, hashed into buckets; two pieces may share one.
+
+    Args:
+        tokens: string [n].
+        buckets: different numbers, from 1.
+
+    Returns:
+        int32 [n, PIECES]; 0 beyond a token's last piece.
+    """
+    characters = tf.strings.unicode_split(tf.strings.join(["<", tokens, ">"]), "UTF-8")
+    runs = [tf.strings.ngrams(characters, length, separator="") for length in _PIECE_LENGTHS]
+    found = tf.concat(runs, 1)
+    hashed = tf.strings.to_hash_bucket_fast(found.flat_values, buckets)
+    numbered = found.with_flat_values(tf.cast(hashed, tf.int32) + 1)
+    return numbered.to_tensor(PADDING, shape=(None, PIECES))
 
 
 def asset(vocabulary: Sequence[str], owner: Any) -> Path:

@@ -12,22 +12,27 @@ import tensorflow as tf
 from keras import layers
 
 
+def numbers(ids: Any) -> Any:
+    """Give the ids of tokens [batch, n], also where their pieces stand beside them [batch, n, 1 + pieces]."""
+    return ids if len(ids.shape) == 2 else ids[..., 0]
+
+
 @keras.saving.register_keras_serializable("servable")
 class Present(keras.Layer):
-    """Tell which places of a sequence hold a token: ids [batch, n] to bool [batch, n]."""
+    """Tell which places of a sequence hold a token: ids [batch, n, ...] to bool [batch, n]."""
 
     def call(self, ids: Any) -> Any:
         """Compare with the id of padding, 0."""
-        return tf.not_equal(ids, 0)
+        return tf.not_equal(numbers(ids), 0)
 
     def compute_output_spec(self, ids: Any) -> keras.KerasTensor:
         """Give the result's shape and dtype."""
-        return keras.KerasTensor(ids.shape, "bool")
+        return keras.KerasTensor(ids.shape[:2], "bool")
 
 
 @keras.saving.register_keras_serializable("servable")
 class Forget(keras.Layer):
-    """Take some tokens for unknown ones, while training alone: ids [batch, n] to ids.
+    """Take some tokens for unknown ones, while training alone: ids [batch, n, ...] to ids; pieces stay.
 
     A vocabulary that holds every token of the training split would teach nothing about unknown ones.
 
@@ -46,8 +51,10 @@ class Forget(keras.Layer):
         """Draw which ones; padding stays padding."""
         if not training:
             return ids
-        drawn = keras.random.uniform(tf.shape(ids), seed=self.seeds) < self.share
-        return tf.where(drawn & tf.not_equal(ids, 0), self.unknown, ids)
+        tokens = numbers(ids)
+        drawn = keras.random.uniform(tf.shape(tokens), seed=self.seeds) < self.share
+        changed = tf.where(drawn & tf.not_equal(tokens, 0), self.unknown, tokens)
+        return changed if tokens is ids else tf.concat([changed[..., tf.newaxis], ids[..., 1:]], -1)
 
     def compute_output_spec(self, ids: Any, training: bool = False) -> keras.KerasTensor:
         """Give the result's shape and dtype."""
@@ -60,7 +67,7 @@ class Forget(keras.Layer):
 
 @keras.saving.register_keras_serializable("servable")
 class TokenVectors(keras.Layer):
-    """Look vectors up: ids [batch, n] to [batch, n, width]; zero for padding.
+    """Look vectors up: ids [batch, n, ...] to [batch, n, width]; zero for padding.
 
     Args:
         size: how many ids there are, padding included.
@@ -84,16 +91,58 @@ class TokenVectors(keras.Layer):
 
     def call(self, ids: Any) -> Any:
         """Give the vector of each id."""
-        found = tf.gather(self.vectors, ids)
-        return found * tf.cast(tf.not_equal(ids, 0), found.dtype)[..., tf.newaxis]
+        tokens = numbers(ids)
+        found = tf.gather(self.vectors, tokens)
+        return found * tf.cast(tf.not_equal(tokens, 0), found.dtype)[..., tf.newaxis]
 
     def compute_output_spec(self, ids: Any) -> keras.KerasTensor:
         """Give the result's shape and dtype."""
-        return keras.KerasTensor((*ids.shape, self.width), "float32")
+        return keras.KerasTensor((*ids.shape[:2], self.width), "float32")
 
     def get_config(self) -> dict[str, Any]:
         """Give the sizes."""
         return super().get_config() | {"size": self.size, "width": self.width}
+
+
+@keras.saving.register_keras_serializable("servable")
+class PieceVectors(keras.Layer):
+    """Average the vectors of each token's pieces: ids [batch, n, 1 + pieces] to [batch, n, width].
+
+    Zero where a token has no pieces.
+
+    Args:
+        buckets: largest number of a piece.
+        width: of a vector.
+    """
+
+    def __init__(self, buckets: int, width: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.buckets, self.width = buckets, width
+        # Smaller than vectors of whole words: a word begins as itself, told a little by its spelling.
+        start = keras.initializers.RandomUniform(-0.05, 0.05, seed=keras.random.SeedGenerator())
+        self.vectors = self.add_weight(shape=(buckets + 1, width), initializer=start, name="vectors")
+        self.built = True
+
+    def call(self, ids: Any) -> Any:
+        """Look up what is there alone: most places of the pieces are empty."""
+        pieces = tf.reshape(ids[..., 1:], [-1, ids.shape[-1] - 1])
+        there = tf.where(tf.not_equal(pieces, 0))
+        means = tf.sparse.segment_mean(
+            self.vectors,
+            tf.gather_nd(pieces, there),
+            there[:, 0],
+            num_segments=tf.shape(pieces)[0],
+            sparse_gradient=True,
+        )
+        return tf.reshape(means, [*tf.unstack(tf.shape(ids)[:2]), self.width])
+
+    def compute_output_spec(self, ids: Any) -> keras.KerasTensor:
+        """Give the result's shape and dtype."""
+        return keras.KerasTensor((*ids.shape[:2], self.width), "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        """Give the sizes."""
+        return super().get_config() | {"buckets": self.buckets, "width": self.width}
 
 
 @keras.saving.register_keras_serializable("servable")
@@ -170,9 +219,9 @@ POOLING: dict[str, type[keras.Layer]] = {"max": Maximum, "mean": Mean}
 
 
 def channels(
-    size: int, width: int, mode: str, vectors: np.ndarray | None = None
+    size: int, width: int, mode: str, vectors: np.ndarray | None = None, subwords: int = 0
 ) -> tuple[keras.layers.Layer, ...]:
-    """Make the lookups that ``mode`` names, as Kim 2014 calls them.
+    """Make the lookups that ``mode`` names, as Kim 2014 calls them, and the one of subwords.
 
     Args:
         size: how many ids there are.
@@ -180,10 +229,12 @@ def channels(
         mode: ``random`` and ``non-static`` learn their vectors, ``static`` leaves them as they are,
             ``multichannel`` has one of each.
         vectors: [size, width] to begin with; None for random ones.
+        subwords: buckets of the pieces of tokens, 0 for none; their vectors are learnt in every mode.
     """
     learnt = TokenVectors(size, width, vectors, name="vectors")
     fixed = TokenVectors(size, width, vectors, trainable=False, name="static_vectors")
-    return {"static": (fixed,), "multichannel": (fixed, learnt)}.get(mode, (learnt,))
+    whole = {"static": (fixed,), "multichannel": (fixed, learnt)}.get(mode, (learnt,))
+    return (*whole, PieceVectors(subwords, width, name="piece_vectors")) if subwords else whole
 
 
 def looked_up(ids: Any, lookups: tuple[keras.layers.Layer, ...]) -> Any:

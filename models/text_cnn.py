@@ -10,6 +10,7 @@ from models.sequences import Maximum, Present, Reach, looked_up
 
 
 def convolutions(
+    shape: tuple[int | None, ...],
     lookups: tuple[keras.layers.Layer, ...],
     *,
     regions: Sequence[int],
@@ -22,6 +23,7 @@ def convolutions(
     Convolutions are wide: a sentence shorter than a region is seen by it as well.
 
     Args:
+        shape: of a text's ids: [tokens], or [tokens, 1 + pieces].
         lookups: ids to vectors, one for each channel.
         regions: words that the kernels of each group span.
         maps: feature maps of each group.
@@ -29,9 +31,9 @@ def convolutions(
         word_dropout: share of a vector's features dropped, the same ones for all words of a text.
 
     Returns:
-        A model from ids [batch, n] to [batch, len(regions) * maps].
+        A model from ids [batch, *shape] to [batch, len(regions) * maps].
     """
-    ids = keras.Input((None,), dtype="int32", name="ids")
+    ids = keras.Input(shape, dtype="int32", name="ids")
     vectors, present = looked_up(ids, lookups), Present()(ids)
     vectors = layers.SpatialDropout1D(word_dropout)(vectors) if word_dropout else vectors
     pooled = []

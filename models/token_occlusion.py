@@ -17,18 +17,18 @@ def changes(network: "Network", ids: Any, label: Any) -> Any:
 
     Args:
         network: from ids to logits.
-        ids: int32 [n] of one text, without padding.
+        ids: int32 [n, ...] of one text, without padding.
         label: number of the class, int [].
 
     Returns:
         float32 [n]: probability with the token minus probability without it. A text of one token is
-        compared with an unknown token in its place.
+        compared with what stands for a text without any.
     """
     count = tf.shape(ids)[0]
     places = tf.range(tf.maximum(count - 1, 1))[tf.newaxis]
     kept = places + tf.cast(places >= tf.range(count)[:, tf.newaxis], tf.int32)
-    unknown = tf.fill([count, 1], network.featurizer.unknown)
-    without = tf.where(count > 1, tf.gather(ids, tf.minimum(kept, count - 1)), unknown)
+    others = tf.gather(ids, tf.minimum(kept, count - 1))
+    without = tf.where(count > 1, others, network.featurizer.nothing)
     whole = tf.nn.softmax(network.model(ids[tf.newaxis], training=False))[0, label]
     return whole - tf.nn.softmax(network.model(without, training=False))[:, label]
 
@@ -59,7 +59,9 @@ def explain(network: "Network", raw: RawKind, decode: Callable[[Any], dict[str, 
         change = tf.map_fn(one, (ids, counts, best), fn_output_signature=tf.TensorSpec([None], tf.float32))
         return {
             "tokens": tokens.to_tensor("", shape=(None, None)),
-            "change": tf.reshape(change, tf.shape(ids))[:, : tf.cast(tokens.bounding_shape()[1], tf.int32)],
+            "change": tf.reshape(change, tf.shape(ids)[:2])[
+                :, : tf.cast(tokens.bounding_shape()[1], tf.int32)
+            ],
             "label": decoded["label"],
             "score": decoded["score"],
         }
@@ -73,7 +75,7 @@ def explained(network: "Network", raws: Sequence[bytes]) -> list[tuple[list[str]
     results = []
     step = tf.function(
         lambda ids, label: changes(network, ids, label),
-        input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int32)],
+        input_signature=[tf.TensorSpec(featurizer.spec.shape, tf.int32), tf.TensorSpec([], tf.int32)],
     )
     for raw in raws:
         tokens = featurizer.cut(featurizer.tokens(tf.constant([raw])))

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, RootModel
 
 from features import text
-from features.errors import DataError
+from features.errors import ConfigError, DataError
 from features.rules import TextRules
 from features.settings import Settings
 from features.spec import TEXT
@@ -16,6 +16,8 @@ from features.text import TextFeaturizer, Tokenizer
 from models import assembly, decoding, rnn, sequences, signatures, text_cnn, token_occlusion, vectors
 from models.objective import CLASSIFICATION
 from models.tasks.task import Blueprint, Network, NoAugmentation, Task
+
+Shape = tuple[int | None, ...]
 
 
 class TextFeaturizerSettings(Settings):
@@ -29,6 +31,12 @@ class TextFeaturizerSettings(Settings):
     max_vocabulary: int | None = Field(None, ge=1, description="most known tokens; null for all")
     max_tokens: int | None = Field(None, ge=1, description="of a text; longer ones are cut; null for all")
     keep: Literal["head", "tail"] = Field("head", description="the end of a longer text that is kept")
+    subwords: int = Field(
+        0,
+        ge=0,
+        le=2**24,
+        description="buckets that pieces of 3 to 5 characters of each token are hashed into; 0 for none",
+    )
 
 
 class VectorSettings(Settings):
@@ -105,28 +113,38 @@ def fit(blueprint: Blueprint, texts: Iterable[bytes]) -> Mapping[str, Any]:
 
 def _featurizer(blueprint: Blueprint) -> TextFeaturizer:
     wanted = blueprint.featurizer
-    return TextFeaturizer(
-        blueprint.fitted["vocabulary"], wanted.tokens, wanted.lowercase, wanted.max_tokens, wanted.keep
-    )
+    if wanted.subwords and wanted.tokens == "characters":
+        raise ConfigError(
+            "a token of one character has no subwords",
+            got=f"featurizer.tokens=characters, featurizer.subwords={wanted.subwords}",
+            expected="tokens of words or blanks",
+            todo="set featurizer.subwords=0",
+        )
+    limits = (wanted.max_tokens, wanted.keep, wanted.subwords)
+    return TextFeaturizer(blueprint.fitted["vocabulary"], wanted.tokens, wanted.lowercase, *limits)
 
 
 def _lookups(
     blueprint: Blueprint, settings: VectorSettings, featurizer: TextFeaturizer
 ) -> tuple[keras.layers.Layer, ...]:
     if settings.vectors is None:
-        return sequences.channels(featurizer.size, settings.width, settings.channels)
+        return sequences.channels(
+            featurizer.size, settings.width, settings.channels, subwords=featurizer.subwords
+        )
     found = vectors.load(settings.vectors, featurizer.vocabulary, blueprint)
     matrix = vectors.matrix(found, featurizer.size, np.random.default_rng(0))
-    return sequences.channels(featurizer.size, matrix.shape[1], settings.channels, matrix)
+    return sequences.channels(
+        featurizer.size, matrix.shape[1], settings.channels, matrix, featurizer.subwords
+    )
 
 
-def _cnn(lookups: tuple[keras.layers.Layer, ...], settings: CnnSettings) -> keras.Model:
+def _cnn(shape: Shape, lookups: tuple[keras.layers.Layer, ...], settings: CnnSettings) -> keras.Model:
     sizes = settings.model_dump(include={"regions", "maps", "activation", "word_dropout"})
-    return text_cnn.convolutions(lookups, **sizes)
+    return text_cnn.convolutions(shape, lookups, **sizes)
 
 
-def _rnn(lookups: tuple[keras.layers.Layer, ...], settings: RnnSettings) -> keras.Model:
-    ids = keras.Input((None,), dtype="int32", name="ids")
+def _rnn(shape: Shape, lookups: tuple[keras.layers.Layer, ...], settings: RnnSettings) -> keras.Model:
+    ids = keras.Input(shape, dtype="int32", name="ids")
     found = sequences.looked_up(ids, lookups)
     sizes = settings.model_dump(include={"cell", "units", "bidirectional", "pooling", "recurrent_dropout"})
     network = rnn.recurrent(tuple(found.shape[1:]), dropout=settings.input_dropout, masked=True, **sizes)
@@ -136,7 +154,7 @@ def _rnn(lookups: tuple[keras.layers.Layer, ...], settings: RnnSettings) -> kera
 def _forgetful(body: keras.Model, share: float, unknown: int) -> keras.Model:
     if not share:
         return body
-    ids = keras.Input((None,), dtype="int32", name="all_ids")
+    ids = keras.Input(body.input_shape[1:], dtype="int32", name="all_ids")
     return keras.Model(ids, body(sequences.Forget(share, unknown)(ids)), name="forgetful")
 
 
@@ -147,7 +165,8 @@ def build(blueprint: Blueprint) -> Network:
     """Make the network that a recipe's settings describe."""
     settings = blueprint.model.root
     featurizer = _featurizer(blueprint)
-    body = NETWORKS[settings.kind](_lookups(blueprint, settings, featurizer), settings)
+    lookups = _lookups(blueprint, settings, featurizer)
+    body = NETWORKS[settings.kind](featurizer.spec.shape, lookups, settings)
     body = _forgetful(body, settings.token_dropout, featurizer.unknown)
     return assembly.network(
         featurizer,

@@ -118,3 +118,39 @@ def test_buckets_hold_every_example_once_and_like_lengths_together() -> None:
     # Neither the short nor the long batches come first.
     means = np.array([lengths[found[start : start + 10]].mean() for start in range(0, 1000, 10)])
     assert abs(np.corrcoef(means, np.arange(100))[0, 1]) < 0.4
+
+
+def spelt(word: str) -> list[str]:
+    """Give the pieces of a word by hand."""
+    whole = f"<{word}>"
+    return [whole[at : at + size] for size in (3, 4, 5) for at in range(len(whole) - size + 1)]
+
+
+def test_subwords_stand_beside_the_id_of_their_token() -> None:
+    ids = layer("good", "b", subwords=1000)(tf.constant(["b good", "goodness gracious me", ""])).numpy()
+    assert ids.shape == (3, 3, 33)
+    assert ids.dtype == np.int32
+    assert ids[..., 0].tolist() == [[2, 1, 0], [3, 3, 3], [3, 0, 0]]
+    words = {(0, 0): "b", (0, 1): "good", (1, 0): "goodness", (1, 1): "gracious", (1, 2): "me"}
+    for place, word in words.items():
+        hashed = tf.strings.to_hash_bucket_fast(spelt(word), 1000).numpy() + 1
+        assert ids[place][1:].tolist() == [*hashed, *[0] * (32 - len(hashed))], word
+    assert not ids[2, 0, 1:].any()
+    assert layer("good", subwords=1000).nothing.numpy().tolist() == [2] + [0] * 32
+
+
+def test_subwords_of_every_script_and_of_long_words() -> None:
+    ids = layer("a", subwords=2**20)(
+        tf.constant(["\u00e9cole", "\u0928\u092e\u0938\u094d\u0924\u0947", "x" * 40])
+    ).numpy()
+    for row, word in enumerate(("\u00e9cole", "\u0928\u092e\u0938\u094d\u0924\u0947", "x" * 40)):
+        hashed = tf.strings.to_hash_bucket_fast(spelt(word), 2**20).numpy() + 1
+        assert ids[row, 0, 1:].tolist() == [*hashed, *[0] * 32][:32]
+
+
+def test_subwords_need_tokens_of_several_characters() -> None:
+    with pytest.raises(ValueError, match="got unit=characters, subwords=10"):
+        layer(unit="characters", subwords=10)
+    assert layer(subwords=10).fingerprint not in (layer().fingerprint, layer(subwords=11).fingerprint)
+    made = TextFeaturizer.from_config(layer(subwords=10).get_config())
+    assert made.fingerprint == layer(subwords=10).fingerprint

@@ -29,6 +29,13 @@ SMALL = {
     "lstm": {"kind": "rnn", "cell": "lstm", "width": 6, "units": [5], "pooling": "mean"},
     "simple-rnn": {"kind": "rnn", "cell": "simple-rnn", "width": 6, "units": [5], "bidirectional": False},
 }
+#: With the pieces of tokens beside them.
+SPELT = {
+    "cnn": {"kind": "cnn", "width": 6, "maps": 5, "regions": [2], "token_dropout": 0.5},
+    "gru": {"kind": "rnn", "cell": "gru", "width": 6, "units": [5]},
+}
+NETWORKS = [*((model, 0) for model in SMALL.values()), *((model, 50) for model in SPELT.values())]
+NAMES = [*SMALL, *(f"{name} of subwords" for name in SPELT)]
 
 
 def blueprint(model: dict, **featurizer: object) -> Blueprint:
@@ -44,18 +51,19 @@ def blueprint(model: dict, **featurizer: object) -> Blueprint:
     )
 
 
-def network(model: dict) -> Network:
+def network(model: dict, **featurizer: object) -> Network:
     keras.utils.set_random_seed(1)
-    return TEXT_CLASSIFICATION.build(blueprint(model))
+    return TEXT_CLASSIFICATION.build(blueprint(model, **featurizer))
 
 
-@pytest.mark.parametrize("name", SMALL)
-def test_padding_and_batch_mates_change_nothing(name: str) -> None:
-    built = network(SMALL[name])
+@pytest.mark.parametrize(("model", "subwords"), NETWORKS, ids=NAMES)
+def test_padding_and_batch_mates_change_nothing(model: dict, subwords: int) -> None:
+    built = network(model, subwords=subwords)
     together = built.model(built.featurizer(tf.constant(TEXTS)), training=False).numpy()
     alone = [built.model(built.featurizer(tf.constant([text])), training=False).numpy()[0] for text in TEXTS]
     np.testing.assert_allclose(together, alone, atol=1e-5)
-    longer = tf.pad(built.featurizer(tf.constant(TEXTS)), [[0, 0], [0, 7]])
+    features = built.featurizer(tf.constant(TEXTS))
+    longer = tf.pad(features, [[0, 0], [0, 7], [0, 0]][: len(features.shape)])
     np.testing.assert_allclose(built.model(longer, training=False), together, atol=1e-5)
     # It is the tokens that answer: other ones answer otherwise.
     assert np.abs(together[0] - together[2]).max() > 1e-3
@@ -89,6 +97,50 @@ def test_several_channels_are_summed_under_the_same_filters() -> None:
     assert not fixed.trainable_variables
 
 
+def test_the_vector_of_a_token_is_its_own_and_the_mean_of_its_pieces() -> None:
+    built = network(SPELT["cnn"], subwords=50)
+    whole, pieces = (
+        next(v for v in built.model.variables if v.path.endswith(f"{name}/vectors")).numpy()
+        for name in ("vectors", "piece_vectors")
+    )
+    features = built.featurizer(tf.constant([b"a unheard", b"", b"c"]))
+    lookups = sequences.channels(5, 6, "non-static", whole, subwords=50)
+    lookups[1].vectors.assign(pieces)
+    found = sequences.looked_up(features, lookups).numpy()
+    for row, column in np.ndindex(3, 2):
+        token, *parts = features[row, column].numpy()
+        parts = [part for part in parts if part]
+        expected = whole[token] * (token > 0) + (pieces[parts].mean(0) if parts else 0)
+        np.testing.assert_allclose(found[row, column], expected, atol=1e-6)
+    # Two words that training has not seen differ, and what is alike in spelling is alike.
+    seen, like, other = (
+        sequences.looked_up(built.featurizer(tf.constant([word])), lookups)[0, 0].numpy()
+        for word in (b"unheard", b"unheards", b"xylophone")
+    )
+    assert 0 < np.linalg.norm(seen - like) < np.linalg.norm(seen - other)
+
+
+def test_pieces_are_learnt_and_forgotten_tokens_keep_theirs() -> None:
+    built = network(SPELT["cnn"] | {"channels": "static"}, subwords=50)
+    features = built.featurizer(tf.constant([b"a b"]))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(built.model(features, training=True))
+    moved = {v.path.split("/")[-2] for v in built.model.trainable_variables}
+    assert "piece_vectors" in moved
+    assert "static_vectors" not in moved
+    variable = next(v for v in built.model.trainable_variables if "piece_vectors" in v.path)
+    slices = tape.gradient(loss, variable.value)
+    assert set(np.unique(slices.indices)) == set(np.unique(features[..., 1:])) - {0}
+    forgotten = sequences.Forget(0.999, unknown=4)(features, training=True).numpy()
+    assert forgotten[0, :, 0].tolist() == [4, 4]
+    np.testing.assert_array_equal(forgotten[..., 1:], features[..., 1:])
+
+
+def test_subwords_of_characters_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"featurizer\.tokens=characters, featurizer\.subwords=9"):
+        network(SMALL["cnn"], tokens="characters", subwords=9)
+
+
 def test_a_share_of_the_tokens_is_forgotten_in_training_alone() -> None:
     layer = sequences.Forget(0.25, unknown=4)
     ids = np.tile(np.int32([1, 2, 3, 0]), (2000, 1))
@@ -120,9 +172,9 @@ def test_fit_counts_the_training_split() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["cnn", "gru"])
-def test_occlusion_is_the_answer_without_each_token(name: str) -> None:
-    built = network(SMALL[name])
+@pytest.mark.parametrize(("name", "subwords"), [("cnn", 0), ("gru", 0), ("cnn", 50)])
+def test_occlusion_is_the_answer_without_each_token(name: str, subwords: int) -> None:
+    built = network(SMALL[name], subwords=subwords)
     function = token_occlusion.explain(built, TEXT, lambda logits: decoding.classes(logits, ("bad", "good")))
     found = {key: value.numpy() for key, value in function(tf.constant(TEXTS)).items()}
     assert found["tokens"].shape == found["change"].shape == (5, 10)
