@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from features.errors import ExportError, ServableError, StorageError
+from models import graph_optimizer
 from models.tasks.task import Absent, Network, Task
 
 #: The signature that is called where a request names none.
@@ -67,13 +68,11 @@ def answer(function: Any, raws: Sequence[bytes], *, batch_size: int = 32) -> dic
     Returns:
         Each output by name, [len(raws), ...].
     """
-    parts = [
-        {
-            name: value.numpy()
-            for name, value in function(tf.constant(list(raws[start : start + batch_size]))).items()
-        }
-        for start in range(0, len(raws), batch_size)
-    ]
+    batches = (list(raws[start : start + batch_size]) for start in range(0, len(raws), batch_size))
+    with graph_optimizer.off():
+        parts = [
+            {name: value.numpy() for name, value in function(tf.constant(batch)).items()} for batch in batches
+        ]
     return stacked(parts)
 
 

@@ -31,7 +31,7 @@ def vectors() -> Table:
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        data = _gathered(folder / "corpus")
+        data = gathered(folder / "corpus")
         for recipe, target in (("skip-gram", "WordSim-353 0.57"), ("cbow", "analogies 0.135")):
             options = ("--recipe", recipe, "--set", "featurizer.wrapped=80")
             summary, wall = trained(folder, TASK, data, recipe, *options)
@@ -49,7 +49,8 @@ def vectors() -> Table:
     )
 
 
-def _gathered(folder: Path) -> Path:
+def gathered(folder: Path) -> Path:
+    """Copy the texts of the corpus into a folder of their own."""
     folder.mkdir()
     for text in TEXTS:
         shutil.copyfile(CORPUS / text, folder / text)
