@@ -59,6 +59,9 @@ class Word2VecSettings(Settings):
         ge=0,
         description="principal components that the vectors lose in the end, with their mean; null for none",
     )
+    singular_power: float = Field(
+        1.0, gt=0, le=4, description="that the vectors' singular values are raised to in the end; 1 for none"
+    )
 
 
 class GivenSettings(Settings):

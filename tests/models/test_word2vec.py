@@ -75,6 +75,23 @@ def test_what_all_words_share_is_taken_away(tokens: Path, tmp_path: Path, compon
     assert np.abs(shared).max(initial=0) > 1e-3 or not components
 
 
+@pytest.mark.parametrize(("power", "components"), [(1.5, 0), (1.5, 2), (0.5, 2)])
+def test_singular_values_are_raised_to_the_power(
+    tokens: Path, tmp_path: Path, power: float, components: int
+) -> None:
+    """By NumPy's SVD, up to a factor that keeps the variance."""
+    pruned = train(tokens, tmp_path / "pruned", epochs=1, common_components=components)
+    raised = train(tokens, tmp_path / "raised", epochs=1, common_components=components, singular_power=power)
+    left, singular, right = np.linalg.svd(pruned.astype(np.float64), full_matrices=False)
+    kept = len(singular) - components
+    expected = (left[:, :kept] * singular[:kept] ** power) @ right[:kept]
+    expected *= np.linalg.norm(singular[:kept]) / np.linalg.norm(singular[:kept] ** power)
+    np.testing.assert_allclose(raised, expected, atol=1e-5)
+    assert raised.dtype == np.float32
+    assert raised.std() == pytest.approx(pruned.std(), rel=1e-4)
+    assert np.abs(raised - pruned).max() > 1e-3
+
+
 def test_t2_a_training_cut_off_goes_on_to_the_same_vectors(
     tokens: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
