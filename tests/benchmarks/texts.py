@@ -12,7 +12,9 @@ from tests.benchmarks.image_classification import trained
 from tests.benchmarks.table import SHARED, Table, machine
 
 DATA = SHARED / "data"
-GLOVE = ("--set", f"model.vectors={SHARED / 'hub' / 'glove_twitter_25d_text_embedding'}")
+HUB = SHARED / "hub"
+GLOVE = ("--set", f"model.vectors={HUB / 'glove_twitter_25d_text_embedding'}")
+REVIEWS = ("--set", f"model.vectors={HUB / 'avg_word_vec_16d_text_embedding'}")
 TASK = "text-classification"
 
 Row = tuple[str, ...]
@@ -41,6 +43,7 @@ def vectors() -> Table:
         for label, name, given in (
             ("random vectors", "random", ()),
             ("GloVe of 25", "glove", GLOVE),
+            ("sentiment of film reviews, 16", "sentiment", REVIEWS),
             ("skip-gram on our corpora and the training sentences, multichannel", "ours", ours),
         ):
             rows.append(_row(label, trained(folder, TASK, data, name, "--recipe", "cnn", *given)))
