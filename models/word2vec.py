@@ -17,8 +17,9 @@ from models.checkpoint import Checkpoints
 from models.interruption import TrainingInterruptedError, listening
 from models.word_loss import Loss
 
-#: Seconds between checkpoints of a training with short epochs.
-_CHECKPOINT_SECONDS = 10.0
+#: Seconds between checkpoints: what a cut costs at most, beside the epoch under way. Writing one to the disk
+#: for good takes as long as a tenth of a short epoch.
+_CHECKPOINT_SECONDS = 30.0
 
 OnEpoch = Callable[[int, dict[str, float]], None]
 

@@ -306,7 +306,7 @@ _watched: list[int] = []
 
 
 def _audit(event: str, arguments: tuple[object, ...]) -> None:
-    if threading.get_ident() in _watched and event in ("open", "os.listdir", "os.scandir"):
+    if _watched and threading.get_ident() in _watched and event in ("open", "os.listdir", "os.scandir"):
         _touched.append((event, arguments[0]))
 
 
