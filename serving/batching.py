@@ -4,8 +4,9 @@ Follows batching/batching_session.cc and servables/tensorflow/bundle_factory_uti
 in favour of the caller: requests whose shapes differ form batches of their own instead of failing
 together, and when a batch fails each of its requests is tried alone, so that a bad one spoils no other.
 
-There are no batch threads: a request that finds a free slot runs what is waiting, its own part included,
-and hands its slot to the first request that waits. A lone caller thus pays for no switch of threads.
+Batches are run by a few threads of their own, as there. What TensorFlow's kernels keep from one call to the
+next (oneDNN's primitives, scratch memory) belongs to a thread: run by whichever of many threads came, each
+call would find it cold.
 """
 
 import itertools
@@ -28,9 +29,9 @@ from serving.servable import Servable
 #: A version's own parameters, in its directory.
 OWN_PARAMETERS = "batching_params.pbtxt"
 
-#: Rows put together where nobody says how many. On a CPU a batch of four has nearly all there is to gain
+#: Rows put together where nobody says how many. On a CPU a batch of eight has nearly all there is to gain
 #: (docs/serving.md has the figures), while memory and waiting grow with the batch.
-JOINED_ROWS = 4
+JOINED_ROWS = 8
 
 
 @dataclass(frozen=True)
@@ -111,15 +112,32 @@ class Parameters:
 class _Task:
     """One request, or one part of a large one, on its way through a queue."""
 
-    __slots__ = ("arrays", "error", "event", "leads", "outputs", "since", "size")
+    __slots__ = ("_ended", "arrays", "error", "outputs", "since", "size")
 
     def __init__(self, arrays: list[np.ndarray], size: int) -> None:
         self.arrays, self.size = arrays, size
         self.outputs: list[np.ndarray] | None = None
         self.error: Exception | None = None
-        self.event = threading.Event()
-        self.leads = False
         self.since = time.monotonic()
+        # A lock that is held until the end: a threading.Event costs four times as much.
+        self._ended = threading.Lock()
+        self._ended.acquire()
+
+    def end(self) -> None:
+        """Let the caller go on: outputs or error are there."""
+        self._ended.release()
+
+    def result(self) -> list[np.ndarray]:
+        """Wait for the outputs.
+
+        Raises:
+            ServerError: the runtime's status.
+        """
+        self._ended.acquire()
+        if self.error is not None:
+            raise self.error
+        assert self.outputs is not None
+        return self.outputs
 
 
 class _Queue:
@@ -128,6 +146,20 @@ class _Queue:
     def __init__(self) -> None:
         self.tasks: deque[_Task] = deque()
         self.rows = 0
+
+    def due(self, room: int, timeout: float) -> float:
+        """Say since when, or from when on, its first batch may run."""
+        since = self.tasks[0].since
+        return since if self.rows >= room else since + timeout
+
+    def take(self, room: int) -> list[_Task]:
+        """Take out the tasks of one batch; a task larger than the room goes by itself."""
+        taken: list[_Task] = []
+        while self.tasks and (not taken or self.tasks[0].size <= room):
+            taken.append(self.tasks.popleft())
+            room -= taken[-1].size
+            self.rows -= taken[-1].size
+        return taken
 
 
 class Batcher:
@@ -143,10 +175,13 @@ class Batcher:
         self.name, self.version, self.path = servable.name, servable.version, servable.path
         self.signatures: dict[str, meta_graph_pb2.SignatureDef] = servable.signatures
         self.plans = servable.plans
+        self._room, self._timeout = parameters.room, parameters.batch_timeout
+        # Of the queues and the threads; the condition tells that there is more to do.
         self._lock = threading.Lock()
         self._more = threading.Condition(self._lock)
         self._queues: dict[Any, _Queue] = {}
-        self._running = 0
+        self._threads: list[threading.Thread] = []
+        self._closed = False
 
     def run(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> list[np.ndarray]:
         """Run the graph on these values, together with other requests that wait.
@@ -171,7 +206,7 @@ class Batcher:
         key = (tuple(feeds), tuple(fetches), tuple(map(self._kind, arrays)))
         tasks = [_Task(*part) for part in parts(arrays, size, self._parameters.execution_size)]
         self._enqueue(key, tasks, size)
-        outputs = [self._result(key, task) for task in tasks]
+        outputs = [task.result() for task in tasks]
         return (
             outputs[0]
             if len(outputs) == 1
@@ -183,74 +218,49 @@ class Batcher:
 
     def _enqueue(self, key: Any, tasks: list[_Task], size: int) -> None:
         with self._lock:
-            queue = self._queues.setdefault(key, _Queue())
+            if not self._threads:
+                self._start()
+            queue = self._queues.get(key) or _Queue()
             full = self._parameters.max_enqueued_batches * self._parameters.max_batch_size
             if queue.rows + size > full:
                 raise Unavailable("The batch scheduling queue to which this task was submitted is full")
+            self._queues[key] = queue
             queue.tasks.extend(tasks)
             queue.rows += size
-            if self._running < self._parameters.num_batch_threads:
-                self._running += 1
-                tasks[0].leads = True
-                tasks[0].event.set()
-            self._more.notify_all()
+            self._more.notify(len(tasks))
 
-    def _result(self, key: Any, task: _Task) -> list[np.ndarray]:
-        while True:
-            task.event.wait()
-            if not task.leads:
-                break
-            if task.outputs is not None or task.error is not None:
-                # Another leader has answered this one meanwhile.
-                self._hand_over()
-                break
-            task.leads = False
-            task.event.clear()
-            self._lead(key)
-        if task.error is not None:
-            raise task.error
-        assert task.outputs is not None
-        return task.outputs
+    def _start(self) -> None:
+        # Not before the first request: most versions of most models are never asked.
+        for number in range(self._parameters.num_batch_threads):
+            name = f"batch-{self.name}-{self.version}-{number}"
+            self._threads.append(threading.Thread(target=self._work, name=name, daemon=True))
+            self._threads[-1].start()
 
-    def _lead(self, key: Any) -> None:
-        try:
-            self._process(key, self._take(key))
-        finally:
-            self._hand_over()
+    def _work(self) -> None:
+        while (batch := self._next()) is not None:
+            self._process(*batch)
 
-    def _take(self, key: Any) -> list[_Task]:
-        room = self._parameters.room
+    def _next(self) -> tuple[Any, list[_Task]] | None:
+        """Wait for a batch that is due and take it; None when the version is closed."""
         with self._lock:
-            queue = self._queues.get(key)
-            if queue is None:
-                return []
-            if queue.tasks:
-                deadline = queue.tasks[0].since + self._parameters.batch_timeout
-                while queue.tasks and queue.rows < room and (left := deadline - time.monotonic()) > 0:
-                    self._more.wait(left)
-            taken: list[_Task] = []
-            while queue.tasks and (not taken or queue.tasks[0].size <= room):
-                taken.append(queue.tasks.popleft())
-                room -= taken[-1].size
-                queue.rows -= taken[-1].size
-            if not queue.tasks and self._queues.get(key) is queue:
-                del self._queues[key]
-        return taken
-
-    def _hand_over(self) -> None:
-        with self._lock:
-            waiting = [queue.tasks[0] for queue in self._queues.values() if queue.tasks]
-            waiting = [task for task in waiting if not task.leads]
-            if not waiting:
-                self._running -= 1
-                return
-            oldest = min(waiting, key=lambda task: task.since)
-            oldest.leads = True
-            oldest.event.set()
+            while not self._closed:
+                dues = {key: queue.due(self._room, self._timeout) for key, queue in self._queues.items()}
+                key = min(dues, key=dues.__getitem__, default=None)
+                wait = None if key is None else dues[key] - time.monotonic()
+                if wait is None or wait > 0:
+                    self._more.wait(wait)
+                    continue
+                queue = self._queues[key]
+                tasks = queue.take(self._room)
+                if not queue.tasks:
+                    del self._queues[key]
+                if self._queues:
+                    # The word of what is left may have come to this thread.
+                    self._more.notify()
+                return key, tasks
+        return None
 
     def _process(self, key: Any, tasks: list[_Task]) -> None:
-        if not tasks:
-            return
         try:
             self._run_together(key, tasks)
         except Exception as error:
@@ -260,7 +270,7 @@ class Batcher:
                 self._run_alone(key, tasks)
         finally:
             for task in tasks:
-                task.event.set()
+                task.end()
 
     def _run_alone(self, key: Any, tasks: list[_Task]) -> None:
         for task in tasks:
@@ -284,7 +294,12 @@ class Batcher:
             task.outputs = [values[start:end] for values in found]
 
     def close(self) -> None:
-        """Free the servable; no run may be under way."""
+        """End the threads and free the servable; no run may be under way."""
+        with self._lock:
+            self._closed = True
+            self._more.notify_all()
+        for thread in self._threads:
+            thread.join()
         self._servable.close()
 
 

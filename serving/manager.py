@@ -87,6 +87,8 @@ class Manager:
         self._lock = threading.RLock()
         self._idle = threading.Condition(self._lock)
         self._versions: dict[str, dict[int, _Version]] = {}
+        # The highest available version of each model, which most requests ask for.
+        self._latest: dict[str, _Version] = {}
         self._pending: dict[str, dict[int, Path]] = {}
         self._slots = threading.Semaphore(max(1, self._policy.threads))
         self._threads: set[threading.Thread] = set()
@@ -113,13 +115,12 @@ class Manager:
                 self._idle.notify_all()
 
     def _available(self, model: str, version: int | None) -> _Version:
-        versions = self._versions.get(model, {})
         if version is None:
-            ready = [entry for entry in versions.values() if entry.state is State.AVAILABLE]
-            if ready:
-                return max(ready, key=lambda entry: entry.number)
-            raise NotFound(f"Servable not found for request: Latest({model})", model=model)
-        entry = versions.get(version)
+            latest = self._latest.get(model)
+            if latest is None:
+                raise NotFound(f"Servable not found for request: Latest({model})", model=model)
+            return latest
+        entry = self._versions.get(model, {}).get(version)
         if entry is None or entry.state is not State.AVAILABLE:
             raise NotFound(
                 f"Servable not found for request: Specific({model}, {version})", model=model, version=version
@@ -224,6 +225,12 @@ class Manager:
 
     def _publish(self, entry: _Version, state: State, error: Exception | None = None) -> None:
         entry.state = state
+        versions = self._versions.get(entry.model, {}).values()
+        ready = {known.number: known for known in versions if known.state is State.AVAILABLE}
+        if ready:
+            self._latest[entry.model] = ready[max(ready)]
+        else:
+            self._latest.pop(entry.model, None)
         health = () if error is None else (code_of(error), words_of(error))
         self.monitor.publish(entry.model, entry.number, VersionState(state, *health))
 

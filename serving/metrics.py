@@ -25,7 +25,12 @@ BOUNDS = tuple(10 * 1.8**power for power in range(33))
 #: Series kept of each metric: names of models come from callers, and unknown ones have no end.
 MAX_SERIES = 1000
 
-Labels = tuple[tuple[str, str], ...]
+#: What tells the series of a metric apart.
+LABELS = {
+    REQUESTS: ("model_name", "status"),
+    LATENCY: ("model_name", "API", "entrypoint"),
+    RUNTIME: ("model_name", "API", "runtime"),
+}
 
 
 class Histogram:
@@ -46,8 +51,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._requests: dict[Labels, int] = {}
-        self._histograms: dict[str, dict[Labels, Histogram]] = {LATENCY: {}, RUNTIME: {}}
+        self._requests: dict[tuple[str, ...], int] = {}
+        self._histograms: dict[str, dict[tuple[str, ...], Histogram]] = {LATENCY: {}, RUNTIME: {}}
 
     def request(self, model: str, api: str, entrypoint: str) -> "_Request":
         """Give a context in which a request is counted and, if it succeeds, its latency.
@@ -61,36 +66,44 @@ class Metrics:
 
     def runtime(self, model: str, api: str, seconds: float) -> None:
         """Record how long TensorFlow itself took."""
-        self._add(RUNTIME, (("model_name", model), ("API", api), ("runtime", "TF1")), seconds)
-
-    def count(self, model: str, status: str) -> None:
-        """Count a request by its status."""
-        labels = (("model_name", model), ("status", status))
         with self._lock:
-            if labels not in self._requests and len(self._requests) >= MAX_SERIES:
-                labels = (("model_name", "(others)"), ("status", status))
-            self._requests[labels] = self._requests.get(labels, 0) + 1
+            self._add(RUNTIME, (model, api, "TF1"), seconds)
 
-    def latency(self, model: str, api: str, entrypoint: str, seconds: float) -> None:
-        """Record how long an answer took."""
-        self._add(LATENCY, (("model_name", model), ("API", api), ("entrypoint", entrypoint)), seconds)
-
-    def _add(self, name: str, labels: Labels, seconds: float) -> None:
+    def answered(self, model: str, api: str, entrypoint: str, seconds: float) -> None:
+        """Count a request that succeeded, and how long its answer took."""
         with self._lock:
-            histogram = self._histograms[name].get(labels)
-            if histogram is None:
-                histogram = self._histograms[name][labels] = Histogram()
-            histogram.add(seconds * 1e6)
+            self._count((model, "OK"))
+            self._add(LATENCY, (model, api, entrypoint), seconds)
+
+    def failed(self, model: str, status: str) -> None:
+        """Count a request that failed by its status."""
+        with self._lock:
+            self._count((model, status))
+
+    def _count(self, labels: tuple[str, str]) -> None:
+        count = self._requests.get(labels)
+        if count is None and len(self._requests) >= MAX_SERIES:
+            labels = ("(others)", labels[1])
+            count = self._requests.get(labels)
+        self._requests[labels] = (count or 0) + 1
+
+    def _add(self, name: str, labels: tuple[str, ...], seconds: float) -> None:
+        histogram = self._histograms[name].get(labels)
+        if histogram is None:
+            histogram = self._histograms[name][labels] = Histogram()
+        histogram.add(seconds * 1e6)
 
     def page(self) -> bytes:
         """Write all metrics in Prometheus's text format."""
         with self._lock:
             lines = [f"# TYPE {REQUESTS} counter"]
-            lines += [f"{REQUESTS}{{{_text(labels)}}} {count}" for labels, count in self._requests.items()]
+            lines += [
+                f"{REQUESTS}{{{_text(REQUESTS, found)}}} {count}" for found, count in self._requests.items()
+            ]
             for name, found in self._histograms.items():
                 lines.append(f"# TYPE {name} histogram")
                 for labels, histogram in found.items():
-                    lines += _histogram_lines(name, _text(labels), histogram)
+                    lines += _histogram_lines(name, _text(name, labels), histogram)
         return ("\n".join(lines) + "\n").encode()
 
 
@@ -109,10 +122,9 @@ class _Request:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            self._metrics.count(self._model, code_of(error).name)
+            self._metrics.failed(self._model, code_of(error).name)
             return
-        self._metrics.count(self._model, "OK")
-        self._metrics.latency(self._model, self._api, self._entrypoint, perf_counter() - self._started)
+        self._metrics.answered(self._model, self._api, self._entrypoint, perf_counter() - self._started)
 
 
 def _histogram_lines(name: str, labels: str, histogram: Histogram) -> Iterator[str]:
@@ -124,8 +136,8 @@ def _histogram_lines(name: str, labels: str, histogram: Histogram) -> Iterator[s
     yield f"{name}_count{{{labels}}} {totals[-1]}"
 
 
-def _text(labels: Labels) -> str:
-    return ",".join(f'{name}="{_escaped(value)}"' for name, value in labels)
+def _text(metric: str, values: tuple[str, ...]) -> str:
+    return ",".join(f'{name}="{_escaped(value)}"' for name, value in zip(LABELS[metric], values, strict=True))
 
 
 def _escaped(value: str) -> str:

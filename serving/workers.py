@@ -13,30 +13,37 @@ _log = logging.getLogger(__name__)
 class Work:
     """A call handed to Workers: of a Future, what a gRPC server asks of it."""
 
-    __slots__ = ("_call", "_callbacks", "_lock")
+    __slots__ = ("_arguments", "_call", "_callbacks", "_done", "_keywords")
 
-    def __init__(self, call: Callable[[], object]) -> None:
-        self._call = call
-        self._lock = threading.Lock()
-        self._callbacks: list[Callable[[Work], object]] | None = []
+    def __init__(
+        self, call: Callable[..., object], arguments: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> None:
+        self._call, self._arguments, self._keywords = call, arguments, keywords
+        self._callbacks: list[Callable[[Work], object]] = []
+        self._done = False
 
     def add_done_callback(self, callback: Callable[["Work"], object]) -> None:
         """Call back when the work is done, which may be now."""
-        with self._lock:
-            if self._callbacks is not None:
-                self._callbacks.append(callback)
-                return
-        callback(self)
+        self._callbacks.append(callback)
+        if self._done:
+            self._call_back()
 
     def run(self) -> None:
         """Make the call, and then the calls back."""
         try:
-            self._call()
+            self._call(*self._arguments, **self._keywords)
         except Exception:
             _log.exception("work on a request failed")
-        with self._lock:
-            callbacks, self._callbacks = self._callbacks or [], None
-        for callback in callbacks:
+        self._done = True
+        self._call_back()
+
+    def _call_back(self) -> None:
+        # Both threads may be here at once; a list gives each of its items to one of them.
+        while self._callbacks:
+            try:
+                callback = self._callbacks.pop()
+            except IndexError:
+                return
             callback(self)
 
 
@@ -62,7 +69,7 @@ class Workers(Executor):
 
     def submit(self, call: Callable[..., object], /, *args: Any, **kwargs: Any) -> Work:  # type: ignore[override]
         """Have a call made by the next free thread."""
-        work = Work(lambda: call(*args, **kwargs))
+        work = Work(call, args, kwargs)
         self._waiting.put(work)
         return work
 
