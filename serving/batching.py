@@ -25,6 +25,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from serving import text_configs
 from serving.errors import FailedPrecondition, InvalidArgument, Unavailable
 from serving.servable import Servable
+from serving.workers import aside
 
 #: A version's own parameters, in its directory.
 OWN_PARAMETERS = "batching_params.pbtxt"
@@ -133,7 +134,7 @@ class _Task:
         Raises:
             ServerError: the runtime's status.
         """
-        self._ended.acquire()
+        aside(self._ended.acquire)
         if self.error is not None:
             raise self.error
         assert self.outputs is not None

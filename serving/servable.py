@@ -22,6 +22,7 @@ from tensorflow.python.saved_model import loader_impl
 from features.errors import DataError, ServableError
 from serving import allocator, errors
 from serving.release import MANIFEST, MODEL_FILES, Release
+from serving.workers import aside
 
 DEFAULT_SIGNATURE = "serving_default"
 
@@ -112,7 +113,7 @@ class Servable:
             ServerError: the runtime's status.
         """
         try:
-            values = self._callable(tuple(feeds), tuple(fetches))(*feeds.values())
+            values = aside(self._callable(tuple(feeds), tuple(fetches)), *feeds.values())
         except tf.errors.OpError as error:
             raise errors.error_of(errors.code_of(error), _as_of_a_run(error.message)) from None
         except (TypeError, ValueError) as error:

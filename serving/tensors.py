@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
-from tensorflow.core.framework import tensor_pb2, types_pb2
+from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
 
 from serving.errors import InvalidArgument, ResourceExhausted
 
@@ -128,14 +128,14 @@ def decode(proto: tensor_pb2.TensorProto, alias: str, *, limit: int | None = EXP
     layout = LAYOUTS.get(proto.dtype)
     if layout is None:
         raise _unreadable(alias, f"dtype {_enum_name(proto.dtype)} cannot be sent")
-    shape = _shape(proto, alias)
-    count = math.prod(shape)
+    shape, count = _shape(proto, alias)
     if limit is not None:
         _check_expansion(proto, layout, count, alias, limit)
     if count == 0:
         return np.empty(shape, layout.dtype)
-    if proto.tensor_content:
-        return _content(proto.tensor_content, layout, count, alias).reshape(shape)
+    content = proto.tensor_content
+    if content:
+        return _content(content, layout, count, alias).reshape(shape)
     return _filled(_values(proto, layout), layout, count).reshape(shape)
 
 
@@ -147,19 +147,30 @@ def _unreadable(alias: str, reason: str) -> InvalidArgument:
     return InvalidArgument(f"tensor parsing error: {alias} ({reason})")
 
 
-def _shape(proto: tensor_pb2.TensorProto, alias: str) -> tuple[int, ...]:
+def _shape(proto: tensor_pb2.TensorProto, alias: str) -> tuple[tuple[int, ...], int]:
+    """Give the shape a tensor declares and the number of its values."""
     declared = proto.tensor_shape
     if declared.unknown_rank:
         raise _unreadable(alias, "its rank is unknown")
     if len(declared.dim) > MAX_RANK:
         raise _unreadable(alias, f"{len(declared.dim)} dimensions, at most {MAX_RANK}")
-    shape = tuple([dimension.size for dimension in declared.dim])
+    raw = declared.SerializeToString()
+    # Axes can have names of any length, which are not to be remembered.
+    shape, count = _sizes(raw) if len(raw) <= 1024 else _sizes.__wrapped__(raw)
     if shape and min(shape) < 0:
         raise _unreadable(alias, f"negative size in shape {list(shape)[:8]}")
     # NumPy multiplies the axes other than the empty ones, and refuses what overflows.
-    if math.prod(filter(None, shape)) >= 1 << 58:
+    if (count or math.prod(filter(None, shape))) >= 1 << 58:
         raise _unreadable(alias, f"shape {list(shape)[:8]} has more values than can be addressed")
-    return shape
+    return shape, count
+
+
+@functools.lru_cache(1024)
+def _sizes(declared: bytes) -> tuple[tuple[int, ...], int]:
+    """Read a TensorShapeProto: callers send few shapes, and each axis is an object of its own to Python."""
+    dimensions = tensor_shape_pb2.TensorShapeProto.FromString(declared).dim
+    shape = tuple(dimension.size for dimension in dimensions)
+    return shape, math.prod(shape)
 
 
 def _check_expansion(
