@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from features.byte_window import apart
 from features.image_decoding import Finish, decode, decode_plain_jpeg
-from features.orientation import mentions_jpeg_exif
+from features.orientation import mentions_jpeg_exif, upright
 from features.spec import FeatureSpec
 
 Resize = Literal["stretch", "crop", "pad"]
@@ -105,16 +105,20 @@ class ImageFeaturizer(keras.Layer):
         jpeg = tf.strings.substr(images, 0, 3) == b"\xff\xd8\xff"
         # Most batches are JPEGs without EXIF: they get a graph with no branches at all.
         plain = tf.reduce_all(jpeg & ~mentions_jpeg_exif(images))
-        fit = apart(self._fit)
+        fit = apart(lambda pixels, white, orientation: self._fit(upright(pixels, orientation), white))
+
+        def finish(pixels: Any, white: float, orientation: Any) -> Any:
+            return fit(tf.ensure_shape(pixels, [None, None, 3]), tf.constant(white), orientation)
+
         return tf.cond(
             plain,
-            lambda: self._each(images, decode_plain_jpeg, self._fit),
-            lambda: self._each(images, decode, lambda pixels, white: fit(pixels, tf.constant(white))),
+            lambda: self._each(images, decode_plain_jpeg, lambda pixels, white, _: self._fit(pixels, white)),
+            lambda: self._each(images, decode, finish),
         )
 
-    def _each(self, images: Any, decoder: Callable[..., Any], fit: Finish) -> Any:
+    def _each(self, images: Any, decoder: Callable[..., Any], finish: Finish) -> Any:
         return tf.map_fn(
-            lambda image: decoder(image, self.max_pixels, fit),
+            lambda image: decoder(image, self.max_pixels, finish),
             images,
             fn_output_signature=tf.TensorSpec(self.spec.shape, tf.float32),
             parallel_iterations=_SIDE_BY_SIDE,

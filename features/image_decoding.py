@@ -1,7 +1,7 @@
 """Decode one encoded image inside the graph, under a limit told from its header.
 
-Every format is told by its first bytes, checked for its declared size before memory is taken, decoded,
-and turned upright. What comes out for each kind of pixel is in docs/featurizers.md.
+Every format is told by its first bytes, checked for its declared size before memory is taken and decoded.
+What comes out for each kind of pixel is in docs/featurizers.md.
 """
 
 from collections.abc import Callable
@@ -26,19 +26,21 @@ from features.orientation import (
     jpeg_orientation,
     png_chunks,
     png_orientation,
-    upright,
     webp_orientation,
 )
 
-#: Takes pixels [h, w, 3] of any number type and the value that means full intensity; gives float32.
-Finish = Callable[[Any, float], Any]
+#: Takes pixels [h, w, 3] of any number type, the value that means full intensity, and their EXIF
+#: orientation, int32 of 1 to 8; gives float32. All that follows decoding is in it: the graph has it once for
+#: each number type and not for each format.
+Finish = Callable[[Any, float, Any], Any]
 
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"RIFF")
 _FULL_8, _FULL_16 = 255.0, 65535.0
+_UPRIGHT = 1
 
 
 def decode(data: Any, max_pixels: int, finish: Finish) -> Any:
-    """Decode one image of any format and hand its upright pixels to `finish`.
+    """Decode one image of any format and hand its pixels and their orientation to `finish`.
 
     Args:
         data: string scalar, JPEG, PNG, GIF, BMP or WebP.
@@ -83,12 +85,12 @@ def _within(size: Any, max_pixels: int) -> tf.Operation:
 
 def decode_plain_jpeg(data: Any, max_pixels: int, finish: Finish) -> Any:
     """Decode a JPEG without looking for EXIF; see decode."""
-    return finish(_jpeg_pixels(data, max_pixels), _FULL_8)
+    return finish(_jpeg_pixels(data, max_pixels), _FULL_8, tf.constant(_UPRIGHT))
 
 
 def decode_jpeg(data: Any, max_pixels: int, finish: Finish) -> Any:
     """Decode a JPEG; grey, YCbCr, RGB, CMYK and YCCK become RGB. See decode."""
-    return finish(upright(_jpeg_pixels(data, max_pixels), jpeg_orientation(data)), _FULL_8)
+    return finish(_jpeg_pixels(data, max_pixels), _FULL_8, jpeg_orientation(data))
 
 
 def _jpeg_pixels(data: Any, max_pixels: int) -> Any:
@@ -119,13 +121,13 @@ def decode_png(data: Any, max_pixels: int, finish: Finish) -> Any:
         kind = 2 * tf.cast(head[16] == 16, tf.int32) + tf.cast(alpha, tf.int32)
 
     def pixels(channels: int, dtype: tf.DType = tf.uint8) -> Any:
-        return upright(tf.io.decode_png(data, channels=channels, dtype=dtype), orientation)
+        return tf.io.decode_png(data, channels=channels, dtype=dtype)
 
     branches = [
-        lambda: finish(pixels(3), _FULL_8),
-        lambda: finish(_over_white(pixels(4)), _FULL_8**2),
-        lambda: finish(pixels(3, tf.uint16), _FULL_16),
-        lambda: finish(_over_white_16(pixels(4, tf.uint16)), _FULL_16),
+        lambda: finish(pixels(3), _FULL_8, orientation),
+        lambda: finish(_over_white(pixels(4)), _FULL_8**2, orientation),
+        lambda: finish(pixels(3, tf.uint16), _FULL_16, orientation),
+        lambda: finish(_over_white_16(pixels(4, tf.uint16)), _FULL_16, orientation),
     ]
     return tf.switch_case(kind, branches)
 
@@ -150,7 +152,7 @@ def decode_gif(data: Any, max_pixels: int, finish: Finish) -> Any:
     frame = _first_gif_frame(data)
     with tf.control_dependencies([_within(frame.canvas, max_pixels)]):
         pixels = tf.io.decode_gif(frame.data)[0]
-    return finish(animation.place(pixels, frame, _FULL_8), _FULL_8)
+    return finish(animation.place(pixels, frame, _FULL_8), _FULL_8, tf.constant(_UPRIGHT))
 
 
 def decode_webp(data: Any, max_pixels: int, finish: Finish) -> Any:
@@ -159,14 +161,14 @@ def decode_webp(data: Any, max_pixels: int, finish: Finish) -> Any:
 
     def still() -> Any:
         pixels = _webp_pixels(data, _webp_size(data), max_pixels)
-        return _over_white_if_alpha(pixels, lambda plain, white: finish(upright(plain, orientation), white))
+        return _over_white_if_alpha(pixels, lambda plain, white: finish(plain, white, orientation))
 
     def animated() -> Any:
         frame = _first_webp_frame(data)
         pixels = _webp_pixels(frame.data, frame.canvas, max_pixels)
 
         def placed(plain: Any, white: float) -> Any:
-            return finish(upright(animation.place(plain, frame, white), orientation), white)
+            return finish(animation.place(plain, frame, white), white, orientation)
 
         return _over_white_if_alpha(pixels, placed)
 
@@ -179,7 +181,7 @@ def _webp_pixels(data: Any, size: Any, max_pixels: int) -> Any:
         return tf.io.decode_image(data, channels=0, expand_animations=False)
 
 
-def _over_white_if_alpha(pixels: Any, finish: Finish) -> Any:
+def _over_white_if_alpha(pixels: Any, finish: Callable[[Any, float], Any]) -> Any:
     return tf.cond(
         tf.shape(pixels)[-1] == 4,
         lambda: finish(_over_white(pixels), _FULL_8**2),
@@ -207,7 +209,7 @@ def decode_bmp(data: Any, max_pixels: int, finish: Finish) -> Any:
     The fourth byte of 32 bits is not read: most writers leave it at zero. TensorFlow's own decoder takes
     palette indices for grey levels and refuses files that are longer than they must be.
     """
-    return finish(_bmp_pixels(data, tf.constant(max_pixels, tf.int64)), _FULL_8)
+    return finish(_bmp_pixels(data, tf.constant(max_pixels, tf.int64)), _FULL_8, tf.constant(_UPRIGHT))
 
 
 def _bmp(data: Any, max_pixels: Any) -> Any:
