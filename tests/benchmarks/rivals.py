@@ -130,19 +130,21 @@ def mlflow(port: str, model: str) -> None:
     started.wait()
 
 
-def limit(described: str, batch: str = "") -> None:
-    """Call the signature in process from two threads: requests a second at the best batch, or the one given.
+def limit(described: str) -> None:
+    """Call the signature in process from two threads: requests a second at the best batch.
 
-    Prints also the MB held once the model was loaded, before the first call.
+    Prints the batch, with the MB held once the model was loaded, before the first call; then, for each line
+    of seconds that it reads, the requests a second in that time.
     """
     import psutil
 
     call, subject = _called(described)
     loaded = psutil.Process().memory_info().rss / 2**20
     rows = plain(subject["rows"])
-    sizes = [int(float(batch))] if batch else [1, 4, 8, 16, 32]
-    best = max(sizes, key=lambda size: _rate(call, rows, size, 0.7)) if len(sizes) > 1 else sizes[0]
-    print(json.dumps({"rate": _rate(call, rows, best, 2), "batch": best, "loaded": loaded}))
+    best = max((1, 4, 8, 16, 32), key=lambda size: _rate(call, rows, size, 0.7))
+    print(json.dumps({"batch": best, "loaded": loaded}), flush=True)
+    for line in sys.stdin:
+        print(_rate(call, rows, best, float(line)), flush=True)
 
 
 def _rate(call: Callable[..., Any], rows: list, size: int, seconds: float) -> float:

@@ -1,15 +1,18 @@
 """The model server against what a model can do at most and what people use instead."""
 
+import itertools
 import json
 import os
 import socket
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import psutil
 
@@ -17,7 +20,10 @@ from tests.benchmarks.subjects import Subject, subjects
 from tests.benchmarks.table import ROOT, Table, machine
 
 CALLERS = (1, 8, 32)
-SECONDS = float(os.environ.get("SERVABLE_BENCH_SECONDS", "2"))
+#: How often each cell is measured, all servers of a model in turn: a shared machine is not as fast now as a
+#: minute later, and ratios compare what stood side by side.
+TURNS = int(os.environ.get("SERVABLE_BENCH_TURNS", "3"))
+SECONDS = float(os.environ.get("SERVABLE_BENCH_SECONDS", "1"))
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 PLAIN, BATCHING, MLFLOW = "servable", "servable, batching", "mlflow models serve"
 
@@ -66,12 +72,11 @@ def serving() -> Table:
         for subject in subjects(Path(folder)):
             cells += _measured(subject)
     prose = (
-        f"One client process, callers that each wait for their answer, {SECONDS:.0f} s a cell; {machine()}. "
-        "Limit: the signature called in process at the best batch of 1 to 32, from two threads, with the "
-        "machine to itself, before and after the servers' turn, the mean of both; the client shares the "
-        "machine with every server. Echo: a gRPC server in Python that answers with the bytes it got. Memory "
-        "is the peak of the server and its children; in the row of the limit, what a process holds that only "
-        "loaded the model."
+        f"One client process, callers that each wait for their answer, {TURNS} turns of {SECONDS:g} s a cell "
+        f"and their median; {machine()}. Limit: the signature called in process at the best batch of 1 to "
+        "32, from two threads, with the machine to itself, once a turn; the client shares the machine with "
+        "every server. Echo: a gRPC server in Python that answers with the bytes it got. Memory is the peak of "
+        "the server and its children; in the row of the limit, what a process holds that only loaded the model."
     )
     columns = (
         *("model", "server", "callers", "requests/s", "of the limit"),
@@ -82,34 +87,59 @@ def serving() -> Table:
 
 
 def _measured(subject: Subject) -> list[Cell]:
-    before = _limit(subject)
-    found = list(_served(subject, before["loaded"]))
-    after = _limit(subject, before["batch"])
-    limit = (before["rate"] + after["rate"]) / 2
+    turns: dict[tuple[str, int], list[dict[str, float]]] = defaultdict(list)
+    with ExitStack() as stack:
+        limit = stack.enter_context(_limit(subject))
+        best = json.loads(_line(limit))
+        servers = [(stack.enter_context(_running(command)), doors) for command, doors in _servers(subject)]
+        rates = []
+        for _ in range(TURNS):
+            rates.append(_limit_now(limit))
+            for process, doors in servers:
+                for door, callers in itertools.product(doors, CALLERS):
+                    turns[door[0], callers].append(_asked(process, door, callers))
+        rates.append(_limit_now(limit))
+    loaded, of_limit = best["loaded"], median(rates)
     first = Cell(
-        *(subject.name, f"in process, batch {before['batch']:.0f}", None, limit, limit),
-        *(before["loaded"], before["loaded"]),
+        *(subject.name, f"in process, batch {best['batch']}", None, of_limit, of_limit, loaded, loaded)
     )
-    cells = [first, *(replace(cell, limit=0 if "echo" in cell.server else limit) for cell in found)]
+    cells = [first]
+    for (label, callers), found in turns.items():
+        rate, p50, p99 = (median(turn[key] for turn in found) for key in ("rate", "p50", "p99"))
+        errors, peak = int(sum(turn["errors"] for turn in found)), max(turn["memory"] for turn in found)
+        own = 0 if "echo" in label else of_limit
+        cells.append(Cell(subject.name, label, callers, rate, own, loaded, peak, p50, p99, errors))
     for cell in cells:
         print(*cell.row(), file=sys.stderr, flush=True)
     return cells
 
 
-def _limit(subject: Subject, *batch: float) -> dict[str, float]:
-    return dict(json.loads(_output("rivals", "limit", subject.description, *batch)))
+def _asked(process: psutil.Process, door: "Door", callers: int) -> dict[str, float]:
+    _, kind, port, path, body = door
+    found = json.loads(_output("load", kind, f"127.0.0.1:{port}", path, body, callers, SECONDS))
+    return {**found, "memory": _memory(process)}
 
 
-def _served(subject: Subject, loaded: float) -> Iterator[Cell]:
-    for command, doors in _servers(subject):
-        with _running(command) as process:
-            for label, kind, port, path, body in doors:
-                for callers in CALLERS:
-                    asked = ("load", kind, f"127.0.0.1:{port}", path, body, callers, SECONDS)
-                    found = json.loads(_output(*asked))
-                    told = (found["p50"], found["p99"], int(found["errors"]))
-                    memory = _memory(process)
-                    yield Cell(subject.name, label, callers, found["rate"], 0, loaded, memory, *told)
+@contextmanager
+def _limit(subject: Subject) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "tests.benchmarks.rivals", "limit", str(subject.description)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def _limit_now(process: subprocess.Popen[str]) -> float:
+    assert process.stdin is not None
+    print(SECONDS, file=process.stdin, flush=True)
+    return float(_line(process))
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
 
 
 Door = tuple[str, str, int, str, Path]
@@ -155,7 +185,10 @@ def ratios(cells: Sequence[Cell]) -> Table:
                 lambda by: by.ratio(f"{PLAIN}, gRPC", "echo, gRPC"),
             ),
             ("gRPC to FastAPI", "1.5", lambda by: by.ratio(f"{PLAIN}, gRPC", "FastAPI")),
+            ("gRPC to FastAPI, batching", "1.5", lambda by: by.ratio(f"{BATCHING}, gRPC", "FastAPI")),
+            ("the limit to FastAPI", "", lambda by: by.ratio(None, "FastAPI")),
             ("gRPC to mlflow models serve", "4", lambda by: by.ratio(f"{PLAIN}, gRPC", MLFLOW)),
+            ("gRPC to mlflow models serve, batching", "4", lambda by: by.ratio(f"{BATCHING}, gRPC", MLFLOW)),
             ("the limit to mlflow models serve", "", lambda by: by.ratio(None, MLFLOW)),
             ("REST to gRPC", "0.6", lambda by: by.ratio(f"{PLAIN}, REST", f"{PLAIN}, gRPC")),
             ("peak MB over loaded", "at most 300", lambda by: by.memory(PLAIN)),
