@@ -11,9 +11,8 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
-from features.byte_window import apart
-from features.image_decoding import Finish, decode, decode_plain_jpeg
-from features.orientation import mentions_jpeg_exif, upright
+from features.image_decoding import Finish, decode, decode_plain_jpeg, turned
+from features.orientation import mentions_jpeg_exif
 from features.spec import FeatureSpec
 
 Resize = Literal["stretch", "crop", "pad"]
@@ -105,15 +104,10 @@ class ImageFeaturizer(keras.Layer):
         jpeg = tf.strings.substr(images, 0, 3) == b"\xff\xd8\xff"
         # Most batches are JPEGs without EXIF: they get a graph with no branches at all.
         plain = tf.reduce_all(jpeg & ~mentions_jpeg_exif(images))
-        fit = apart(lambda pixels, white, orientation: self._fit(upright(pixels, orientation), white))
-
-        def finish(pixels: Any, white: float, orientation: Any) -> Any:
-            return fit(tf.ensure_shape(pixels, [None, None, 3]), tf.constant(white), orientation)
-
         return tf.cond(
             plain,
             lambda: self._each(images, decode_plain_jpeg, lambda pixels, white, _: self._fit(pixels, white)),
-            lambda: self._each(images, decode, finish),
+            lambda: self._each(images, decode, turned(self._fit)),
         )
 
     def _each(self, images: Any, decoder: Callable[..., Any], finish: Finish) -> Any:

@@ -26,6 +26,7 @@ from features.orientation import (
     jpeg_orientation,
     png_chunks,
     png_orientation,
+    upright,
     webp_orientation,
 )
 
@@ -62,6 +63,20 @@ def decode(data: Any, max_pixels: int, finish: Finish) -> Any:
         kind = tf.reduce_sum(tf.cast(found, tf.int32) * tf.range(len(decoders)))
     branches = [lambda one=one: _apart(one, max_pixels, finish)(data) for one in decoders]
     return tf.switch_case(kind, branches)
+
+
+def turned(fit: Callable[[Any, Any], Any]) -> Finish:
+    """Make a Finish that turns pixels upright and hands them to `fit`, with the value of full intensity.
+
+    Args:
+        fit: takes upright pixels [h, w, 3] and a float32 scalar.
+    """
+    graph = apart(lambda pixels, white, orientation: fit(upright(pixels, orientation), white))
+
+    def finish(pixels: Any, white: float, orientation: Any) -> Any:
+        return graph(tf.ensure_shape(pixels, [None, None, 3]), tf.constant(white), orientation)
+
+    return finish
 
 
 def _apart(decoder: Callable[..., Any], max_pixels: int, finish: Finish) -> Callable[[Any], Any]:

@@ -6,9 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from features.byte_window import apart
 from features.image import MAX_PIXELS
-from features.image_decoding import decode
+from features.image_decoding import decode, turned
 
 #: Pixels of the longer side, and bytes of one thumbnail at most.
 SIDE, BYTES = 96, 4096
@@ -47,11 +46,9 @@ class Thumbnailer:
         return self._graph(images)
 
     def _thumbnails(self, images: Any) -> Any:
-        fit = apart(_small)
+        finish = turned(_small)
         return tf.map_fn(
-            lambda image: decode(
-                image, MAX_PIXELS, lambda pixels, white: fit(pixels, tf.constant(white, tf.float32))
-            ),
+            lambda image: decode(image, MAX_PIXELS, finish),
             images,
             fn_output_signature=tf.TensorSpec([BYTES], tf.uint8),
             parallel_iterations=8,

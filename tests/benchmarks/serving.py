@@ -75,8 +75,9 @@ def serving() -> Table:
         f"One client process, callers that each wait for their answer, {TURNS} turns of {SECONDS:g} s a cell "
         f"and their median; {machine()}. Limit: the signature called in process at the best batch of 1 to "
         "32, from two threads, with the machine to itself, once a turn; the client shares the machine with "
-        "every server. Echo: a gRPC server in Python that answers with the bytes it got. Memory is the peak of "
-        "the server and its children; in the row of the limit, what a process holds that only loaded the model."
+        "every server. Echo: a gRPC server in Python that answers with the bytes it got. Memory is the peak "
+        "of the server and its children; in the row of the limit, what a process holds that only loaded the "
+        "model."
     )
     columns = (
         *("model", "server", "callers", "requests/s", "of the limit"),

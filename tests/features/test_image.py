@@ -15,8 +15,7 @@ from PIL import Image, ImageOps
 from features import dataset, image_file, store
 from features.candidates import Columns
 from features.image import ImageFeaturizer
-from features.image_decoding import decode
-from features.orientation import upright
+from features.image_decoding import decode, turned
 from features.quarantine import RefusedError
 from features.spec import IMAGE
 from models import savedmodel
@@ -28,10 +27,7 @@ RULES = {"max_pixels": 50_000_000, "animated": "first-frame"}
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
 def _pixels(data):
-    def finish(pixels, white, orientation):
-        return upright(tf.ensure_shape(tf.cast(pixels, tf.float32), [None, None, 3]), orientation) / white
-
-    return decode(data, 50_000_000, finish)
+    return decode(data, 50_000_000, turned(lambda pixels, white: tf.cast(pixels, tf.float32) / white))
 
 
 def graph(data: bytes) -> np.ndarray:
