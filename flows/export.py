@@ -17,7 +17,6 @@ from flows.plan import Plan
 from flows.record import Record
 from flows.workspace import write_atomically
 from models import export as exporting
-from models import graph_optimizer
 from models.export import DEFAULT
 from models.tasks.task import Network
 
@@ -172,8 +171,7 @@ def call(name: str, function: Any, given: Mapping[str, np.ndarray]) -> Call:
     """Ask a signature's function, by the names of its inputs, and keep what it answers."""
     tensors = {argument: tf.constant(value) for argument, value in given.items()}
     specs = tf.nest.flatten(function.structured_input_signature)
-    with graph_optimizer.off():
-        answers = function(*(tensors[spec.name] for spec in specs))
+    answers = function(*(tensors[spec.name] for spec in specs))
     return Call(name, given, {output: value.numpy() for output, value in answers.items()})
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import tensorflow as tf
 
 from features.errors import ExportError, ServableError, StorageError
-from models import graph_optimizer
 from models.tasks.task import Absent, Network, Task
 
 #: The signature that is called where a request names none.
@@ -69,10 +68,9 @@ def answer(function: Any, raws: Sequence[bytes], *, batch_size: int = 32) -> dic
         Each output by name, [len(raws), ...].
     """
     batches = (list(raws[start : start + batch_size]) for start in range(0, len(raws), batch_size))
-    with graph_optimizer.off():
-        parts = [
-            {name: value.numpy() for name, value in function(tf.constant(batch)).items()} for batch in batches
-        ]
+    parts = [
+        {name: value.numpy() for name, value in function(tf.constant(batch)).items()} for batch in batches
+    ]
     return stacked(parts)
 
 
