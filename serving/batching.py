@@ -4,9 +4,8 @@ Follows batching/batching_session.cc and servables/tensorflow/bundle_factory_uti
 in favour of the caller: requests whose shapes differ form batches of their own instead of failing
 together, and when a batch fails each of its requests is tried alone, so that a bad one spoils no other.
 
-Batches are run by a few threads of their own, as there. What TensorFlow's kernels keep from one call to the
-next (oneDNN's primitives, scratch memory) belongs to a thread: run by whichever of many threads came, each
-call would find it cold.
+Batches are run by a few threads of their own, as there: what kernels keep from one call to the next (oneDNN's
+primitives, scratch memory) belongs to a thread, and would be cold in whichever of many threads came.
 """
 
 import itertools

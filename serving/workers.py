@@ -45,7 +45,7 @@ class Work:
         # Both threads may be here at once; a list gives each of its items to one of them.
         while self._callbacks:
             try:
-                callback = self._callbacks.pop()
+                callback = self._callbacks.pop(0)
             except IndexError:
                 return
             callback(self)
@@ -133,13 +133,12 @@ class Workers(Executor):
         turn = threading.Lock()
         turn.acquire()
         _here.place = self, turn
-        with self._lock:
-            self._idle.append(turn)
-            self._wake()
-        while not self._closed:
-            turn.acquire()
+        while True:
             while (work := self._next(turn)) is not None:
                 work.run()
+            if self._closed:
+                return
+            turn.acquire()
 
     def _next(self, turn: threading.Lock) -> Work | None:
         """End a thread's turn and give it the next call, or None where it rests."""
@@ -149,7 +148,8 @@ class Workers(Executor):
                 self._at_work.add(turn)
                 self._taken += 1
                 return self._waiting.popleft()
-            self._idle.append(turn)
+            if not self._closed:
+                self._idle.append(turn)
             return None
 
     def _watch(self) -> None:
