@@ -1,9 +1,10 @@
 """What a source yields: candidates to examine, entries passed over, entries refused on sight."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from features.decisions import Decisions
 from features.names import escape
 
 #: Where labels come from: every example must have one; folders' names, where they can be classes; none.
@@ -99,6 +100,7 @@ class Source:
         classes: labels the layout declares (class folders, empty ones too); empty for a table.
         splits: splits the layout declares; empty where the data give none or a column does.
         columns: names of the columns that make a row, in order; empty for other raw kinds.
+        decisions: what was decided where the data left it open; complete once every entry was looked at.
     """
 
     layout: str
@@ -108,6 +110,7 @@ class Source:
     splits: tuple[str, ...]
     scan: Callable[[], Iterator[Entry]]
     columns: tuple[str, ...] = ()
+    decisions: Decisions = field(default_factory=Decisions)
 
     def __iter__(self) -> Iterator[Entry]:
         return self.scan()

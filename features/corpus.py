@@ -271,5 +271,6 @@ def _card(written: _Writer, source: Lines, rules: CorpusRules) -> dict[str, Any]
         "skipped_endings": dict(sorted(counts.suffixes.items())),
         "sizes": {"bytes": counts.size, "longest_line": counts.longest},
         "lines_sha256": written.digest.hexdigest(),
+        "decisions": source.decisions.card(),
         "rules": rules.model_dump(mode="json"),
     }

@@ -144,6 +144,7 @@ def _card(findings: Findings, source: Source, raw: RawKind, rules: IngestRules) 
         "values": _values(findings),
         "decoded": findings.decoded,
         "reused": findings.reused,
+        "decisions": source.decisions.card(),
         "rules": rules.model_dump(mode="json"),
     }
 

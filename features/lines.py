@@ -5,12 +5,13 @@ import os
 import stat
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
 from features import archives, folders, tables
 from features.candidates import Columns, Rejected, Skipped
+from features.decisions import Decisions
 from features.delimited import Broken
 from features.errors import AccessError, DataError, NoInputError, StorageError
 from features.names import escape, printable, suffix_of
@@ -43,11 +44,13 @@ class Lines:
         description: one sentence for the user.
         root: the folder that names are relative to.
         scan: yields each line, without its end, or what became of it.
+        decisions: what was decided where the data left it open; complete once every line was read.
     """
 
     description: str
     root: bytes
     scan: Callable[[], Iterator[Entry]]
+    decisions: Decisions = field(default_factory=Decisions)
 
 
 def recognise(

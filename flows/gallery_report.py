@@ -73,7 +73,7 @@ def _compose(
             _metrics(state["metrics"]),
             *own,
             sections.latency(state["gate"]["latency_ms"], "One photo at a time through the exported model."),
-            sections.dataset(dataset.card | {"notes": ()}, counts),
+            sections.dataset(dataset.card, counts),
             sections.checks(reporting.checks(state["gate"])),
             sections.reproduction(
                 yaml.safe_dump(plan.recipe, sort_keys=False),

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from features import dataset as datasets
+from features import decisions
 from flows import orchestration, terminal
 from flows.plan import Plan
 
@@ -22,6 +23,8 @@ def ingest(plan: Plan) -> dict[str, Any]:
     card = dataset.card
     counts = {key: card[key] for key in ("found", "accepted", "quarantined", "skipped")}
     terminal.note(_sentence(counts, card, dataset.quarantine))
+    for line in decisions.summarise(decisions.from_card(card)):
+        terminal.note(f"  {line}")
     orchestration.show_table(
         orchestration.artifact_key("dataset", plan.name),
         [counts],
@@ -40,7 +43,18 @@ def _sentence(counts: dict[str, int], card: dict[str, Any], quarantine: Path) ->
     if counts["quarantined"]:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(card["reasons"].items()))
         sentence += f" ({reasons}) -> {quarantine}"
+    if counts["skipped"]:
+        sentence += f"; skipped: {_skips(card)}"
     return sentence
+
+
+def _skips(card: dict[str, Any]) -> str:
+    """List the reasons of skips with their counts, and the endings where those are the reason."""
+    endings = ", ".join(f"{ending} {count}" for ending, count in card["skipped_endings"].items())
+    return ", ".join(
+        f"{reason} {count}" + (f" ({endings})" if reason == "unsupported_extension" and endings else "")
+        for reason, count in card["skip_reasons"].items()
+    )
 
 
 #: What is counted, by the layout of the source.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from features import decisions
 from features.dataset import Dataset
 from features.errors import DataError
 from features.spec import SPLITS
@@ -53,6 +54,8 @@ def keep(plan: Plan, record: Record, dataset: Any, page: report.Report) -> str:
     tracked.artifact(record.run.report)
     tracked.text(yaml.safe_dump(plan.recipe, sort_keys=False), "recipe.yaml")
     tracked.text(json.dumps(dataset.card, indent=1, default=str), "dataset/card.json")
+    decided = "\n".join(map(str, decisions.from_card(dataset.card)))
+    tracked.text(decided or "nothing was left open", "dataset/decisions.txt")
     tracked.artifact(dataset.quarantine, "dataset")
     tracked.artifact(figure_files(record, page))
     note = f"[report]({record.run.report.as_uri()}) of {plan.name}: {page.verdict}"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from features import decisions, quarantine
 from flows.report import Fact, Media, Picture, Range, Section, Table, picture
 from models import figures
 
@@ -38,7 +39,8 @@ def dataset(card: Mapping[str, Any], classes: Mapping[str, Mapping[str, int]]) -
 
     Args:
         card: ``found``, ``accepted``, ``quarantined``, ``skipped`` counts, ``reasons`` (quarantine
-            reason to count), ``fingerprint``, and ``notes`` (lines), of which any may be missing.
+            reason to count), ``skip_reasons``, ``formats`` and ``notes`` (likewise), and ``decisions``, of
+            which any may be missing.
         classes: label to split to number of examples.
     """
     counts = [
@@ -55,10 +57,37 @@ def dataset(card: Mapping[str, Any], classes: Mapping[str, Mapping[str, int]]) -
         for name, counts in card.get("values", {}).items()
         if len(counts) > 1 or name == "rate"
     ]
-    if card.get("reasons"):
-        ordered = sorted(card["reasons"].items(), key=lambda item: (-item[1], item[0]))
-        tables.append(Table(("reason", "files"), ordered, "Quarantined files"))
-    return Section("Dataset", prose=list(card.get("notes", ())), facts=counts, tables=tables)
+    return Section("Dataset", facts=counts, tables=[*tables, *ingested(card)])
+
+
+#: The counts of a card that a report shows: key of the card, heading, caption, what each entry means.
+_COUNTED: tuple[tuple[str, str, str, Mapping[str, str]], ...] = (
+    ("reasons", "reason", "Quarantined", quarantine.REASONS),
+    ("skip_reasons", "rule", "Skipped by rule", quarantine.SKIPS),
+    ("formats", "format", "Formats", {}),
+    ("notes", "note", "Accepted, with a note", quarantine.NOTES),
+)
+
+
+def ingested(card: Mapping[str, Any]) -> list[Table]:
+    """Tabulate what ingest decided about the data, and what it refused, skipped and noted."""
+    tables = []
+    if decided := decisions.from_card(card):
+        decided.sort(key=lambda decision: not decision.warning)
+        rows = [
+            [f"{decision.topic} {decision.name}".strip(), decision.choice, decision.reason]
+            for decision in decided
+        ]
+        columns = ("about", "decided", "because")
+        tables.append(Table(columns, rows, "Decided at ingest", folded=len(rows) > 24))
+    for key, heading, caption, meanings in _COUNTED:
+        counts = sorted(card.get(key, {}).items(), key=lambda item: (-item[1], item[0]))
+        if meanings and counts:
+            rows = [[name, count, meanings.get(name, "")] for name, count in counts]
+            tables.append(Table((heading, "count", "meaning"), rows, caption))
+        elif len(counts) > 1:
+            tables.append(Table((heading, "count"), counts, caption, folded=True))
+    return tables
 
 
 def windows(shown: Sequence[tuple[str, np.ndarray, np.ndarray]], labels: Sequence[str]) -> Section:

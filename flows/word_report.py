@@ -152,12 +152,4 @@ def _map(words: tuple[str, ...], vectors: np.ndarray) -> report.Section | None:
 
 def _corpus(card: Mapping[str, Any]) -> report.Section:
     counts = [report.Fact(name, card[name]) for name in ("found", "accepted", "quarantined", "skipped")]
-    tables = [
-        report.Table((head, "lines"), sorted(card[key].items()), caption)
-        for key, head, caption in (
-            ("reasons", "reason", "Quarantined lines"),
-            ("skip_reasons", "rule", "Passed over"),
-        )
-        if card[key]
-    ]
-    return report.Section("Corpus", prose=[card["source"]], facts=counts, tables=tables)
+    return report.Section("Corpus", prose=[card["source"]], facts=counts, tables=sections.ingested(card))

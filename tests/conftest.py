@@ -39,6 +39,15 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def cases(shared: Path) -> Path:
+    """The folder of small inputs that failed once, made after public bug reports; skips without it."""
+    folder = shared / "cases"
+    if not folder.is_dir():
+        pytest.skip(f"no folder of cases at {folder}")
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def _nothing_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no test see a tracking server that the environment, or MLflow in an earlier test, named."""
