@@ -35,7 +35,7 @@ def run(
             rules.reading(columns),
             root / ".unpacked",
             labelling=rules.labelling,
-            limits=rules.archive_limits(),
+            packing=rules.archive_rules(),
             progress=progress,
         )
         rules = rules.settled(source)

@@ -72,11 +72,15 @@ def recognise(
     """
     try:
         where = path.resolve(strict=True)
+        decisions = Decisions()
         if stat.S_ISREG(where.stat().st_mode) and archives.is_archive(where):
-            where = archives.unpack(where, scratch, rules.archive_limits(), progress)
+            where = archives.unpack(where, scratch, rules.archive_rules(), progress, decisions)
         if where.is_dir():
-            return _folder(where, printable(str(path)), raw, columns, rules)
-        return _file(where, raw, columns, rules)
+            lines = _folder(where, printable(str(path)), raw, columns, rules)
+        else:
+            lines = _file(where, raw, columns, rules)
+        lines.decisions.update(decisions)
+        return lines
     except (FileNotFoundError, NotADirectoryError, RuntimeError):
         raise NoInputError("no data", got=f"{path}, which does not exist", todo="check the path") from None
     except PermissionError as error:

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from features import rows
-from features.archives import ArchiveLimits
+from features.archive_names import AUTO, require_encoding
+from features.archives import ArchiveRules
 from features.candidates import Candidate, Columns, Labelling, Source
 from features.errors import ConfigError
 
@@ -24,6 +25,7 @@ _NOT_DECODING = frozenset(
         "labels",
     }
     | {"decode_processes", "decode_timeout", "max_archive_bytes", "max_archive_members", "max_archive_ratio"}
+    | {"archive_names"}
 )
 
 
@@ -38,10 +40,21 @@ class SourceRules(BaseModel):
     max_archive_bytes: int = Field(100 << 30, ge=1, description="of an archive, unpacked")
     max_archive_members: int = Field(200_000, ge=1, description="files and folders in an archive")
     max_archive_ratio: int = Field(100, ge=1, description="unpacked bytes for each byte of an archive")
+    archive_names: str = Field(
+        AUTO,
+        description="encoding of names for which an archive declares none; auto: UTF-8, else cp437",
+    )
 
-    def archive_limits(self) -> ArchiveLimits:
-        """Give what an archive may hold."""
-        return ArchiveLimits(self.max_archive_members, self.max_archive_bytes, self.max_archive_ratio)
+    @field_validator("archive_names")
+    @classmethod
+    def _known_encoding(cls, name: str) -> str:
+        return require_encoding(name)
+
+    def archive_rules(self) -> ArchiveRules:
+        """Give what an archive may hold, and how its names are read."""
+        return ArchiveRules(
+            self.max_archive_members, self.max_archive_bytes, self.max_archive_ratio, self.archive_names
+        )
 
     def reading(self, columns: Columns) -> Columns:
         """Give the columns of a table, with what these rules say of them."""

@@ -15,6 +15,7 @@ from features.candidates import (
     Source,
     split_named,
 )
+from features.decisions import Decisions
 from features.errors import AccessError, DataError, NoInputError, StorageError
 from features.names import printable
 from features.spec import SPLITS, Progress, RawKind, silent
@@ -35,7 +36,7 @@ def recognise(
     scratch: Path,
     *,
     labelling: Labelling = "required",
-    limits: archives.ArchiveLimits | None = None,
+    packing: archives.ArchiveRules | None = None,
     progress: Progress = silent,
 ) -> Source:
     """Tell what kind of source a path is.
@@ -46,7 +47,7 @@ def recognise(
         columns: columns of the table; naming any of them says that a table is meant.
         scratch: folder that archives are unpacked into, each in a folder named by its content.
         labelling: where labels come from; a folder without any is a source unless they are required.
-        limits: what an archive may hold.
+        packing: what an archive may hold, and how its names are read.
         progress: called while an archive is unpacked.
 
     Raises:
@@ -58,7 +59,7 @@ def recognise(
     try:
         where = _resolved(path)
         if stat.S_ISREG(where.stat().st_mode):
-            return _file(where, raw, columns, scratch, labelling, limits, progress)
+            return _file(where, raw, columns, scratch, labelling, packing, progress)
         if where.is_dir():
             return _folder(where, raw, columns, printable(str(path)), labelling)
     except (FileNotFoundError, NotADirectoryError):
@@ -91,12 +92,15 @@ def _file(
     columns: Columns,
     scratch: Path,
     labelling: Labelling,
-    limits: archives.ArchiveLimits | None,
+    packing: archives.ArchiveRules | None,
     progress: Progress,
 ) -> Source:
     if archives.is_archive(path):
-        folder = archives.unpack(path, scratch, limits, progress)
-        return _folder(folder, raw, columns, printable(path.name), labelling)
+        decisions = Decisions()
+        folder = archives.unpack(path, scratch, packing, progress, decisions)
+        source = _folder(folder, raw, columns, printable(path.name), labelling)
+        source.decisions.update(decisions)
+        return source
     if tables.is_table(path):
         return tables.open_table(path, raw, columns)
     raise DataError(
