@@ -14,6 +14,7 @@ from features.names import setting
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,30}(?:\.[0-9]{0,30})?")
 _PARTING = re.compile(r"(?<=\w)[\s_\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{EN DASH}-]+(?=\w)")
+_BLANKS = re.compile("[ \t\N{NO-BREAK SPACE}]+")
 #: More labels than these may be values in place of classes: where they are numbers from one to every ten
 #: examples on, otherwise from one to every two.
 _MANY, _VALUES, _OWN = 20, 0.1, 0.5
@@ -55,8 +56,8 @@ def twins(labels: Iterable[str]) -> list[tuple[str, ...]]:
 def spellings(labels: Collection[str], decisions: Decisions) -> dict[str, str]:
     """Choose how labels are spelled that surely mean the same.
 
-    Blanks around a label and its Unicode form do not count, nor do the zeros behind the point of whole
-    numbers, which come from columns with gaps; where labels are numbers like 2.5, none is changed.
+    Blanks around a label, several for one, and its Unicode form do not count, nor do the zeros behind the
+    point of whole numbers, which come from columns with gaps; where labels are numbers like 2.5, none is changed.
 
     Args:
         labels: as found.
@@ -65,12 +66,13 @@ def spellings(labels: Collection[str], decisions: Decisions) -> dict[str, str]:
     Returns:
         For every label that changes its new spelling.
     """
-    neat = {label: unicodedata.normalize("NFC", label.strip()) for label in sorted(labels)}
+    trimmed = {label: _BLANKS.sub(" ", label.strip()) for label in sorted(labels)}
+    neat = {label: unicodedata.normalize("NFC", plain) for label, plain in trimmed.items()}
     numbers = {label: Decimal(label) for label in neat.values() if _NUMBER.fullmatch(label)}
     whole = all(number == number.to_integral_value() for number in numbers.values())
     changed = {}
     for label, spelled in neat.items():
-        how = "read without blanks at its ends" if label.strip() != label else "read in composed Unicode"
+        how = "read without needless blanks" if trimmed[label] != label else "read in composed Unicode"
         if whole and "." in spelled and spelled in numbers:
             spelled, how = str(int(numbers[spelled])), "read as an integer"
         if spelled != label:

@@ -40,7 +40,13 @@ def open_table(path: Path, raw: RawKind, columns: Columns, decisions: Decisions 
         OSError: the file cannot be read.
     """
     table = table_file.read(path, columns.table)
-    return _source(table, table_columns.find(table, raw, columns), raw, columns, decisions or Decisions())
+    return _source(
+        table,
+        table_columns.find(table, raw, columns),
+        raw,
+        columns,
+        Decisions() if decisions is None else decisions,
+    )
 
 
 def _source(table: TableFile, places: Places, raw: RawKind, columns: Columns, decisions: Decisions) -> Source:
