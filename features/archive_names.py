@@ -10,30 +10,13 @@ import zlib
 from collections import Counter
 
 from features.decisions import Decisions
-from features.errors import ConfigError, DataError
+from features.errors import DataError
 from features.names import escape
 
 AUTO = "auto"
 
 _UTF8_FLAG = 0x800
 _UNICODE_PATH = 0x7075
-
-
-def require_encoding(name: str) -> str:
-    """Return the name of an encoding, or ``auto``, as it is.
-
-    Raises:
-        ConfigError: Python knows no text encoding of this name.
-    """
-    try:
-        "a".encode(name if name != AUTO else "utf-8")
-    except LookupError:
-        raise ConfigError(
-            "data.archive_names is no encoding",
-            got=repr(name),
-            expected="auto, or an encoding such as utf-8, cp932, gbk or cp1252",
-        ) from None
-    return name
 
 
 class NameReader:

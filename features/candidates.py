@@ -1,6 +1,6 @@
 """What a source yields: candidates to examine, entries passed over, entries refused on sight."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -9,6 +9,37 @@ from features.names import escape
 
 #: Where labels come from: every example must have one; folders' names, where they can be classes; none.
 Labelling = Literal["required", "auto", "none"]
+
+
+#: Words that stand for a missing label; None and null may as well name a class.
+MISSING_LABELS = (
+    *("NA", "N/A", "n/a", "<NA>", "#N/A", "#N/A N/A", "#NA", "NaN", "nan", "-NaN", "-nan", "NULL"),
+    *("1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN", r"\N"),
+)
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """How a table is to be read, where its content is not to decide.
+
+    Attributes:
+        encoding: of a text table, as Python names it; ``auto``: UTF-8, or what a byte order mark says.
+        delimiter: between the fields of a text table; ``auto``: told by the first lines.
+        quoting: ``minimal``: a quote is doubled inside quotes; ``escaped``: a backslash stands before it;
+            ``none``: quotes are characters like others; ``auto``: see dialect.py.
+        header: whether the first line of a text table names its columns.
+        suffix: ending to be added to the names of files that lack it.
+        folder: below the table's, where the files lie.
+        missing_labels: words that stand for a missing label.
+    """
+
+    encoding: str = "auto"
+    delimiter: str = "auto"
+    quoting: str = "auto"
+    header: bool = True
+    suffix: str = ""
+    folder: str = ""
+    missing_labels: tuple[str, ...] = MISSING_LABELS
 
 
 @dataclass(frozen=True)
@@ -22,6 +53,7 @@ class Columns:
         split: holds train, validation or test.
         fold: holds the fold of a cross-validation.
         ignored: columns that are no inputs of a row.
+        table: how the table is read.
     """
 
     input: str | None = None
@@ -29,6 +61,12 @@ class Columns:
     split: str | None = None
     fold: str | None = None
     ignored: tuple[str, ...] = ()
+    table: TableOptions = TableOptions()
+
+    @property
+    def named(self) -> bool:
+        """Whether any column is named, so that a table is meant."""
+        return any((self.input, self.target, self.split, self.fold))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +138,10 @@ class Source:
         classes: labels the layout declares (class folders, empty ones too); empty for a table.
         splits: splits the layout declares; empty where the data give none or a column does.
         columns: names of the columns that make a row, in order; empty for other raw kinds.
+        named: whether the user named them.
+        indexes: those of them that the file itself calls an index.
+        nameless: those of them that the header has no name for.
+        narrow: makes the same source without some of its columns, where they make a row.
         decisions: what was decided where the data left it open; complete once every entry was looked at.
     """
 
@@ -111,9 +153,18 @@ class Source:
     scan: Callable[[], Iterator[Entry]]
     columns: tuple[str, ...] = ()
     decisions: Decisions = field(default_factory=Decisions)
+    named: bool = False
+    indexes: frozenset[str] = frozenset()
+    nameless: frozenset[str] = frozenset()
+    narrow: "Callable[[tuple[str, ...]], Source] | None" = None
 
     def __iter__(self) -> Iterator[Entry]:
         return self.scan()
+
+    def without(self, names: Iterable[str]) -> "Source":
+        """Make the same source without some of the columns that make a row."""
+        left = tuple(names)
+        return self if self.narrow is None or not left else self.narrow(left)
 
 
 #: Names of the splits as they occur in the wild.

@@ -194,7 +194,7 @@ def run(
     """
     key = hashlib.sha256(os.fsencode(path.absolute().resolve())).hexdigest()[:16]
     with exclusive(root / ".locks" / f"{key}.lock", f"ingest of {path}"):
-        source = recognise(path, raw, columns, rules, root / ".unpacked", progress)
+        source = recognise(path, raw, rules.reading(columns), rules, root / ".unpacked", progress)
         aside = root / f".{key}.partial"
         shutil.rmtree(aside, ignore_errors=True)  # Left by a process that was killed.
         with snapshot.storing(aside), _removed(aside):

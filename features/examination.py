@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from features import classes
 from features.candidates import Candidate, Rejected, Skipped, Source
 from features.decoders import DecoderPool, Job
 from features.quarantine import record
@@ -41,6 +42,7 @@ class Findings:
         quarantined: records as quarantine.record makes them.
         skipped: entries passed over, by reason.
         suffixes: endings of those with reason ``unsupported_extension``.
+        labels: class of each label as found; None where it is left out.
         decoded: examples decoded in this run.
         reused: examples whose verdict was known.
     """
@@ -50,6 +52,7 @@ class Findings:
     quarantined: list[dict[str, Any]] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     suffixes: Counter[str] = field(default_factory=Counter)
+    labels: dict[str, str | None] = field(default_factory=dict)
     decoded: int = 0
     reused: int = 0
 
@@ -86,7 +89,7 @@ class Examination:
             InternalError: the decoder processes cannot work.
             StorageError: the verdict index cannot be written.
         """
-        candidates = list(self._scan())
+        candidates = self._labelled(list(self._scan()))
         for candidate, verdict in zip(candidates, self._verdicts(candidates), strict=True):
             if verdict.reason is None:
                 example = Example(candidate, verdict, candidate.label, candidate.split, list(verdict.notes))
@@ -120,7 +123,7 @@ class Examination:
         return candidate.path[len(self._source.root) :].lstrip(b"/")
 
     def _scan(self) -> Iterator[Candidate]:
-        """Yield the candidates; account for everything else."""
+        """Yield the candidates as found; account for everything else."""
         findings = self.findings
         for entry in self._source:
             findings.found += 1
@@ -130,11 +133,23 @@ class Examination:
                 self._skip(entry)
             elif isinstance(entry, Rejected):
                 self._reject(entry)
-            elif (label := self._rules.merge.get(entry.label, entry.label)) in self._rules.drop:
-                self._skip(Skipped(entry.name, "dropped_class"))
             else:
-                yield entry if label == entry.label else replace(entry, label=label)
+                yield entry
         self._progress("scan", findings.found, findings.found)
+
+    def _labelled(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Give the candidates their final labels; account for those of classes that are left out."""
+        findings, labels = self.findings, {candidate.label for candidate in candidates}
+        spelled = classes.spellings(labels, self._source.decisions)
+        findings.labels = {label: self._rules.class_of(label, spelled.get(label, label)) for label in labels}
+        kept = []
+        for candidate in candidates:
+            label = findings.labels[candidate.label]
+            if label is None:
+                self._skip(Skipped(candidate.name, "dropped_class"))
+            else:
+                kept.append(candidate if label == candidate.label else replace(candidate, label=label))
+        return kept
 
     def _skip(self, entry: Skipped) -> None:
         self.findings.skipped[entry.reason] += 1

@@ -39,6 +39,7 @@ def run(
             progress=progress,
         )
         rules = rules.settled(source)
+        source = rules.narrowed(source)
         examination = Examination(source, raw, rules, root / ".index", key, progress)
         findings = examination.run()
         findings.accepted = copies.resolve(
@@ -81,18 +82,29 @@ def _require_sound(findings: Findings, source: Source, rules: IngestRules, refus
     if bad > rules.max_bad_fraction * (accepted + bad):
         raise DataError(
             f"too much of {source.description} cannot be used",
-            got=f"{bad} of {accepted + bad} examples quarantined ({reasons})",
+            got=f"{bad} of {accepted + bad} examples quarantined ({reasons}), as {_example(findings)}",
             expected=f"at most {rules.max_bad_fraction:.1%}",
             todo=f"read {refused}, and correct the data or raise data.max_bad_fraction",
         )
 
 
+def _example(findings: Findings) -> str:
+    """Show the first of those that the most frequent reason refused."""
+    reason, _ = Counter(entry["reason"] for entry in findings.quarantined).most_common(1)[0]
+    first = next(entry for entry in findings.quarantined if entry["reason"] == reason)
+    line = f" line {first['line']}" if "line" in first else f" row {first['row']}" if "row" in first else ""
+    return f"{first['path']}{line}: {first['detail']}"
+
+
 def _split(findings: Findings, source: Source, rules: IngestRules) -> None:
     """Check the classes and give every example its split."""
     examples = findings.accepted
-    declared = {rules.merge.get(label, label) for label in source.classes} - set(rules.drop)
+    declared = {findings.labels.get(label, rules.class_of(label, label)) for label in source.classes}
     check_classes(
-        [example.label for example in examples], sorted(declared), _instead(findings), rules.labelling
+        [example.label for example in examples],
+        sorted(label for label in declared if label is not None),
+        _instead(findings),
+        rules.labelling,
     )
     assigned = splits.assign(
         [example.label for example in examples],
@@ -107,13 +119,23 @@ def _split(findings: Findings, source: Source, rules: IngestRules) -> None:
         example.split = split
 
 
+#: Labels that were merged which a message names.
+_MERGED = 6
+
+
 def _instead(findings: Findings) -> str:
     """Say what was found in place of usable examples."""
     parts = [f"{reason} {count}" for reason, count in findings.reasons().items()]
     for reason, count in sorted(findings.skipped.items()):
         endings = ", ".join(f"{ending} {number}" for ending, number in sorted(findings.suffixes.items()))
         parts.append(f"{reason} {count}" + (f" ({endings})" if reason == "unsupported_extension" else ""))
-    return "not used: " + "; ".join(parts) if parts else "nothing else found"
+    merged = [
+        f"{label!r} read as {named!r}"
+        for label, named in findings.labels.items()
+        if named not in (label, None)
+    ]
+    said = "not used: " + "; ".join(parts) if parts else "nothing else found"
+    return "; ".join((said, *sorted(merged)[:_MERGED]))
 
 
 def _card(findings: Findings, source: Source, raw: RawKind, rules: IngestRules) -> dict[str, Any]:

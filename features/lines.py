@@ -12,10 +12,11 @@ from typing import IO, Any, cast
 from features import archives, folders, tables
 from features.candidates import Columns, Rejected, Skipped
 from features.decisions import Decisions
-from features.delimited import Broken
+from features.delimited import Broken, Tally
 from features.errors import AccessError, DataError, NoInputError, StorageError
 from features.names import escape, printable, suffix_of
 from features.spec import Progress, RawKind
+from features.table_file import TableFile
 
 _BOM = b"\xef\xbb\xbf"
 _WIDE = {b"\xff\xfe": "UTF-16 or UTF-32", b"\xfe\xff": "UTF-16", b"\x00\x00\xfe\xff": "UTF-32"}
@@ -94,9 +95,10 @@ def recognise(
 def _file(path: Path, raw: RawKind, columns: Columns, rules: Any) -> Lines:
     root, name = os.fsencode(path.parent), os.fsencode(path.name)
     if tables.is_table(path):
-        header, place = tables.text_column(path, columns)
-        shown = printable(f"table {path.name}: texts from {header[place]!r}")
-        return Lines(shown, root, lambda: _cells(path, header, place))
+        table, place = tables.text_column(path, columns)
+        shown = printable(f"table {path.name}: texts from {table.names[place]!r}")
+        decisions = Decisions()
+        return Lines(shown, root, lambda: _cells(table, place, decisions), decisions)
     if suffix_of(name) not in raw.suffixes:
         raise DataError(
             f"{path} is no source of lines",
@@ -124,17 +126,19 @@ def _folder(path: Path, shown: str, raw: RawKind, columns: Columns, rules: Any) 
     return Lines(f"text files in {shown}", root, scan)
 
 
-def _cells(path: Path, header: list[str], place: int) -> Iterator[Entry]:
-    name = os.fsencode(path.name)
-    for row in tables.column(path, header, place):
+def _cells(table: TableFile, place: int, decisions: Decisions) -> Iterator[Entry]:
+    name, tally = os.fsencode(table.path.name), Tally()
+    for number, row in enumerate(table.rows((place,), tally), start=1):
+        tally.rows = number
         if isinstance(row, Broken):
             yield Rejected(name, row.reason, row.detail, row.number, row.line, row.offset)
         elif not row.cells or not row.cells[place].strip():
-            yield Skipped(escape(f"{path.name}:{row.number}"), "blank_line")
+            yield Skipped(escape(f"{table.path.name}:{row.number}"), "blank_line")
         else:
             # A cell of several lines is one text.
             yield " ".join(row.cells[place].splitlines()).encode()
             yield End()
+    table.record(tally, decisions)
 
 
 def _read(root: bytes, relative: bytes, rules: Any) -> Iterator[Entry]:

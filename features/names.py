@@ -1,6 +1,8 @@
 """File names: their ending, and how they are shown."""
 
+import json
 import os
+import shlex
 
 
 def suffix_of(name: bytes) -> str:
@@ -32,3 +34,13 @@ def _escape_character(character: str) -> str:
     if character.isprintable():
         return character
     return character.encode("unicode_escape").decode("ascii")
+
+
+def setting(key: str, value: object) -> str:
+    """Write the command-line option that gives a recipe's setting a value."""
+    return f"--set {shlex.quote(f'{key}={json.dumps(value, ensure_ascii=False)}')}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Write a number of things: ``1 row``, ``2,000 rows``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

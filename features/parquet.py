@@ -32,8 +32,11 @@ def _faults(path: Path) -> Iterator[None]:
         ) from error
 
 
-def read_header(path: Path) -> list[str]:
+def read_header(path: Path) -> tuple[list[str], tuple[str, ...]]:
     """Read the column names.
+
+    Returns:
+        All of them, and those that pandas wrote as the index of a data frame.
 
     Raises:
         DataError: the table is damaged, or has no rows.
@@ -44,7 +47,14 @@ def read_header(path: Path) -> list[str]:
     with _faults(path), open(path, "rb") as file, pyarrow.parquet.ParquetFile(file) as table:
         if not table.metadata.num_rows:
             raise DataError(f"table {path} has no rows", todo="check that it was written to its end")
-        return list(table.schema_arrow.names)
+        schema = table.schema_arrow
+        return list(schema.names), _indexes(schema.pandas_metadata)
+
+
+def _indexes(written: object) -> tuple[str, ...]:
+    """Give the index columns that pandas notes in a file; an index that only counts has none."""
+    columns = written.get("index_columns", ()) if isinstance(written, dict) else ()
+    return tuple(name for name in columns if isinstance(name, str))
 
 
 def read_rows(path: Path, header: Sequence[str], chosen: Sequence[int]) -> "Iterator[Row | Broken]":
@@ -84,7 +94,7 @@ def _row(number: int, width: int, values: Mapping[int, object]) -> Row | Broken:
     cells = [""] * width
     for place, value in values.items():
         try:
-            text = value.decode("utf-8") if isinstance(value, bytes) else str("" if value is None else value)
+            text = value.decode("utf-8") if isinstance(value, bytes) else _text(value)
         except UnicodeDecodeError as error:
             detail = f"byte 0x{error.object[error.start]:02x} is not UTF-8"
             return Broken(number, None, "bad_encoding", detail)
@@ -95,6 +105,11 @@ def _row(number: int, width: int, values: Mapping[int, object]) -> Row | Broken:
             return Broken(number, None, "line_too_long", detail)
         cells[place] = text
     return Row(number, None, cells)
+
+
+def _text(value: object) -> str:
+    """Write a value as a CSV has it; nothing for a null, NaN or NaT."""
+    return "" if value is None or value != value else str(value)
 
 
 def _require_plain(path: Path, schema: "pyarrow.Schema", names: Sequence[str]) -> None:

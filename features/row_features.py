@@ -13,14 +13,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from features import rows, text
+from features import number_format, rows, text
+from features.number_format import NumberFormat
 from features.spec import FeatureSpec
 
 #: What stands for an unknown and for a missing value among the values of a categorical column.
 UNKNOWN, MISSING = "[unknown]", "[missing]"
 
 #: What is known of one column: ``name`` and ``kind``; of a numeric one ``mean``, ``deviation`` and ``gaps``
-#: (whether values are missing in the training split), of a categorical one ``vocabulary``.
+#: (whether values are missing in the training split) and, unless it is plain, ``written``, a NumberFormat; of
+#: a categorical one ``vocabulary`` and, where they are words for true and false, ``booleans``.
 Column = Mapping[str, Any]
 
 
@@ -38,7 +40,7 @@ class RowFeaturizer(keras.Layer):
     """
 
     #: Raise it whenever the same configuration gives other values: caches then compute them again.
-    revision = 1
+    revision = 2
 
     def __init__(self, columns: Sequence[Column], missing: Sequence[str] = (), **options: Any) -> None:
         super().__init__(autocast=False, **({"trainable": False, "dtype": "float32"} | options))
@@ -109,23 +111,42 @@ class RowFeaturizer(keras.Layer):
         Raises:
             tf.errors.InvalidArgumentError: as of `call`.
         """
-        cells = tf.io.decode_csv(tf.strings.strip(examples), [[""]] * len(self.columns))
+        return self.parse(self.cells(examples))
+
+    def cells(self, examples: Any) -> list[Any]:
+        """Cut rows, string [batch], into their cells, string [batch] of each column.
+
+        Raises:
+            tf.errors.InvalidArgumentError: a row is no CSV, or has another number of cells than of columns.
+        """
+        return list(tf.io.decode_csv(tf.strings.strip(examples), [[""]] * len(self.columns)))
+
+    def parse(self, cells: Sequence[Any]) -> list[Any]:
+        """Read the cells of rows, one tensor string [batch] a column, as `features` takes them.
+
+        Raises:
+            tf.errors.InvalidArgumentError: something else than a number stands in a numeric column.
+        """
         return [
-            self._numbers(column, self._said(cell)) if column["kind"] == "numeric" else cell
+            self._numbers(column, cell) if column["kind"] == "numeric" else cell
             for column, cell in zip(self.columns, cells, strict=True)
         ]
 
     def _said(self, cells: Any) -> Any:
         """Take off blanks, and empty the cells that stand for a missing value."""
         cells = tf.strings.strip(cells)
-        words = tf.constant([*self.missing, ""])
-        return tf.where(tf.reduce_any(cells[:, tf.newaxis] == words, 1), "", cells)
+        return tf.where(_among(cells, rows.silent(self.missing)), "", cells)
 
     def _numbers(self, column: Column, cells: Any) -> Any:
-        gap = tf.equal(cells, "")
-        sound = gap | tf.strings.regex_full_match(cells, rows.NUMBER)
-        values = tf.strings.to_number(tf.where(sound & ~gap, cells, "0"), tf.float32)
-        return tf.where(gap, float("nan"), _finite(column, values, sound, cells))
+        cells = tf.strings.strip(cells)
+        written = _format(column)
+        is_number = tf.strings.regex_full_match(cells, written.pattern)
+        gap = ~is_number & _among(tf.strings.lower(cells), rows.gaps(self.missing))
+        plain = tf.where(is_number, cells, "0")
+        for pattern, replacement in written.replacements:
+            plain = tf.strings.regex_replace(plain, pattern, replacement)
+        values = tf.strings.to_number(plain, tf.float32)
+        return tf.where(gap, float("nan"), _finite(column, values, gap | is_number, cells))
 
     def features(self, columns: Sequence[Any]) -> Any:
         """Turn columns into feature vectors, float32 [batch, features].
@@ -146,11 +167,13 @@ class RowFeaturizer(keras.Layer):
             parts.append(tf.where(gaps, 0.0, self.scaling(tf.where(gaps, 0.0, numbers))))
             parts.append(tf.cast(tf.gather(gaps, tf.constant(self._gaps, tf.int32), axis=1), tf.float32))
         for at, lookup in self.lookups.items():
-            parts.append(tf.cast(lookup(self._values(columns[int(at)])), tf.float32))
+            parts.append(tf.cast(lookup(self._values(int(at), columns[int(at)])), tf.float32))
         return tf.ensure_shape(tf.concat(parts, 1), [None, *self.spec.shape])
 
-    def _values(self, cells: Any) -> Any:
+    def _values(self, at: int, cells: Any) -> Any:
         said = self._said(cells)
+        if self.columns[at].get("booleans"):
+            said = tf.strings.lower(said)
         return tf.where(tf.equal(said, ""), MISSING, said)
 
     def noted(self, columns: Sequence[Any]) -> dict[str, Any]:
@@ -164,7 +187,7 @@ class RowFeaturizer(keras.Layer):
             if at in self.numeric:
                 gaps, strange = tf.math.is_nan(values), tf.zeros_like(values, tf.bool)
             else:
-                said = self._values(values)
+                said = self._values(at, values)
                 gaps = tf.equal(said, MISSING)
                 strange = self.lookups[str(at)](said)[:, 0] > 0
             missing.append(gaps)
@@ -195,6 +218,16 @@ def _lookup(vocabulary: Sequence[str]) -> keras.layers.StringLookup:
     )
 
 
+def _format(column: Column) -> NumberFormat:
+    written = column.get("written")
+    return number_format.parse(written) if written else number_format.PLAIN
+
+
+def _among(cells: Any, words: Iterable[str]) -> Any:
+    """Say of each cell whether it is one of some words."""
+    return tf.reduce_any(cells[:, tf.newaxis] == tf.constant(sorted(words)), 1)
+
+
 def _finite(column: Column, values: Any, sound: Any, shown: Any) -> Any:
     """Give the values, having refused those that are no numbers or infinite."""
     good = sound & ~tf.math.is_inf(values)
@@ -207,10 +240,11 @@ def _finite(column: Column, values: Any, sound: Any, shown: Any) -> Any:
 
 def fit(
     lines: Iterable[bytes],
-    columns: Mapping[str, str],
+    columns: Mapping[str, rows.Kind],
     missing: Sequence[str],
     min_count: int = 1,
     max_vocabulary: int | None = None,
+    numbers: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """Measure each column over the training split.
 
@@ -220,30 +254,38 @@ def fit(
         missing: words that stand for a missing value.
         min_count: rarer values of a category are unknown ones.
         max_vocabulary: most known values of a column; None for all.
+        numbers: how those of some columns are written, by name.
 
     Returns:
         Of each column what `RowFeaturizer` wants to know, and ``missing``, the share without a value.
     """
-    silent = rows.silent(missing)
-    told: list[list[str | None]] = [[] for _ in columns]
+    written = {name: {"written": one} for name, one in (numbers or {}).items()}
+    common: list[dict[str, Any]] = [
+        {"name": name, "kind": kind, **written.get(name, {})} for name, kind in columns.items()
+    ]
+    readers = [rows.CellReader(one["kind"], missing, _format(one)) for one in common]
+    told: list[list[Any]] = [[] for _ in columns]
     for line in lines:
-        for found, cell in zip(told, rows.cells(line.decode("utf-8")), strict=True):
-            found.append(None if cell in silent else cell)
+        for found, reader, cell in zip(told, readers, rows.cells(line.decode("utf-8")), strict=True):
+            found.append(reader.read(cell))
     known: list[dict[str, Any]] = []
-    for (name, kind), cells in zip(columns.items(), told, strict=True):
+    for column, cells in zip(common, told, strict=True):
         present = [cell for cell in cells if cell is not None]
         share = 1 - len(present) / max(1, len(cells))
-        common = {"name": name, "kind": kind, "missing": share}
-        own = _measured(present, share) if kind == "numeric" else None
-        known.append(common | (own or {"vocabulary": _chosen(present, min_count, max_vocabulary)}))
+        numeric = column["kind"] == "numeric"
+        own = _measured(present, share) if numeric else _chosen(present, min_count, max_vocabulary)
+        known.append(column | {"missing": share} | own)
     return known
 
 
-def _measured(cells: Sequence[str], missing: float) -> dict[str, Any]:
-    values = np.array([float(cell) for cell in cells] or [0.0])
-    return {"mean": float(values.mean()), "deviation": float(values.std()), "gaps": missing > 0}
+def _measured(values: Sequence[float], missing: float) -> dict[str, Any]:
+    numbers = np.array(values or [0.0])
+    return {"mean": float(numbers.mean()), "deviation": float(numbers.std()), "gaps": missing > 0}
 
 
-def _chosen(cells: Sequence[str], min_count: int, most: int | None) -> list[str]:
-    counts = Counter(cell for cell in cells if cell not in (UNKNOWN, MISSING))
-    return text.choose(counts, min_count, most)
+def _chosen(cells: Sequence[str], min_count: int, most: int | None) -> dict[str, Any]:
+    booleans = rows.are_booleans(cells)
+    words = map(rows.lowered, cells) if booleans else cells
+    counts = Counter(word for word in words if word not in (UNKNOWN, MISSING))
+    vocabulary = {"vocabulary": text.choose(counts, min_count, most)}
+    return vocabulary | ({"booleans": True} if booleans else {})

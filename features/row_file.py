@@ -3,9 +3,10 @@
 import csv
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
-from features import rows
+from features import number_format, rows
 from features.facts import Facts
 from features.quarantine import RefusedError
 
@@ -16,7 +17,8 @@ def check(data: bytes, suffix: str, rules: Mapping[str, Any]) -> Facts:
     Args:
         data: one line of CSV, UTF-8.
         suffix: nothing depends on it.
-        rules: ``columns``, kind by name in the order of the cells; ``missing``, words for a missing value.
+        rules: ``columns``, kind by name in the order of the cells; ``missing``, words for a missing value;
+            ``numbers``, how those of some columns are written, by name.
 
     Returns:
         Facts with the measure ``missing``, the number of cells that say nothing. Rows of equal numbers and
@@ -25,30 +27,35 @@ def check(data: bytes, suffix: str, rules: Mapping[str, Any]) -> Facts:
     Raises:
         RefusedError: ``bad_encoding``, ``bad_quoting``, ``ragged_row``, ``not_a_number``, ``missing_value``.
     """
-    columns, silent = rules["columns"], rows.silent(rules["missing"])
+    columns = rules["columns"]
     try:
         cells = rows.cells(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise RefusedError("bad_encoding", f"byte 0x{data[error.start]:02x} is not UTF-8") from None
     except csv.Error as error:
-        raise RefusedError("bad_quoting", str(error)) from None
+        raise RefusedError("bad_quoting", rows.fault(error)) from None
     if len(cells) != len(columns):
         raise RefusedError("ragged_row", f"{len(cells)} fields; the table has {len(columns)} columns")
+    missing, numbers = tuple(rules["missing"]), rules.get("numbers", {})
     found = [
-        None if cell in silent else _value(name, kind, cell)
+        _value(name, _reader(kind, missing, numbers.get(name)), cell)
         for (name, kind), cell in zip(columns.items(), cells, strict=True)
     ]
     absent = found.count(None)
-    if absent == len(found):
+    # A gap in the only column is one like any other.
+    if absent == len(found) > 1:
         raise RefusedError("missing_value", "every cell of the row is missing")
     identity = hashlib.sha256(repr(found).encode("utf-8")).hexdigest()
     return Facts("ROW", identity, {"missing": absent})
 
 
-def _value(name: str, kind: str, cell: str) -> float | str:
-    if kind != "numeric":
-        return cell
-    value = rows.number(cell)
-    if value is None:
-        raise RefusedError("not_a_number", f"{cell!r} in the numeric column {name!r}")
-    return value
+@lru_cache(maxsize=4096)
+def _reader(kind: rows.Kind, missing: tuple[str, ...], written: str | None) -> rows.CellReader:
+    return rows.CellReader(kind, missing, number_format.parse(written) if written else number_format.PLAIN)
+
+
+def _value(name: str, reader: rows.CellReader, cell: str) -> float | str | None:
+    try:
+        return reader.read(cell)
+    except ValueError as error:
+        raise RefusedError("not_a_number", f"{cell!r} in the numeric column {name!r}: {error}") from None

@@ -8,23 +8,35 @@ import csv
 import hashlib
 import io
 import keyword
-import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
+
+from features import number_format
+from features.names import setting
+from features.number_format import NumberFormat
 
 Kind = Literal["numeric", "categorical"]
 
-#: What a number looks like, in Python's and in RE2's syntax; hexadecimal, infinite and NaN are none.
-NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
-#: Words that stand for a missing value where nothing else is said.
-MISSING_WORDS = ("NA", "N/A", "NaN", "nan", "null", "None", "?")
-#: Largest number that a float32 holds.
-LARGEST = 3.4028234e38
+#: Words that stand for a missing value where nothing else is said: those of pandas, and a few more.
+MISSING_WORDS = (
+    *("NA", "N/A", "n/a", "<NA>", "#N/A", "#N/A N/A", "#NA", "NaN", "nan", "-NaN", "-nan", "NaT"),
+    *("NULL", "null", "None", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN", r"\N", "?"),
+)
+#: What stands for a missing value in a column of numbers, and for nothing else: there a dash is no category.
+GAPS = ("-", "--", "---", "\N{EN DASH}", "\N{EM DASH}", ".", "..", "...", "\N{HORIZONTAL ELLIPSIS}")
+#: Pairs of words for true and false; the case does not matter.
+BOOLEANS = ({"true", "false"}, {"yes", "no"}, {"y", "n"}, {"t", "f"}, {"on", "off"})
 #: The blanks that `tf.strings.strip` takes off.
 _BLANKS = " \t\n\r\f\v"
-_NUMBER = re.compile(NUMBER)
+_FAULTS = {
+    "expected after": "text follows a closing quote; inside quotes a quote is doubled",
+    "new-line character": "a carriage return stands in a field without quotes",
+    "field larger": f"a field is longer than {csv.field_size_limit():,} characters",
+    "unexpected end": "a quote is never closed",
+    "NUL": "the row contains a NUL character",
+}
 
 
 def line(cells: Sequence[str]) -> str:
@@ -44,12 +56,12 @@ def cells(row: str) -> list[str]:
     return [cell.strip(_BLANKS) for cell in found]
 
 
-def number(cell: str) -> float | None:
-    """Read a cell as a number that a float32 holds; None for any other cell."""
-    if not _NUMBER.fullmatch(cell):
-        return None
-    value = float(cell)
-    return value if math.isfinite(value) and abs(value) <= LARGEST else None
+def fault(error: csv.Error) -> str:
+    """Say what is wrong with a line that is no CSV."""
+    said = str(error)
+    return next(
+        (words for key, words in _FAULTS.items() if key in said), "its quotes do not follow the rules"
+    )
 
 
 def silent(words: Iterable[str]) -> frozenset[str]:
@@ -57,37 +69,59 @@ def silent(words: Iterable[str]) -> frozenset[str]:
     return frozenset(words) | {""}
 
 
-def kinds(
-    rows: Iterable[str],
-    names: Sequence[str],
-    given: Mapping[str, Kind],
-    missing: Sequence[str],
-    odd: float,
-) -> dict[str, Kind]:
-    """Tell which columns hold numbers.
+def gaps(words: Iterable[str]) -> frozenset[str]:
+    """Give the cells, in small letters, that stand for a missing value in a column of numbers."""
+    return frozenset(map(lowered, (*words, *GAPS, "")))
+
+
+def are_booleans(values: Iterable[str]) -> bool:
+    """Say whether all values are words for true and false."""
+    found = set(map(lowered, values))
+    return bool(found) and any(found <= words for words in BOOLEANS)
+
+
+class CellReader:
+    """Reads the cells of one column as ingest, training and the served graph do.
 
     Args:
-        rows: lines of CSV.
-        names: of the columns, in order.
-        given: kinds that are decided already.
+        kind: of the column.
         missing: words that stand for a missing value.
-        odd: share of a numeric column's cells that may be no numbers; these rows are refused later.
-
-    Returns:
-        The kind of every column, in order; one without a single value is categorical.
+        written: how its numbers are written.
     """
-    there, numbers = [0] * len(names), [0] * len(names)
-    absent = silent(missing)
-    for row in rows:
-        for place, cell in enumerate(cells(row)):
-            if cell not in absent:
-                there[place] += 1
-                numbers[place] += number(cell) is not None
-    found: dict[str, Kind] = {}
-    for name, present, numeric in zip(names, there, numbers, strict=True):
-        is_numeric = numeric > 0 and present - numeric <= odd * present
-        found[name] = given.get(name, "numeric" if is_numeric else "categorical")
-    return found
+
+    def __init__(
+        self, kind: Kind, missing: Iterable[str], written: NumberFormat = number_format.PLAIN
+    ) -> None:
+        words = tuple(missing)
+        self._numeric, self._format = kind == "numeric", written
+        self._absent, self._gaps = silent(words), gaps(words)
+
+    def read(self, cell: str) -> float | str | None:
+        """Give a cell's number or word, None where it stands for a missing value.
+
+        Raises:
+            ValueError: a column of numbers holds something else; says what.
+        """
+        if not self._numeric:
+            return None if cell in self._absent else cell
+        value = self._format.number(cell)
+        if value is not None:
+            return value
+        if lowered(cell) in self._gaps:
+            return None
+        if number_format.INFINITE.fullmatch(cell):
+            raise ValueError(
+                f"it is infinite; {setting('data.missing', [cell])} takes it for a missing value"
+            )
+        if self._format.matches(cell):
+            raise ValueError("it is beyond what a float32 holds")
+        plain = self._format == number_format.PLAIN
+        raise ValueError("it is no number" if plain else f"it is no number written as {self._format}")
+
+
+def lowered(cell: str) -> str:
+    """Make ASCII capitals small, as `tf.strings.lower` does."""
+    return cell.encode("utf-8").lower().decode("utf-8")
 
 
 def identifier(name: str, *, told_apart: bool = False) -> str:

@@ -6,10 +6,10 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from features import rows
-from features.archive_names import AUTO, require_encoding
+from features import column_kinds, column_survey, number_format, rows
+from features.archive_names import AUTO
 from features.archives import ArchiveRules
-from features.candidates import Candidate, Columns, Labelling, Source
+from features.candidates import MISSING_LABELS, Candidate, Columns, Labelling, Source, TableOptions
 from features.errors import ConfigError
 
 #: Rules that say nothing about one example's content, so that changing them re-decodes nothing.
@@ -24,6 +24,7 @@ _NOT_DECODING = frozenset(
         "conflicts",
         "labels",
     }
+    | {"encoding", "delimiter", "quoting", "header", "input_suffix", "input_folder", "missing_labels"}
     | {"decode_processes", "decode_timeout", "max_archive_bytes", "max_archive_members", "max_archive_ratio"}
     | {"archive_names"}
 )
@@ -37,6 +38,17 @@ class SourceRules(BaseModel):
     max_bad_fraction: float = Field(
         0.05, ge=0, le=1, description="quarantined over examined; above it the run stops"
     )
+    encoding: str = Field(
+        "auto",
+        description="of text tables, as cp1252; auto takes UTF-8, or what a byte order mark says",
+    )
+    delimiter: str = Field(
+        "auto", description="between the fields of a text table: one character, or tab; auto tells it"
+    )
+    quoting: Literal["auto", "minimal", "escaped", "none"] = Field(
+        "auto", description="of fields in text tables; auto takes none for TSV and minimal for CSV"
+    )
+    header: bool = Field(True, description="whether the first line of a text table names its columns")
     max_archive_bytes: int = Field(100 << 30, ge=1, description="of an archive, unpacked")
     max_archive_members: int = Field(200_000, ge=1, description="files and folders in an archive")
     max_archive_ratio: int = Field(100, ge=1, description="unpacked bytes for each byte of an archive")
@@ -45,24 +57,44 @@ class SourceRules(BaseModel):
         description="encoding of names for which an archive declares none; auto: UTF-8, else cp437",
     )
 
-    @field_validator("archive_names")
-    @classmethod
-    def _known_encoding(cls, name: str) -> str:
-        return require_encoding(name)
-
     def archive_rules(self) -> ArchiveRules:
         """Give what an archive may hold, and how its names are read."""
         return ArchiveRules(
             self.max_archive_members, self.max_archive_bytes, self.max_archive_ratio, self.archive_names
         )
 
+    @field_validator("encoding", "archive_names")
+    @classmethod
+    def _know_the_encoding(cls, encoding: str) -> str:
+        try:
+            "a".encode(encoding) if encoding != "auto" else None
+        except (LookupError, UnicodeError):
+            raise ValueError("auto, or an encoding that Python knows, as cp1252 or utf-16") from None
+        return encoding
+
+    @field_validator("delimiter")
+    @classmethod
+    def _take_one_character(cls, delimiter: str) -> str:
+        delimiter = {"tab": "\t", "\\t": "\t"}.get(delimiter, delimiter)
+        if delimiter != "auto" and (len(delimiter) != 1 or delimiter in '"\r\n\0'):
+            raise ValueError("auto, tab, or one character, as ;")
+        return delimiter
+
+    def table_options(self) -> TableOptions:
+        """Give how a table is read."""
+        return TableOptions(self.encoding, self.delimiter, self.quoting, self.header)
+
     def reading(self, columns: Columns) -> Columns:
         """Give the columns of a table, with what these rules say of them."""
-        return columns
+        return replace(columns, table=self.table_options())
 
     def settled(self, source: Source) -> Self:
         """Decide from the source what these rules leave open."""
         return self
+
+    def narrowed(self, source: Source) -> Source:
+        """Give the source without the columns that these rules, settled, leave out."""
+        return source
 
     def as_settled(self, card: Mapping[str, Any]) -> Self:
         """Give these rules as they were settled when a dataset was made, from its card."""
@@ -87,6 +119,15 @@ class IngestRules(SourceRules):
         "quarantine", description="what becomes of the same content under several labels"
     )
     drop: tuple[str, ...] = Field((), description="classes to leave out")
+    input_suffix: str | None = Field(
+        None, description="ending of the files that a table names without one, as .jpg"
+    )
+    input_folder: str | None = Field(
+        None, description="folder of the files that a table names, below the table's own"
+    )
+    missing_labels: tuple[str, ...] = Field(
+        MISSING_LABELS, description="words in a table's label column that stand for a missing label"
+    )
     decode_timeout: float = Field(10.0, gt=0, description="seconds one example may take to decode")
     decode_processes: int = Field(2, ge=1, le=64, description="decoder processes at work together")
 
@@ -100,6 +141,32 @@ class IngestRules(SourceRules):
         if chained:
             raise ValueError(f"merge renames {', '.join(chained)} and merges into it at once")
         return self
+
+    @field_validator("input_suffix")
+    @classmethod
+    def _begin_with_a_dot(cls, suffix: str | None) -> str | None:
+        return suffix if not suffix or suffix.startswith(".") else f".{suffix}"
+
+    def table_options(self) -> TableOptions:
+        """Give how a table is read, and the files it names are found."""
+        return replace(
+            super().table_options(),
+            suffix=self.input_suffix or "",
+            folder=self.input_folder or "",
+            missing_labels=self.missing_labels,
+        )
+
+    def class_of(self, label: str, spelled: str) -> str | None:
+        """Give the class of a label, None where it is left out.
+
+        Args:
+            label: as found; merge and drop may name it so.
+            spelled: as labels of its kind are spelled; they may name this as well.
+        """
+        if label in self.drop and label not in self.merge:
+            return None
+        named = self.merge.get(label, self.merge.get(spelled, spelled))
+        return None if named in self.drop else named
 
     @property
     def labelling(self) -> Labelling:
@@ -172,36 +239,75 @@ class RowRules(IngestRules):
         default_factory=dict,
         description="column: `numeric`, `categorical` or `ignored`; the others are told by their cells",
     )
-    missing: tuple[str, ...] = Field(
-        rows.MISSING_WORDS,
-        description="cells that stand for a missing value, beside empty ones",
+    numbers: dict[str, str] = Field(
+        default_factory=dict,
+        description="column: how its numbers are written, as 1234.5 would be; otherwise told by its cells",
     )
+    missing: tuple[str, ...] = Field(
+        (), description="cells that stand for a missing value, beside empty ones and the usual words"
+    )
+    usual_missing: bool = Field(
+        True, description="whether the usual words, as NA and NULL, stand for a missing value"
+    )
+
+    @field_validator("numbers")
+    @classmethod
+    def _know_the_formats(cls, numbers: dict[str, str]) -> dict[str, str]:
+        return {name: str(number_format.parse(written)) for name, written in numbers.items()}
+
+    @property
+    def missing_words(self) -> tuple[str, ...]:
+        """Words that stand for a missing value."""
+        return (*self.missing, *(rows.MISSING_WORDS if self.usual_missing else ()))
+
+    def verdict_rules(self) -> dict[str, Any]:
+        """Give what a verdict on a row depends on."""
+        return super().verdict_rules() | {"missing": list(self.missing_words)}
 
     def reading(self, columns: Columns) -> Columns:
         """Leave out the columns that are ignored."""
         ignored = tuple(name for name, kind in self.columns.items() if kind == "ignored")
-        return replace(columns, ignored=ignored)
+        return replace(super().reading(columns), ignored=ignored)
 
     def settled(self, source: Source) -> Self:
-        """Tell the kind of every column, in order; what is odd in a numeric one is left to quarantine.
+        """Choose the kind of every column, in order; what is odd in a numeric one is left to quarantine.
 
         Raises:
-            ConfigError: a kind is given for a column that is not there.
+            ConfigError: a kind or a format is given for a column that is not there.
+            DataError: no column can be used, or one holds numbers and too much else.
         """
         given = {name: kind for name, kind in self.columns.items() if kind != "ignored"}
-        if unknown := sorted(set(given) - set(source.columns)):
+        if unknown := sorted((set(given) | set(self.numbers)) - set(source.columns)):
             raise ConfigError(
-                f"data.columns names no input of {source.description}",
+                f"data.columns or data.numbers names no input of {source.description}",
                 got=", ".join(map(repr, unknown)),
                 expected=f"some of {', '.join(map(repr, source.columns))}",
             )
         lines = (entry.content.decode() for entry in source if isinstance(entry, Candidate) and entry.content)
-        found = rows.kinds(lines, source.columns, given, self.missing, self.max_bad_fraction)
-        return self.model_copy(update={"columns": found})
+        wish = column_kinds.Wish(
+            given,
+            {name: number_format.parse(written) for name, written in self.numbers.items()},
+            self.max_bad_fraction,
+            source,
+        )
+        surveys = column_survey.survey(lines, source.columns, self.missing_words)
+        chosen = column_kinds.choose(surveys, wish)
+        column_kinds.record(chosen, source.decisions)
+        column_kinds.require_usable(chosen, source.description)
+        formats = {name: str(one.format) for name, one in chosen.items() if one.format != number_format.PLAIN}
+        kinds = {name: one.kind for name, one in chosen.items() if one.kind is not None}
+        return self.model_copy(update={"columns": kinds, "numbers": formats})
+
+    def narrowed(self, source: Source) -> Source:
+        """Give the source without the columns that were left out."""
+        return source.without(name for name in source.columns if name not in self.columns)
 
     def as_settled(self, card: Mapping[str, Any]) -> Self:
-        """Give these rules with the kind of every column."""
-        return self.model_copy(update={"columns": dict(card["rules"]["columns"])})
+        """Give these rules with the kind of every column, and how its numbers are written."""
+        found = card["rules"]
+        return self.model_copy(
+            update={"columns": dict(found["columns"]), "numbers": dict(found.get("numbers", {}))}
+        )
 
 
 class CorpusRules(SourceRules):

@@ -27,10 +27,15 @@ MANIFEST, QUARANTINE, CARD, LABELS = "manifest.parquet", "quarantine.jsonl", "ca
 VERSION = 1
 
 
-def fingerprint(raw: str, examples: Sequence[Example], columns: Mapping[str, str] | None = None) -> str:
+def fingerprint(
+    raw: str,
+    examples: Sequence[Example],
+    columns: Mapping[str, str] | None = None,
+    numbers: Mapping[str, str] | None = None,
+) -> str:
     """Hash what the dataset is: each example's content, label, split and fold, in any order.
 
-    ``columns`` are those that the examples are rows of, kind by name.
+    ``columns`` are those that the examples are rows of, kind by name; ``numbers`` say how some are written.
 
     Where the files lie, what they are called and which were refused does not matter.
 
@@ -38,6 +43,7 @@ def fingerprint(raw: str, examples: Sequence[Example], columns: Mapping[str, str
         16 hexadecimal digits.
     """
     said = [list(columns.items())] if columns else []
+    said += [sorted(numbers.items())] if numbers else []
     digest = hashlib.sha256(json.dumps(["dataset", VERSION, raw, *said]).encode())
     for line in sorted(json.dumps(_essence(example)) for example in examples):
         digest.update(line.encode() + b"\n")
@@ -72,7 +78,8 @@ def write(root: Path, key: str, findings: Findings, card: dict[str, Any], progre
         findings.accepted, key=lambda example: (json.dumps(_essence(example)), example.candidate.name)
     )
     labels = sorted({example.label for example in examples})
-    name = fingerprint(card["raw"], examples, card["rules"].get("columns"))
+    rules = card["rules"]
+    name = fingerprint(card["raw"], examples, rules.get("columns"), rules.get("numbers"))
     directory, aside = root / name, root / f".{key}.partial"
     shutil.rmtree(aside, ignore_errors=True)  # Left by a process that was killed.
     with storing(directory):

@@ -113,9 +113,9 @@ def _folder(path: Path, raw: RawKind, columns: Columns, shown: str, labelling: L
     place = _innermost(path)
     listing = folders.list_folder(os.fsencode(place))
     beside = [place / os.fsdecode(name) for name in listing.files if tables.is_table(Path(os.fsdecode(name)))]
-    if raw.rows or columns != Columns():
+    if raw.rows or columns.named:
         return _open_tables(shown, beside, raw, columns)
-    meant = [table for table in beside if tables.usable(table, raw)]
+    meant = [table for table in beside if tables.usable(table, raw, columns)]
     bare = labelling == "auto" and not meant and not folders.name_classes(root, raw.suffixes)
     if bare or labelling == "none":
         return folders.unlabelled(root, shown, raw.suffixes)

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from features.errors import ServableError
-from flows import activations, explain_command, leaving, terminal
+from flows import activations, explain_command, leaving, options, terminal
 from flows import quiet as quieting
 from flows.options import (
     REST_SERVER,
@@ -53,6 +53,9 @@ def train(
     target_column: Annotated[str | None, typer.Option(help="Column with the label.")] = None,
     split_column: Annotated[str | None, typer.Option(help="Column with train, validation or test.")] = None,
     fold_column: Annotated[str | None, typer.Option(help="Column with the fold: cross-validate.")] = None,
+    no_header: options.NoHeaderOption = False,
+    input_suffix: options.InputSuffixOption = None,
+    input_folder: options.InputFolderOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of splits, weights, order and augmentation.")] = 0,
     accept_worse: Annotated[
         bool, typer.Option("--accept-worse", help="Publish even if worse than the serving version.")
@@ -72,7 +75,7 @@ def train(
         data=str(data),
         name=model_name(name),
         recipe=recipe,
-        overrides=tuple(override or ()),
+        overrides=(*(override or ()), *options.table_settings(no_header, input_suffix, input_folder)),
         columns={key: value for key, value in columns.items() if value is not None},
         seed=seed,
         accept_worse=accept_worse,

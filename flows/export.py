@@ -115,15 +115,17 @@ def forms(network: Network, argument: str, raws: Sequence[bytes]) -> list[Mappin
     """Give the forms in which a signature may take the same examples: raw, and by column where they have any.
 
     Args:
-        network: whose featurizer may have ``inputs``, names of columns, and ``cut`` examples into these.
+        network: whose featurizer may have ``inputs``, names of columns, and ``cut`` examples into values or
+            ``cells`` of these.
         argument: name of the input that takes raw examples.
         raws: the examples.
     """
     given: list[Mapping[str, np.ndarray]] = [{argument: np.array(raws, dtype=object)}]
     if hasattr(network.featurizer, "inputs"):
-        columns = network.featurizer.cut(tf.constant(list(raws)))
-        values = (column.numpy() for column in columns)
-        given.append(dict(zip(network.featurizer.inputs, values, strict=True)))
+        featurizer, rows = network.featurizer, tf.constant(list(raws))
+        for columns in (featurizer.cut(rows), featurizer.cells(rows)):
+            values = (column.numpy() for column in columns)
+            given.append(dict(zip(featurizer.inputs, values, strict=True)))
     return given
 
 

@@ -30,9 +30,24 @@ def ingest(plan: Plan) -> dict[str, Any]:
         [counts],
         f"Dataset {dataset.fingerprint} of {plan.name}",
     )
-    found = card["rules"].get("columns")
-    columns = {"columns": [list(column) for column in found.items()]} if found else {}
-    return {"directory": str(dataset.directory), "fingerprint": dataset.fingerprint, **counts, **columns}
+    return {
+        "directory": str(dataset.directory),
+        "fingerprint": dataset.fingerprint,
+        **counts,
+        **_columns(card),
+    }
+
+
+def _columns(card: dict[str, Any]) -> dict[str, Any]:
+    """Give name and kind of each column of a row, and how its numbers are written where that is not plain."""
+    kinds, numbers = card["rules"].get("columns"), card["rules"].get("numbers", {})
+    if not kinds:
+        return {}
+    return {
+        "columns": [
+            [*column, *([numbers[column[0]]] if column[0] in numbers else ())] for column in kinds.items()
+        ]
+    }
 
 
 def _sentence(counts: dict[str, int], card: dict[str, Any], quarantine: Path) -> str:

@@ -17,6 +17,7 @@ from flows import neighbours, row_questions
 from serving import commands as shell
 from serving.answers import DEFAULT_SIGNATURE, Answer, Signature
 from serving.client import Client
+from serving.errors import InvalidArgument
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,13 @@ def asked(question: Question, target: str) -> Iterator[tuple[str, Answer]]:
 def _answered(question: Question, client: Client) -> Iterator[tuple[str, Answer]]:
     meant = _meant(question, client)
     for shown, inputs, signature in _requests(meant, client):
-        yield shown, client.predict(meant.name, inputs, signature=signature, version=meant.version)
+        try:
+            answer = client.predict(meant.name, inputs, signature=signature, version=meant.version)
+        except InvalidArgument as error:
+            if signature in row_questions.SIGNATURES:
+                raise row_questions.refusal(shown, error) from error
+            raise
+        yield shown, answer
 
 
 def commands(question: Question, target: str, rest_target: str | None = None) -> Iterator[str]:
@@ -153,7 +160,7 @@ def _requests(question: Question, client: Client) -> Iterator[tuple[str, dict[st
         if argument == ROW.input and tables.is_table(Path(shown)):
             _require([Path(shown)])
             _require_default(known)
-            by_column = described.signature(row_questions.SIGNATURE)
+            by_column = row_questions.signature(described)
             for place, inputs in row_questions.requests(Path(shown), by_column):
                 yield place, inputs, by_column.name
         else:

@@ -1,19 +1,37 @@
 """Ask a model of rows about the rows of a table: columns are found by their names, whatever their order."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from features import rows, tables
+from features import number_format, rows, tables
 from features.delimited import Broken
 from features.errors import DataError, UsageError
 from features.names import printable
-from serving.answers import Signature
+from serving.answers import Metadata, Signature
+from serving.errors import ServerError
 
-#: The signature with one input for each column.
-SIGNATURE = "from_columns"
+#: Signatures with one input for each column: of cells as a table has them, and, of models made before there
+#: was such a one, of numbers and words.
+SIGNATURES = ("from_cells", "from_columns")
+_TOLD = re.compile(r"\[(column .*? holds .*?; got)\] \[(.*?)\](?:\s|$)", re.DOTALL)
+
+
+def signature(described: Metadata) -> Signature:
+    """Give the signature that takes the rows of a table."""
+    known = next((name for name in SIGNATURES if name in described.signatures), SIGNATURES[-1])
+    return described.signature(known)
+
+
+def refusal(where: str, error: ServerError) -> DataError:
+    """Say which row of a table the server refused, and why."""
+    # TensorFlow's assertions show each part of what they tell in brackets.
+    told = _TOLD.search(error.message)
+    said = " ".join(told.groups()).replace("\\'", "'") if told else error.message.partition("[[")[0]
+    return DataError(f"row {where} cannot be answered", got=printable(" ".join(said.split())))
 
 
 def requests(path: Path, known: Signature) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
@@ -57,7 +75,7 @@ def _value(where: str, known: Signature, name: str, cell: str) -> Any:
     if known.inputs[name].dtype == "string":
         return np.array([cell.encode()], dtype=object)
     said = cell.strip()
-    value = float("nan") if said in rows.silent(rows.MISSING_WORDS) else rows.number(said)
+    value = float("nan") if said in rows.silent(rows.MISSING_WORDS) else number_format.PLAIN.number(said)
     if value is None:
         raise DataError(
             f"row {where} cannot be sent", got=f"{printable(cell)!r} as {name}", expected="a number"

@@ -45,6 +45,21 @@ def from_columns(network: "Network", raw: RawKind, decode: Decode) -> Any:
     return from_columns
 
 
+def from_cells(network: "Network", raw: RawKind, decode: Decode) -> Any:
+    """Make the signature of one string input [batch] per column, a table's cell, to the outputs of `of_rows`.
+
+    Numbers are read as those of the training table were: a table is asked row by row through this.
+    """
+    featurizer = network.featurizer
+    specs = [tf.TensorSpec([None], tf.string, name=name) for name in featurizer.inputs]
+
+    @tf.function(input_signature=[specs])
+    def from_cells(cells: Any) -> dict[str, Any]:
+        return _answered(network, featurizer.parse(cells), decode)
+
+    return from_cells
+
+
 def _answered(network: "Network", columns: Any, decode: Decode) -> dict[str, Any]:
     logits = network.model(network.featurizer.features(columns), training=False)
     return decode(logits) | network.featurizer.noted(columns)

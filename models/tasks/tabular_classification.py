@@ -38,7 +38,14 @@ class ModelSettings(Settings):
 def fit(blueprint: Blueprint, rows: Iterable[bytes]) -> Mapping[str, Any]:
     """Measure the columns over the training split: mean and deviation of numbers, values of categories."""
     rules, wanted = blueprint.rules, blueprint.featurizer
-    columns = row_features.fit(rows, rules.columns, rules.missing, wanted.min_count, wanted.max_vocabulary)
+    columns = row_features.fit(
+        rows,
+        rules.columns,
+        rules.missing_words,
+        wanted.min_count,
+        wanted.max_vocabulary,
+        numbers=rules.numbers,
+    )
     missing = sum(column["missing"] for column in columns) / len(columns)
     return {"columns": columns, "figures": {"train/missing_share": missing}}
 
@@ -46,7 +53,7 @@ def fit(blueprint: Blueprint, rows: Iterable[bytes]) -> Mapping[str, Any]:
 def build(blueprint: Blueprint) -> Network:
     """Make the network that a recipe's settings describe."""
     settings = blueprint.model
-    featurizer = RowFeaturizer(blueprint.fitted["columns"], blueprint.rules.missing)
+    featurizer = RowFeaturizer(blueprint.fitted["columns"], blueprint.rules.missing_words)
     body = mlp.perceptron(len(featurizer.names), **settings.model_dump())
     return assembly.network(
         featurizer,
@@ -71,6 +78,7 @@ TABULAR_CLASSIFICATION = Task(
         "serving_default": row_answers.of_rows,
         "embed": signatures.embed,
         "from_columns": row_answers.from_columns,
+        "from_cells": row_answers.from_cells,
     },
     report=("classification", "mistakes", "columns"),
     fit=fit,

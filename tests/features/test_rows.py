@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from features import column_kinds, column_survey, number_format, quarantine, row_features, row_file, rows
 from features import dataset as datasets
-from features import quarantine, row_features, row_file, rows
-from features.candidates import Columns
+from features.candidates import Columns, Source
 from features.dataset import Dataset
 from features.errors import ConfigError, DataError
 from features.row_features import RowFeaturizer
@@ -35,21 +35,24 @@ def test_tensorflow_reads_the_cells_that_were_written(cells: list[str]) -> None:
 
 @pytest.mark.parametrize("text", ["1", "-1.5", "+.5", "2.", "1e3", "-4.2E-7", "007", "3.4e38"])
 def test_numbers_are_what_tensorflow_reads(text: str) -> None:
-    assert rows.number(text) == float(text)
-    assert np.float32(rows.number(text)) == tf.strings.to_number(text).numpy()
+    assert number_format.PLAIN.number(text) == float(text)
+    assert np.float32(number_format.PLAIN.number(text)) == tf.strings.to_number(text).numpy()
 
 
 @pytest.mark.parametrize(
     "text", ["", "a", "1,5", "1_000", "0x1A", "inf", "nan", "1e39", "٣", "1 2", "--1", "."]
 )
 def test_other_cells_are_no_numbers(text: str) -> None:
-    assert rows.number(text) is None
+    assert number_format.PLAIN.number(text) is None
 
 
 def test_a_column_is_numeric_but_for_few_odd_cells() -> None:
-    lines = [rows.line([str(n), "x" if n < 6 else "1", "NA", str(n % 2)]) for n in range(100)]
-    found = rows.kinds(lines, ["few", "many", "none", "given"], {"given": "categorical"}, ["NA"], 0.05)
-    assert found == {"few": "numeric", "many": "categorical", "none": "categorical", "given": "categorical"}
+    cells = [[str(n) if n > 4 else "x", "x" if n < 6 else "1", "NA", str(n % 2)] for n in range(100)]
+    found = column_survey.survey(map(rows.line, cells), ["few", "many", "none", "given"], ["NA"])
+    source = Source("table", "t", b"/", (), (), lambda: iter(()), ("few", "many", "none", "given"))
+    chosen = column_kinds.choose(found, column_kinds.Wish({"given": "categorical"}, {}, 0.05, source))
+    kinds = {name: one.kind for name, one in chosen.items()}
+    assert kinds == {"few": "numeric", "many": "categorical", "none": None, "given": "categorical"}
 
 
 def test_inputs_have_names_of_their_own() -> None:
