@@ -24,7 +24,11 @@ def slug(label: str) -> str:
 
 
 def check_classes(
-    labels: Iterable[str], declared: Sequence[str], instead: str, labelling: Labelling = "required"
+    labels: Iterable[str],
+    declared: Sequence[str],
+    instead: str,
+    labelling: Labelling = "required",
+    todo: str | None = None,
 ) -> None:
     """Refuse a set of classes that nothing can be learnt from; where labels are not required, an empty one.
 
@@ -33,6 +37,7 @@ def check_classes(
         declared: labels the layout declares, as those of empty class folders.
         instead: what was found in place of usable examples, for the message.
         labelling: whether labels are required.
+        todo: what would bring more examples in; None where nothing is known to.
 
     Raises:
         DataError: an empty class, one class alone, or two that differ in case alone; lists the classes
@@ -41,7 +46,9 @@ def check_classes(
     counts = Counter(labels)
     if labelling != "required":
         if not counts:
-            raise DataError("no usable example", got=instead, todo="check that the files are of this kind")
+            raise DataError(
+                "no usable example", got=instead, todo=todo or "check that the files are of this kind"
+            )
         return
     for label in declared:
         counts.setdefault(label, 0)
@@ -52,14 +59,15 @@ def check_classes(
             f"class {', '.join(map(repr, empty[:10]))} has no usable example",
             got=f"classes {shown}; {instead}",
             expected="examples in each class",
-            todo=f"""add some, or leave the class out with --set 'data.drop=["{empty[0]}"]'""",
+            todo=todo or f"""add some, or leave the class out with --set 'data.drop=["{empty[0]}"]'""",
         )
     if len(counts) - len(empty) < 2:
         raise DataError(
             "fewer than two classes",
             got=f"classes {shown}; {instead}" if counts else f"no labelled example; {instead}",
             expected="at least two classes, each with examples",
-            todo="add a second class" if counts else "check that the files are of the expected kind",
+            todo=todo
+            or ("add a second class" if counts else "check that the files are of the expected kind"),
         )
     _refuse_twins(counts, shown)
 

@@ -42,7 +42,7 @@ def check(data: bytes, suffix: str, rules: Mapping[str, Any]) -> Facts:
     if absent == len(found):
         raise RefusedError("missing_value", "every cell of the row is missing")
     identity = hashlib.sha256(repr(found).encode("utf-8")).hexdigest()
-    return Facts("ROW", identity, {"missing": absent})
+    return Facts("ROW", identity, {"missing": absent}, variant="quoted" if b'"' in data else "")
 
 
 def _value(name: str, kind: str, cell: str) -> float | str:

@@ -22,6 +22,7 @@ _NOT_DECODING = frozenset(
         "drop",
         "conflicts",
         "labels",
+        "follow_symlinks",
     }
     | {"decode_processes", "decode_timeout", "max_archive_bytes", "max_archive_members", "max_archive_ratio"}
 )
@@ -33,7 +34,13 @@ class SourceRules(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_bad_fraction: float = Field(
-        0.05, ge=0, le=1, description="quarantined over examined; above it the run stops"
+        0.05,
+        ge=0,
+        le=1,
+        description="quarantined, or skipped though like an example, over examined; above it the run stops",
+    )
+    follow_symlinks: bool = Field(
+        False, description="whether symbolic links stand for what they lead to; in an archive they never do"
     )
     max_archive_bytes: int = Field(100 << 30, ge=1, description="of an archive, unpacked")
     max_archive_members: int = Field(200_000, ge=1, description="files and folders in an archive")

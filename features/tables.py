@@ -13,6 +13,7 @@ from features.delimited import Broken, Row
 from features.errors import DataError
 from features.names import escape, printable, suffix_of
 from features.rows import line
+from features.selection import Selection
 from features.spec import RawKind
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
@@ -47,13 +48,14 @@ class Places:
         return list(dict.fromkeys(place for place in places if place is not None))
 
 
-def open_table(path: Path, raw: RawKind, columns: Columns) -> Source:
+def open_table(path: Path, raw: RawKind, columns: Columns, follow_symlinks: bool = False) -> Source:
     """Make a source of a table.
 
     Args:
         path: of a file whose name ends with one of SUFFIXES.
         raw: the raw kind; the examples are files beside the table, or its own cells.
         columns: where to find input, target, split and fold.
+        follow_symlinks: whether symbolic links to examples stand for what they lead to.
 
     Raises:
         DataError: the table has no usable header, or lacks a column.
@@ -62,7 +64,7 @@ def open_table(path: Path, raw: RawKind, columns: Columns) -> Source:
     header = _header(path)
     places = find_columns(path.name, header, raw, columns)
     root = os.fsencode(path.parent)
-    rows = _RowReader(root, path.name, raw, places)
+    rows = _RowReader(root, path.name, Selection(raw, follow_symlinks), places)
 
     def scan() -> Iterator[Entry]:
         for row in _rows(path, header, places):
@@ -76,13 +78,16 @@ def open_table(path: Path, raw: RawKind, columns: Columns) -> Source:
     return Source("table", described, root, (), (), scan, inputs if raw.rows else ())
 
 
-def open_split_tables(found: Mapping[str, Path], raw: RawKind, columns: Columns) -> Source:
+def open_split_tables(
+    found: Mapping[str, Path], raw: RawKind, columns: Columns, follow_symlinks: bool = False
+) -> Source:
     """Make one source of a table for each split, in the same folder.
 
     Args:
         found: split to table.
         raw: as of `open_table`.
         columns: as of `open_table`; a split column is not looked for.
+        follow_symlinks: as of `open_table`.
 
     Raises:
         DataError: as of `open_table`, or a split column is named beside split tables.
@@ -94,7 +99,7 @@ def open_split_tables(found: Mapping[str, Path], raw: RawKind, columns: Columns)
             expected="one of the two",
             todo="leave --split-column out, or pass one table as --data",
         )
-    sources = {split: open_table(path, raw, columns) for split, path in found.items()}
+    sources = {split: open_table(path, raw, columns, follow_symlinks) for split, path in found.items()}
     kept = _common_columns(sources)
 
     def scan() -> Iterator[Entry]:
@@ -263,8 +268,9 @@ def _place(
 class _RowReader:
     """Turn the rows of one table into entries."""
 
-    def __init__(self, root: bytes, table: str, raw: RawKind, places: Places) -> None:
-        self._root, self._table, self._raw, self._places = root, table, raw, places
+    def __init__(self, root: bytes, table: str, selection: Selection, places: Places) -> None:
+        self._root, self._table, self._places = root, table, places
+        self._selection, self._raw = selection, selection.raw
         self._parent_is_real = lru_cache(maxsize=100_000)(self._is_real)
 
     def entry(self, row: "Row | Broken") -> Entry:
@@ -295,23 +301,33 @@ class _RowReader:
         relative = os.path.normpath(cell.encode("utf-8"))
         if relative.startswith((b"/", b"../")) or relative == b"..":
             return self._rejected(row, "outside_folder", f"the path {cell!r} leaves the table's folder")
-        shown, suffix = escape(relative), suffix_of(relative)
-        if suffix and suffix not in self._raw.suffixes:
-            return Skipped(shown, "unsupported_extension", suffix)
-        path = os.path.join(self._root, relative)
+        shown, path = escape(relative), os.path.join(self._root, relative)
+        real = os.path.realpath(path) if self._selection.follow_symlinks else path
         try:
-            mode = os.lstat(path).st_mode
+            mode = os.lstat(real).st_mode
         except FileNotFoundError:
             return self._rejected(row, "missing", f"there is no file {cell!r} in the table's folder")
         except (OSError, ValueError) as error:
             return self._rejected(row, "unreadable", f"{cell!r}: {error}")
         if stat.S_ISDIR(mode):
             return self._rejected(row, "not_a_file", f"{cell!r} is a folder")
-        if stat.S_ISLNK(mode) or not self._parent_is_real(path.rpartition(b"/")[0]):
-            return Skipped(shown, "symlink")
+        suffix = suffix_of(relative)
+        if stat.S_ISLNK(mode) or (real == path and not self._parent_is_real(path.rpartition(b"/")[0])):
+            return Skipped(shown, "symlink", suffix, self._selection.names(relative))
         if not stat.S_ISREG(mode):
-            return Skipped(shown, "special_file")
-        return Candidate(path, shown, label, split, fold, row.number, line=row.line)
+            return Skipped(shown, "special_file", suffix)
+        if suffix not in self._raw.suffixes and not self._selection.takes(real):
+            return Skipped(shown, "unsupported_extension", suffix, suffix in self._raw.kin)
+        return Candidate(
+            real,
+            shown,
+            label,
+            split,
+            fold,
+            row.number,
+            line=row.line,
+            link=None if real == path else relative,
+        )
 
     def _is_real(self, folder: bytes) -> bool:
         return os.path.realpath(folder) == folder
