@@ -19,6 +19,7 @@ import numpy as np
 
 from features import image_file, rows
 from features.candidates import Candidate
+from features.content_type import sniff
 from features.decisions import Decisions
 from features.examination import Examination, Example
 from features.quarantine import RefusedError
@@ -172,13 +173,10 @@ def _contents(candidate: Candidate, verdict: Verdict, limit: int) -> tuple[bytes
 
 def _image(own: bytes, kept: bytes, rules: Mapping[str, Any]) -> str | None:
     """Compare Pillow's pixels, upright and over white, with those of the featurizer's decoders."""
-    import tensorflow as tf
-
     picture = image_file.upright(own, rules)
     step = max(1, math.isqrt(picture.width * picture.height // _PIXELS))
     expected = _over_white(picture, step)
-    form = image_file.format_of(kept)
-    found = _image_graph(form, rules["max_pixels"])(tf.constant(kept), tf.constant(step)).numpy()
+    found = _decoded(kept, step, rules["max_pixels"])
     if found.shape != expected.shape:
         return f"{_size(found)} pixels in the served graph, {_size(expected)} at ingest"
     levels = 255 * np.abs(found - expected)
@@ -201,9 +199,11 @@ def _over_white(picture: Any, step: int) -> np.ndarray:
     return samples[..., :3] * samples[..., 3:] + (1 - samples[..., 3:])
 
 
-@functools.cache
-def _image_graph(form: str, max_pixels: int) -> Any:
-    """Trace one format's decoder, once in a process."""
+def _decoded(data: bytes, step: int, max_pixels: int) -> np.ndarray:
+    """Give every so many rows and columns of what the featurizer's decoder makes of an image.
+
+    Its operations run one by one: to build the graph of a format takes longer than a few files.
+    """
     import tensorflow as tf
 
     from features import image_decoding
@@ -217,14 +217,12 @@ def _image_graph(form: str, max_pixels: int) -> Any:
         "WebP": image_decoding.decode_webp,
     }
 
-    def decoded(data: Any, step: Any) -> Any:
-        def finish(pixels: Any, white: float, orientation: Any) -> Any:
-            return tf.cast(upright(pixels, orientation)[::step, ::step], tf.float32) * (1 / white)
+    def finish(pixels: Any, white: float, orientation: Any) -> Any:
+        return tf.cast(upright(pixels, orientation)[::step, ::step], tf.float32) * (1 / white)
 
-        return decoders[form](data, max_pixels, finish)
-
-    signature = [tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int32)]
-    return tf.function(decoded, input_signature=signature, autograph=False)
+    with tf.device("CPU:0"):
+        decoded: np.ndarray = decoders[sniff(data)](tf.constant(data), max_pixels, finish).numpy()
+    return decoded
 
 
 # -- sounds, texts, rows --------------------------------------------------------------------------

@@ -295,9 +295,13 @@ def _bmp_palette(data: Any, head: Any, rows: Any, width: Any, bits: Any) -> Any:
     indices = tf.bitwise.right_shift(packed, shifts) % tf.bitwise.left_shift(1, bits)
     indices = tf.reshape(indices, [tf.shape(rows)[0], -1])[:, : tf.cast(width, tf.int32)]
     colors = tf.minimum(_bmp_colors(head, bits), 256)
+    inside = require(
+        tf.reduce_all(tf.cast(indices, tf.int64) < colors), "the BMP has colours beyond its table"
+    )
     table = section(data, 14 + little_endian(head[14:18]), 4 * colors)
     table = tf.reshape(tf.io.decode_raw(table, tf.uint8, fixed_length=1024), [256, 4])
-    return tf.gather(tf.reverse(table[:, :3], [-1]), indices)
+    with tf.control_dependencies([inside]):
+        return tf.gather(tf.reverse(table[:, :3], [-1]), indices)
 
 
 # Functions of the whole process: made anew for each featurizer they would be traced as often.

@@ -19,7 +19,7 @@ from features import bmp
 from features.content_type import IMAGES, sniff
 from features.facts import Facts
 from features.image_header import HEADERS, Header, read_header
-from features.png import check_pixels
+from features.png import Structure, check_pixels
 from features.quarantine import RefusedError
 
 #: Longer sides are beyond JPEG and WebP, and libpng's own limit is near.
@@ -145,11 +145,6 @@ def _framed(picture: Image.Image, box: tuple[int, int, int, int]) -> Image.Image
     return white
 
 
-def format_of(data: bytes) -> str:
-    """Name an image's format as `content_type.sniff` does."""
-    return sniff(data)
-
-
 def _as_png(picture: Image.Image) -> bytes:
     out = io.BytesIO()
     # The least compression: the copy is read more often than it is stored.
@@ -184,6 +179,8 @@ def _not_decodable(kind: str, data: bytes) -> RefusedError:
         return RefusedError("unsupported_format", f"{detail}: {_WAYS_OUT.get(kind, _WAY_OUT)}")
     begin = data.find(b"\xff\xd8\xff", 0, _NEAR)
     hint = f": a JPEG begins at byte {begin}, cut off what stands before it" if begin > 0 else ""
+    if data.startswith(b"\xff\xd8"):
+        hint = ": a JPEG's start with something else than a marker behind it"
     return RefusedError("not_an_image", detail + hint)
 
 
@@ -210,9 +207,20 @@ def _decode(header: Header, data: bytes) -> Image.Image:
         )
     if header.colors is not None:
         _require_colors(picture, header.colors)
+    if header.png is not None and "transparency" in picture.info:
+        _scale_transparent_color(picture, header.png)
     # A mask for alpha over pixels that have none: opaque, as every viewer takes it.
     unused = header.format == "BMP" and picture.mode == "RGBA" and not picture.getchannel("A").getbbox()
     return picture.convert("RGB") if unused else picture
+
+
+def _scale_transparent_color(picture: Image.Image, png: Structure) -> None:
+    """Bring a PNG's transparent colour to the 8 bits of Pillow's pixels, which leaves it as stored."""
+    color = picture.info["transparency"]
+    if png.kind == 0 and png.depth in (2, 4):
+        picture.info["transparency"] = color * 255 // (2**png.depth - 1)
+    elif png.kind == 2 and png.depth == 16:
+        picture.info["transparency"] = tuple(sample >> 8 for sample in color)
 
 
 def _require_colors(picture: Image.Image, colors: int) -> None:
