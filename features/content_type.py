@@ -14,15 +14,23 @@ _MAGIC = (
     (0, b"II*\0", "TIFF"),
     (0, b"MM\0*", "TIFF"),
     (0, b"II+\0", "TIFF"),
+    (0, b"IIRO", "camera raw image"),
+    (0, b"IIRS", "camera raw image"),
+    (0, b"IIU\0", "camera raw image"),
+    (0, b"FUJIFILMCCD-RAW", "camera raw image"),
+    (0, b"FOVb", "camera raw image"),
+    (4, b"ftypcrx", "camera raw image"),
     (0, b"MM\0+", "TIFF"),
     (0, b"\xff\x0a", "JPEG XL"),
     (0, b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
     (0, b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
     (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
     (4, b"ftypavif", "AVIF"),
+    (4, b"ftypavis", "AVIF"),
     (4, b"ftyphei", "HEIC"),
     (4, b"ftyphev", "HEIC"),
     (4, b"ftypmif1", "HEIC"),
+    (4, b"ftypmsf1", "HEIC"),
     (4, b"ftyp", "MP4 video"),
     (0, b"\0\0\1\0", "ICO"),
     (0, b"8BPS", "Photoshop"),
@@ -59,8 +67,12 @@ _MAGIC = (
 #: Names above that are pictures.
 IMAGES = frozenset(
     {"JPEG", "PNG", "GIF", "WebP", "BMP", "TIFF", "JPEG XL", "JPEG 2000", "AVIF", "HEIC", "ICO"}
-    | {"Photoshop", "QOI", "DDS", "SVG", "PostScript", "Netpbm"}
+    | {"Photoshop", "QOI", "DDS", "SVG", "PostScript", "Netpbm", "camera raw image"}
 )
+#: Those made of pixels, as photos are: drawings beside them are documents.
+PHOTOS = IMAGES - {"SVG", "PostScript"}
+#: Names above that are sounds.
+SOUNDS = frozenset(name for _, _, name in _MAGIC if "audio" in name.lower())
 
 _MARKUP = (
     (re.compile(rb"<svg[\s>]", re.IGNORECASE), "SVG"),
@@ -69,6 +81,8 @@ _MARKUP = (
 )
 #: "BM" alone also begins many a text: a small information header must follow.
 _BMP = re.compile(rb"BM.{12}[\x0c-\x7c]\0\0\0", re.DOTALL)
+#: A size must follow: "P1" begins many a text, too.
+_NETPBM = re.compile(rb"(P[1-6]\s(\s*#[^\n]*\n)*\s*\d+\s+\d+\s|P7\n(#[^\n]*\n)*(WIDTH|HEIGHT|DEPTH) )")
 _PRINTABLE = frozenset(range(0x20, 0x7F)) | {9, 10, 12, 13}
 
 
@@ -91,7 +105,7 @@ def sniff(data: bytes) -> str:
         for pattern, name in _MARKUP:
             if pattern.search(head):
                 return name
-    if re.match(rb"P[1-7][\s#]", head):
+    if _NETPBM.match(head):
         return "Netpbm"
     return "text" if _is_text(data[:512]) else "binary data"
 

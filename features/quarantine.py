@@ -16,7 +16,7 @@ from features.names import escape, printable
 REASONS = {
     # the file
     "empty": "the file holds no bytes",
-    "missing": "the table names a file that does not exist",
+    "missing": "the table, or a symbolic link, names a file that does not exist",
     "unreadable": "the file or folder cannot be read: permission or I/O error",
     "vanished": "the file was listed and was gone when it was to be read",
     "changed": "the file changed while it was read",
@@ -39,6 +39,7 @@ REASONS = {
     "out_of_range": "samples far beyond full scale, where the rules do not normalise them",
     # the decoder
     "crashed_decoder": "decoding killed the decoder process twice",
+    "decoders_disagree": "the served graph decodes the content otherwise than ingest, or refuses it",
     "decode_timeout": "decoding took longer than the time limit, twice",
     "internal_error": "a fault of Servable itself; the run stops with exit code 70",
     # the table
@@ -59,10 +60,12 @@ REASONS = {
 
 #: Why an entry was passed over: a rule, not a fault.
 SKIPS = {
-    "unsupported_extension": "the file name's ending is none of the raw kind's; the file was never opened",
+    "unsupported_extension": "neither the file name's ending nor the content is one of the raw kind's",
     "hidden": "the name begins with a dot",
     "system_file": "left by an operating system or archiver: __MACOSX, Thumbs.db, desktop.ini and the like",
-    "symlink": "symbolic links are never followed",
+    "symlink": "a symbolic link; followed where `data.follow_symlinks` says so, in archives never",
+    "symlink_loop": "a symbolic link to a folder that holds the link",
+    "linked_twice": "a symbolic link, or what one leads to, that was met before under the same label",
     "special_file": "a FIFO, socket or device; never opened",
     "too_deep": "a folder more than 32 levels below the source",
     "outside_class_folder": "a file beside the class folders, so without a label",

@@ -23,6 +23,7 @@ _NOT_DECODING = frozenset(
         "drop",
         "conflicts",
         "labels",
+        "follow_symlinks",
     }
     | {"encoding", "delimiter", "quoting", "header", "input_suffix", "input_folder", "missing_labels"}
     | {"decode_processes", "decode_timeout", "max_archive_bytes", "max_archive_members", "max_archive_ratio"}
@@ -36,7 +37,13 @@ class SourceRules(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_bad_fraction: float = Field(
-        0.05, ge=0, le=1, description="quarantined over examined; above it the run stops"
+        0.05,
+        ge=0,
+        le=1,
+        description="quarantined, or skipped though like an example, over examined; above it the run stops",
+    )
+    follow_symlinks: bool = Field(
+        False, description="whether symbolic links stand for what they lead to; in an archive they never do"
     )
     encoding: str = Field(
         "auto",

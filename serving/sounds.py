@@ -2,29 +2,10 @@
 
 import io
 import struct
-from typing import Any
 
 import numpy as np
 
 from features.errors import DataError
-from features.spec import AUDIO
-
-
-def ready(name: str, value: Any) -> Any:
-    """Convert what is sent as input ``audio_bytes``; give any other input back as it is.
-
-    Raises:
-        DataError: the bytes are no sound that can be decoded.
-    """
-    if name != AUDIO.input:
-        return value
-    if isinstance(value, bytes):
-        return wave(value)
-    sounds = np.asarray(value, dtype=object)
-    converted = [wave(one) if isinstance(one, bytes) else one for one in sounds.ravel()]
-    result = np.empty(len(converted), dtype=object)
-    result[:] = converted
-    return result.reshape(sounds.shape)
 
 
 def wave(data: bytes) -> bytes:
