@@ -10,6 +10,7 @@ import hashlib
 import importlib.metadata
 import io
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -148,9 +149,15 @@ class _Comparison:
         try:
             return self._check(own, kept, self._rules)
         except tf.errors.OpError as error:
-            return f"the served graph refuses it: {error.message.splitlines()[0][:200]}"
+            return f"the served graph refuses it: {_sentence(error.message)}"
         except RefusedError as refusal:
             return f"it cannot be decoded a second time: {refusal.detail}"
+
+
+def _sentence(message: str) -> str:
+    """Give what an operation said, without the places in the code and in the graph around it."""
+    said = message.rpartition("assertion failed: ")[2].partition("\n\t")[0]
+    return " ".join(re.sub(r"\{\{.*?\}\}|\[Op:\w+\]|\\", "", said).split())[:200]
 
 
 def _contents(candidate: Candidate, verdict: Verdict, limit: int) -> tuple[bytes, bytes]:

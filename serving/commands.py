@@ -11,7 +11,7 @@ import numpy as np
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from serving import requests
+from serving import forms, requests
 
 PREDICTION = "tensorflow.serving.PredictionService"
 MODEL = "tensorflow.serving.ModelService"
@@ -31,16 +31,17 @@ def curl_predict(
     Args:
         target: host and port of the REST interface.
         model: the model's name.
-        inputs: values by input name; bytes travel as base64.
+        inputs: values by input name; bytes travel as base64, in the form that the client sends.
         signature: the signature; None means ``serving_default``.
         version: a version by number.
         label: a version by label.
 
     Raises:
         UsageError: version and label are both given.
+        DataError: an example cannot be decoded.
     """
     body: dict[str, Any] = {} if signature is None else {"signature_name": signature}
-    body["inputs"] = {name: _plain(value) for name, value in inputs.items()}
+    body["inputs"] = {name: _plain(forms.ready(name, value)) for name, value in inputs.items()}
     text = json.dumps(body, ensure_ascii=False)
     return _words("curl", "-d", text, f"{_url(target, model, version, label)}:predict")
 

@@ -22,5 +22,5 @@ def plain(data: bytes) -> bytes:
             "an image cannot be decoded",
             got=f"{len(data):,} bytes that begin with {data[:12]!r}: {refusal.detail}",
             expected="a JPEG, PNG, GIF, BMP or WebP file",
-            todo="save it as PNG",
+            todo="convert the file",
         ) from None

@@ -1,5 +1,6 @@
 """Images that ingest and the served graph once read differently, or that were refused: BMPs, odd JPEGs."""
 
+import base64
 import io
 import struct
 from pathlib import Path
@@ -14,7 +15,7 @@ from features.errors import DataError
 from features.image import ImageFeaturizer
 from features.image_decoding import decode, turned
 from features.quarantine import RefusedError
-from serving import forms
+from serving import commands, forms
 from tests.faults import bitmaps, corpus
 from tests.faults.ingests import LENIENT, reasons, run
 
@@ -68,6 +69,8 @@ def test_the_graph_refuses_such_a_file_and_the_client_sends_what_ingest_keeps(ca
         layer(tf.constant([data]))
     assert forms.ready("image_bytes", data) == kept(data)
     (sent,) = forms.ready("image_bytes", [data])
+    command = commands.curl_predict("127.0.0.1:8501", "m", {"image_bytes": np.array([data], object)})
+    assert base64.b64encode(sent).decode() in command
     assert layer(tf.constant([sent])).shape == (1, 8, 8, 3)
 
 
