@@ -57,8 +57,7 @@ def spellings(labels: Collection[str], decisions: Decisions) -> dict[str, str]:
     """Choose how labels are spelled that surely mean the same.
 
     Blanks around a label, several for one, and its Unicode form do not count, nor do the zeros behind the
-    point of whole numbers, which come from columns with gaps; where labels are numbers like 2.5, none is
-    changed.
+    point of whole numbers, which come from columns with gaps; beside a number like 2.5 they stay.
 
     Args:
         labels: as found.
