@@ -6,6 +6,8 @@ Imports nothing heavy: the serving room and the command line load it at start.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from features import sound_formats
+
 #: Called as progress(stage, done, total) while work goes on; total is None where it is unknown.
 Progress = Callable[[str, int, int | None], None]
 
@@ -51,7 +53,7 @@ AUDIO = RawKind(
     "audio",
     "audio_bytes",
     "string",
-    frozenset({".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3"}),
+    sound_formats.SUFFIXES,
 )
 
 TEXT = RawKind("text", "text", "string", frozenset({".txt"}), cells=True)

@@ -30,7 +30,7 @@ READERS: dict[str, Reader] = {
 }
 
 #: Raised by one when a reader starts to judge the same content differently: old verdicts are then redone.
-VERSION = 2
+VERSION = 3
 
 _DETAIL = 300
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

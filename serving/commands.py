@@ -11,7 +11,7 @@ import numpy as np
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from serving import requests
+from serving import requests, sounds
 
 PREDICTION = "tensorflow.serving.PredictionService"
 MODEL = "tensorflow.serving.ModelService"
@@ -38,9 +38,10 @@ def curl_predict(
 
     Raises:
         UsageError: version and label are both given.
+        DataError: a sound cannot be decoded.
     """
     body: dict[str, Any] = {} if signature is None else {"signature_name": signature}
-    body["inputs"] = {name: _plain(value) for name, value in inputs.items()}
+    body["inputs"] = {name: _plain(sounds.ready(name, value)) for name, value in inputs.items()}
     text = json.dumps(body, ensure_ascii=False)
     return _words("curl", "-d", text, f"{_url(target, model, version, label)}:predict")
 
