@@ -6,7 +6,7 @@ Imports nothing heavy: the serving room and the command line load it at start.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from features import content_type
+from features import content_type, sound_formats
 
 #: Called as progress(stage, done, total) while work goes on; total is None where it is unknown.
 Progress = Callable[[str, int, int | None], None]
@@ -65,8 +65,8 @@ AUDIO = RawKind(
     "audio",
     "audio_bytes",
     "string",
-    frozenset({".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3"}),
-    contents=content_type.SOUNDS,
+    sound_formats.SUFFIXES,
+    contents=sound_formats.CONTENTS,
 )
 
 TEXT = RawKind(

@@ -20,8 +20,8 @@ import numpy as np
 from gensim.test.utils import datapath
 from PIL import Image
 
-from features.audio_file import wave_bytes
 from features.errors import UnavailableError
+from features.sound_decoding import wave_bytes
 from flows import orchestration, predict, terminal
 from flows import request as requests
 from flows import summary as summaries
