@@ -1,6 +1,7 @@
 """The Prefect flow object that prefect.yaml and scheduled deployments name as their entry point."""
 
 import functools
+import os
 from typing import Any
 
 from flows import orchestration, outcome, quiet
@@ -11,6 +12,11 @@ with quiet.native_stderr():
     from flows import pipeline
 
 
+if outcome.VARIABLE in os.environ:
+    # Ctrl-C ends the worker, which then asks each training once: a second signal would end it at once.
+    os.setpgid(0, 0)
+
+
 @functools.wraps(pipeline.train_model)
 def _train(*arguments: Any, **options: Any) -> dict[str, Any]:
     try:
@@ -18,7 +24,7 @@ def _train(*arguments: Any, **options: Any) -> dict[str, Any]:
     except BaseException as error:
         outcome.write_error(error)
         raise
-    outcome.write(0, f"{summary['model']} version {summary['version']} is published and stable")
+    outcome.write(0, "done")
     return summary
 
 

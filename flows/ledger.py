@@ -107,10 +107,10 @@ class Ledger:
                 os.environ.setdefault(name, value)
             from mlflow import MlflowClient
 
-            if database := addresses.sqlite_file(self.uri):
-                make_database(database)
-            client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
             try:
+                if database := addresses.sqlite_file(self.uri):
+                    make_database(database)
+                client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
                 client.search_experiments(max_results=1)
                 client.search_registered_models(max_results=1)
             except Exception as error:

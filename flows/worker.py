@@ -10,7 +10,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,21 +82,32 @@ def _serve(url: str, *, once: bool, limit: int) -> list[Outcome]:
     outcomes: list[Outcome] = []
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # Prefect prints tracebacks there
-            asyncio.run(_until_terminated(_worker(outcomes, limit), once=once))
-    except asyncio.CancelledError:
-        raise TerminatedError("the worker was terminated") from None
+            ended_by = asyncio.run(_until_ended(_worker(outcomes, limit), once=once))
     except Exception as error:
         raise _lost(url, error) from error
+    if ended_by:
+        raise KeyboardInterrupt if ended_by == signal.SIGINT else TerminatedError("the worker was terminated")
     if once and not outcomes and not orchestration.answers(url):
         raise _lost(url)
     return outcomes
 
 
-async def _until_terminated(worker: "ProcessWorker", *, once: bool) -> None:
-    task = asyncio.current_task()
-    assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    await worker.start(run_once=once, printer=lambda *_: None)
+async def _until_ended(worker: Any, *, once: bool) -> int:
+    """Run a worker to its end; return the number of the signal that ended it, 0 for none."""
+    serving = asyncio.ensure_future(worker.start(run_once=once, printer=lambda *_: None))
+    signals: list[int] = []
+
+    def end(number: int) -> None:
+        signals.append(number)
+        if len(signals) > 1 or not worker.end():
+            serving.cancel()
+
+    worker.when_idle = serving.cancel
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, end, number)
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving
+    return signals[0] if signals else 0
 
 
 def _lost(url: str, error: Exception | None = None) -> UnavailableError:
@@ -121,9 +132,32 @@ def _worker(outcomes: list[Outcome], limit: int) -> "ProcessWorker":
             super().prepare_for_flow_run(*arguments, **options)
 
     class Worker(ProcessWorker):
-        """A worker that keeps how each training ended."""
+        """A worker that keeps how each training ended, and that lets them end in peace."""
 
         job_configuration = Job
+        when_idle: Callable[[], object]
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self._pids: dict[Any, int] = {}
+            self._ending = False
+
+        @classmethod
+        def __dispatch_key__(cls) -> str:
+            """Stand beside Prefect's own process worker, not in its place."""
+            return "servable"
+
+        def end(self) -> bool:
+            """Ask the trainings to end, and take no further one; returns False where none runs."""
+            self._ending = True
+            for pid in self._pids.values():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+            return bool(self._pids)
+
+        async def get_and_submit_flow_runs(self) -> list["FlowRun"]:
+            """Ask for what is due, unless the worker is to end."""
+            return [] if self._ending else await super().get_and_submit_flow_runs()
 
         async def run(
             self, flow_run: "FlowRun", configuration: Any, task_status: Any = None
@@ -132,26 +166,45 @@ def _worker(outcomes: list[Outcome], limit: int) -> "ProcessWorker":
             with tempfile.TemporaryDirectory(prefix="servable-run-") as folder:
                 file = Path(folder) / "outcome.json"
                 configuration.env[outcome.VARIABLE] = str(file)
-                terminal.note(f"{flow_run.name}: begins")
-                status = 0
+                terminal.note(f"{_name(flow_run)}: begins as {flow_run.name}")
+                started, status = _Started(self._pids, flow_run.id, task_status), 0
                 try:
-                    result = await super().run(flow_run, configuration, task_status)
+                    result = await super().run(flow_run, configuration, started)
                     status = result.status_code
                     return result
                 finally:
+                    self._pids.pop(flow_run.id, None)
                     outcomes.append(await self._ended(flow_run, outcome.read(file, status)))
+                    if self._ending and not self._pids:
+                        self.when_idle()
 
         async def _ended(self, flow_run: "FlowRun", left: tuple[int, str] | None) -> Outcome:
             if left is None:
                 state = (await self.client.read_flow_run(flow_run.id)).state
                 left = outcome.of_state(state.type.value if state else "", state.message if state else "")
             code, text = left
-            terminal.note(
-                f"{flow_run.name}: {text}" if code == 0 else f"{flow_run.name}: failed ({code}): {text}"
-            )
+            terminal.note(f"{_name(flow_run)}: {f'failed ({code}): ' if code else ''}{text}")
             return Outcome(code, text, flow_run.expected_start_time or datetime.datetime.now(datetime.UTC))
 
     return Worker(work_pool_name=POOL, limit=limit)
+
+
+class _Started:
+    """Notes the process of a run that has started, and passes it on."""
+
+    def __init__(self, pids: dict[Any, int], run: Any, inner: Any) -> None:
+        self._pids, self._run, self._inner = pids, run, inner
+
+    def started(self, pid: int) -> None:
+        """Note the process."""
+        self._pids[self._run] = pid
+        if self._inner is not None:
+            self._inner.started(pid)
+
+
+def _name(flow_run: "FlowRun") -> str:
+    task, name = (flow_run.parameters.get(key) for key in ("task", "name"))
+    return f"{task} {name}" if task and name else flow_run.name
 
 
 @contextlib.contextmanager
