@@ -51,6 +51,7 @@ class Part:
 
 def run(workspace: Workspace) -> None:
     """Ingest, train, evaluate, pass the gate, publish, serve and query; then tell where to look."""
+    requests.check_addresses(workspace)
     asked: dict[str, list[Any]] = {}
     summaries_of: list[dict[str, Any]] = []
     with orchestration.kept_api(workspace):
