@@ -119,7 +119,14 @@ def predict(
     name: Annotated[str, typer.Argument(help="The model.")],
     examples: Annotated[
         list[str] | None,
-        typer.Argument(help="Files to send, or texts, words or rows for a model of such; one answer each."),
+        typer.Argument(
+            help="Files to send (- for standard input), or texts, words or rows for a model of such; "
+            "one answer each."
+        ),
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option("--text", help="A text to send even if a file has this name.", metavar="TEXT"),
     ] = None,
     signature: Annotated[
         str | None, typer.Option(help="Signature to call instead of serving_default.")
@@ -143,17 +150,19 @@ def predict(
     """Ask a served model about files, texts or words."""
     with quieting.native_stderr():
         from flows import predict as prediction
+        from flows import raw_inputs
 
     count = None if k is None else str(k)
     further = prediction.named(inputs or (), positive=positive, negative=negative, k=count)
-    question = prediction.Question(name, examples or (), further, signature, version, timeout)
+    sent = [*(examples or ()), *map(raw_inputs.Typed, text or ())]
+    question = prediction.Question(name, sent, further, signature, version, timeout)
     if curl or grpcurl:
         for command in prediction.commands(question, target, rest_target if curl else None):
             print(command)
         return
     for answer in prediction.answers(question, target, out=out):
-        if not json_output and (text := prediction.coloured(answer)) is not None:
-            terminal.stdout.print(text, soft_wrap=True)
+        if not json_output and (line := prediction.coloured(answer)) is not None:
+            terminal.stdout.print(line, soft_wrap=True)
         else:
             print(json.dumps(answer) if json_output else prediction.sentence(answer))
 
