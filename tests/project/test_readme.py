@@ -67,7 +67,7 @@ class Place:
         kept = {
             k: v
             for k, v in os.environ.items()
-            if not k.startswith(("MLFLOW", "PREFECT", "SERVABLE", "PYTEST"))
+            if not k.startswith(("MLFLOW", "PREFECT", "SERVABLE", "PYTEST", "TFHUB"))
         }
         kept["SERVABLE_SERVER"] = f"127.0.0.1:{self.ports['8500']}"
         kept["PATH"] = f"{kept['PATH']}:{self.folder / 'bin'}"
