@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from features.errors import ServableError
-from flows import activations, explain_command, leaving, terminal
+from flows import activations, explain_command, terminal
 from flows import quiet as quieting
 from flows.options import (
     REST_SERVER,
@@ -26,7 +26,7 @@ from flows.options import (
     WorkspaceOption,
 )
 from flows.workspace import Workspace, model_name
-from serving import allocator
+from serving import allocator, leaving
 
 app = typer.Typer(
     name="servable",

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import ExportError
-from flows import leaving, orchestration
+from flows import orchestration
 from flows.plan import Plan
 from flows.record import Record
 from flows.workspace import write_atomically
-from serving import allocator
+from serving import allocator, leaving
 from serving.repository import Repository
 
 
