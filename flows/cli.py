@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from features.errors import ServableError
-from flows import activations, explain_command, leaving, terminal
+from flows import activations, explain_command, terminal
 from flows import quiet as quieting
 from flows.options import (
     REST_SERVER,
@@ -28,7 +28,7 @@ from flows.options import (
 from flows.request import Request
 from flows.training_options import takes_a_request
 from flows.workspace import Workspace, model_name
-from serving import allocator
+from serving import allocator, leaving
 
 app = typer.Typer(
     name="servable",
@@ -91,7 +91,14 @@ def predict(
     name: Annotated[str, typer.Argument(help="The model.")],
     examples: Annotated[
         list[str] | None,
-        typer.Argument(help="Files to send, or texts, words or rows for a model of such; one answer each."),
+        typer.Argument(
+            help="Files to send (- for standard input), or texts, words or rows for a model of such; "
+            "one answer each."
+        ),
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option("--text", help="A text to send even if a file has this name.", metavar="TEXT"),
     ] = None,
     signature: Annotated[
         str | None, typer.Option(help="Signature to call instead of serving_default.")
@@ -115,17 +122,19 @@ def predict(
     """Ask a served model about files, texts or words."""
     with quieting.native_stderr():
         from flows import predict as prediction
+        from flows import raw_inputs
 
     count = None if k is None else str(k)
     further = prediction.named(inputs or (), positive=positive, negative=negative, k=count)
-    question = prediction.Question(name, examples or (), further, signature, version, timeout)
+    sent = [*(examples or ()), *map(raw_inputs.Typed, text or ())]
+    question = prediction.Question(name, sent, further, signature, version, timeout)
     if curl or grpcurl:
         for command in prediction.commands(question, target, rest_target if curl else None):
             print(command)
         return
     for answer in prediction.answers(question, target, out=out):
-        if not json_output and (text := prediction.coloured(answer)) is not None:
-            terminal.stdout.print(text, soft_wrap=True)
+        if not json_output and (line := prediction.coloured(answer)) is not None:
+            terminal.stdout.print(line, soft_wrap=True)
         else:
             print(json.dumps(answer) if json_output else prediction.sentence(answer))
 

@@ -50,8 +50,9 @@ def cases(shared: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _nothing_configured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no test see a tracking server that the environment, or MLflow in an earlier test, named."""
+    """Let no test see a tracking server or a folder that the environment, or an earlier test, named."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("TFHUB_CACHE_DIR", raising=False)
 
 
 @pytest.fixture(scope="session")
