@@ -263,6 +263,10 @@ def _notes(header: Header, suffix: str, orientation: int) -> tuple[str, ...]:
     notes = []
     if _ENDINGS.get(suffix, header.format) != header.format:
         notes.append("extension_mismatch")
+    if not header.plain:
+        notes.append("rewritten")
+    if header.format == "JPEG" and header.odd:
+        notes.append("extraneous_bytes")
     if header.frames > 1:
         notes.append("first_frame")
     if orientation != 1:

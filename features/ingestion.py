@@ -142,7 +142,8 @@ def _decide(findings: Findings, source: Source) -> None:
         )
     if links := findings.skipped["symlink"]:
         choice = f"{links} symbolic {'links' if links > 1 else 'link'} not followed"
-        source.decisions.add("links", "", choice, FOLLOW, warning=True)
+        reason = "--set data.follow_symlinks=true follows them, but in an archive never"
+        source.decisions.add("links", "", choice, reason, warning=True)
     elif followed := sum(example.candidate.link is not None for example in findings.accepted):
         source.decisions.add("links", "", f"{followed} files read through symbolic links", "as asked for")
 

@@ -78,6 +78,8 @@ SKIPS = {
 #: What is worth knowing about an accepted example.
 NOTES = {
     "extension_mismatch": "the content is of another format than the file name says; the content wins",
+    "rewritten": "kept as a PNG of the same pixels: the served graph does not read the file's own form",
+    "extraneous_bytes": "bytes stand between the segments of the JPEG; decoders pass over them",
     "first_frame": "several frames; the first one is used",
     "rotated": "the EXIF orientation is not upright; the featurizer turns the picture",
     "duplicate": "another accepted example has the same content",

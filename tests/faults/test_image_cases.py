@@ -57,6 +57,7 @@ def test_pixels_said_to_begin_in_the_palette_are_kept_as_png(cases: Path) -> Non
     data, pixels = bmp_case(cases)
     facts = image_file.check(data, ".bmp", RULES)
     assert facts.stored is not None
+    assert facts.notes == ("rewritten",)
     assert facts.stored.startswith(b"\x89PNG")
     same(np.asarray(Image.open(io.BytesIO(facts.stored))), pixels, 0)
     same(graph(facts.stored), pixels)
@@ -134,6 +135,7 @@ def test_junk_between_jpeg_markers_is_passed_over(cases: Path, name: str) -> Non
     data = (cases / f"jpeg-junk-between-markers/{name}.jpg").read_bytes()
     facts = image_file.check(data, ".jpg", RULES)
     assert (facts.format, facts.odd, facts.stored) == ("JPEG", True, None)
+    assert facts.notes == ("extraneous_bytes",)
     assert facts.measures == {"width": 64, "height": 48, "orientation": 1}
     same(graph(data), pillow(data))
 
