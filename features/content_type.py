@@ -50,13 +50,8 @@ _MAGIC = (
     (8, b"QLCM", "QCP audio"),
     (8, b"RMID", "MIDI"),
     (0, b"MThd", "MIDI"),
-    (8, b"AIFF", "AIFF audio"),
-    (8, b"AIFC", "AIFF audio"),
-    (8, b"8SVX", "8SVX audio"),
-    (8, b"16SV", "8SVX audio"),
     (0, b"RF64", "RF64 audio"),
     (0, b"BW64", "RF64 audio"),
-    (8, b"WAVE", "WAV audio"),
     (0, b"riff\x2e\x91\xcf\x11", "W64 audio"),
     (0, b".snd", "AU audio"),
     (0, b"dns.", "AU audio"),
@@ -136,6 +131,9 @@ _MARKUP = (
 _NETPBM = re.compile(rb"(P[1-6]\s(\s*#[^\n]*\n)*\s*\d+\s+\d+\s|P7\n(#[^\n]*\n)*(WIDTH|HEIGHT|DEPTH) )")
 #: What a few fixed bytes cannot tell; the first that fits wins.
 _PATTERNS = (
+    (re.compile(rb"RIF[FX].{4}WAVE", re.DOTALL), "WAV audio"),
+    (re.compile(rb"FORM.{4}AIF[FC]", re.DOTALL), "AIFF audio"),
+    (re.compile(rb"FORM.{4}(8SVX|16SV)", re.DOTALL), "8SVX audio"),
     # "BM" alone also begins many a text: a small information header must follow.
     (re.compile(rb"BM.{12}[\x0c-\x7c]\0\0\0", re.DOTALL), "BMP"),
     (re.compile(rb"\x1a\x45\xdf\xa3.{0,60}webm", re.DOTALL), "WebM audio or video"),

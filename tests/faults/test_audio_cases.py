@@ -1,5 +1,6 @@
 """Sound files that people really have: cut off, streamed, in rare codecs, and called what they are not."""
 
+import contextlib
 import hashlib
 import io
 import struct
@@ -593,6 +594,19 @@ def test_texts_that_begin_like_sounds_stay_texts() -> None:
         b"RIFF raff",
     ):
         assert sniff(text + b" and so on, line by line\n" * 20) == "text"
+
+
+def test_a_damaged_beginning_is_no_fault_of_ours() -> None:
+    """Whatever byte of a header is wrong, the file is refused or decoded; nothing else is raised."""
+    random = np.random.default_rng(2)
+    kinds = (("WAV", "GSM610"), ("W64", "PCM_16"), ("AIFF", "PCM_16"), ("CAF", "ALAC_16"), ("NIST", "ULAW"))
+    for kind, subtype in kinds:
+        given = encoded(kind, subtype, tone(0.1))
+        for place in range(100):
+            data = bytearray(given)
+            data[place] = random.integers(256)
+            with contextlib.suppress(RefusedError):
+                assert len(decode(bytes(data), 600).samples)
 
 
 def test_every_name_of_a_sound_is_one_of_both_kinds() -> None:
