@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
+from features.archive_names import AUTO, NameReader
+from features.decisions import Decisions
 from features.errors import DataError, StorageError
 from features.locks import exclusive
 from features.names import escape
@@ -50,18 +52,20 @@ _DAMAGED = (
 
 
 @dataclass(frozen=True)
-class ArchiveLimits:
-    """What an archive may hold.
+class ArchiveRules:
+    """What an archive may hold, and how its names are read.
 
     Attributes:
         members: entries, folders included.
         total_bytes: of all members, unpacked.
         ratio: unpacked bytes for each byte of the archive, once past 16 MiB.
+        names: encoding of names for which the archive declares none, or ``auto``.
     """
 
     members: int = 200_000
     total_bytes: int = 100 << 30
     ratio: int = 100
+    names: str = AUTO
 
 
 @dataclass(frozen=True)
@@ -86,15 +90,20 @@ def is_archive(path: Path) -> bool:
 
 
 def unpack(
-    archive: Path, scratch: Path, limits: ArchiveLimits | None = None, progress: Progress = silent
+    archive: Path,
+    scratch: Path,
+    rules: ArchiveRules | None = None,
+    progress: Progress = silent,
+    decisions: Decisions | None = None,
 ) -> Path:
     """Unpack an archive into a folder below scratch that is named by the archive's content.
 
     Args:
         archive: a file whose name ends with one of SUFFIXES.
         scratch: folder to unpack into; an archive of the same content is unpacked once.
-        limits: what it may hold; by default ArchiveLimits().
+        rules: what it may hold; by default ArchiveRules().
         progress: called with stage ``unpack`` and the bytes written.
+        decisions: where to record how names were read.
 
     Returns:
         The folder.
@@ -104,15 +113,28 @@ def unpack(
         StorageError: the disk is full, or writing fails.
         TemporaryError: another process unpacks into scratch.
     """
-    folder = scratch / _content_name(archive)
+    rules = rules or ArchiveRules()
+    names = NameReader(rules.names)
+    folder = scratch / _content_name(archive, rules.names)
     if folder.is_dir():
-        return folder
+        _read_names(archive, rules, names)
+    else:
+        _unpack_aside(archive, folder, rules, names, progress)
+    if decisions is not None:
+        names.decide(archive.name, decisions)
+    return folder
+
+
+def _unpack_aside(
+    archive: Path, folder: Path, rules: ArchiveRules, names: NameReader, progress: Progress
+) -> None:
+    scratch = folder.parent
     aside = scratch / f".{folder.name}.partial"
     with exclusive(scratch / ".lock", f"unpacking into {scratch}"):
         shutil.rmtree(aside, ignore_errors=True)  # Left by a process that was killed.
         try:
             aside.mkdir(parents=True)
-            _unpack(archive, aside, limits or ArchiveLimits(), progress)
+            _unpack(archive, aside, rules, names, progress)
             if not folder.is_dir():
                 aside.rename(folder)
         except OSError as error:
@@ -123,19 +145,31 @@ def unpack(
             ) from error
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-    return folder
 
 
-def _content_name(archive: Path) -> str:
+def _content_name(archive: Path, names: str) -> str:
+    """Name the folder of an archive by what decides its content."""
     with open(archive, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        digest = hashlib.file_digest(file, "sha256")
+    digest.update(names.encode())
+    return digest.hexdigest()[:16]
 
 
-def _unpack(archive: Path, folder: Path, limits: ArchiveLimits, progress: Progress) -> None:
-    guard = _Guard(archive, limits)
-    members = _zip_members if archive.name.lower().endswith(".zip") else _tar_members
+def _read_names(archive: Path, rules: ArchiveRules, names: NameReader) -> None:
+    """Look at the names alone of an archive that was unpacked before."""
+    for _ in _members(archive, _Guard(archive, rules), names):
+        pass
+
+
+def _members(archive: Path, guard: "_Guard", names: NameReader) -> Iterator[Member]:
+    is_zip = archive.name.lower().endswith(".zip")
+    return (_zip_members if is_zip else _tar_members)(archive, guard, names)
+
+
+def _unpack(archive: Path, folder: Path, rules: ArchiveRules, names: NameReader, progress: Progress) -> None:
+    guard = _Guard(archive, rules)
     try:
-        _write(members(archive, guard), folder, guard, progress)
+        _write(_members(archive, guard, names), folder, guard, progress)
     except _RuleError as refusal:
         raise DataError(
             f"archive {archive} is refused",
@@ -182,17 +216,17 @@ def _nothing_in_the_way(member: Member) -> Iterator[None]:
 class _Guard:
     """Keep count of what an archive declares and writes, and refuse what it may not hold."""
 
-    def __init__(self, archive: Path, limits: ArchiveLimits) -> None:
-        self.limits = limits
-        self.most = min(limits.total_bytes, max(_HARMLESS, archive.stat().st_size * limits.ratio))
+    def __init__(self, archive: Path, rules: ArchiveRules) -> None:
+        self.rules = rules
+        self.most = min(rules.total_bytes, max(_HARMLESS, archive.stat().st_size * rules.ratio))
         self._seen: dict[tuple[str, ...], str] = {}
         self._declared = 0
         self.written = 0
 
     def admit(self, member: Member) -> None:
         """Refuse a member by what it declares."""
-        if len(self._seen) >= self.limits.members:
-            raise _RuleError(f"more than {self.limits.members:,} members")
+        if len(self._seen) >= self.rules.members:
+            raise _RuleError(f"more than {self.rules.members:,} members")
         before = self._seen.setdefault(member.parts, "")
         if before and (before, member.kind) != ("folder", "folder"):
             raise _RuleError(f"the member {member.name} twice")
@@ -243,12 +277,11 @@ def _check_target(member: Member) -> None:
 # -- zip ------------------------------------------------------------------------------------------
 
 
-def _zip_members(archive: Path, guard: _Guard) -> Iterator[Member]:
-    _refuse_crowd(archive, guard.limits.members)
+def _zip_members(archive: Path, guard: _Guard, names: NameReader) -> Iterator[Member]:
+    _refuse_crowd(archive, guard.rules.members)
     with zipfile.ZipFile(archive) as packed:
         for info in packed.infolist():
-            # DOS and Windows programs write their own separator.
-            name = info.filename.replace("\\", "/") if info.create_system == 0 else info.filename
+            name = names.zip_name(info)
             parts, shown = _parts(name), escape(name[:200])
             if info.flag_bits & 0x1:
                 raise _RuleError(f"the encrypted member {shown}")
@@ -305,12 +338,15 @@ class _Bounded:
         return content
 
 
-def _tar_members(archive: Path, guard: _Guard) -> Iterator[Member]:
+def _tar_members(archive: Path, guard: _Guard, names: NameReader) -> Iterator[Member]:
     with _open_tar(archive) as raw:
         stream = _Bounded(raw, 2 * guard.most + 4 * _HARMLESS)
-        with tarfile.open(fileobj=stream, mode="r:") as packed:  # type: ignore[call-overload]
+        with tarfile.open(  # type: ignore[call-overload]
+            fileobj=stream, mode="r:", encoding=names.tar_encoding
+        ) as packed:
             for info in packed:
-                parts, shown = _parts(info.name), escape(info.name[:200])
+                name = names.tar_name(info.name)
+                parts, shown = _parts(name), escape(name[:200])
                 kind = _tar_kind(info, shown)
                 opener = functools.partial(_open_tar_member, packed, info, shown)
                 if parts:

@@ -82,6 +82,7 @@ class Candidate:
         row: row of the table, from 1, header not counted; None outside tables.
         content: the table's cell, or its row, as UTF-8, where the raw kind lives in tables; else None.
         line: physical line of the text file, from 1; None elsewhere.
+        link: path below the source of the symbolic link that was followed to the file; None without one.
     """
 
     path: bytes | None
@@ -92,15 +93,24 @@ class Candidate:
     row: int | None = None
     content: bytes | None = None
     line: int | None = None
+    link: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """An entry passed over by a rule: a key of quarantine.SKIPS, and the file's ending if that is why."""
+    """An entry passed over by a rule.
+
+    Attributes:
+        name: path below the source, escaped for display.
+        reason: a key of quarantine.SKIPS.
+        suffix: the file's ending.
+        resembles: whether it looks like an example: too many of these stop the run.
+    """
 
     name: str
     reason: str
     suffix: str = ""
+    resembles: bool = False
 
 
 @dataclass(frozen=True, slots=True)

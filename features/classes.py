@@ -83,7 +83,11 @@ def spellings(labels: Collection[str], decisions: Decisions) -> dict[str, str]:
 
 
 def check_classes(
-    labels: Iterable[str], declared: Sequence[str], instead: str, labelling: Labelling = "required"
+    labels: Iterable[str],
+    declared: Sequence[str],
+    instead: str,
+    labelling: Labelling = "required",
+    todo: str | None = None,
 ) -> None:
     """Refuse a set of classes that nothing can be learnt from; where labels are not required, an empty one.
 
@@ -92,6 +96,7 @@ def check_classes(
         declared: labels the layout declares, as those of empty class folders.
         instead: what was found in place of usable examples, for the message.
         labelling: whether labels are required.
+        todo: what would bring more examples in; None where nothing is known to.
 
     Raises:
         DataError: an empty class, one class alone, two that differ in spelling alone, or labels that are no
@@ -100,7 +105,9 @@ def check_classes(
     counts = Counter(labels)
     if labelling != "required":
         if not counts:
-            raise DataError("no usable example", got=instead, todo="check that the files are of this kind")
+            raise DataError(
+                "no usable example", got=instead, todo=todo or "check that the files are of this kind"
+            )
         return
     for label in declared:
         counts.setdefault(label, 0)
@@ -111,14 +118,15 @@ def check_classes(
             f"class {', '.join(map(repr, empty[:10]))} has no usable example",
             got=f"classes {shown}; {instead}",
             expected="examples in each class",
-            todo=f"add some, or leave the class out with {setting('data.drop', empty[:1])}",
+            todo=todo or f"add some, or leave the class out with {setting('data.drop', empty[:1])}",
         )
     if len(counts) - len(empty) < 2:
         raise DataError(
             "fewer than two classes",
             got=f"classes {shown}; {instead}" if counts else f"no labelled example; {instead}",
             expected="at least two classes, each with examples",
-            todo="add a second class" if counts else "check that the files are of the expected kind",
+            todo=todo
+            or ("add a second class" if counts else "check that the files are of the expected kind"),
         )
     _refuse_values(counts)
     _refuse_twins(counts, shown)

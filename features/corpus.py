@@ -149,7 +149,7 @@ class _Writer:
         if isinstance(entry, Skipped):
             self._parted = True
             self.counts.skipped[entry.reason] += 1
-            if entry.suffix:
+            if entry.reason == "unsupported_extension":
                 self.counts.suffixes[entry.suffix] += 1
         elif isinstance(entry, Rejected):
             self._reject(entry)

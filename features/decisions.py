@@ -4,7 +4,7 @@ A decision that goes unsaid is one that nobody can correct. Every part of ingest
 card keeps them, and the terminal, the report and MLflow show them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -50,6 +50,11 @@ class Decisions:
     def add(self, topic: str, name: str, choice: str, reason: str = "", *, warning: bool = False) -> None:
         """Record a decision; arguments as of `Decision`."""
         self._by_subject[topic, name] = Decision(topic, name, choice, reason, warning)
+
+    def update(self, others: Iterable[Decision]) -> None:
+        """Add decisions that were made elsewhere."""
+        for decision in others:
+            self._by_subject[decision.topic, decision.name] = decision
 
     def card(self) -> list[dict[str, Any]]:
         """Return the decisions as plain data for the card."""

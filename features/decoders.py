@@ -313,7 +313,7 @@ def _guarded(
 
 
 def _answer(verdict: Verdict) -> bytes:
-    plain = {key: value for key, value in vars(verdict).items() if value not in (None, "", ())}
+    plain = {key: value for key, value in vars(verdict).items() if value not in (None, "", (), False)}
     line = json.dumps(plain).encode("ascii") + b"\n"
     if len(line) > _ANSWER:
         line = json.dumps(plain | {"detail": plain["detail"][:200]}).encode("ascii") + b"\n"

@@ -3,7 +3,7 @@
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ class Findings:
         skipped: entries passed over, by reason.
         suffixes: endings of those with reason ``unsupported_extension``.
         labels: class of each label as found; None where it is left out.
+        lost: (reason, ending) of those that look like examples.
         decoded: examples decoded in this run.
         reused: examples whose verdict was known.
     """
@@ -53,6 +54,7 @@ class Findings:
     skipped: Counter[str] = field(default_factory=Counter)
     suffixes: Counter[str] = field(default_factory=Counter)
     labels: dict[str, str | None] = field(default_factory=dict)
+    lost: Counter[tuple[str, str]] = field(default_factory=Counter)
     decoded: int = 0
     reused: int = 0
 
@@ -118,6 +120,8 @@ class Examination:
         self.refuse(example.candidate, example.verdict, reason, detail)
 
     def _relative(self, candidate: Candidate) -> bytes:
+        if candidate.link is not None:
+            return candidate.link
         if candidate.path is None:
             return candidate.name.rpartition(":")[0].encode("utf-8")
         return candidate.path[len(self._source.root) :].lstrip(b"/")
@@ -155,6 +159,8 @@ class Examination:
         self.findings.skipped[entry.reason] += 1
         if entry.reason == "unsupported_extension":
             self.findings.suffixes[entry.suffix] += 1
+        if entry.resembles:
+            self.findings.lost[entry.reason, entry.suffix] += 1
 
     def _reject(self, entry: Rejected) -> None:
         self.findings.quarantined.append(
@@ -169,10 +175,14 @@ class Examination:
             )
         )
 
+    def index(self, rules: Mapping[str, Any]) -> VerdictIndex:
+        """Open this source's cache of verdicts that depend on these rules."""
+        return VerdictIndex(self._index_path, rules)
+
     def _verdicts(self, candidates: Sequence[Candidate]) -> list[Verdict]:
         """Give each candidate's verdict, from the index where its file is unchanged."""
         rules = {"raw": self._raw.name, "version": VERSION, **self._rules.verdict_rules()}
-        with VerdictIndex(self._index_path, rules) as index:
+        with self.index(rules) as index:
             files = [candidate.path for candidate in candidates if candidate.path is not None]
             known = dict(zip(files, index.find(files, [_stamp(path) for path in files]), strict=True))
             jobs: dict[Job, list[int]] = defaultdict(list)

@@ -16,6 +16,8 @@ class Facts:
         notes: keys of quarantine.NOTES.
         stored: bytes that training and serving read in place of the file's own, where the raw kind is
             converted at ingest; None where the file itself is read.
+        variant: what of the format decides how it is decoded, in a few words.
+        odd: whether decoders may differ about a header like this one, so that they are compared.
     """
 
     format: str
@@ -23,3 +25,5 @@ class Facts:
     measures: Mapping[str, int | float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     stored: bytes | None = None
+    variant: str = ""
+    odd: bool = False

@@ -38,6 +38,8 @@ Finish = Callable[[Any, float, Any], Any]
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"RIFF")
 _FULL_8, _FULL_16 = 255.0, 65535.0
 _UPRIGHT = 1
+#: The way out of a form that `image_file.plain` rewrites.
+_REWRITE = "send it as PNG, or through Servable's client, which rewrites it"
 
 
 def decode(data: Any, max_pixels: int, finish: Finish) -> Any:
@@ -222,13 +224,14 @@ def decode_bmp(data: Any, max_pixels: int, finish: Finish) -> Any:
     """Decode an uncompressed BMP of 1, 4, 8 (palette), 24 or 32 bits a pixel. See decode.
 
     The fourth byte of 32 bits is not read: most writers leave it at zero. TensorFlow's own decoder takes
-    palette indices for grey levels and refuses files that are longer than they must be.
+    palette indices for grey levels and refuses files that are longer than they must be. Other kinds of BMP
+    are refused: `image_file.plain` rewrites them, at ingest and in the client.
     """
     return finish(_bmp_pixels(data, tf.constant(max_pixels, tf.int64)), _FULL_8, tf.constant(_UPRIGHT))
 
 
 def _bmp(data: Any, max_pixels: Any) -> Any:
-    head = window(data, 0, 66)
+    head = window(data, 0, 70)
     width, height = _signed(head[18:22]), _signed(head[22:26])
     bits = tf.cast(little_endian(head[28:30]), tf.int32)
     start, row = little_endian(head[10:14]), (width * tf.cast(bits, tf.int64) + 31) // 32 * 4
@@ -254,20 +257,29 @@ def _signed(values: Any) -> Any:
 
 
 def _bmp_variant(head: Any, bits: Any) -> list[tf.Operation]:
-    compression = little_endian(head[30:34])
-    # Masks of a file with bit fields: only the order that plain 32 bit files have is read.
+    compression, size = little_endian(head[30:34]), little_endian(head[14:18])
+    # Masks of a file with bit fields: only the order that plain 32 bit files have is read, without alpha.
     masks = (compression == 3) & (bits == 32) & matches(head[54:66], b"\0\0\xff\0\0\xff\0\0\xff\0\0\0")
+    masks &= (size < 56) | matches(head[66:70], bytes(4))
+    end = 14 + size + select(bits <= 8, 4 * _bmp_colors(head, bits), 0) + select(masks & (size == 40), 12, 0)
     return [
-        require(little_endian(head[14:18]) >= 40, "the BMP has an OS/2 header; a Windows header is expected"),
+        require(size >= 40, "the BMP has an OS/2 header; a Windows header is expected:", _REWRITE),
         require(
             tf.reduce_any(bits == [1, 4, 8, 24, 32]),
             "the BMP has",
             bits,
-            "bits a pixel; 1, 4, 8, 24 or 32 can be read",
+            "bits a pixel; 1, 4, 8, 24 or 32 can be read:",
+            _REWRITE,
         ),
-        require((compression == 0) | masks, "the BMP is compressed; only plain pixels can be read"),
+        require((compression == 0) | masks, "the BMP is compressed or has alpha:", _REWRITE),
+        require(little_endian(head[10:14]) >= end, "the BMP's pixels begin in its colour table:", _REWRITE),
         require((_signed(head[18:22]) > 0) & (_signed(head[22:26]) != 0), "the BMP has no pixels"),
     ]
+
+
+def _bmp_colors(head: Any, bits: Any) -> Any:
+    colors = little_endian(head[46:50])
+    return select(colors == 0, tf.bitwise.left_shift(1, tf.minimum(bits, 8)), colors)
 
 
 def _bmp_true_color(rows: Any, width: Any, bits: Any) -> Any:
@@ -282,11 +294,14 @@ def _bmp_palette(data: Any, head: Any, rows: Any, width: Any, bits: Any) -> Any:
     packed = tf.cast(rows, tf.int32)[..., None]
     indices = tf.bitwise.right_shift(packed, shifts) % tf.bitwise.left_shift(1, bits)
     indices = tf.reshape(indices, [tf.shape(rows)[0], -1])[:, : tf.cast(width, tf.int32)]
-    colors = little_endian(head[46:50])
-    colors = select(colors == 0, 256, tf.minimum(colors, 256))
+    colors = tf.minimum(_bmp_colors(head, bits), 256)
+    inside = require(
+        tf.reduce_all(tf.cast(indices, tf.int64) < colors), "the BMP has colours beyond its table"
+    )
     table = section(data, 14 + little_endian(head[14:18]), 4 * colors)
     table = tf.reshape(tf.io.decode_raw(table, tf.uint8, fixed_length=1024), [256, 4])
-    return tf.gather(tf.reverse(table[:, :3], [-1]), indices)
+    with tf.control_dependencies([inside]):
+        return tf.gather(tf.reverse(table[:, :3], [-1]), indices)
 
 
 # Functions of the whole process: made anew for each featurizer they would be traced as often.

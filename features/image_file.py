@@ -15,10 +15,11 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from features import bmp
 from features.content_type import IMAGES, sniff
 from features.facts import Facts
 from features.image_header import HEADERS, Header, read_header
-from features.png import check_pixels
+from features.png import Structure, check_pixels
 from features.quarantine import RefusedError
 
 #: Longer sides are beyond JPEG and WebP, and libpng's own limit is near.
@@ -41,7 +42,39 @@ _ENDINGS = {
     ".gif": "GIF",
     ".bmp": "BMP",
     ".webp": "WEBP",
+    ".heic": "HEIC",
+    ".heif": "HEIC",
+    ".avif": "AVIF",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".jp2": "JPEG 2000",
+    ".jxl": "JPEG XL",
+    ".psd": "Photoshop",
+    ".ico": "ICO",
 }
+#: Formats that the served graph reads in some forms alone, and the rules under which a client rewrites them.
+_REWRITTEN = frozenset({"BMP"})
+_USUAL = {"max_pixels": 50_000_000, "animated": "first-frame"}
+#: What makes pixels upright, by the EXIF orientation.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+#: How a picture of another format can be used.
+_WAY_OUT = "convert it to JPEG or PNG, as `magick FILE FILE.jpg` does"
+_WAYS_OUT = {
+    "HEIC": "convert it, as `magick IMG.HEIC IMG.jpg` does, or let the iPhone export JPEG (Settings > Camera "
+    "> Formats > Most Compatible)",
+    "SVG": "render it to PNG",
+    "PostScript": "render it to PNG",
+}
+#: Bytes from the beginning among which a JPEG is looked for in what is none.
+_NEAR = 4096
 _GRID = 32
 #: Modes that can hold the same picture are compared in one.
 _PLAIN_MODES = {"1": "RGB", "L": "RGB", "P": "RGB", "LA": "RGBA", "PA": "RGBA"}
@@ -67,15 +100,62 @@ def check(data: bytes, suffix: str, rules: Mapping[str, Any]) -> Facts:
         warnings.simplefilter("ignore")  # Pillow's: what matters is refused, the rest is metadata.
         picture = _decode(header, data)
         orientation, identity = _orientation(picture), _identity(picture)
-    measures = {"width": header.width, "height": header.height, "orientation": orientation}
-    return Facts(header.format, identity, measures, _notes(header, suffix, orientation))
+        stored = None if header.plain else _as_png(picture)
+    return Facts(
+        header.format,
+        identity,
+        {"width": header.width, "height": header.height, "orientation": orientation},
+        _notes(header, suffix, orientation),
+        stored,
+        header.variant + ", turned" * (orientation != 1),
+        header.odd,
+    )
+
+
+def plain(data: bytes) -> bytes:
+    """Return an image as the served graph takes it: its own bytes, or a PNG of the same pixels.
+
+    What ingest keeps of an image and what a client sends of it are equal to the bit.
+
+    Raises:
+        RefusedError: a form that must be rewritten cannot be read.
+    """
+    if sniff(data) not in _REWRITTEN:
+        return data
+    header = _header(data, _USUAL)
+    return data if header.plain else _as_png(_decode(header, data))
+
+
+def upright(data: bytes, rules: Mapping[str, Any]) -> Image.Image:
+    """Decode an image that `check` accepts, and turn it upright; rules as of `check`."""
+    header = _header(data, rules)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        picture = _decode(header, data)
+        turn = _TURNS.get(_orientation(picture))
+        if header.box is not None:
+            picture = _framed(picture, header.box)
+        return picture if turn is None else picture.transpose(turn)
+
+
+def _framed(picture: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+    """Leave white what the first frame does not reach, which decoders fill as they like."""
+    white = Image.new("RGBA", picture.size, "white")
+    white.paste(picture.convert("RGBA").crop(box), box[:2])
+    return white
+
+
+def _as_png(picture: Image.Image) -> bytes:
+    out = io.BytesIO()
+    # The least compression: the copy is read more often than it is stored.
+    picture.convert("RGBA" if picture.mode == "RGBA" else "RGB").save(out, "PNG", compress_level=1)
+    return out.getvalue()
 
 
 def _header(data: bytes, rules: Mapping[str, Any]) -> Header:
     kind = sniff(data)
     if kind not in HEADERS:
-        reason = "unsupported_format" if kind in IMAGES else "not_an_image"
-        raise RefusedError(reason, f"the content is {kind}; JPEG, PNG, BMP, GIF and WebP can be decoded")
+        raise _not_decodable(kind, data)
     header = read_header(kind, data)
     limit = rules["max_pixels"]
     size = f"{header.width} x {header.height}"
@@ -93,13 +173,25 @@ def _header(data: bytes, rules: Mapping[str, Any]) -> Header:
     return header
 
 
+def _not_decodable(kind: str, data: bytes) -> RefusedError:
+    detail = f"the content is {kind}; JPEG, PNG, BMP, GIF and WebP can be decoded"
+    if kind in IMAGES:
+        return RefusedError("unsupported_format", f"{detail}: {_WAYS_OUT.get(kind, _WAY_OUT)}")
+    begin = data.find(b"\xff\xd8\xff", 0, _NEAR)
+    hint = f": a JPEG begins at byte {begin}, cut off what stands before it" if begin > 0 else ""
+    if data.startswith(b"\xff\xd8"):
+        hint = ": a JPEG's start with something else than a marker behind it"
+    return RefusedError("not_an_image", detail + hint)
+
+
 def _decode(header: Header, data: bytes) -> Image.Image:
     if header.png is not None:
         check_pixels(data, header.png)
     # The header's pixels are within the limit: Pillow's own threshold has nothing to add.
     Image.MAX_IMAGE_PIXELS = None
     try:
-        picture = _DECODERS[header.format](io.BytesIO(data))
+        readable = bmp.for_pillow(data) if header.format == "BMP" else data
+        picture: Image.Image = _DECODERS[header.format](io.BytesIO(readable))
         picture.load()
     except MemoryError:
         raise RefusedError(
@@ -115,12 +207,27 @@ def _decode(header: Header, data: bytes) -> Image.Image:
         )
     if header.colors is not None:
         _require_colors(picture, header.colors)
-    return picture
+    if header.png is not None and "transparency" in picture.info:
+        _scale_transparent_color(picture, header.png)
+    # A mask for alpha over pixels that have none: opaque, as every viewer takes it.
+    unused = header.format == "BMP" and picture.mode == "RGBA" and not picture.getchannel("A").getbbox()
+    return picture.convert("RGB") if unused else picture
+
+
+def _scale_transparent_color(picture: Image.Image, png: Structure) -> None:
+    """Bring a PNG's transparent colour to the 8 bits of Pillow's pixels, which leaves it as stored."""
+    color = picture.info["transparency"]
+    if png.kind == 0 and png.depth in (2, 4):
+        picture.info["transparency"] = color * 255 // (2**png.depth - 1)
+    elif png.kind == 2 and png.depth == 16:
+        picture.info["transparency"] = tuple(sample >> 8 for sample in color)
 
 
 def _require_colors(picture: Image.Image, colors: int) -> None:
     """Refuse pixels beyond the colour table, which Pillow shows black and TensorFlow refuses."""
     highest = picture.getextrema()[1]
+    if picture.mode == "1":
+        highest = int(bool(highest))
     if isinstance(highest, (int, float)) and highest >= colors:
         raise RefusedError("corrupt", f"colour {highest} is used, the colour table has {colors}")
 
@@ -130,6 +237,8 @@ def _refusal(error: Exception) -> RefusedError:
     lowered = text.lower()
     if "too large" in lowered:
         return RefusedError("too_large", text)
+    if "unsupported" in lowered:
+        return RefusedError("unsupported_variant", f"{text}; save it as PNG")
     ends_early = isinstance(error, EOFError) or any(
         sign in lowered for sign in ("truncated", "unexpected end", "incomplete")
     )
@@ -140,7 +249,10 @@ def _orientation(picture: Image.Image) -> int:
     if "exif" not in picture.info:
         return 1
     try:
-        orientation = picture.getexif().get(_ORIENTATION, 1)
+        # Not getexif(), which takes an orientation from XMP where EXIF has none.
+        tags = Image.Exif()
+        tags.load(picture.info["exif"])
+        orientation = tags.get(_ORIENTATION, 1)
     except (SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, OSError, struct.error):
         # Broken metadata beside a sound picture: upright, as every viewer takes it.
         return 1
@@ -151,6 +263,10 @@ def _notes(header: Header, suffix: str, orientation: int) -> tuple[str, ...]:
     notes = []
     if _ENDINGS.get(suffix, header.format) != header.format:
         notes.append("extension_mismatch")
+    if not header.plain:
+        notes.append("rewritten")
+    if header.format == "JPEG" and header.odd:
+        notes.append("extraneous_bytes")
     if header.frames > 1:
         notes.append("first_frame")
     if orientation != 1:

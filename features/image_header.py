@@ -8,8 +8,9 @@ ingest accepts can be trained on and served.
 import re
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from features import bmp
 from features.png import Structure, read_structure
 from features.quarantine import RefusedError
 
@@ -20,6 +21,9 @@ class Header:
 
     ``pixels`` counts those of all frames where a decoder holds them together, ``colors`` the entries
     of the first frame's colour table where the pixels are indices into one; ``png`` is a PNG's structure.
+    ``variant`` says what of the format decides how it is decoded; ``plain`` whether the served graph reads
+    it, and ``odd`` whether decoders may differ about it. ``box`` is where the first frame lies (left, top,
+    right, bottom); None where it is the picture.
     """
 
     format: str
@@ -29,6 +33,10 @@ class Header:
     pixels: int = 0
     colors: int | None = None
     png: Structure | None = None
+    variant: str = ""
+    plain: bool = True
+    odd: bool = False
+    box: tuple[int, int, int, int] | None = None
 
     @property
     def decoded_pixels(self) -> int:
@@ -75,34 +83,35 @@ _RESTARTS = range(0xD0, 0xD8)
 
 
 def _jpeg(data: bytes) -> Header:
-    header = None
-    for marker, start in _jpeg_segments(data):
+    header, odd = None, False
+    for marker, start, clean in _jpeg_segments(data):
+        odd |= not clean
         if marker in _SOF and header is None:
             header = _jpeg_frame(marker, data, start)
         elif marker == _SOS and header is None:
             break
     if header is None:
         raise RefusedError("corrupt", "the JPEG has no frame header before its first scan")
-    return header
+    return replace(header, odd=odd)
 
 
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield (marker, offset of the segment's length field) up to the end marker; step over the scans.
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, bool]]:
+    """Yield the segments up to the end marker; step over the scans.
 
-    Decoders differ in how far they guess on past a damaged marker, so none is let through.
+    Yields:
+        The marker, the offset of the segment's length field, and whether the marker stood where the segment
+        before it ended. libjpeg, and so every decoder here, passes over whatever else stands between them.
     """
     place, marker = 2, 0
     while marker != _EOI:
-        if data[place] != 0xFF:
-            raise RefusedError(
-                "corrupt", f"expected a JPEG marker at byte {place}, found 0x{data[place]:02x}"
-            )
-        while data[place] == 0xFF:
-            place += 1
-        marker, place = data[place], place + 1
+        found = _MARKER.search(data, place)
+        if found is None:
+            raise RefusedError("truncated", "the JPEG ends without its end marker")
+        clean = not data[place : found.start()].strip(b"\xff")
+        marker, place = data[found.end() - 1], found.end()
         if 0x01 < marker < 0xC0:
             raise RefusedError("corrupt", f"unknown JPEG marker 0x{marker:02x} at byte {place - 2}")
-        yield marker, place
+        yield marker, place, clean
         if marker != _EOI and marker != 0x01 and marker not in _RESTARTS:
             place += struct.unpack_from(">H", data, place)[0]
         if marker == _SOS:
@@ -126,19 +135,31 @@ def _end_of_scan(data: bytes, place: int) -> int:
 def _jpeg_frame(marker: int, data: bytes, start: int) -> Header:
     _, precision, height, width, components = struct.unpack_from(">HBHHB", data, start)
     if marker in _SOF_KINDS:
-        raise RefusedError("unsupported_variant", f"JPEG with {_SOF_KINDS[marker]} (marker 0x{marker:02x})")
+        kind = f"JPEG with {_SOF_KINDS[marker]} (marker 0x{marker:02x})"
+        raise RefusedError("unsupported_variant", f"{kind}; save it as a baseline JPEG or as PNG")
     if precision != 8:
-        raise RefusedError("unsupported_variant", f"JPEG with {precision} bits a sample; 8 can be decoded")
+        raise RefusedError(
+            "unsupported_variant",
+            f"JPEG with {precision} bits a sample; 8 can be decoded: save it as a baseline JPEG or as PNG",
+        )
     if components not in (1, 3, 4):
         raise RefusedError(
             "unsupported_variant", f"JPEG with {components} components; 1, 3 or 4 can be decoded"
         )
-    return Header("JPEG", width, height)
+    return Header("JPEG", width, height, variant=f"frame 0x{marker:02x}, {components} components")
 
 
 def _png(data: bytes) -> Header:
     structure = read_structure(data)
-    return Header("PNG", structure.width, structure.height, structure.frames, png=structure)
+    return Header(
+        "PNG",
+        structure.width,
+        structure.height,
+        structure.frames,
+        png=structure,
+        variant=f"colour type {structure.kind}, {structure.depth} bits"
+        + ", interlaced" * structure.interlaced,
+    )
 
 
 # -- GIF (89a specification) ----------------------------------------------------------------------
@@ -157,6 +178,7 @@ def _gif(data: bytes) -> Header:
             frames, pixels = frames + 1, pixels + frame_width * frame_height
             if frames == 1:
                 first, colors = (frame_width, frame_height), _color_table(flags) or colors
+                left, top = struct.unpack_from("<HH", data, place + 1)
             place = place + 10 + _color_table(flags)
             if not 1 <= data[place] <= 8:
                 raise RefusedError("corrupt", f"GIF pixels of {data[place]} bits; 1 to 8 can be")
@@ -169,7 +191,17 @@ def _gif(data: bytes) -> Header:
         raise RefusedError("corrupt", f"the GIF's first frame has {first[0]} x {first[1]} pixels")
     if not colors:
         raise RefusedError("unsupported_variant", "GIF without a colour table")
-    return Header("GIF", width, height, frames, pixels, colors // 3)
+    box = (left, top, left + first[0], top + first[1])
+    return _framed(Header("GIF", width, height, frames, pixels, colors // 3), box)
+
+
+def _framed(header: Header, box: tuple[int, int, int, int]) -> Header:
+    """Note where the first frame lies."""
+    whole = box == (0, 0, header.width, header.height)
+    variant = "several frames" if header.frames > 1 else "one frame"
+    if whole:
+        return replace(header, variant=variant)
+    return replace(header, variant=f"{variant}, not the whole picture", odd=True, box=box)
 
 
 def _color_table(flags: int) -> int:
@@ -184,29 +216,18 @@ def _skip_blocks(data: bytes, place: int) -> int:
 
 # -- BMP ------------------------------------------------------------------------------------------
 
-_STANDARD_MASKS = (0xFF0000, 0xFF00, 0xFF)
-
 
 def _bmp(data: bytes) -> Header:
-    pixels, header_size = struct.unpack_from("<II", data, 10)
-    if header_size < 40:
-        raise RefusedError("unsupported_variant", f"BMP with an OS/2 header of {header_size} bytes")
-    width, height, _, bits, compression = struct.unpack_from("<iiHHI", data, 18)
-    if bits not in (1, 4, 8, 24, 32):
-        raise RefusedError(
-            "unsupported_variant", f"BMP with {bits} bits a pixel; 1, 4, 8, 24 or 32 can be decoded"
-        )
-    if compression == 3 and bits == 32:
-        if struct.unpack_from("<III", data, 54) != _STANDARD_MASKS:
-            raise RefusedError("unsupported_variant", "BMP with its colours in an unusual bit order")
-    elif compression != 0:
-        raise RefusedError(
-            "unsupported_variant", f"BMP with compression {compression}; only plain pixels can be decoded"
-        )
-    needed = pixels + (width * bits + 31) // 32 * 4 * abs(height)
-    if needed > len(data):
-        raise RefusedError("truncated", f"the BMP needs {needed} bytes, the file has {len(data)}")
-    return Header("BMP", width, abs(height))
+    found = bmp.read_structure(data)
+    return Header(
+        "BMP",
+        found.width,
+        found.height,
+        colors=found.colors,
+        variant=found.variant,
+        plain=found.plain,
+        odd=not found.plain,
+    )
 
 
 # -- WebP (RFC 9649) ------------------------------------------------------------------------------
@@ -221,10 +242,10 @@ def _webp(data: bytes) -> Header:
         if data[23:26] != b"\x9d\x01\x2a":
             raise RefusedError("corrupt", "the WebP's key frame has no start code")
         width, height = struct.unpack_from("<HH", data, 26)
-        return Header("WEBP", width & 0x3FFF, height & 0x3FFF)
+        return Header("WEBP", width & 0x3FFF, height & 0x3FFF, variant="lossy")
     if name == b"VP8L":
         bits = struct.unpack_from("<I", data, 21)[0]
-        return Header("WEBP", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+        return Header("WEBP", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, variant="lossless")
     if name == b"VP8X":
         return _webp_extended(data)
     raise RefusedError("corrupt", f"unknown first WebP chunk {name!r}")
@@ -234,14 +255,16 @@ def _webp_extended(data: bytes) -> Header:
     width = int.from_bytes(data[24:27], "little") + 1
     height = int.from_bytes(data[27:30], "little") + 1
     if not data[20] & 0x02:
-        return Header("WEBP", width, height)
+        return Header("WEBP", width, height, variant=f"extended, flags 0x{data[20]:02x}")
     frames = [start for name, start in _webp_chunks(data) if name == b"ANMF"]
     if not frames:
         raise RefusedError("corrupt", "the animated WebP holds no frame")
     # Pillow passes over a frame it cannot read and gives the next one.
     if (kind := data[frames[0] + 16 : frames[0] + 20]) not in (b"ALPH", b"VP8 ", b"VP8L"):
         raise RefusedError("corrupt", f"the first frame of the animated WebP begins with {kind!r}")
-    return Header("WEBP", width, height, len(frames))
+    left, top = (2 * int.from_bytes(data[frames[0] + at :][:3], "little") for at in (0, 3))
+    right, bottom = (1 + int.from_bytes(data[frames[0] + at :][:3], "little") for at in (6, 9))
+    return _framed(Header("WEBP", width, height, len(frames)), (left, top, left + right, top + bottom))
 
 
 def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, int]]:

@@ -4,17 +4,19 @@ import hashlib
 import os
 import statistics
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from features import copies, quarantine, snapshot, splits
+from features import agreement, copies, quarantine, snapshot, splits
 from features.candidates import Columns, Source
 from features.classes import check_classes
 from features.errors import DataError, InternalError
 from features.examination import Examination, Findings
 from features.locks import exclusive
-from features.names import escape
+from features.names import escape, suffix_of
 from features.rules import IngestRules
+from features.selection import FOLLOW
 from features.sources import recognise
 from features.spec import SPLITS, Progress, RawKind
 
@@ -35,13 +37,16 @@ def run(
             rules.reading(columns),
             root / ".unpacked",
             labelling=rules.labelling,
-            limits=rules.archive_limits(),
+            packing=rules.archive_rules(),
+            follow_symlinks=rules.follow_symlinks,
             progress=progress,
         )
         rules = rules.settled(source)
         source = rules.narrowed(source)
         examination = Examination(source, raw, rules, root / ".index", key, progress)
         findings = examination.run()
+        agreement.require(examination, raw, rules, source.decisions, progress)
+        _decide(findings, source)
         findings.accepted = copies.resolve(
             findings.accepted, examination.refuse_example, conflicts=rules.conflicts
         )
@@ -72,28 +77,75 @@ def _require_sound(findings: Findings, source: Source, rules: IngestRules, refus
             got=f"{findings.found} found, {accepted} accepted, {bad} quarantined, {skipped} skipped",
             todo="report this with the quarantine list " + str(refused),
         )
-    reasons = ", ".join(f"{reason} {count}" for reason, count in findings.reasons().items())
     if "internal_error" in findings.reasons():
         raise InternalError(
             f"Servable failed on an example of {source.description}",
-            got=reasons,
+            got=_counted(findings.reasons()),
             todo=f"report the entry with reason internal_error in {refused}",
         )
-    if bad > rules.max_bad_fraction * (accepted + bad):
+    lost = findings.lost.total()
+    if bad + lost > rules.max_bad_fraction * (accepted + bad + lost):
         raise DataError(
             f"too much of {source.description} cannot be used",
-            got=f"{bad} of {accepted + bad} examples quarantined ({reasons}), as {_example(findings)}",
+            got="; ".join(_losses(findings, accepted + bad + lost)),
             expected=f"at most {rules.max_bad_fraction:.1%}",
-            todo=f"read {refused}, and correct the data or raise data.max_bad_fraction",
+            todo="; ".join(_remedies(findings, refused)) + ", or raise data.max_bad_fraction",
         )
 
 
-def _example(findings: Findings) -> str:
-    """Show the first of those that the most frequent reason refused."""
-    reason, _ = Counter(entry["reason"] for entry in findings.quarantined).most_common(1)[0]
-    first = next(entry for entry in findings.quarantined if entry["reason"] == reason)
-    line = f" line {first['line']}" if "line" in first else f" row {first['row']}" if "row" in first else ""
-    return f"{first['path']}{line}: {first['detail']}"
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
+
+
+def _losses(findings: Findings, total: int) -> Iterator[str]:
+    """Say what was quarantined, with an example of the most frequent reason, and what was skipped."""
+    if bad := findings.quarantined:
+        reasons = Counter(entry["reason"] for entry in bad)
+        most = reasons.most_common(1)[0][0]
+        first = next(entry for entry in bad if entry["reason"] == most)
+        place = next((f" {kind} {first[kind]}" for kind in ("line", "row") if kind in first), "")
+        yield f"{len(bad)} of {total} examples quarantined ({_counted(findings.reasons())}), such as " + (
+            f"{first['path']}{place}: {first['detail']}"
+        )
+    if lost := findings.lost:
+        by_reason = Counter[str]()
+        for (reason, suffix), count in sorted(lost.items()):
+            by_reason[f"{reason} {suffix or 'without ending'}"] += count
+        yield f"{lost.total()} of {total} files skipped that look like examples ({_counted(by_reason)})"
+
+
+#: What becomes useful of skipped files that look like examples.
+_REMEDIES = {
+    "symlink": FOLLOW,
+    "outside_class_folder": "move the files beside the class folders into them, or away",
+    "unsupported_extension": "rename the files to the ending that is read",
+}
+
+
+def _remedies(findings: Findings, refused: Path) -> Iterator[str]:
+    if findings.quarantined:
+        yield f"read {refused}, and correct the data"
+    for reason in sorted({reason for reason, _ in findings.lost}):
+        yield _REMEDIES[reason]
+
+
+def _decide(findings: Findings, source: Source) -> None:
+    """Record what was decided about files: contents that are not what their ending says, and links."""
+    misnamed = Counter(
+        (suffix_of(example.candidate.name.encode()), example.verdict.format)
+        for example in findings.accepted
+        if "extension_mismatch" in example.verdict.notes
+    )
+    for (suffix, form), count in sorted(misnamed.items()):
+        source.decisions.add(
+            "files", suffix, f"{count} read as {form}", "the content decides, not the ending"
+        )
+    if links := findings.skipped["symlink"]:
+        choice = f"{links} symbolic {'links' if links > 1 else 'link'} not followed"
+        reason = "--set data.follow_symlinks=true follows them, but in an archive never"
+        source.decisions.add("links", "", choice, reason, warning=True)
+    elif followed := sum(example.candidate.link is not None for example in findings.accepted):
+        source.decisions.add("links", "", f"{followed} files read through symbolic links", "as asked for")
 
 
 def _split(findings: Findings, source: Source, rules: IngestRules) -> None:
@@ -105,6 +157,7 @@ def _split(findings: Findings, source: Source, rules: IngestRules) -> None:
         sorted(label for label in declared if label is not None),
         _instead(findings),
         rules.labelling,
+        FOLLOW if findings.skipped["symlink"] else None,
     )
     assigned = splits.assign(
         [example.label for example in examples],

@@ -15,6 +15,7 @@ from features.decisions import Decisions
 from features.delimited import Broken, Tally
 from features.errors import AccessError, DataError, NoInputError, StorageError
 from features.names import escape, printable, suffix_of
+from features.selection import Selection
 from features.spec import Progress, RawKind
 from features.table_file import TableFile
 
@@ -73,11 +74,16 @@ def recognise(
     """
     try:
         where = path.resolve(strict=True)
+        decisions = Decisions()
         if stat.S_ISREG(where.stat().st_mode) and archives.is_archive(where):
-            where = archives.unpack(where, scratch, rules.archive_limits(), progress)
+            where = archives.unpack(where, scratch, rules.archive_rules(), progress, decisions)
+            rules = rules.model_copy(update={"follow_symlinks": False})
         if where.is_dir():
-            return _folder(where, printable(str(path)), raw, columns, rules)
-        return _file(where, raw, columns, rules)
+            lines = _folder(where, printable(str(path)), raw, columns, rules)
+        else:
+            lines = _file(where, raw, columns, rules)
+        lines.decisions.update(decisions)
+        return lines
     except (FileNotFoundError, NotADirectoryError, RuntimeError):
         raise NoInputError("no data", got=f"{path}, which does not exist", todo="check the path") from None
     except PermissionError as error:
@@ -106,13 +112,14 @@ def _file(path: Path, raw: RawKind, columns: Columns, rules: Any) -> Lines:
 
 def _folder(path: Path, shown: str, raw: RawKind, columns: Columns, rules: Any) -> Lines:
     root = os.fsencode(path)
-    listing = folders.list_folder(root)
+    selection = Selection(raw, rules.follow_symlinks)
+    listing = folders.list_folder(root, b"", selection)
     found = [path / os.fsdecode(name) for name in listing.files if tables.is_table(Path(os.fsdecode(name)))]
     if len(found) == 1 and columns.input is not None:
         return _file(found[0], raw, columns, rules)
 
     def scan() -> Iterator[Entry]:
-        for entry in folders.walk(root, raw.suffixes):
+        for entry in folders.walk(root, selection):
             if isinstance(entry, bytes):
                 yield from _read(root, entry, rules)
                 yield End()

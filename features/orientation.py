@@ -91,10 +91,12 @@ def _jpeg_segments(data: Any) -> Any:
     def read(position: Any) -> tuple[Any, Any, Any]:
         head = window(data, position, 10)
         marker, length = head[1], big_endian(head[2:4])
-        fill, alone = marker == 0xFF, (marker == 1) | ((marker >= 0xD0) & (marker <= 0xD8))
-        last = (head[0] != 0xFF) | (marker == 0) | (marker == _END_OF_IMAGE) | (marker == _START_OF_SCAN)
-        found = ~last & (marker == _APP1) & matches(head[4:], _EXIF) & (length >= 8)
-        stride = select(fill, 1, select(alone, 2, 2 + length))
+        # Fill bytes, and what else decoders pass over between two segments.
+        between = (head[0] != 0xFF) | (marker == 0xFF) | (marker == 0)
+        alone = (marker == 1) | ((marker >= 0xD0) & (marker <= 0xD8))
+        last = ~between & ((marker == _END_OF_IMAGE) | (marker == _START_OF_SCAN))
+        found = ~between & (marker == _APP1) & matches(head[4:], _EXIF) & (length >= 8)
+        stride = select(between, 1, select(alone, 2, 2 + length))
         return select(last, -1, position + stride), select(found, position + 10, 0), length - 8
 
     return read

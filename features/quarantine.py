@@ -16,7 +16,7 @@ from features.names import escape, printable
 REASONS = {
     # the file
     "empty": "the file holds no bytes",
-    "missing": "the table names a file that does not exist",
+    "missing": "the table, or a symbolic link, names a file that does not exist",
     "unreadable": "the file or folder cannot be read: permission or I/O error",
     "vanished": "the file was listed and was gone when it was to be read",
     "changed": "the file changed while it was read",
@@ -24,12 +24,13 @@ REASONS = {
     # the content
     "too_large": "more bytes, pixels or memory than allowed; told before decoding where a header says so",
     "not_an_image": "the content is something else than an image; the detail names what it looks like",
-    "unsupported_format": "an image, of a format the served model cannot decode",
+    "unsupported_format": "an image or a sound, of a format that cannot be decoded; the detail names it",
     "unsupported_variant": "a format the served model decodes, in a variant it cannot",
     "truncated": "the data end before the example is complete",
     "corrupt": "the data are damaged: a decoder or a checksum refuses them",
     "animated": "more than one frame, where the rules want one",
     "not_audio": "the content is something else than a sound; the detail names what it looks like",
+    "unsupported_codec": "a sound in a format that is decoded, in a codec that is not; the detail names it",
     "bad_header": "the header declares a sample rate or a number of channels that no sound has",
     "empty_audio": "the file holds no sample",
     "too_short": "the sound is shorter than the rules want",
@@ -39,6 +40,7 @@ REASONS = {
     "out_of_range": "samples far beyond full scale, where the rules do not normalise them",
     # the decoder
     "crashed_decoder": "decoding killed the decoder process twice",
+    "decoders_disagree": "the served graph decodes the content otherwise than ingest, or refuses it",
     "decode_timeout": "decoding took longer than the time limit, twice",
     "internal_error": "a fault of Servable itself; the run stops with exit code 70",
     # the table
@@ -59,10 +61,12 @@ REASONS = {
 
 #: Why an entry was passed over: a rule, not a fault.
 SKIPS = {
-    "unsupported_extension": "the file name's ending is none of the raw kind's; the file was never opened",
+    "unsupported_extension": "neither the file name's ending nor the content is one of the raw kind's",
     "hidden": "the name begins with a dot",
     "system_file": "left by an operating system or archiver: __MACOSX, Thumbs.db, desktop.ini and the like",
-    "symlink": "symbolic links are never followed",
+    "symlink": "a symbolic link; followed where `data.follow_symlinks` says so, in archives never",
+    "symlink_loop": "a symbolic link to a folder that holds the link",
+    "linked_twice": "a symbolic link, or what one leads to, that was met before under the same label",
     "special_file": "a FIFO, socket or device; never opened",
     "too_deep": "a folder more than 32 levels below the source",
     "outside_class_folder": "a file beside the class folders, so without a label",
@@ -74,10 +78,13 @@ SKIPS = {
 #: What is worth knowing about an accepted example.
 NOTES = {
     "extension_mismatch": "the content is of another format than the file name says; the content wins",
+    "rewritten": "kept as a PNG of the same pixels: the served graph does not read the file's own form",
+    "extraneous_bytes": "bytes stand between the segments of the JPEG; decoders pass over them",
     "first_frame": "several frames; the first one is used",
     "rotated": "the EXIF orientation is not upright; the featurizer turns the picture",
     "duplicate": "another accepted example has the same content",
     "near_copy": "another accepted example has the same pixels, samples or values in other bytes",
+    "streamed": "the header does not say how long the sound is, as after writing to a pipe; all is read",
     "silent": "every sample of the sound is zero",
     "clipped": "samples beyond full scale were brought to it",
     "normalised": "samples far beyond full scale: the sound was scaled to full scale",

@@ -38,7 +38,7 @@ def check(data: bytes, suffix: str, rules: Mapping[str, Any]) -> Facts:
         raise RefusedError("ragged_row", f"{len(cells)} fields; the table has {len(columns)} columns")
     missing, numbers = tuple(rules["missing"]), rules.get("numbers", {})
     found = [
-        _value(name, _reader(kind, missing, numbers.get(name)), cell)
+        _value(name, reader(kind, missing, numbers.get(name)), cell)
         for (name, kind), cell in zip(columns.items(), cells, strict=True)
     ]
     absent = found.count(None)
@@ -46,16 +46,17 @@ def check(data: bytes, suffix: str, rules: Mapping[str, Any]) -> Facts:
     if absent == len(found) > 1:
         raise RefusedError("missing_value", "every cell of the row is missing")
     identity = hashlib.sha256(repr(found).encode("utf-8")).hexdigest()
-    return Facts("ROW", identity, {"missing": absent})
+    return Facts("ROW", identity, {"missing": absent}, variant="quoted" if b'"' in data else "")
 
 
 @lru_cache(maxsize=4096)
-def _reader(kind: rows.Kind, missing: tuple[str, ...], written: str | None) -> rows.CellReader:
+def reader(kind: rows.Kind, missing: tuple[str, ...], written: str | None) -> rows.CellReader:
+    """Return the reader of a column; ``written`` names the format of its numbers, None the plain one."""
     return rows.CellReader(kind, missing, number_format.parse(written) if written else number_format.PLAIN)
 
 
-def _value(name: str, reader: rows.CellReader, cell: str) -> float | str | None:
+def _value(name: str, cells: rows.CellReader, cell: str) -> float | str | None:
     try:
-        return reader.read(cell)
+        return cells.read(cell)
     except ValueError as error:
         raise RefusedError("not_a_number", f"{cell!r} in the numeric column {name!r}: {error}") from None

@@ -7,7 +7,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from features import column_kinds, column_survey, number_format, rows
-from features.archives import ArchiveLimits
+from features.archive_names import AUTO
+from features.archives import ArchiveRules
 from features.candidates import MISSING_LABELS, Candidate, Columns, Labelling, Source, TableOptions
 from features.errors import ConfigError
 
@@ -22,9 +23,11 @@ _NOT_DECODING = frozenset(
         "drop",
         "conflicts",
         "labels",
+        "follow_symlinks",
     }
     | {"encoding", "delimiter", "quoting", "header", "input_suffix", "input_folder", "missing_labels"}
     | {"decode_processes", "decode_timeout", "max_archive_bytes", "max_archive_members", "max_archive_ratio"}
+    | {"archive_names"}
 )
 
 
@@ -34,7 +37,13 @@ class SourceRules(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_bad_fraction: float = Field(
-        0.05, ge=0, le=1, description="quarantined over examined; above it the run stops"
+        0.05,
+        ge=0,
+        le=1,
+        description="quarantined, or skipped though like an example, over examined; above it the run stops",
+    )
+    follow_symlinks: bool = Field(
+        False, description="whether symbolic links stand for what they lead to; in an archive they never do"
     )
     encoding: str = Field(
         "auto",
@@ -50,12 +59,18 @@ class SourceRules(BaseModel):
     max_archive_bytes: int = Field(100 << 30, ge=1, description="of an archive, unpacked")
     max_archive_members: int = Field(200_000, ge=1, description="files and folders in an archive")
     max_archive_ratio: int = Field(100, ge=1, description="unpacked bytes for each byte of an archive")
+    archive_names: str = Field(
+        AUTO,
+        description="encoding of names for which an archive declares none; auto: UTF-8, else cp437",
+    )
 
-    def archive_limits(self) -> ArchiveLimits:
-        """Give what an archive may hold."""
-        return ArchiveLimits(self.max_archive_members, self.max_archive_bytes, self.max_archive_ratio)
+    def archive_rules(self) -> ArchiveRules:
+        """Give what an archive may hold, and how its names are read."""
+        return ArchiveRules(
+            self.max_archive_members, self.max_archive_bytes, self.max_archive_ratio, self.archive_names
+        )
 
-    @field_validator("encoding")
+    @field_validator("encoding", "archive_names")
     @classmethod
     def _know_the_encoding(cls, encoding: str) -> str:
         try:

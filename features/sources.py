@@ -15,8 +15,10 @@ from features.candidates import (
     Source,
     split_named,
 )
+from features.decisions import Decisions
 from features.errors import AccessError, DataError, NoInputError, StorageError
 from features.names import printable
+from features.selection import FOLLOW, Selection
 from features.spec import SPLITS, Progress, RawKind, silent
 
 __all__ = ["Candidate", "Columns", "Entry", "Rejected", "Skipped", "Source", "recognise"]
@@ -35,7 +37,8 @@ def recognise(
     scratch: Path,
     *,
     labelling: Labelling = "required",
-    limits: archives.ArchiveLimits | None = None,
+    packing: archives.ArchiveRules | None = None,
+    follow_symlinks: bool = False,
     progress: Progress = silent,
 ) -> Source:
     """Tell what kind of source a path is.
@@ -46,7 +49,8 @@ def recognise(
         columns: columns of the table; naming any of them says that a table is meant.
         scratch: folder that archives are unpacked into, each in a folder named by its content.
         labelling: where labels come from; a folder without any is a source unless they are required.
-        limits: what an archive may hold.
+        packing: what an archive may hold, and how its names are read.
+        follow_symlinks: whether symbolic links stand for what they lead to; those of an archive never do.
         progress: called while an archive is unpacked.
 
     Raises:
@@ -58,9 +62,9 @@ def recognise(
     try:
         where = _resolved(path)
         if stat.S_ISREG(where.stat().st_mode):
-            return _file(where, raw, columns, scratch, labelling, limits, progress)
+            return _file(where, raw, columns, scratch, labelling, packing, follow_symlinks, progress)
         if where.is_dir():
-            return _folder(where, raw, columns, printable(str(path)), labelling)
+            return _folder(where, Selection(raw, follow_symlinks), columns, printable(str(path)), labelling)
     except (FileNotFoundError, NotADirectoryError):
         raise NoInputError("no data", got=f"{path}, which does not exist", todo="check the path") from None
     except PermissionError as error:
@@ -91,35 +95,39 @@ def _file(
     columns: Columns,
     scratch: Path,
     labelling: Labelling,
-    limits: archives.ArchiveLimits | None,
+    packing: archives.ArchiveRules | None,
+    follow_symlinks: bool,
     progress: Progress,
 ) -> Source:
     if archives.is_archive(path):
-        folder = archives.unpack(path, scratch, limits, progress)
-        return _folder(folder, raw, columns, printable(path.name), labelling)
+        decisions = Decisions()
+        folder = archives.unpack(path, scratch, packing, progress, decisions)
+        source = _folder(folder, Selection(raw), columns, printable(path.name), labelling)
+        source.decisions.update(decisions)
+        return source
     if tables.is_table(path):
-        return tables.open_table(path, raw, columns)
+        return tables.open_table(path, Selection(raw, follow_symlinks), columns)
     raise DataError(
         f"{path} is no source of examples", got=f"a file {path.suffix or 'without ending'}", expected=_LAYOUTS
     )
 
 
-def _folder(path: Path, raw: RawKind, columns: Columns, shown: str, labelling: Labelling) -> Source:
-    root = os.fsencode(path)
-    place = _innermost(path)
-    listing = folders.list_folder(os.fsencode(place))
+def _folder(path: Path, selection: Selection, columns: Columns, shown: str, labelling: Labelling) -> Source:
+    root, raw = os.fsencode(path), selection.raw
+    place = _innermost(path, selection)
+    listing = folders.list_folder(os.fsencode(place), b"", selection)
     beside = [place / os.fsdecode(name) for name in listing.files if tables.is_table(Path(os.fsdecode(name)))]
     if raw.rows or columns.named:
-        return _open_tables(shown, beside, raw, columns)
+        return _open_tables(shown, beside, selection, columns)
     meant = [table for table in beside if tables.usable(table, raw, columns)]
-    bare = labelling == "auto" and not meant and not folders.name_classes(root, raw.suffixes)
+    bare = labelling == "auto" and not meant and not folders.name_classes(root, selection)
     if bare or labelling == "none":
-        return folders.unlabelled(root, shown, raw.suffixes)
-    source = folders.find(root, shown, raw.suffixes)
+        return folders.unlabelled(root, shown, selection)
+    source = folders.find(root, shown, selection)
     if source is None or (len(source.classes) < 2 and meant):
         if not meant:
             raise _unknown(shown, path, beside)
-        return _open_tables(shown, meant, raw, columns)
+        return _open_tables(shown, meant, selection, columns)
     if meant:
         raise DataError(
             f"the layout of {shown} is ambiguous",
@@ -130,28 +138,28 @@ def _folder(path: Path, raw: RawKind, columns: Columns, shown: str, labelling: L
     return source
 
 
-def _innermost(path: Path) -> Path:
+def _innermost(path: Path, selection: Selection) -> Path:
     """Step through folders that only wrap one other, as archives often have them."""
     for _ in range(folders.MAX_DEPTH):
-        listing = folders.list_folder(os.fsencode(path))
+        listing = folders.list_folder(os.fsencode(path), b"", selection)
         if len(listing.folders) != 1 or listing.files:
             return path
         inner = path / os.fsdecode(listing.folders[0])
-        if not any(
-            tables.is_table(Path(os.fsdecode(name))) for name in folders.list_folder(os.fsencode(inner)).files
-        ):
+        below = folders.list_folder(os.fsencode(inner), b"", selection)
+        if not any(tables.is_table(Path(os.fsdecode(name))) for name in below.files):
             return path
         path = inner
     return path
 
 
-def _open_tables(shown: str, found: list[Path], raw: RawKind, columns: Columns) -> Source:
+def _open_tables(shown: str, found: list[Path], selection: Selection, columns: Columns) -> Source:
     """Open the one table there is, or those named train, validation and test."""
     named = {split_named(table.stem): table for table in found}
     splits = {split: named[split] for split in SPLITS if split in named}
     if "train" in splits and len(splits) == len(found) > 1:
-        return tables.open_split_tables(splits, raw, columns)
-    return tables.open_table(_only_table(shown, found), raw, columns)
+        return tables.open_split_tables(splits, selection, columns)
+    table = _only_table(shown, found)
+    return tables.open_table(table, selection, columns)
 
 
 def _only_table(shown: str, found: list[Path]) -> Path:
@@ -172,6 +180,8 @@ def _unknown(shown: str, path: Path, beside: list[Path]) -> DataError:
         todo = "name the columns with --input-column and --target-column"
     elif packed := [name for name in map(os.fsdecode, listing.files) if archives.is_archive(Path(name))]:
         todo = f"pass the archive itself: --data {os.path.join(shown, packed[0])}"
+    elif folders.count_links(listing):
+        todo = FOLLOW
     return DataError(
         f"{shown} is no source of examples", got=folders.describe(listing), expected=_LAYOUTS, todo=todo
     )

@@ -6,6 +6,8 @@ Imports nothing heavy: the serving room and the command line load it at start.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from features import content_type, sound_formats
+
 #: Called as progress(stage, done, total) while work goes on; total is None where it is unknown.
 Progress = Callable[[str, int, int | None], None]
 
@@ -24,8 +26,11 @@ class RawKind:
         name: the kind's name, as in ``image``.
         input: name of the input tensor in ``serving_default``.
         dtype: TensorFlow dtype name of that tensor; its shape is [batch].
-        suffixes: file name endings (lower case, with dot) that ingest opens; every other file is
-            skipped by rule. Files with no ending are sniffed.
+        suffixes: file name endings (lower case, with dot) of its files, decodable or not. Files with none
+            of them are examples where their content says so; files without any ending are taken as well.
+        contents: names of `content_type.sniff` that are of this kind, decodable or not; none where the
+            ending alone decides.
+        kin: endings of files that look like examples and are skipped, as their content cannot decide.
         cells: whether a table holds the examples themselves, and not the paths of files.
         lines: whether every line of a file is an example, without a label: ingest makes a Corpus of them.
         rows: whether an example is a table's whole row, as one line of CSV.
@@ -35,26 +40,43 @@ class RawKind:
     input: str
     dtype: str
     suffixes: frozenset[str]
+    contents: frozenset[str] = frozenset()
+    kin: frozenset[str] = frozenset()
     cells: bool = False
     lines: bool = False
     rows: bool = False
 
 
+_PHOTOS = """
+    .jpg .jpeg .jpe .jfif .png .apng .bmp .dib .gif .webp
+    .heic .heif .hif .avif .tif .tiff .jp2 .jxl .psd .qoi .ppm .pgm .pbm .pnm
+    .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf .x3f
+"""
+
 IMAGE = RawKind(
     "image",
     "image_bytes",
     "string",
-    frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".gif", ".webp"}),
+    frozenset(_PHOTOS.split()),
+    contents=content_type.PHOTOS,
 )
 
 AUDIO = RawKind(
     "audio",
     "audio_bytes",
     "string",
-    frozenset({".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3"}),
+    sound_formats.SUFFIXES,
+    contents=sound_formats.CONTENTS,
 )
 
-TEXT = RawKind("text", "text", "string", frozenset({".txt"}), cells=True)
+TEXT = RawKind(
+    "text",
+    "text",
+    "string",
+    frozenset({".txt"}),
+    kin=frozenset({".text", ".md", ".markdown", ".rst"}),
+    cells=True,
+)
 
 WORD = RawKind("word", "word", "string", frozenset({".txt", ".text", ".cor", ".gz"}), cells=True, lines=True)
 

@@ -12,7 +12,7 @@ from features.delimited import Broken, Row
 from features.names import counted, escape, setting, suffix_of
 from features.nearby import Nearby
 from features.rows import line
-from features.spec import RawKind
+from features.selection import Selection
 from features.table_columns import Places
 
 #: Files that are not there whose likely cause is looked for.
@@ -30,14 +30,17 @@ class RowReader:
     Args:
         root: the table's folder.
         table: its name.
-        raw: the raw kind of the examples.
+        selection: the raw kind of the examples, and whether links to them are followed.
         places: of the columns.
         options: how files are found, and which labels are missing.
     """
 
-    def __init__(self, root: bytes, table: str, raw: RawKind, places: Places, options: TableOptions) -> None:
-        self._root, self._table, self._raw, self._places = root, table, raw, places
-        self._options, self._nearby = options, Nearby(root, raw.suffixes)
+    def __init__(
+        self, root: bytes, table: str, selection: Selection, places: Places, options: TableOptions
+    ) -> None:
+        self._root, self._table, self._places = root, table, places
+        self._selection, self._raw = selection, selection.raw
+        self._options, self._nearby = options, Nearby(root, self._raw.suffixes)
         self._parent_is_real = lru_cache(maxsize=100_000)(self._is_real)
         self._explained = 0
         self._missing_labels: Counter[str] = Counter()
@@ -97,23 +100,25 @@ class RowReader:
             return self._absent(row, "outside_folder", f"the path {cell!r} leaves the table's folder", cell)
         shown, suffix = escape(relative), suffix_of(relative)
         path = os.path.join(self._root, relative)
+        real = os.path.realpath(path) if self._selection.follow_symlinks else path
         try:
-            mode = os.lstat(path).st_mode
+            mode = os.lstat(real).st_mode
         except FileNotFoundError:
             if suffix and suffix not in self._raw.suffixes and not self._options.suffix:
                 return self._unsupported(row, cell, shown, suffix)
             return self._absent(row, "missing", f"there is no file {cell!r} in the table's folder", cell)
         except (OSError, ValueError) as error:
             return self._rejected(row, "unreadable", f"{cell!r}: {error}")
-        if suffix and suffix not in self._raw.suffixes and not stat.S_ISDIR(mode):
-            return Skipped(shown, "unsupported_extension", suffix)
         if stat.S_ISDIR(mode):
             return self._rejected(row, "not_a_file", f"{cell!r} is a folder")
-        if stat.S_ISLNK(mode) or not self._parent_is_real(path.rpartition(b"/")[0]):
-            return Skipped(shown, "symlink")
+        if stat.S_ISLNK(mode) or (real == path and not self._parent_is_real(path.rpartition(b"/")[0])):
+            return Skipped(shown, "symlink", suffix, self._selection.names(relative))
         if not stat.S_ISREG(mode):
-            return Skipped(shown, "special_file")
-        return Candidate(path, shown, label, split, fold, row.number, line=row.line)
+            return Skipped(shown, "special_file", suffix)
+        if suffix not in self._raw.suffixes and not self._selection.takes(real):
+            return Skipped(shown, "unsupported_extension", suffix, suffix in self._raw.kin)
+        link = None if real == path else relative
+        return Candidate(real, shown, label, split, fold, row.number, line=row.line, link=link)
 
     def _unsupported(self, row: Row, cell: str, shown: str, suffix: str) -> Entry:
         """Pass over a name of another ending, unless the ending is part of a name that lacks its own."""

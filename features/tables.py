@@ -11,6 +11,7 @@ from features.decisions import Decisions
 from features.delimited import Broken, Row, Tally
 from features.errors import DataError
 from features.names import printable
+from features.selection import Selection
 from features.spec import RawKind
 from features.table_columns import Places
 from features.table_file import TableFile
@@ -28,12 +29,14 @@ def is_table(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES)
 
 
-def open_table(path: Path, raw: RawKind, columns: Columns, decisions: Decisions | None = None) -> Source:
+def open_table(
+    path: Path, selection: Selection, columns: Columns, decisions: Decisions | None = None
+) -> Source:
     """Make a source of a table.
 
     Args:
         path: of a file whose name ends with one of SUFFIXES.
-        raw: the raw kind; the examples are files beside the table, or its own cells.
+        selection: what is meant; the examples are files beside the table, or its own cells.
         columns: where to find input, target, split and fold, and how to read the table.
         decisions: takes what is decided; None: the source has its own.
 
@@ -44,18 +47,20 @@ def open_table(path: Path, raw: RawKind, columns: Columns, decisions: Decisions 
     table = table_file.read(path, columns.table)
     return _source(
         table,
-        table_columns.find(table, raw, columns),
-        raw,
+        table_columns.find(table, selection.raw, columns),
+        selection,
         columns,
         Decisions() if decisions is None else decisions,
     )
 
 
-def _source(table: TableFile, places: Places, raw: RawKind, columns: Columns, decisions: Decisions) -> Source:
+def _source(
+    table: TableFile, places: Places, selection: Selection, columns: Columns, decisions: Decisions
+) -> Source:
     root = os.fsencode(table.path.parent)
 
     def scan() -> Iterator[Entry]:
-        tally, reader = Tally(), RowReader(root, table.path.name, raw, places, columns.table)
+        tally, reader = Tally(), RowReader(root, table.path.name, selection, places, columns.table)
         for number, row in enumerate(table.rows(places.chosen(), tally), start=1):
             tally.rows = number
             yield reader.entry(row)
@@ -64,11 +69,11 @@ def _source(table: TableFile, places: Places, raw: RawKind, columns: Columns, de
 
     def narrow(left: tuple[str, ...]) -> Source:
         kept = tuple(place for place in places.inputs if table.names[place] not in left)
-        return _source(table, replace(places, inputs=kept), raw, columns, decisions)
+        return _source(table, replace(places, inputs=kept), selection, columns, decisions)
 
     inputs = tuple(table.names[place] for place in places.inputs)
     source = Source("table", _described(table, places), root, (), (), scan, decisions=decisions)
-    if not raw.rows:
+    if not selection.raw.rows:
         return source
     return replace(
         source,
@@ -88,12 +93,12 @@ def _described(table: TableFile, places: Places) -> str:
     return printable(f"table {table.path.name}: {', '.join(named)}")
 
 
-def open_split_tables(found: Mapping[str, Path], raw: RawKind, columns: Columns) -> Source:
+def open_split_tables(found: Mapping[str, Path], selection: Selection, columns: Columns) -> Source:
     """Make one source of a table for each split, in the same folder.
 
     Args:
         found: split to table.
-        raw: as of `open_table`.
+        selection: as of `open_table`.
         columns: as of `open_table`; a split column is not looked for.
 
     Raises:
@@ -107,7 +112,7 @@ def open_split_tables(found: Mapping[str, Path], raw: RawKind, columns: Columns)
             todo="leave --split-column out, or pass one table as --data",
         )
     decisions = Decisions()
-    return _joined({split: open_table(path, raw, columns, decisions) for split, path in found.items()})
+    return _joined({split: open_table(path, selection, columns, decisions) for split, path in found.items()})
 
 
 def _joined(sources: Mapping[str, Source]) -> Source:

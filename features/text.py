@@ -33,6 +33,15 @@ _TOKEN = r"(?i)(n't\b|'(?:s|re|ve|d|ll|m)\b|[\pL\pN\pM]+|\S)"  # noqa: S105 - no
 _BLANKS = r"[\s\pZ\p{Cc}]+"
 
 
+def decoded(texts: Any) -> Any:
+    """Check that texts, string of any shape, are UTF-8.
+
+    Raises:
+        tf.errors.InvalidArgumentError: one is not.
+    """
+    return tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="strict")
+
+
 class Tokenizer:
     """Cut texts into tokens, in the graph.
 
@@ -53,7 +62,7 @@ class Tokenizer:
         Raises:
             tf.errors.InvalidArgumentError: a text is not UTF-8.
         """
-        texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="strict")
+        texts = decoded(texts)
         texts = tf.strings.lower(texts, "utf-8") if self.lowercase else texts
         texts = tf.strings.regex_replace(texts, _BLANKS, " ")
         if self.unit == "characters":

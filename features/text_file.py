@@ -53,6 +53,7 @@ def check(data: bytes, suffix: str, rules: Mapping[str, Any]) -> Facts:
         {"characters": len(text)},
         tuple(note for note, holds in notes.items() if holds),
         kept if kept != data else None,
+        "ASCII" if text.isascii() else "",
     )
 
 

@@ -51,6 +51,8 @@ class Verdict:
         measures: as Facts.measures.
         notes: as Facts.notes.
         stored: path of the converted content that stands in for the file, or None.
+        variant: as Facts.variant.
+        odd: as Facts.odd.
     """
 
     sha256: str | None = None
@@ -63,6 +65,8 @@ class Verdict:
     measures: Mapping[str, int | float] | None = None
     notes: tuple[str, ...] = ()
     stored: str | None = None
+    variant: str = ""
+    odd: bool = False
 
 
 def stamp_of(status: os.stat_result) -> tuple[int, int, int, int]:
@@ -118,6 +122,8 @@ def _accept(
         measures=dict(facts.measures),
         notes=facts.notes,
         stored=stored,
+        variant=facts.variant,
+        odd=facts.odd,
     )
 
 

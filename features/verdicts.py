@@ -142,7 +142,7 @@ class VerdictIndex:
 
 
 def _pack(verdict: Verdict, seal: bytes) -> str:
-    plain = {key: value for key, value in vars(verdict).items() if value not in (None, "", ())}
+    plain = {key: value for key, value in vars(verdict).items() if value not in (None, "", (), False)}
     plain.pop("stamp")
     text = json.dumps(plain)
     return f"{_checksum(text, seal)} {text}"

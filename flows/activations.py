@@ -5,12 +5,13 @@ the outputs of all its layers.
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from features.errors import DataError, NoInputError
+from features.errors import DataError
 from flows import quiet as quieting
 from flows import terminal
 from flows.workspace import Workspace
@@ -18,7 +19,10 @@ from flows.workspace import Workspace
 
 def activations(
     name: Annotated[str, typer.Argument(help="The model, or the folder of a run.")],
-    file: Annotated[Path | None, typer.Argument(help="A file; without one the layers are listed.")] = None,
+    file: Annotated[
+        str | None,
+        typer.Argument(help="A file, or a text for a model of texts; without one the layers are listed."),
+    ] = None,
     layer: Annotated[str | None, typer.Option(help="Number or name of the layer.")] = None,
     out: Annotated[Path, typer.Option(help="Picture to write, .png or .svg.")] = Path("maps.png"),
     version: Annotated[int | None, typer.Option(help="A version other than the stable one.")] = None,
@@ -29,10 +33,9 @@ def activations(
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
     """Draw what a layer of a trained network makes of a file: its activation maps."""
-    if file is not None and not file.is_file():
-        raise NoInputError("no such file", got=file, todo="check the path")
     with quieting.native_stderr():
-        from flows import finished
+        from flows import finished, raw_inputs
+    raw_inputs.require([] if file is None else [file])
     training = finished.find(Workspace.open(workspace), name, version)
     for row in _listed(training) if file is None else [_drawn(training, file, layer, out)]:
         print(json.dumps(row) if json_output else _sentence(row))
@@ -56,7 +59,7 @@ def _described(layer: Any) -> dict[str, Any]:
     }
 
 
-def _drawn(training: Any, file: Path, layer: str | None, out: Path) -> dict[str, Any]:
+def _drawn(training: Any, file: str, layer: str | None, out: Path) -> dict[str, Any]:
     from models import activation_figures, canvas
     from models import activations as looking
 
@@ -68,18 +71,19 @@ def _drawn(training: Any, file: Path, layer: str | None, out: Path) -> dict[str,
     out.write_bytes(draw(activation_figures.maps(found)))
     flat = found.maps.reshape(-1, found.maps.shape[-1])
     figures = {"mean": flat.mean(0).tolist(), "largest": flat.max(0).tolist()}
-    return {"input": str(file), **_described(found.layer), "out": str(out), **figures}
+    return {"input": file, **_described(found.layer), "out": str(out), **figures}
 
 
-def _content(plan: Any, file: Path) -> bytes:
-    """Read a file as ingest would keep it."""
+def _content(plan: Any, file: str) -> bytes:
+    """Read a file or a text as ingest would keep it."""
     from features.names import suffix_of
     from features.quarantine import RefusedError
     from features.validation import READERS
+    from flows import raw_inputs
 
-    data = file.read_bytes()
+    data = raw_inputs.read_one(file, plan.task.raw.input).content
     try:
-        facts = READERS[plan.task.raw.name](data, suffix_of(bytes(file)), plan.rules.decoder_rules())
+        facts = READERS[plan.task.raw.name](data, suffix_of(os.fsencode(file)), plan.rules.decoder_rules())
     except RefusedError as refusal:
         raise DataError(f"{file} cannot be used", got=f"{refusal.reason}: {refusal.detail}") from None
     return facts.stored or data

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from features.errors import ServableError
-from flows import activations, explain_command, leaving, options, terminal
+from flows import activations, explain_command, terminal
 from flows import quiet as quieting
 from flows.options import (
     REST_SERVER,
@@ -25,8 +25,10 @@ from flows.options import (
     TargetOption,
     WorkspaceOption,
 )
+from flows.request import Request
+from flows.training_options import takes_a_request
 from flows.workspace import Workspace, model_name
-from serving import allocator
+from serving import allocator, leaving
 
 app = typer.Typer(
     name="servable",
@@ -39,49 +41,16 @@ app = typer.Typer(
 
 
 @app.command()
+@takes_a_request
 def train(
-    task: Annotated[str, typer.Argument(help="What kind of model, e.g. image-classification.")],
-    data: Annotated[Path, typer.Option(help="Folder, archive or table of examples.")],
-    name: Annotated[str, typer.Option(help="The model's name, where it is tracked and served.")],
-    recipe: Annotated[str | None, typer.Option(help="Recipe by name or path of a YAML file.")] = None,
-    override: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a recipe setting.", metavar="KEY=VALUE")
-    ] = None,
-    input_column: Annotated[
-        str | None, typer.Option(help="Column of a table with the file paths, texts or rows.")
-    ] = None,
-    target_column: Annotated[str | None, typer.Option(help="Column with the label.")] = None,
-    split_column: Annotated[str | None, typer.Option(help="Column with train, validation or test.")] = None,
-    fold_column: Annotated[str | None, typer.Option(help="Column with the fold: cross-validate.")] = None,
-    no_header: options.NoHeaderOption = False,
-    input_suffix: options.InputSuffixOption = None,
-    input_folder: options.InputFolderOption = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of splits, weights, order and augmentation.")] = 0,
-    accept_worse: Annotated[
-        bool, typer.Option("--accept-worse", help="Publish even if worse than the serving version.")
-    ] = False,
-    restart: Annotated[bool, typer.Option("--restart", help="Do not resume an unfinished run.")] = False,
+    request: Request,
     local: Annotated[bool, typer.Option("--local", help="Run without Prefect.")] = False,
-    workspace: WorkspaceOption = None,
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Ingest, train, evaluate, pass the gate and publish one model."""
     from flows import request as requests
 
-    columns = {"input": input_column, "target": target_column, "split": split_column, "fold": fold_column}
-    request = requests.Request(
-        task=task,
-        data=str(data),
-        name=model_name(name),
-        recipe=recipe,
-        overrides=(*(override or ()), *options.table_settings(no_header, input_suffix, input_folder)),
-        columns={key: value for key, value in columns.items() if value is not None},
-        seed=seed,
-        accept_worse=accept_worse,
-        restart=restart,
-        workspace=str(Workspace.open(workspace).root),
-    )
     with terminal.progress_bars(quiet=quiet):
         summary = requests.run(request, local=local)
     if json_output:
@@ -122,7 +91,14 @@ def predict(
     name: Annotated[str, typer.Argument(help="The model.")],
     examples: Annotated[
         list[str] | None,
-        typer.Argument(help="Files to send, or texts, words or rows for a model of such; one answer each."),
+        typer.Argument(
+            help="Files to send (- for standard input), or texts, words or rows for a model of such; "
+            "one answer each."
+        ),
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option("--text", help="A text to send even if a file has this name.", metavar="TEXT"),
     ] = None,
     signature: Annotated[
         str | None, typer.Option(help="Signature to call instead of serving_default.")
@@ -146,17 +122,19 @@ def predict(
     """Ask a served model about files, texts or words."""
     with quieting.native_stderr():
         from flows import predict as prediction
+        from flows import raw_inputs
 
     count = None if k is None else str(k)
     further = prediction.named(inputs or (), positive=positive, negative=negative, k=count)
-    question = prediction.Question(name, examples or (), further, signature, version, timeout)
+    sent = [*(examples or ()), *map(raw_inputs.Typed, text or ())]
+    question = prediction.Question(name, sent, further, signature, version, timeout)
     if curl or grpcurl:
         for command in prediction.commands(question, target, rest_target if curl else None):
             print(command)
         return
     for answer in prediction.answers(question, target, out=out):
-        if not json_output and (text := prediction.coloured(answer)) is not None:
-            terminal.stdout.print(text, soft_wrap=True)
+        if not json_output and (line := prediction.coloured(answer)) is not None:
+            terminal.stdout.print(line, soft_wrap=True)
         else:
             print(json.dumps(answer) if json_output else prediction.sentence(answer))
 
@@ -273,42 +251,34 @@ def ui(
 
 
 @app.command()
+@takes_a_request
 def schedule(
-    task: Annotated[str, typer.Argument(help="What kind of model, e.g. image-classification.")],
-    cron: Annotated[str, typer.Option(help="When, as a cron expression in UTC.")],
-    data: Annotated[Path, typer.Option(help="Folder, archive or table of examples.")],
-    name: Annotated[str, typer.Option(help="The model's name.")],
-    recipe: Annotated[str | None, typer.Option(help="Recipe by name or path of a YAML file.")] = None,
-    override: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a recipe setting.", metavar="KEY=VALUE")
+    request: Request,
+    cron: Annotated[
+        str | None, typer.Option(help="When, as a cron expression of five fields, in UTC.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    workspace: WorkspaceOption = None,
+    interval: Annotated[
+        int | None, typer.Option(help="Every so many seconds, instead of --cron.", metavar="SECONDS")
+    ] = None,
 ) -> None:
     """Deploy the training as a scheduled Prefect flow; edit its parameters in the Prefect UI."""
     from flows import schedule as schedules
 
-    parameters = {
-        "task": task,
-        "data": str(data.absolute()),
-        "name": model_name(name),
-        "recipe": recipe,
-        "overrides": override or [],
-        "seed": seed,
-        "workspace": str(Workspace.open(workspace).root),
-    }
-    terminal.note(schedules.deploy(Workspace.open(workspace), parameters, cron))
+    terminal.note(schedules.deploy(request, schedules.When(cron, interval)))
 
 
 @app.command()
 def worker(
     workspace: WorkspaceOption = None,
-    once: Annotated[bool, typer.Option("--once", help="Run what is due, then end.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Run what is due, then end with the worst exit code of it.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Trainings at a time.")] = 1,
 ) -> None:
     """Run the process worker that executes scheduled trainings."""
-    from flows import schedule as schedules
+    from flows import worker as workers
 
-    raise typer.Exit(schedules.work(Workspace.open(workspace), once=once))
+    raise typer.Exit(workers.work(Workspace.open(workspace), once=once, limit=limit))
 
 
 @app.command()
@@ -325,11 +295,19 @@ def doctor(workspace: WorkspaceOption = None, json_output: JsonOption = False) -
 
 
 @app.command()
-def sync(workspace: WorkspaceOption = None) -> None:
+def sync(
+    workspace: WorkspaceOption = None,
+    rejected: Annotated[
+        bool, typer.Option("--rejected", help="Offer the events again that MLflow has rejected.")
+    ] = False,
+) -> None:
     """Send tracking events that MLflow has not confirmed yet."""
-    from flows import tracking
+    from flows import rejects, tracking
 
-    terminal.note(tracking.replay(Workspace.open(workspace)))
+    place = Workspace.open(workspace)
+    terminal.note(tracking.replay(place, rejected=rejected))
+    if left := rejects.describe(place.spool):
+        terminal.note(left)
 
 
 @app.command()

@@ -20,8 +20,8 @@ import numpy as np
 from gensim.test.utils import datapath
 from PIL import Image
 
-from features.audio_file import wave_bytes
 from features.errors import UnavailableError
+from features.sound_decoding import wave_bytes
 from flows import orchestration, predict, terminal
 from flows import request as requests
 from flows import summary as summaries
@@ -51,6 +51,7 @@ class Part:
 
 def run(workspace: Workspace) -> None:
     """Ingest, train, evaluate, pass the gate, publish, serve and query; then tell where to look."""
+    requests.check_addresses(workspace)
     asked: dict[str, list[Any]] = {}
     summaries_of: list[dict[str, Any]] = []
     with orchestration.kept_api(workspace):

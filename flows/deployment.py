@@ -1,12 +1,33 @@
 """The Prefect flow object that prefect.yaml and scheduled deployments name as their entry point."""
 
-from flows import orchestration, quiet
+import functools
+import os
+from typing import Any
+
+from flows import orchestration, outcome, quiet
 from serving import allocator
 
 allocator.keep_memory()
 with quiet.native_stderr():
     from flows import pipeline
 
+
+if outcome.VARIABLE in os.environ:
+    # Ctrl-C ends the worker, which then asks each training once: a second signal would end it at once.
+    os.setpgid(0, 0)
+
+
+@functools.wraps(pipeline.train_model)
+def _train(*arguments: Any, **options: Any) -> dict[str, Any]:
+    try:
+        summary = pipeline.train_model(*arguments, **options)
+    except BaseException as error:
+        outcome.write_error(error)
+        raise
+    outcome.write(0, "done")
+    return summary
+
+
 train_model = orchestration.as_flow(
-    pipeline.train_model, name="servable-train", run_name="{task} {name}: scheduled training"
+    _train, name="servable-train", run_name="{task} {name}: scheduled training"
 )

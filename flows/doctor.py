@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from features.errors import ConfigError
+from flows import addresses, interfaces, orchestration, rejects, server_log, tracking
+from flows.redaction import mask
 from flows.workspace import Workspace
 
 LOCK = Path(__file__).resolve().parent.parent / "uv.lock"
@@ -40,6 +43,9 @@ def examine(workspace: Workspace) -> list[Finding]:
         _locked_versions,
         _imports,
         _prefect_server,
+        lambda: _addresses(workspace),
+        lambda: _server_logs(workspace),
+        lambda: _spool(workspace),
         _ports,
         lambda: _hub(workspace),
         lambda: _disk(workspace),
@@ -97,6 +103,44 @@ def _prefect_server() -> Iterator[Finding]:
     else:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         yield Finding("FAIL", "prefect server", f"cannot start: {last}. make clean install")
+
+
+def _addresses(workspace: Workspace) -> Iterator[Finding]:
+    """Check what MLFLOW_TRACKING_URI and PREFECT_API_URL say, and whether a server answers there."""
+    try:
+        uri = tracking.tracking_uri(workspace)
+        yield _reached("tracking", uri, not addresses.is_server(uri) or interfaces.answers(uri))
+    except ConfigError as error:
+        yield Finding("FAIL", "tracking", str(error))
+    try:
+        api = orchestration.configured_api()
+        if api:
+            yield _reached("prefect api", api, orchestration.answers(api))
+        else:
+            yield Finding("ok", "prefect api", "none configured: each training starts its own")
+    except ConfigError as error:
+        yield Finding("FAIL", "prefect api", str(error))
+
+
+def _reached(part: str, address: str, answers: bool) -> Finding:
+    shown = mask(address)
+    return Finding("ok", part, shown) if answers else Finding("note", part, f"{shown} does not answer")
+
+
+def _server_logs(workspace: Workspace) -> Iterator[Finding]:
+    for log in interfaces.logs(workspace):
+        error = server_log.last_error(log)
+        if error:
+            yield Finding("note", "server log", error.sentence(log))
+        else:
+            yield Finding("ok", "server log", f"no error in {log}")
+
+
+def _spool(workspace: Workspace) -> Iterator[Finding]:
+    if refused := rejects.describe(workspace.spool):
+        yield Finding("note", "spool", refused)
+    else:
+        yield Finding("ok", "spool", f"no rejected events in {workspace.spool}")
 
 
 def _ports() -> Iterator[Finding]:

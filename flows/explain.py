@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from features.errors import UsageError
-from flows import predict
+from flows import predict, raw_inputs
 from serving.client import Client
 
 #: Method on the command line to signature.
@@ -26,7 +26,9 @@ def question(name: str, file: Path, method: str, further: Mapping[str, str | Non
 
     Raises:
         UsageError: there is no such method.
+        NoInputError: there is no such file.
     """
+    raw_inputs.require([file])
     if method not in METHODS:
         raise UsageError("no such method", got=method, expected=f"one of {', '.join(METHODS)}")
     given = {key: value for key, value in further.items() if value is not None}

@@ -62,17 +62,19 @@ def _compose(
     index = gallery.gallery(network)
     counts = reporting.class_counts(dataset)
     counts = counts if gallery.labelled(dataset) else dict(zip(["photos"], counts.values(), strict=True))
+    latency = reporting.latency(state, "One photo at a time through the exported model.")
+    verdict, tone = reporting.outcome(state)
     return report.Report(
         title=plan.name,
         kind=plan.request.task,
-        verdict=f"published as version {state['version']}",
-        tone="good",
+        verdict=verdict,
+        tone=tone,
         subtitle=f"{plan.recipe['name']} on {plan.request.data}",
         facts=[report.Fact("photos", index.items), report.Fact("dimensions", index.dimensions)],
         sections=[
             _metrics(state["metrics"]),
             *own,
-            sections.latency(state["gate"]["latency_ms"], "One photo at a time through the exported model."),
+            *([latency] if latency else []),
             sections.dataset(dataset.card, counts),
             sections.checks(reporting.checks(state["gate"])),
             sections.reproduction(

@@ -9,17 +9,17 @@ the default one are asked of the live server, which serves that SavedModel.
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from features.errors import ExportError
-from flows import leaving, orchestration
+from flows import orchestration
 from flows.plan import Plan
 from flows.record import Record
 from flows.workspace import write_atomically
-from serving import allocator
+from serving import allocator, leaving
 from serving.repository import Repository
 
 
@@ -50,16 +50,20 @@ def pass_gate(plan: Plan, record: Record) -> dict[str, Any]:
     record.run.record(gate=verdict)
     rows = verdict["checks"]
     orchestration.show_table(orchestration.artifact_key("gate", plan.name), rows, f"Gate of {plan.name}")
-    refused = [check for check in rows if not check["passed"]]
-    if refused:
-        first = refused[0]
+    first = refused(verdict)
+    if first is not None:
         raise ExportError(
             f"the gate refused {plan.name}: {first['name']}",
             got=first["got"],
             expected=first["expected"],
-            todo=f"the candidate is kept at {request['candidate']}",
+            todo=f"the report is {record.run.report}; the candidate is kept at {request['candidate']}",
         )
     return verdict
+
+
+def refused(verdict: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Give the first check that a verdict does not pass, or None."""
+    return next((check for check in verdict.get("checks", ()) if not check["passed"]), None)
 
 
 def _request(plan: Plan, record: Record) -> dict[str, Any]:

@@ -1,84 +1,183 @@
-"""Run the MLflow and Prefect UIs on loopback until Ctrl-C."""
+"""Show the MLflow and Prefect UIs: those that are configured, else on loopback until Ctrl-C."""
 
+import http.client
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 from features.errors import UnavailableError
-from flows import orchestration, terminal
+from flows import addresses, orchestration, server_log, terminal, tracking
+from flows.redaction import mask
 from flows.workspace import Workspace
+
+#: How often the logs of the servers are looked at.
+WATCH_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Interface:
+    """One UI.
+
+    Attributes:
+        name: of the product.
+        page: its address.
+        server: the process that serves it; None for one that somebody else runs.
+        log: of the server.
+        wait: returns once it answers; raises UnavailableError where it does not.
+        stop: ends the server.
+    """
+
+    name: str
+    page: str
+    server: subprocess.Popen | None = None
+    log: Path | None = None
+    wait: Callable[[], object] = lambda: None
+    stop: Callable[[], None] = lambda: None
 
 
 def run(workspace: Workspace, *, mlflow_port: int, prefect_port: int) -> None:
-    """Start both servers, print their addresses and wait; ends both on Ctrl-C or SIGTERM.
+    """Start the servers that are not configured elsewhere, print both addresses and wait.
+
+    Ends what it started on Ctrl-C or SIGTERM; returns at once where it started nothing.
 
     Raises:
-        UnavailableError: one of them ended or did not answer.
+        ConfigError: MLFLOW_TRACKING_URI or PREFECT_API_URL cannot work.
+        UnavailableError: a server ended or did not answer.
     """
-    os.environ.update(orchestration.environment(workspace))
-    prefect = orchestration.EmbeddedServer(workspace, prefect_port, interface=True)
-    mlflow, mlflow_url = _start_mlflow(workspace, mlflow_port)
+    uri = tracking.tracking_uri(workspace)
+    orchestration.set_environment(workspace)
+    api = orchestration.configured_api()
+    interfaces: list[Interface] = []
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        terminal.note("starting both servers ...")
-        prefect.wait()
-        orchestration.announce(workspace, prefect)
-        _wait_for(mlflow, mlflow_url, workspace)
-        print(f"MLflow   {mlflow_url}", f"Prefect  {prefect.url.removesuffix('/api')}", sep="\n", flush=True)
-        terminal.note("Ctrl-C ends both")
-        while prefect.process.poll() is None and mlflow.poll() is None:
-            time.sleep(0.2)
-        raise UnavailableError(
-            "a UI server ended",
-            got=f"exit codes: Prefect {prefect.process.poll()}, MLflow {mlflow.poll()}",
-            todo=f"read {prefect.log} and {_log(workspace)}",
-        )
+        interfaces.append(_prefect(workspace, api, prefect_port))
+        interfaces.append(_mlflow(workspace, uri, mlflow_port))
+        started = [one for one in interfaces if one.server]
+        if started:
+            terminal.note(f"starting {' and '.join(one.name for one in started)} ...")
+        for one in interfaces:
+            one.wait()
+        for one in reversed(interfaces):
+            print(f"{one.name:9}{one.page}", flush=True)
+        if started:
+            terminal.note(f"Ctrl-C ends {'both' if len(started) > 1 else 'it'}")
+            _watch(started)
     except KeyboardInterrupt:
-        terminal.note("ending both servers")
+        terminal.note("ending what was started")
     finally:
-        _stop(mlflow)
-        prefect.stop()
+        for one in reversed(interfaces):
+            one.stop()
 
 
-def _log(workspace: Workspace) -> str:
-    return str(workspace.root / "mlflow-server.log")
+def logs(workspace: Workspace) -> list[Path]:
+    """List the logs of the servers that are started on a workspace."""
+    return [orchestration.log_of(workspace), _mlflow_log(workspace)]
 
 
-def _start_mlflow(workspace: Workspace, port: int) -> tuple[subprocess.Popen, str]:
-    from flows import tracking
+def answers(url: str) -> bool:
+    """Tell whether an MLflow server answers at this address."""
+    try:
+        with urllib.request.urlopen(f"{addresses.without_userinfo(url)}/health", timeout=2):  # noqa: S310
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code < 500  # it wants to know who asks
+    except (OSError, http.client.HTTPException):
+        return False
 
+
+def _mlflow_log(workspace: Workspace) -> Path:
+    return workspace.root / "mlflow-server.log"
+
+
+def _watch(interfaces: list[Interface]) -> None:
+    """Tell what the servers log as errors, until one of them ends."""
+    watches = [server_log.Watch(one.log) for one in interfaces if one.log]
+    for watch in watches:
+        watch.tell_last(terminal.note)
+    due = time.monotonic() + WATCH_SECONDS
+    while all(one.server and one.server.poll() is None for one in interfaces):
+        time.sleep(0.2)
+        if time.monotonic() > due:
+            due = time.monotonic() + WATCH_SECONDS
+            for watch in watches:
+                watch.tell_fresh(terminal.note)
+    codes = ", ".join(f"{one.name} {one.server.poll()}" for one in interfaces if one.server)
+    said = "; ".join(f"{one.name}: {server_log.explain(one.log)}" for one in interfaces if one.log)
+    raise UnavailableError(
+        "a UI server ended",
+        got=f"exit codes: {codes}; {said}",
+        todo=f"read {' and '.join(str(one.log) for one in interfaces)}",
+    )
+
+
+def _prefect(workspace: Workspace, api: str | None, port: int) -> Interface:
+    if api:
+        return _elsewhere("Prefect", orchestration.page(api), addresses.API, orchestration.answers(api))
+    server = orchestration.EmbeddedServer(workspace, port, interface=True)
+
+    def wait() -> None:
+        server.wait()
+        orchestration.announce(workspace, server)
+
+    page = server.url.removesuffix("/api")
+    return Interface("Prefect", page, server.process, server.log, wait, server.stop)
+
+
+def _mlflow(workspace: Workspace, uri: str, port: int) -> Interface:
+    if addresses.is_server(uri):
+        return _elsewhere("MLflow", mask(uri), addresses.TRACKING, answers(uri))
+    process, url = _start_mlflow(workspace, uri, port)
+    log = _mlflow_log(workspace)
+    return Interface(
+        "MLflow", url, process, log, lambda: _wait_for(process, url, log), lambda: _stop(process)
+    )
+
+
+def _elsewhere(name: str, page: str, variable: str, answering: bool) -> Interface:
+    if not answering:
+        terminal.note(f"{name} at {page} does not answer: start it, or unset {variable} to start one here")
+    return Interface(name, page)
+
+
+def _start_mlflow(workspace: Workspace, uri: str, port: int) -> tuple[subprocess.Popen, str]:
+    url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    store = ["--backend-store-uri", tracking.default_uri(workspace), "--workers", "1"]
-    artefacts = ["--default-artifact-root", (workspace.mlruns / "artifacts").as_uri()]
-    with open(_log(workspace), "ab") as log:
+    artefacts = ["--default-artifact-root", (workspace.mlruns / "artifacts").as_uri(), "--workers", "1"]
+    # The store goes by the environment: an argument shows its password to every user of the machine.
+    settings = {
+        "MLFLOW_BACKEND_STORE_URI": uri,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "DO_NOT_TRACK": "1",
+    }
+    with server_log.open_log(_mlflow_log(workspace), url) as log:
         process = subprocess.Popen(
-            [*command, *store, *artefacts],
-            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "DO_NOT_TRACK": "1"},
+            [*command, *artefacts],
+            env=os.environ | settings,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
-    return process, f"http://127.0.0.1:{port}"
+    return process, url
 
 
-def _wait_for(process: subprocess.Popen, url: str, workspace: Workspace) -> None:
+def _wait_for(process: subprocess.Popen, url: str, log: Path) -> None:
     deadline = time.monotonic() + orchestration.START_SECONDS
-    while True:
-        try:
-            with urllib.request.urlopen(f"{url}/health", timeout=2):  # noqa: S310
-                return
-        except OSError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise UnavailableError(
-                    "the MLflow UI did not start",
-                    got=f"exit code {process.poll()}",
-                    todo=f"read {_log(workspace)}; is another program on port {url.rpartition(':')[2]}?",
-                ) from None
-            time.sleep(0.1)
+    while not answers(url):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise UnavailableError(
+                "the MLflow UI did not start",
+                got=f"exit code {process.poll()}; {server_log.explain(log)}",
+                todo=f"read {log}; is another program on port {url.rpartition(':')[2]}?",
+            )
+        time.sleep(0.1)
 
 
 def _stop(process: subprocess.Popen) -> None:

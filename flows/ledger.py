@@ -9,7 +9,6 @@ everything else overwrites itself. What MLflow called things is kept in the run'
 import json
 import os
 import socket
-import tempfile
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -18,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from flows import mlmodel
+from flows import addresses, mlmodel
+from flows.databases import make_database
+from flows.processes import host, is_alive
 from flows.redaction import mask, slug
-from flows.spool import Event
+from flows.spool import Event, Spool
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -65,11 +66,12 @@ class Ledger:
     def __init__(self, uri: str, artifacts: Path) -> None:
         self.uri, self.artifacts = uri, artifacts
         self._client: MlflowClient | None = None
+        self._runs: set[str] = set()  #: known to be in this store
 
     @property
     def is_server(self) -> bool:
         """Whether the store is a server, which can be away."""
-        return self.uri.startswith(("http://", "https://"))
+        return addresses.is_server(self.uri)
 
     @property
     def name(self) -> str:
@@ -95,15 +97,26 @@ class Ledger:
 
     @property
     def client(self) -> "MlflowClient":
-        """The client; the first use imports MLflow and makes a missing database (about 5 s)."""
+        """The client; the first use imports MLflow and makes a missing database (about 5 s).
+
+        Raises:
+            AwayError: the store does not answer as one of MLflow's does.
+        """
         if self._client is None:
             for name, value in ENVIRONMENT.items():
                 os.environ.setdefault(name, value)
             from mlflow import MlflowClient
 
-            if self.uri.startswith("sqlite:///"):
-                _make_database(Path(self.uri.removeprefix("sqlite:///")))
-            self._client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+            try:
+                if database := addresses.sqlite_file(self.uri):
+                    make_database(database)
+                client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+                client.search_experiments(max_results=1)
+                client.search_registered_models(max_results=1)
+            except Exception as error:
+                # Whatever is wrong here is wrong with the store, never with an event.
+                raise AwayError(_short(error)) from error
+            self._client = client
         return self._client
 
     def apply(self, events: Sequence[Event], cursor: dict[str, Any], directory: Path) -> None:
@@ -121,9 +134,13 @@ class Ledger:
         kind = events[0].kind
         if kind not in HANDLERS and kind not in BATCHED:
             raise RefusedError("the line cannot be read")
-        if "run_id" not in cursor and kind not in ("start", "alias", "finish"):
-            raise RefusedError("its run could not be made")
+        if "file" in events[0].body and not (directory / events[0].body["file"]).exists():
+            raise RefusedError("the file it was to upload is gone")
         try:
+            if kind not in ("start", "alias") and not self._has_run(cursor, directory):
+                if kind == "finish" and "of" not in cursor:  # of an alias, which has no run
+                    return
+                raise RefusedError("its run is not in this store")
             if kind in BATCHED:
                 self._batch(events, cursor["run_id"])
             else:
@@ -132,6 +149,22 @@ class Ledger:
             raise
         except Exception as error:
             raise _classified(error) from error
+
+    def knows(self, run_id: str) -> bool:
+        """Say whether a run is in this store: one that was begun in another, or deleted for good, is not.
+
+        Raises:
+            AwayError: the store cannot be asked.
+        """
+        if run_id not in self._runs:
+            try:
+                given = self.client.get_run(run_id).info.run_id
+            except Exception as error:
+                if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
+                    return False
+                raise AwayError(_short(error)) from error
+            self._runs.add(_same(given, run_id))
+        return True
 
     def reap(self, experiment_id: str) -> list[str]:
         """Mark runs of this host KILLED whose process is gone; returns their ids.
@@ -165,6 +198,7 @@ class Ledger:
                 if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
                     raise
                 raise AwayError(f"experiment {name} was made by another process just now") from error
+        _same(found.name, name)
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
         return found.experiment_id
@@ -180,17 +214,36 @@ class Ledger:
                 experiment, start_time=event.at, tags=event.body["tags"], run_name=event.body["run_name"]
             )
         )
+        if not self.knows(run.info.run_id):
+            raise AwayError("the run it has just made is not there")
         cursor |= {"experiment_id": experiment, "run_id": run.info.run_id}
+
+    def _has_run(self, cursor: dict[str, Any], directory: Path) -> bool:
+        """Say whether the run of a spool folder is known; make it where its start is in the folder."""
+        if "run_id" in cursor:
+            return True
+        start = next((event for event in Spool(directory).read() if event.kind == "start"), None)
+        if start is not None:
+            self._start(start, cursor, directory)
+        return start is not None or ("of" in cursor and self._find(cursor["of"], cursor))
+
+    def _find(self, spool: str, cursor: dict[str, Any]) -> bool:
+        """Look up the run that a spool folder of this name began."""
+        experiments = [experiment.experiment_id for experiment in self.client.search_experiments()]
+        runs = self.client.search_runs(experiments, f"tags.`{RUN_TAG}` LIKE '{spool}-%'")
+        run = next((run for run in runs if run.data.tags[RUN_TAG].startswith(f"{spool}-")), None)
+        if run is not None:
+            cursor |= {"experiment_id": run.info.experiment_id, "run_id": run.info.run_id}
+        return run is not None
 
     def _resume(self, event: Event, cursor: dict[str, Any], directory: Path) -> None:
         self._batch([event], cursor["run_id"])
         self.client.update_run(cursor["run_id"], status="RUNNING")
 
     def _finish(self, event: Event, cursor: dict[str, Any], directory: Path) -> None:
-        if "run_id" in cursor:
-            if event.body.get("note"):
-                self.client.set_tag(cursor["run_id"], NOTE_TAG, event.body["note"])
-            self.client.set_terminated(cursor["run_id"], event.body["status"], end_time=event.at)
+        if event.body.get("note"):
+            self.client.set_tag(cursor["run_id"], NOTE_TAG, event.body["note"])
+        self.client.set_terminated(cursor["run_id"], event.body["status"], end_time=event.at)
 
     def _batch(self, events: Sequence[Event], run_id: str) -> None:
         from mlflow.entities import Metric, Param, RunTag
@@ -258,7 +311,9 @@ class Ledger:
         """Move an alias to a release, unless it has been moved by a later event already."""
         name, alias, release = event.body["name"], event.body["alias"], str(event.body["release"])
         moved = f"servable.alias.{alias}.at"
-        if int(self.client.get_registered_model(name).tags.get(moved, 0)) > event.at:
+        model = self.client.get_registered_model(name)
+        _same(model.name, name)
+        if int(model.tags.get(moved, 0)) > event.at:
             return
         found = [
             version
@@ -308,28 +363,6 @@ HANDLERS = {
 }
 
 
-def host() -> str:
-    """Name this host and, where there are several, the process namespace whose pids are meant."""
-    try:
-        namespace = Path("/proc/self/ns/pid").readlink().name.strip("pid:[]")
-    except OSError:
-        return socket.gethostname()
-    return f"{socket.gethostname()}/{namespace}"
-
-
-def is_alive(pid: str, since: str) -> bool:
-    """Say whether the process that started a run still runs.
-
-    Args:
-        pid: its process id, as text.
-        since: when it was created, in seconds since 1970; a younger process with its id is another.
-    """
-    try:
-        return abs(psutil.Process(int(pid)).create_time() - float(since)) < 2
-    except (psutil.Error, ValueError):
-        return False
-
-
 def this_process() -> Mapping[str, str]:
     """Give the tags by which :func:`is_alive` finds this process again."""
     return {
@@ -339,31 +372,18 @@ def this_process() -> Mapping[str, str]:
     }
 
 
-def _make_database(path: Path) -> None:
-    """Make a missing database whole: aside, then put into place.
+def _same(answer: str, wanted: str) -> str:
+    """Return the name a store answers with if it is the one asked for; other servers answer anything."""
+    if answer != wanted:
+        raise AwayError("what answers there is not MLflow")
+    return answer
 
-    MLflow's own making takes seconds, and a process that is killed meanwhile leaves a database behind
-    that no later MLflow can open.
-    """
-    from mlflow import MlflowClient
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists():
-        return
-    with tempfile.TemporaryDirectory(prefix=".making-", dir=path.parent) as folder:
-        made = Path(folder) / path.name
-        MlflowClient(tracking_uri=f"sqlite:///{made}", registry_uri=f"sqlite:///{made}").search_experiments()
-        try:
-            os.link(made, path)
-        except FileExistsError:
-            pass  # Another process was quicker: its database stays.
-        except OSError:  # A file system without hard links.
-            made.replace(path)
+def _short(error: Exception) -> str:
+    return mask(" ".join(str(error).split())[:300]) or type(error).__name__
 
 
 def _classified(error: Exception) -> AwayError | RefusedError:
     """Decide whether to repeat, by MLflow's error code; what is unknown is repeated."""
-    text = " ".join(str(error).split())[:300] or type(error).__name__
-    if isinstance(error, FileNotFoundError) or getattr(error, "error_code", "") in _FINAL:
-        return RefusedError(text)
-    return AwayError(text)
+    final = getattr(error, "error_code", "") in _FINAL
+    return RefusedError(_short(error)) if final else AwayError(_short(error))

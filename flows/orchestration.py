@@ -7,6 +7,7 @@ JSON so that the UI can show them.
 """
 
 import functools
+import http.client
 import json
 import logging
 import os
@@ -14,7 +15,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import TemporaryError, UnavailableError
+from flows import addresses, redaction, server_log
 from flows.workspace import Workspace, write_atomically
 
 #: Errors worth a second attempt; every other one gives the same answer again.
@@ -152,15 +153,25 @@ def artifact_key(*parts: str) -> str:
 
 
 def configured_api() -> str | None:
-    """Give the address of the Prefect API the user has configured, or None."""
-    url = os.environ.get("PREFECT_API_URL")
+    """Give the address of the Prefect API the user has configured, or None.
+
+    Raises:
+        ConfigError: it is malformed.
+    """
+    url = os.environ.get(addresses.API)
     if url:
-        return url
+        return addresses.api_url(url)
     if "PREFECT_PROFILE" in os.environ or _profile_names_api():
         from prefect.settings import PREFECT_API_URL
 
-        return PREFECT_API_URL.value()
+        named = PREFECT_API_URL.value()
+        return addresses.api_url(named, f"{addresses.API} of the Prefect profile") if named else None
     return None
+
+
+def page(api_url: str) -> str:
+    """Give the address of the UI of a Prefect API, without secrets."""
+    return redaction.mask(os.environ.get("PREFECT_UI_URL") or api_url.removesuffix("/api"))
 
 
 def _profile_names_api() -> bool:
@@ -178,6 +189,8 @@ def environment(workspace: Workspace) -> dict[str, str]:
         # No telemetry leaves the machine, and its first write races with ours on a new database.
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
+        # A server may run for days: its log says the date of an error, too.
+        "PREFECT_LOGGING_FORMATTERS_STANDARD_DATEFMT": "%Y-%m-%d %H:%M:%S",
         "PREFECT_LOGGING_LEVEL": "INFO",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         "PREFECT_CLI_PROMPT": "false",
@@ -185,6 +198,11 @@ def environment(workspace: Workspace) -> dict[str, str]:
     if configured_api():
         del wanted["PREFECT_HOME"]
     return {name: value for name, value in wanted.items() if name not in os.environ}
+
+
+def set_environment(workspace: Workspace) -> None:
+    """Let this process, and those it starts, run Prefect under these settings."""
+    os.environ.update(environment(workspace))
 
 
 class EmbeddedServer:
@@ -197,8 +215,7 @@ class EmbeddedServer:
     def __init__(self, workspace: Workspace, port: int | None = None, *, interface: bool = False) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}/api"
-        workspace.prefect.mkdir(parents=True, exist_ok=True)
-        self.log = workspace.prefect / "server.log"
+        self.log = log_of(workspace)
         switches = {
             "PREFECT_SERVER_UI_ENABLED": str(interface).lower(),
             "PREFECT_UI_API_URL": self.url,
@@ -208,7 +225,7 @@ class EmbeddedServer:
             "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": str(interface).lower(),
         }
         command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
-        with self.log.open("ab") as log:
+        with server_log.open_log(self.log, self.url) as log:
             self.process = subprocess.Popen(
                 [*command, "--host", "127.0.0.1", "--port", str(self.port), "--log-level", "warning"],
                 env=os.environ | environment(workspace) | switches,
@@ -229,7 +246,7 @@ class EmbeddedServer:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise UnavailableError(
                     "the embedded Prefect server did not start",
-                    got=f"exit code {self.process.poll()}",
+                    got=f"exit code {self.process.poll()}; {server_log.explain(self.log)}",
                     todo=f"read {self.log}, or train with --local to do without Prefect",
                 )
             time.sleep(0.05)
@@ -246,6 +263,11 @@ class EmbeddedServer:
             self.process.wait()
 
 
+def log_of(workspace: Workspace) -> Path:
+    """Give the log of the Prefect servers that are started on a workspace."""
+    return workspace.prefect / "server.log"
+
+
 def free_port() -> int:
     """Find a TCP port on loopback that is free now."""
     with socket.socket() as probe:
@@ -254,11 +276,14 @@ def free_port() -> int:
 
 
 def answers(api_url: str) -> bool:
-    """Tell whether a Prefect API answers at this address."""
+    """Tell whether a Prefect API answers at this address; Prefect's cloud is taken at its word."""
+    if api_url.startswith("https://api.prefect.cloud"):
+        return True
     try:
-        with urllib.request.urlopen(f"{api_url}/health", timeout=2) as response:  # noqa: S310
-            return response.status == 200
-    except (OSError, urllib.error.URLError, ValueError):
+        health = f"{addresses.without_userinfo(api_url)}/health"
+        with urllib.request.urlopen(health, timeout=2) as response:  # noqa: S310
+            return json.loads(response.read(1000)) is True
+    except (OSError, http.client.HTTPException, ValueError):
         return False
 
 
@@ -286,7 +311,7 @@ def running_api(workspace: Workspace) -> Iterator[Callable[[], str]]:
         A function that waits for the API and returns its address. Whatever is done before it is
         called overlaps with the server's start.
     """
-    os.environ.update(environment(workspace))
+    set_environment(workspace)
     url = configured_api() or announced(workspace)
     server = None if url else EmbeddedServer(workspace)
 
@@ -305,7 +330,7 @@ def running_api(workspace: Workspace) -> Iterator[Callable[[], str]]:
 @contextmanager
 def kept_api(workspace: Workspace) -> Iterator[None]:
     """Keep one embedded server up for several runs, where no API is configured or up already."""
-    os.environ.update(environment(workspace))
+    set_environment(workspace)
     if configured_api() or announced(workspace):
         yield
         return
@@ -319,25 +344,33 @@ def kept_api(workspace: Workspace) -> Iterator[None]:
 
 
 def _require(address: str) -> None:
-    if not answers(address) and not address.startswith("https://api.prefect.cloud"):
+    if not answers(address):
         raise UnavailableError(
             "no Prefect API answers",
-            got=address,
-            expected="the server named by PREFECT_API_URL or the Prefect profile",
+            got=redaction.mask(address),
+            expected="the server named by PREFECT_API_URL or the Prefect profile, with /api at its end",
             todo="start it, unset PREFECT_API_URL, or train with --local to do without Prefect",
         )
+
+
+@contextmanager
+def connected(api: str) -> Iterator[None]:
+    """Let Prefect's clients of this process talk to the API at an address."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: api}):
+        yield
 
 
 def run(function: Callable, parameters: dict[str, Any], *, api: str, name: str, run_name: str) -> Any:
     """Run a function as a flow against the API at an address; its errors come out unchanged."""
     from prefect.logging.handlers import APILogHandler
-    from prefect.settings import PREFECT_API_URL, temporary_settings
 
     flow = as_flow(function, name=name, run_name=run_name)
     for handler in logging.getLogger().handlers:
         # The log of the run goes to the API; on the terminal an error is one line, said by the caller.
         handler.addFilter(_is_not_of_prefect)
-    with temporary_settings({PREFECT_API_URL: api}):
+    with connected(api):
         try:
             return flow(**parameters)
         finally:

@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from features.errors import ExportError
 from flows import gallery, image_clustering, image_search, orchestration, plan, terminal, word_vectors
 from flows.cross_validation import cross_validate, whole_view
 from flows.evaluate import evaluate
 from flows.export import export
 from flows.featurize import featurize
 from flows.gallery_report import write_report as write_gallery_report
-from flows.gate import pass_gate
+from flows.gate import pass_gate, refused
 from flows.ingest import ingest
 from flows.plan import Plan
 from flows.publish import publish
@@ -63,10 +64,26 @@ def train_model(
         if intent.columns.fold is not None:
             with clock("folds"):
                 cross_validate(intent, record)
-        for stage, step in course.steps.items():
-            with clock(stage), terminal.busy(stage, shown=stage in SILENT):
-                step(intent, record)
+        try:
+            for stage, step in course.steps.items():
+                with clock(stage), terminal.busy(stage, shown=stage in SILENT):
+                    step(intent, record)
+        except ExportError:
+            report_refusal(intent, record, course.steps["report"])
+            raise
         return summarise(intent, record, clock)
+
+
+def report_refusal(intent: Plan, record: Record, write: Callable[[Plan, Record], Any]) -> None:
+    """Write the report of a run that the gate refused; a fault of the report does not hide the refusal."""
+    if refused(record.run.read().get("gate", {})) is None:
+        return
+    try:
+        path = write(intent, record)
+    except Exception as error:
+        terminal.note(f"the report of the refused run cannot be written: {type(error).__name__}: {error}")
+    else:
+        terminal.note(f"report of the refused run: {path}")
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """What a training will do, resolved before it begins: every setting checked, every default filled in."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from features.errors import NoInputError, UsageError
 from features.sources import Columns
-from flows import config
+from flows import config, tracking
 from flows.request import Request
 from flows.workspace import Workspace, fingerprint, model_name
 from models import tasks
@@ -42,8 +43,7 @@ class Plan:
     @cached_property
     def columns(self) -> Columns:
         """Which column of a table means what."""
-        given: dict[str, Any] = dict(self.request.columns)
-        return Columns(**given)
+        return columns(self.request.columns)
 
     @cached_property
     def sections(self) -> dict[str, Any]:
@@ -76,11 +76,13 @@ def resolve(request: Request) -> Plan:
     """Check a request and its recipe as a whole, before any data are read.
 
     Raises:
-        UsageError: no such recipe, an unreadable override or model name.
+        UsageError: no such recipe or role of a column, an unreadable override or model name.
         NoInputError: the data or the recipe file do not exist.
-        ConfigError: no such task, an unknown setting or a bad value.
+        ConfigError: no such task, an unknown setting or a bad value; MLFLOW_TRACKING_URI cannot work.
     """
     model_name(request.name)
+    tracking.tracking_uri(Workspace.open(Path(request.workspace)))
+    columns(request.columns)
     task = tasks.find(request.task)
     if not Path(request.data).exists():
         raise NoInputError("no such data", got=request.data, todo="check the path given to --data")
@@ -88,6 +90,21 @@ def resolve(request: Request) -> Plan:
         raise UsageError("not a seed", got=request.seed, expected="an integer from 0 on")
     recipe = config.read_recipe(request.task, request.recipe, request.overrides)
     return Plan(request, config.resolve(recipe, sections(task, request.seed)))
+
+
+def columns(given: Mapping[str, str]) -> Columns:
+    """Read which column has which role.
+
+    Raises:
+        UsageError: there is no such role.
+    """
+    roles = [field.name for field in fields(Columns)]
+    if unknown := sorted(given.keys() - set(roles)):
+        raise UsageError(
+            "no such role of a column", got=ascii(unknown[0]), expected=f"one of {', '.join(roles)}"
+        )
+    named: dict[str, Any] = dict(given)
+    return Columns(**named)
 
 
 def sections(task: Task, seed: int) -> dict[str, config.Check]:

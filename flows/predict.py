@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from rich.text import Text
 
-from features import tables
-from features.errors import NoInputError, UsageError
-from features.spec import RAW_KINDS, ROW
+from features.errors import UsageError
+from features.spec import ROW
 from flows import inputs as sent
-from flows import neighbours, row_questions
+from flows import neighbours, raw_inputs, row_questions
 from serving import commands as shell
 from serving.answers import DEFAULT_SIGNATURE, Answer, Signature
 from serving.client import Client
@@ -26,8 +25,8 @@ class Question:
 
     Attributes:
         name: the model.
-        examples: files, texts or words, one answer each; for a signature that takes several words at once,
-            all of them together are one question.
+        examples: files, texts or words as of `raw_inputs.read`, one answer each; for a signature that takes
+            several words at once, all of them together are one question.
         inputs: further inputs of the signature by name, such as ``{"k": "5", "positive": "king,woman"}``.
         signature: None for ``serving_default``.
         version: None for the server's choice.
@@ -61,8 +60,8 @@ def answers(question: Question, target: str, *, out: Path | None = None) -> Iter
 
     A question with a ``k`` and without a signature goes to the one that takes it.
 
-    A signature of texts or words is sent each as it is given, or what stands in the .txt file it names; any
-    other is sent the bytes of files. For a model of rows a table stands for its rows, one answer each.
+    A file is sent as it is; a signature of texts, words or rows is also sent what is typed. For a model of
+    rows a table stands for its rows, one answer each.
 
     Args:
         question: what is asked.
@@ -75,10 +74,11 @@ def answers(question: Question, target: str, *, out: Path | None = None) -> Iter
 
     Raises:
         NoInputError: a file does not exist; raised before anything is sent.
+        DataError: a file or text is none that ingest would take.
         UsageError: an input is missing, or the signature has none of this name; several examples, or
             an answer without neighbours, for one picture.
     """
-    _require_named(question.examples)
+    raw_inputs.require(question.examples)
     if out is not None:
         neighbours.require_one(question.examples)
     with Client(target, timeout=question.timeout) as client:
@@ -91,7 +91,7 @@ def answers(question: Question, target: str, *, out: Path | None = None) -> Iter
 
 def asked(question: Question, target: str) -> Iterator[tuple[str, Answer]]:
     """Send each example; yield what is shown of it, and the answer as it came. Raises as `answers`."""
-    _require_named(question.examples)
+    raw_inputs.require(question.examples)
     with Client(target, timeout=question.timeout) as client:
         yield from _answered(question, client)
 
@@ -119,7 +119,7 @@ def commands(question: Question, target: str, rest_target: str | None = None) ->
     Raises:
         NoInputError, UsageError: as of `answers`.
     """
-    _require_named(question.examples)
+    raw_inputs.require(question.examples)
     with Client(target, timeout=question.timeout) as client:
         question = _meant(question, client)
         name, signature, version = question.name, question.signature, question.version
@@ -151,20 +151,26 @@ def _requests(question: Question, client: Client) -> Iterator[tuple[str, dict[st
         shown = " ".join(f"{name}={text}" for name, text in question.inputs.items())
         yield shown, further, asked
         return
-    read = _read(question.examples, argument)
     if _rank(known, argument) == 2:
-        row = np.array([[raw for _, raw in read]], dtype=object)
-        yield " ".join(shown for shown, _ in read), {argument: row} | further, asked
+        words = raw_inputs.read(question.examples, argument)
+        row = np.array([[one.content for one in words]], dtype=object)
+        yield " ".join(one.shown for one in words), {argument: row} | further, asked
         return
-    for shown, raw in read:
-        if argument == ROW.input and tables.is_table(Path(shown)):
-            _require([Path(shown)])
+    for example, read in [(one, _read(one, argument)) for one in question.examples]:
+        if read is None:
             _require_default(known)
             by_column = row_questions.signature(described)
-            for place, inputs in row_questions.requests(Path(shown), by_column):
+            for place, inputs in row_questions.requests(Path(example), by_column):
                 yield place, inputs, by_column.name
-        else:
-            yield shown, {argument: np.array([raw], dtype=object)} | further, asked
+        for one in read or ():
+            yield one.shown, {argument: np.array([one.content], dtype=object)} | further, asked
+
+
+def _read(example: str | Path, argument: str) -> list[raw_inputs.RawInput] | None:
+    """Read one argument; None for a table of rows, whose columns are sent."""
+    if argument == ROW.input and raw_inputs.is_table(example):
+        return None
+    return raw_inputs.read([example], argument)
 
 
 def _further(question: Question, known: Signature) -> tuple[dict[str, np.ndarray], str | None]:
@@ -196,6 +202,8 @@ def _further(question: Question, known: Signature) -> tuple[dict[str, np.ndarray
 
 def _array(known: Signature, name: str, text: str) -> np.ndarray:
     """Make the value of one input for one example: cut at commas where it takes several."""
+    if name in raw_inputs.NAMES and _rank(known, name) == 1:
+        return np.array([raw_inputs.read_one(text, name).content], dtype=object)
     return sent.array(name, text, known.inputs[name].dtype, _rank(known, name))
 
 
@@ -204,48 +212,11 @@ def _rank(known: Signature, name: str) -> int:
     return 1 if shape is None else len(shape)
 
 
-def _read(examples: Sequence[str | Path], argument: str) -> list[tuple[str, bytes]]:
-    """Give what is shown and what is sent of each example, for an input of this name."""
-    texts = argument in TEXTS
-    paths = [Path(example) for example in examples]
-    if not texts:
-        _require(paths)
-    return [
-        (str(example), path.read_bytes() if not texts or _is_text_file(path) else str(example).encode())
-        for example, path in zip(examples, paths, strict=True)
-    ]
-
-
-#: Inputs that take what is typed, and not the content of files.
-TEXTS = {kind.input for kind in RAW_KINDS.values() if kind.cells} | {"words", "positive", "negative"}
-
-
-def _require_named(examples: Sequence[str | Path]) -> None:
-    """Look for what is surely a file by its ending before any server is asked what it takes."""
-    endings = {suffix for kind in RAW_KINDS.values() for suffix in kind.suffixes}
-    _require([path for path in map(Path, examples) if path.suffix.lower() in endings])
-
-
-def _require(paths: Sequence[Path]) -> None:
-    missing = [str(path) for path in paths if not path.is_file()]
-    if missing:
-        raise NoInputError(
-            "no such file", got=", ".join(missing[:5]), todo="check the paths given to predict"
-        )
-
-
 def _require_default(known: Signature) -> None:
     if known.name != DEFAULT_SIGNATURE:
         raise UsageError(
             f"{known.name} takes rows as text", got="a table", todo="give each row as one line of CSV"
         )
-
-
-def _is_text_file(path: Path) -> bool:
-    try:
-        return path.suffix.lower() == ".txt" and path.is_file()
-    except OSError:  # A text longer than a file's name can be.
-        return False
 
 
 def _plain(answer: Any) -> dict[str, Any]:

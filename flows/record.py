@@ -91,18 +91,23 @@ def open_record(
     )
     record = Record(run, dataset, tracked, ledger, Examiner(run.path / "gate.log"))
     run.record(state="running", key=key, pid=os.getpid(), recipe=plan.recipe, dataset=dataset)
-    status = "FAILED"
+    status, note = "FAILED", ""
     try:
         yield record
         status = "FINISHED"
-    except ExportError:
+    except ExportError as error:
         run.record(state="refused")
+        note = str(error)
+        tracked.tags({"servable.refused": note, "mlflow.note.content": f"Refused: {note}"})
         raise
-    except (KeyboardInterrupt, SystemExit):
-        status = "KILLED"
+    except (KeyboardInterrupt, SystemExit) as error:
+        status, note = "KILLED", type(error).__name__
         raise
     except ServableError as error:
-        status = "KILLED" if error.exit_code in (130, 143) else "FAILED"
+        status, note = "KILLED" if error.exit_code in (130, 143) else "FAILED", str(error)
+        raise
+    except Exception as error:
+        note = f"{type(error).__name__}: {error}"
         raise
     finally:
         record.examiner.stop()
@@ -110,7 +115,7 @@ def open_record(
             run.record(state="finished")
         elif run.read().get("state") == "running":
             run.record(state=status.lower())
-        tracked.finish(status)
+        tracked.finish(status, note)
         if parent is None:
             ledger.close()
 

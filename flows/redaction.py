@@ -24,7 +24,9 @@ _SHAPES = re.compile(
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
     re.S,
 )
-_URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.\-]*://[^\s/:@]*:)[^\s/@]+(@)", re.I)
+#: A password may hold an @ of its own: the last one before the path ends it.
+_URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.\-]*://[^\s/:@]*:)[^\s/]+(@)", re.I)
+_URL_TOKEN = re.compile(r"(\bhttps?://)[^\s/:@]+(@)", re.I)
 _QUERY = re.compile(
     r"([?&](?:sig|signature|token|access_token|api_key|key|password|secret)=)[^&\s\"']+", re.I
 )
@@ -52,7 +54,15 @@ def mask(text: str, name: str = "") -> str:
     for secret in _environment_secrets():
         text = text.replace(secret, MASK)
     text = _URL_PASSWORD.sub(rf"\1{MASK}\2", _SHAPES.sub(MASK, text))
+    text = _URL_TOKEN.sub(rf"\1{MASK}\2", text)
     return _ASSIGNED.sub(rf"\1{MASK}", _QUERY.sub(rf"\1{MASK}", text))
+
+
+def mask_address(address: str) -> str:
+    """Replace secrets in an address that may be malformed: whatever stands before its last ``@``."""
+    scheme, separator, rest = address.partition("://") if "://" in address else ("", "", address)
+    userinfo, at, place = rest.rpartition("@")
+    return mask(f"{scheme}{separator}{MASK if userinfo else ''}{at}{place}")
 
 
 def _environment_secrets() -> list[str]:

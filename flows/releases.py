@@ -11,7 +11,12 @@ ALIAS = "champion"
 
 
 def published(workspace: Workspace) -> list[dict[str, Any]]:
-    """List every published version of every model with its main metric."""
+    """List every published version of every model with its main metric.
+
+    Raises:
+        ConfigError: MLFLOW_TRACKING_URI cannot work, so that the registry would not say the same.
+    """
+    tracking.tracking_uri(workspace)
     repository = Repository(workspace.repository)
     rows = []
     for model in repository.models():
@@ -43,14 +48,22 @@ def promote(workspace: Workspace, model: str, version: int, reason: str) -> None
 
     Raises:
         NoInputError: there is no such version.
+        ConfigError: MLFLOW_TRACKING_URI cannot work; nothing is moved.
     """
+    tracking.tracking_uri(workspace)
     repository = Repository(workspace.repository)
     repository.promote(model, version, reason)
     _move_alias(workspace, model, version)
 
 
 def rollback(workspace: Workspace, model: str, reason: str) -> int:
-    """Make the version that was stable before stable again; return it."""
+    """Make the version that was stable before stable again; return it.
+
+    Raises:
+        NoInputError: there is none.
+        ConfigError: MLFLOW_TRACKING_URI cannot work; nothing is moved.
+    """
+    tracking.tracking_uri(workspace)
     repository = Repository(workspace.repository)
     version = repository.rollback(model, reason)
     _move_alias(workspace, model, version)

@@ -229,7 +229,7 @@ def sound(raw: bytes, title: str, lines: Sequence[str] = ()) -> Media:
     from matplotlib import colormaps
     from PIL import Image
 
-    from features.audio_file import wave_bytes
+    from features.sound_decoding import wave_bytes
     from features.spectrogram import LogMel
 
     try:

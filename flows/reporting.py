@@ -17,6 +17,7 @@ from features.spec import SPLITS
 from features.text import count
 from flows import heat_report, networks, orchestration, report, sections, tabular_report
 from flows.evaluate import evaluation
+from flows.gate import refused
 from flows.plan import Plan
 from flows.record import Record, command_line, git_commit, versions
 from flows.train import by_split
@@ -31,7 +32,23 @@ SHOWN_LONG = 3
 
 def run_name(plan: Plan, record: Record) -> str:
     """Name the report step's run by the version it tells of."""
-    return f"report {plan.name} version {record.run.read()['version']}"
+    version = record.run.read().get("version")
+    return f"report {plan.name} {'refused' if version is None else f'version {version}'}"
+
+
+def outcome(state: Mapping[str, Any]) -> tuple[str, report.Tone]:
+    """Give the page's verdict and its tone: the version published, or why the gate refused it."""
+    if "version" in state:
+        return f"published as version {state['version']}", "good"
+    check = refused(state.get("gate", {}))
+    why = f": {check['name']}, got {check['got']}, expected {check['expected']}" if check else ""
+    return f"refused by the gate{why}", "bad"
+
+
+def latency(state: Mapping[str, Any], what: str) -> report.Section | None:
+    """Show how long the candidate takes to answer; None where the gate did not come to that."""
+    milliseconds = state.get("gate", {}).get("latency_ms")
+    return sections.latency(milliseconds, what) if milliseconds else None
 
 
 @orchestration.step("report", run_name=run_name)
@@ -66,13 +83,12 @@ def keep(plan: Plan, record: Record, dataset: Any, page: report.Report) -> str:
 def compose(plan: Plan, record: Record, dataset: Dataset, measured: Evaluation) -> report.Report:
     """Put the report together from what the steps left in the run's folder."""
     state = record.run.read()
-    passed = "version" in state
-    verdict = f"published as version {state['version']}" if passed else "refused by the gate"
+    verdict, tone = outcome(state)
     return report.Report(
         title=plan.name,
         kind=plan.request.task,
         verdict=verdict,
-        tone="good" if passed else "bad",
+        tone=tone,
         subtitle=f"{plan.recipe['name']} on {plan.request.data}",
         headline=sections.headline(measured),
         facts=[
@@ -90,7 +106,6 @@ def _sections(
     rows = json.loads((record.run.path / "history.json").read_text())
     history = [{"phase": row["phase"], **by_split(row["metrics"])} for row in rows]
     gate = state.get("gate", {})
-    latency = gate.get("latency_ms") or []
     return [
         sections.metrics(measured),
         sections.classes(measured),
@@ -101,7 +116,7 @@ def _sections(
         *tabular_report.sections(plan, record, dataset),
         sections.calibration(measured),
         sections.training(history, _kernels(plan, record, dataset)),
-        sections.latency(latency, "One example at a time through the exported model.") if latency else None,
+        latency(state, "One example at a time through the exported model."),
         sections.dataset(dataset.card, class_counts(dataset)),
         sections.checks(checks(gate)) if gate else None,
         sections.reproduction(

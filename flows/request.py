@@ -32,6 +32,19 @@ class Request:
         return asdict(self) | {"overrides": list(self.overrides)}
 
 
+def check_addresses(workspace: Workspace, *, local: bool = False) -> None:
+    """Check the addresses that the environment names for MLflow and Prefect, before anything runs.
+
+    Raises:
+        ConfigError: one of them cannot work.
+    """
+    from flows import tracking
+
+    tracking.tracking_uri(workspace)
+    if not local:
+        orchestration.configured_api()
+
+
 def run(request: Request, *, local: bool = False) -> dict[str, Any]:
     """Run the training flow and return its summary.
 
@@ -42,6 +55,7 @@ def run(request: Request, *, local: bool = False) -> dict[str, Any]:
     Raises:
         ServableError: whatever stopped the training; see the error tree for the exit codes.
     """
+    check_addresses(Workspace.open(Path(request.workspace)), local=local)
     if local:
         return _flow()(**request.as_parameters())
     with orchestration.running_api(Workspace.open(Path(request.workspace))) as ready:

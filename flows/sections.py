@@ -64,6 +64,7 @@ def dataset(card: Mapping[str, Any], classes: Mapping[str, Mapping[str, int]]) -
 _COUNTED: tuple[tuple[str, str, str, Mapping[str, str]], ...] = (
     ("reasons", "reason", "Quarantined", quarantine.REASONS),
     ("skip_reasons", "rule", "Skipped by rule", quarantine.SKIPS),
+    ("skipped_endings", "ending", "Endings of files skipped for them", {}),
     ("formats", "format", "Formats", {}),
     ("notes", "note", "Accepted, with a note", quarantine.NOTES),
 )

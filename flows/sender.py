@@ -18,7 +18,8 @@ from typing import Any
 
 from features.errors import TemporaryError
 from flows.ledger import BATCHED, AwayError, Ledger, RefusedError
-from flows.spool import GONE, REJECTED, Event, Journal, Spool, now
+from flows.rejects import AGAIN
+from flows.spool import IDS, REJECTED, Event, Journal, Spool, now
 
 LOG = frozenset({"start", "resume", "metrics", "params", "tags", "dataset", "finish", "damaged"})
 FILES = frozenset({"artifact", "register", "alias"})
@@ -53,6 +54,7 @@ class Sender:
         self._mine: set[Path] = set()
         self._known: dict[Path, dict[str, Any]] = {}
         self._reaped: set[str] = set()
+        self._refusals: set[tuple[Path, str]] = set()
         self._adopted = False
 
     def own(self, directory: Path) -> None:
@@ -163,15 +165,26 @@ class Sender:
         if not spool.sender.acquire():
             return "busy" if spool.directory.exists() else "idle"
         try:
-            cursor = self._known[spool.directory] = spool.cursor()
+            cursor = self._known[spool.directory] = self._cursor(spool)
             self._send_log(spool, cursor)
             self._reap(cursor)
             self._send_files(spool, cursor, late=late)
-            if _is_sent(spool, cursor) and spool.last_state()[0] == "FINISHED" and _is_free(spool):
+            if _is_sent(spool, cursor) and _is_over(spool) and _is_free(spool):
                 spool.remove()
         finally:
             spool.sender.release()
         return "idle"
+
+    def _cursor(self, spool: Spool) -> dict[str, Any]:
+        """Give how far sending has got; nowhere, for a run that this store does not know."""
+        cursor = spool.cursor()
+        if "run_id" not in cursor or self._ledger.knows(cursor["run_id"]):
+            return cursor
+        self._notify(
+            f"tracking: run {cursor['run_id']} of {spool.directory.name} is not in MLflow at "
+            f"{self._ledger.name}, where tracking goes now: it begins there anew"
+        )
+        return {key: cursor[key] for key in ("files", "of") if key in cursor}
 
     def _send_log(self, spool: Spool, cursor: dict[str, Any]) -> None:
         for group in _groups(spool.read(cursor.get("log", 0))):
@@ -205,10 +218,16 @@ class Sender:
                 for event in events:
                     self._apply([event], spool, cursor)
                 return
-            spool.reject(events[0], str(error))
+            self._reject(events[0], str(error), spool, cursor)
+
+    def _reject(self, event: Event, reason: str, spool: Spool, cursor: dict[str, Any]) -> None:
+        """Set an event aside; tell the first of those that one run has for one reason."""
+        spool.reject(event, reason, {key: cursor[key] for key in IDS if key in cursor})
+        if (spool.directory, reason) not in self._refusals:
+            self._refusals.add((spool.directory, reason))
             self._notify(
-                f"tracking: MLflow refused an event ({events[0].kind}) of {spool.directory.name}: {error}; "
-                f"it is kept in {self._folder / REJECTED}"
+                f"tracking: MLflow refused an event ({event.kind}) of {spool.directory.name}: {reason}; "
+                f"it is kept in {self._folder / REJECTED}: servable sync --rejected offers it again"
             )
 
     def _reap(self, cursor: dict[str, Any]) -> None:
@@ -255,7 +274,7 @@ def generations(folder: Path, name: str) -> list[tuple[int, Path]]:
 
 
 def _is_run(child: Path) -> bool:
-    return child.is_dir() and not child.name.startswith(GONE)
+    return child.is_dir() and not child.name.startswith(".")
 
 
 def _born(directory: Path) -> int:
@@ -266,6 +285,11 @@ def _born(directory: Path) -> int:
 def _is_sent(spool: Spool, cursor: dict[str, Any]) -> bool:
     size = spool.size()
     return cursor.get("log", 0) >= size and cursor.get("files", 0) >= size
+
+
+def _is_over(spool: Spool) -> bool:
+    """Say whether nothing more is to come: a run that FINISHED, or rejected events offered again."""
+    return AGAIN in spool.directory.name or spool.last_state()[0] == "FINISHED"
 
 
 def _is_free(spool: Spool) -> bool:

@@ -16,7 +16,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ from flows.redaction import slug
 from flows.workspace import write_atomically
 
 EVENTS, CURSOR, FILES, REJECTED = "events.jsonl", "cursor.json", "files", "rejected.jsonl"
+REJECTED_FILES = ".rejected"  #: what events of REJECTED would have uploaded, by run
+#: What a cursor keeps of MLflow's names for things.
+IDS = ("experiment_id", "run_id", "versions", "tables")
 GONE = ".gone-"  #: begins the name of a folder that is being deleted
 
 #: At most this many seconds of metrics are lost to a power failure; a killed process loses none.
@@ -143,23 +146,32 @@ class Spool:
                 state = event.body["status"]
         return state, at
 
-    def reject(self, event: Event, reason: str) -> None:
-        """Keep an event that MLflow will never take beside the other runs' rejected ones."""
-        line = json.dumps(
-            {
-                "run": self.directory.name,
-                "kind": event.kind,
-                "at": event.at,
-                "body": event.body,
-                "reason": reason,
-            }
-        )
-        with open(self.directory.parent / REJECTED, "a", encoding="utf-8") as stream:
-            stream.write(line + "\n")
+    def reject(self, event: Event, reason: str, ids: Mapping[str, Any] | None = None) -> None:
+        """Keep an event that MLflow refused beside the other runs' rejected ones, and its file.
+
+        Args:
+            event: the event.
+            reason: why MLflow refused it.
+            ids: what MLflow called the run.
+        """
+        record = {"run": self.directory.name, "kind": event.kind, "at": event.at, "body": event.body}
+        line = json.dumps(record | {"reason": reason} | ({"ids": ids} if ids else {}))
+        folder = self.directory.parent
+        with rejections(folder):
+            if "file" in event.body and self.staged(event.body["file"]).exists():
+                kept = folder / REJECTED_FILES / self.directory.name / self.staged(event.body["file"]).name
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                self.staged(event.body["file"]).rename(kept)
+            with open(folder / REJECTED, "a", encoding="utf-8") as stream:
+                stream.write(line + "\n")
+
+    def staged(self, file: str) -> Path:
+        """Return the folder in which a staged file lies alone."""
+        return self.directory / Path(*Path(file).parts[:2])
 
     def unstage(self, file: str) -> None:
         """Delete a staged file that has been sent."""
-        shutil.rmtree(self.directory / Path(*Path(file).parts[:2]), ignore_errors=True)
+        shutil.rmtree(self.staged(file), ignore_errors=True)
 
     def remove(self) -> None:
         """Delete the folder; at no time is a part of it left under its name."""
@@ -290,6 +302,17 @@ class Journal(Spool):
                 os.close(self._file)
                 self._file = -1
         self.owner.release()
+
+
+@contextmanager
+def rejections(folder: Path) -> Iterator[None]:
+    """Have the rejected events of a spool folder to oneself; waits for whoever else has them."""
+    file = os.open(folder / "rejected.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
 
 
 def now() -> int:

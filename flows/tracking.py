@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from features.errors import UnavailableError
+from flows import addresses, rejects
 from flows.ledger import NOTE_TAG, RUN_TAG, AwayError, Ledger, this_process
 from flows.redaction import mask, slug
 from flows.sender import Sender, generations
@@ -30,8 +31,13 @@ def default_uri(workspace: Workspace) -> str:
 
 
 def tracking_uri(workspace: Workspace) -> str:
-    """Give MLFLOW_TRACKING_URI, or the SQLite database where it is not set."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or default_uri(workspace)
+    """Give MLFLOW_TRACKING_URI, or the SQLite database where it is not set.
+
+    Raises:
+        ConfigError: MLFLOW_TRACKING_URI is malformed, or names a kind of store that cannot be used.
+    """
+    given = os.environ.get(addresses.TRACKING)
+    return addresses.tracking_uri(given) if given else default_uri(workspace)
 
 
 def open_tracking(workspace: Workspace, notify: Callable[[str], None] | None = None) -> "Tracking":
@@ -46,15 +52,23 @@ def open_tracking(workspace: Workspace, notify: Callable[[str], None] | None = N
     )
 
 
-def replay(workspace: Workspace) -> str:
-    """Send what MLflow has not confirmed yet, and say in one line how that went."""
+def replay(workspace: Workspace, *, rejected: bool = False) -> str:
+    """Send what MLflow has not confirmed yet, and say in one line how that went.
+
+    Args:
+        workspace: whose events.
+        rejected: offer the events again that MLflow has refused.
+    """
     from flows import terminal
 
+    uri = tracking_uri(workspace)
+    if rejected:
+        rejects.offer(workspace.spool)
     with open_tracking(workspace, terminal.note) as tracking:
         before = tracking.pending()
         tracking.drain()
         left, reason = tracking.pending(), tracking.trouble or "still sending"
-    where = mask(tracking_uri(workspace))
+    where = mask(uri)
     if left:
         return f"tracking: {left} of {before} records wait for {where} ({reason})"
     return f"tracking: {before} records sent to {where}" if before else "tracking: nothing waits"
@@ -187,7 +201,7 @@ class Tracking:
         Returns:
             True if everything is sent.
         """
-        patient = DATABASE_SECONDS if not self.uri.startswith(("http://", "https://")) else SERVER_SECONDS
+        patient = SERVER_SECONDS if addresses.is_server(self.uri) else DATABASE_SECONDS
         return self._sender.drain(patient if timeout is None else timeout)
 
     def close(self, timeout: float | None = None) -> bool:

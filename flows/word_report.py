@@ -66,11 +66,12 @@ def _groups(vectors: np.ndarray, seed: int) -> np.ndarray:
 def _compose(plan: Plan, record: Record, corpus: Any) -> report.Report:
     state = record.run.read()
     words, vectors = word_vectors.vectors_of(networks.trained(plan, record, corpus))
+    verdict, tone = reporting.outcome(state)
     return report.Report(
         title=plan.name,
         kind=plan.request.task,
-        verdict=f"published as version {state['version']}",
-        tone="good",
+        verdict=verdict,
+        tone=tone,
         subtitle=f"{plan.recipe['name']} on {plan.request.data}",
         facts=[
             report.Fact("words", len(words)),
@@ -95,7 +96,7 @@ def _sections(
         _neighbours(words, vectors),
         _map(words, vectors),
         sections.training(history) if history else None,
-        sections.latency(gate["latency_ms"], "The neighbours of one word through the exported model."),
+        reporting.latency(state, "The neighbours of one word through the exported model."),
         _corpus(corpus.card),
         sections.checks(reporting.checks(gate)),
         sections.reproduction(

@@ -89,8 +89,9 @@ class Workspace:
 
     @property
     def hub(self) -> Path:
-        """The persistent cache of TF-Hub modules."""
-        return self.root / "hub"
+        """The persistent cache of TF-Hub modules: TFHUB_CACHE_DIR where that is set."""
+        named = os.environ.get("TFHUB_CACHE_DIR")
+        return Path(named).expanduser().absolute() if named else self.root / "hub"
 
     @property
     def spool(self) -> Path:

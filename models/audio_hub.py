@@ -20,9 +20,7 @@ class AudioHubLayer(HubLayer):
     RATE = 16_000
 
     def _shapes(self) -> tuple[tuple[int | None, ...], tuple[int | None, ...]]:
-        function = self.module.__call__.concrete_functions[0]
-        (first, *_), _ = function.structured_input_signature
-        outputs = function.structured_outputs
+        first, outputs = self._signature()
         self._place = self._embeddings(first, outputs)
         return (None,), (int(tf.nest.flatten(outputs)[self._place].shape[-1]),)
 

@@ -1,15 +1,17 @@
 """What turns pixels into a vector: a hub module, a keras.applications network or our own convolutions."""
 
+import difflib
 import hashlib
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from features.errors import ConfigError, UnavailableError
+from features.errors import ConfigError, NoInputError, UnavailableError
 from models import maps as mapping
 
 
@@ -102,26 +104,45 @@ def application(
 
     Raises:
         ConfigError: no such network, or weights that do not fit it.
+        NoInputError: no such weights file.
         UnavailableError: the ImageNet weights cannot be fetched.
     """
     known = known_applications()
     if name not in known:
-        raise ConfigError("no such keras.applications network", got=name, expected=", ".join(sorted(known)))
+        raise ConfigError(
+            "no such keras.applications network",
+            got=name,
+            expected=", ".join(sorted(known)),
+            todo=_suggestion(name, known),
+        )
     if weights not in (None, "imagenet") and not Path(str(weights)).is_file():
-        raise ConfigError("no such weights file", got=weights, expected="imagenet, a file or null")
+        raise NoInputError(
+            "no such weights file",
+            got=weights,
+            expected="imagenet, a file or null",
+            todo="correct model.weights",
+        )
     try:
         return ApplicationBackbone(name, shape, learn_batch_norm, weights, name=f"backbone_{name.lower()}")
-    except (OSError, ValueError) as error:
+    except Exception as error:
+        # Keras raises Exception itself, and no kind of it, for an address that cannot be fetched.
+        if not isinstance(error, OSError | ValueError) and type(error) is not Exception:
+            raise
         raise _refused(name, weights, error) from error
 
 
+def _suggestion(name: str, known: Iterable[str]) -> str | None:
+    folded = {one.casefold(): one for one in known}
+    near = difflib.get_close_matches(re.sub(r"[\W_]", "", name.casefold()), folded, n=3, cutoff=0.7)
+    return f"did you mean {' or '.join(folded[one] for one in near)}?" if near else None
+
+
 def _refused(name: str, weights: str | None, error: Exception) -> Exception:
-    if weights == "imagenet" and not isinstance(error, ValueError):
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+    if weights == "imagenet" and (not isinstance(error, ValueError) or "corrupted file" in text):
         return UnavailableError(
             f"cannot fetch the ImageNet weights of {name}",
-            got=f"{type(error).__name__}: {error}"[:200],
+            got=text,
             todo="give a file with --set model.weights=PATH, or --set model.weights=null to start at random",
         )
-    return ConfigError(
-        f"cannot build {name}", got=str(error)[:300], todo="correct model.weights or featurizer.height"
-    )
+    return ConfigError(f"cannot build {name}", got=text, todo="correct model.weights or featurizer.height")

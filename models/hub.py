@@ -5,97 +5,19 @@ reusable SavedModel itself and adopts its variables, so that they train, freeze,
 export like any other layer's.
 """
 
-import contextlib
-import hashlib
 import inspect
-import os
-import re
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from features.errors import ConfigError, UnavailableError
+from features.errors import ConfigError
 from models import hub_maps
+from models.hub_modules import load, module_fingerprint, resolve
 from models.maps import Maps
 
-#: Owner, model, framework, variation and, where it is named, the version.
-KAGGLE_HANDLE = re.compile(r"[\w-]+/[\w.-]+/tensorFlow[12]/[\w.-]+(/\d+)?", re.IGNORECASE)
-
-
-def resolve(handle: str, cache: Path) -> Path:
-    """Find the folder of a module, fetching it into the cache where the handle is an address.
-
-    Args:
-        handle: a folder, a tfhub.dev or Kaggle address, or a Kaggle handle such as
-            ``google/mobilenet-v2/tensorFlow2/100-224-feature-vector/1``.
-        cache: persistent folder of fetched modules, one per SHA-1 of the handle.
-
-    Raises:
-        ConfigError: a path that holds no SavedModel.
-        UnavailableError: the address cannot be reached and is not in the cache.
-    """
-    if KAGGLE_HANDLE.fullmatch(handle) and not Path(handle).exists():
-        handle = f"https://www.kaggle.com/models/{handle}"
-    if "://" not in handle:
-        return _local(handle)
-    held = cache / hashlib.sha1(handle.encode(), usedforsecurity=False).hexdigest()
-    if (held / "saved_model.pb").is_file():
-        return held
-    cache.mkdir(parents=True, exist_ok=True)
-    try:
-        with warnings.catch_warnings(), _cache_dir(cache):
-            # It imports pkg_resources, which says that it is deprecated.
-            warnings.simplefilter("ignore")
-            import tensorflow_hub as hub
-
-            return Path(hub.resolve(handle))
-    except Exception as error:
-        raise UnavailableError(
-            f"cannot fetch the hub module {handle}",
-            got=f"{type(error).__name__}: {error}"[:200],
-            expected="a reachable address",
-            todo=f"give the folder of an unpacked module with --set model.backbone=PATH, "
-            f"or put its content at {held}",
-        ) from error
-
-
-def _local(path: str) -> Path:
-    folder = Path(path)
-    if not (folder / "saved_model.pb").is_file():
-        raise ConfigError(
-            "no hub module here",
-            got=path,
-            expected="a folder with saved_model.pb, or a https:// handle",
-            todo="correct model.backbone",
-        )
-    return folder.absolute()
-
-
-@contextlib.contextmanager
-def _cache_dir(cache: Path) -> Iterator[None]:
-    before = os.environ.get("TFHUB_CACHE_DIR")
-    os.environ["TFHUB_CACHE_DIR"] = str(cache)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["TFHUB_CACHE_DIR"]
-        else:
-            os.environ["TFHUB_CACHE_DIR"] = before
-
-
-def module_fingerprint(folder: Path) -> str:
-    """Hash a module's graph and weights, whatever folder it lies in; 16 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        inner = path.relative_to(folder).as_posix()
-        if inner.startswith(("saved_model.pb", "variables/", "assets/")):
-            digest.update(inner.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:16]
+__all__ = ["HubLayer", "load", "module_fingerprint", "resolve"]
 
 
 @keras.saving.register_keras_serializable("servable")
@@ -125,7 +47,7 @@ class HubLayer(keras.Layer):
         self.supports_jit = False
         self.handle, self.cache, self.batch_norm = handle, str(cache), batch_norm
         self.folder = resolve(handle, Path(cache))
-        self.module = tf.saved_model.load(str(self.folder))
+        self.module = load(self.folder, handle)
         self._check_callable()
         self._adopt()
         self._takes_training = _takes_training(self.module)
@@ -137,13 +59,45 @@ class HubLayer(keras.Layer):
         if not callable(self.module) or not getattr(self.module.__call__, "concrete_functions", None):
             raise ConfigError(
                 f"the module {self.handle} cannot be used as a backbone",
-                got="a SavedModel without a callable",
+                got="a SavedModel without a callable"
+                + (" but with signatures" if getattr(self.module, "signatures", None) else ""),
                 expected="a reusable SavedModel in TF2 form",
                 todo="choose a TF2 feature vector module",
             )
 
     def _shapes(self) -> tuple[tuple[int | None, ...], tuple[int | None, ...]]:
-        return _shapes(self.module)
+        taken, given = self._signature()
+        if not isinstance(given, tf.TensorSpec):
+            raise ConfigError(
+                f"the hub module {self.handle} gives more than one output",
+                got=_described(given),
+                expected="one tensor [batch, d]",
+                todo="choose a feature vector module",
+            )
+        return tuple(taken.shape[1:]), tuple(given.shape[1:])
+
+    def _signature(self) -> tuple[tf.TensorSpec, Any]:
+        """Give the one tensor that the module takes, flags aside, and what it gives.
+
+        Raises:
+            ConfigError: it takes several tensors, or something of unknown rank.
+        """
+        function = self.module.__call__.concrete_functions[0]
+        tensors = [
+            spec
+            for spec in tf.nest.flatten(function.structured_input_signature)
+            if isinstance(spec, tf.TensorSpec) and not (spec.dtype == tf.bool and spec.shape.rank == 0)
+        ]
+        given = function.structured_outputs
+        ranks = [spec.shape.rank for spec in (*tensors, *tf.nest.flatten(given))]
+        if len(tensors) != 1 or not ranks[0] or None in ranks:
+            raise ConfigError(
+                f"the module {self.handle} cannot be used as a backbone",
+                got=f"{', '.join(map(_described, tensors)) or 'nothing'} to {_described(given)}",
+                expected="one tensor in, of known rank",
+                todo="choose a TF2 feature vector module",
+            )
+        return tensors[0], given
 
     def _adopt(self) -> None:
         # Both lists are optional in a published module: what is in neither does not train.
@@ -176,11 +130,13 @@ class HubLayer(keras.Layer):
             ConfigError: it takes something else, or images of another size alone.
         """
         taken, given = self.input_shape_of_one, self.output_shape_of_one
-        if len(taken) != 3 or taken[2] not in (3, None) or len(given) != 1 or given[0] is None:
+        spec, _ = self._signature()
+        plain = spec.dtype == tf.float32 and spec.shape[0] is None
+        if not plain or len(taken) != 3 or taken[2] not in (3, None) or len(given) != 1 or given[0] is None:
             raise ConfigError(
                 f"the module {self.handle} is no image backbone",
-                got=f"{list(taken)} to {list(given)}",
-                expected="[height, width, 3] to [d]",
+                got=f"{_described(spec)} to {list(given)}",
+                expected="float32 pixels in [0, 1], (None, height, width, 3), to [d]",
                 todo="choose an image feature vector module",
             )
         for name, wanted, fixed in (("height", height, taken[0]), ("width", width, taken[1])):
@@ -230,15 +186,8 @@ def _takes_training(module: Any) -> bool:
     return "training" in inspect.signature(module.__call__).parameters
 
 
-def _shapes(module: Any) -> tuple[tuple[int | None, ...], tuple[int | None, ...]]:
-    function = module.__call__.concrete_functions[0]
-    (first, *_), _ = function.structured_input_signature
-    output = function.structured_outputs
-    if not isinstance(output, tf.TensorSpec):
-        raise ConfigError(
-            "the hub module gives more than one output",
-            got=str(type(output).__name__),
-            expected="one tensor [batch, d]",
-            todo="choose a feature vector module",
-        )
-    return tuple(first.shape[1:]), tuple(output.shape[1:])
+def _described(spec: Any) -> str:
+    """Describe a tensor, or several, by dtype and shape."""
+    if isinstance(spec, tf.TensorSpec):
+        return f"{spec.dtype.name} {spec.shape}"
+    return ", ".join(map(_described, tf.nest.flatten(spec)))

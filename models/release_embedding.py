@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from features.errors import ConfigError
 from features.spec import FeatureSpec
-from models.hub import module_fingerprint
+from models.hub_modules import load, module_fingerprint
 
 
 @keras.saving.register_keras_serializable("servable")
@@ -26,7 +26,7 @@ class ReleaseEmbedding(keras.Layer):
     def __init__(self, folder: str, argument: str, **options: Any) -> None:
         super().__init__(autocast=False, **({"trainable": False, "dtype": "float32"} | options))
         self.folder, self.argument = folder, argument
-        self.module = tf.saved_model.load(folder)
+        self.module = load(Path(folder), folder)
         self.answer = self.module.signatures.get("embed")
         inputs = self.answer.structured_input_signature[1] if self.answer is not None else {}
         if set(inputs) != {argument} or "embedding" not in self.answer.structured_outputs:

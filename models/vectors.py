@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from features.errors import ConfigError, DataError
-from models import hub, vector_files
+from models import hub_modules, vector_files
 
 if TYPE_CHECKING:
     from models.tasks.task import Blueprint
@@ -36,11 +36,14 @@ def load(source: str, words: Sequence[str], blueprint: "Blueprint") -> np.ndarra
     if path.is_file():
         return vector_files.read(path, words)
     released = blueprint.release(source) if "://" not in source and not path.exists() else None
-    module = tf.saved_model.load(str(released or hub.resolve(source, blueprint.hub)))
+    module = hub_modules.load(released or hub_modules.resolve(source, blueprint.hub), source)
     answer = _embedding(module, source)
-    parts = [
-        answer(tf.constant(list(words[start : start + _BATCH]))) for start in range(0, len(words), _BATCH)
-    ]
+    try:
+        parts = [
+            answer(tf.constant(list(words[start : start + _BATCH]))) for start in range(0, len(words), _BATCH)
+        ]
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        raise _none_here(f"{source}: {' '.join(str(error).split())[:200]}") from error
     return np.concatenate([part.numpy() for part in parts]).astype(np.float32)
 
 
@@ -52,9 +55,13 @@ def _embedding(module: Any, source: str) -> Any:
         return lambda words: signature(**{argument: words})["embedding"]
     if callable(module):
         return module
-    raise ConfigError(
+    raise _none_here(source)
+
+
+def _none_here(got: str) -> ConfigError:
+    return ConfigError(
         "no word vectors here",
-        got=source,
+        got=got,
         expected="a release with the signature embed, a hub text module, or a vectors file",
         todo="correct model.vectors",
     )

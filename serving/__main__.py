@@ -2,6 +2,12 @@
 
 import sys
 
-from serving.cli import main
+from serving import leaving
 
-sys.exit(main(sys.argv[1:]))
+# Made before gRPC and TensorFlow are imported: threads of theirs that still run while the interpreter is
+# taken apart can abort the process.
+leave = leaving.QuickExit()
+
+from serving.cli import main  # noqa: E402
+
+leave(main(sys.argv[1:]))

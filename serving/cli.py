@@ -8,9 +8,13 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from features.errors import ServableError
 from serving import allocator, flags
+
+if TYPE_CHECKING:
+    from serving.server import Server
 
 
 def main(argv: Sequence[str], repository: Path | None = None) -> int:
@@ -33,6 +37,19 @@ def main(argv: Sequence[str], repository: Path | None = None) -> int:
     except ServableError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+
+
+def _require_models(server: "Server") -> None:
+    """End a server that has nothing to wait for, as TensorFlow Serving does.
+
+    Raises:
+        ServerError: says which model cannot be served, and why.
+    """
+    try:
+        server.require_models()
+    except ServableError:
+        server.stop(0)
+        raise
 
 
 def _serve(parsed: flags.Parsed) -> int:
@@ -59,6 +76,8 @@ def _serve(parsed: flags.Parsed) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
     server.start()
+    if not asked.is_set():
+        _require_models(server)
     if not asked.is_set():
         print(f"gRPC {server.target}", flush=True)
         if server.rest_target is not None:

@@ -1,9 +1,13 @@
 """The shell commands that ask a server the same: curl for REST, grpcurl for gRPC."""
 
 import base64
+import hashlib
 import json
+import os
+import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -11,10 +15,30 @@ import numpy as np
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from serving import requests
+from serving import forms, requests
 
 PREDICTION = "tensorflow.serving.PredictionService"
 MODEL = "tensorflow.serving.ModelService"
+
+#: Bytes of a request that stand in the command itself; Linux takes 131,072 in one argument, others less.
+LONGEST_ARGUMENT = 32_000
+
+
+class FileBytes(bytes):
+    """The content of a file: a command that is too long otherwise reads the file instead of repeating it."""
+
+    path: Path
+
+    def __new__(cls, content: bytes, path: Path) -> "FileBytes":
+        """Take the content, and the file that holds it."""
+        made = super().__new__(cls, content)
+        made.path = path
+        return made
+
+    @property
+    def stand_in(self) -> bytes:
+        """Bytes that are no text and stand for the content until the command is written."""
+        return b"\xff" + hashlib.sha256(os.fsencode(self.path)).digest()
 
 
 def curl_predict(
@@ -31,18 +55,24 @@ def curl_predict(
     Args:
         target: host and port of the REST interface.
         model: the model's name.
-        inputs: values by input name; bytes travel as base64.
+        inputs: values by input name; bytes travel as base64, in the form that the client sends; large files
+            (FileBytes) are named.
         signature: the signature; None means ``serving_default``.
         version: a version by number.
         label: a version by label.
 
     Raises:
         UsageError: version and label are both given.
+        DataError: an example cannot be decoded.
     """
     body: dict[str, Any] = {} if signature is None else {"signature_name": signature}
-    body["inputs"] = {name: _plain(value) for name, value in inputs.items()}
-    text = json.dumps(body, ensure_ascii=False)
-    return _words("curl", "-d", text, f"{_url(target, model, version, label)}:predict")
+
+    def text(inputs: Mapping[str, Any]) -> str:
+        plain = {name: _plain(value) for name, value in inputs.items()}
+        return json.dumps(body | {"inputs": plain}, ensure_ascii=False)
+
+    url = f"{_url(target, model, version, label)}:predict"
+    return _piped(inputs, text, ("curl", "-d"), "@-", (url,))
 
 
 def curl_status(target: str, model: str, version: int | None = None) -> str:
@@ -70,8 +100,11 @@ def grpcurl_predict(
     Serving has none) grpcurl needs the proto files.
     """
     asked = requests.spec(model, version, label)
-    request = requests.predict(asked, signature, inputs, content=False)
-    return _grpcurl(target, f"{PREDICTION}/Predict", request)
+
+    def text(inputs: Mapping[str, Any]) -> str:
+        return _json(requests.predict(asked, signature, inputs, content=False))
+
+    return _piped(inputs, text, ("grpcurl", "-plaintext", "-d"), "@", (target, f"{PREDICTION}/Predict"))
 
 
 def grpcurl_status(target: str, model: str, version: int | None = None) -> str:
@@ -86,8 +119,63 @@ def grpcurl_metadata(target: str, model: str, version: int | None = None, label:
 
 
 def _grpcurl(target: str, method: str, request: Message) -> str:
-    text = json_format.MessageToJson(request, indent=None, preserving_proto_field_name=True)
-    return _words("grpcurl", "-plaintext", "-d", text, target, method)
+    return _words("grpcurl", "-plaintext", "-d", _json(request), target, method)
+
+
+def _json(message: Message) -> str:
+    return json_format.MessageToJson(message, indent=None, preserving_proto_field_name=True)
+
+
+def _piped(
+    inputs: Mapping[str, Any],
+    text: Callable[[Mapping[str, Any]], str],
+    before: tuple[str, ...],
+    reads: str,
+    after: tuple[str, ...],
+) -> str:
+    """Write a command whose request is an argument, or comes through a pipe where that would be too long.
+
+    Args:
+        inputs: values by input name.
+        text: writes the request of some inputs.
+        before: words in front of the request.
+        reads: stands in its place where the request is read from standard input.
+        after: words behind it.
+    """
+    inputs = {name: forms.ready(name, value) for name, value in inputs.items()}
+    whole = text(inputs)
+    if len(whole.encode("utf-8", "replace")) <= LONGEST_ARGUMENT:
+        return _words(*before, whole, *after)
+    files = {one.stand_in: one.path for value in inputs.values() for one in _files(value)}
+    paths = {base64.b64encode(mark).decode(): path for mark, path in files.items()}
+    request = text({name: _shortened(value) for name, value in inputs.items()})
+    # printf belongs to the shell: what it prints is no argument of a process, and so of any length.
+    form, *marks = _cut(request.replace("\\", "\\\\").replace("%", "%%"), paths)
+    contents = (f"\"$(base64 < {shlex.quote(str(paths[mark]))} | tr -d '\\n')\"" for mark in marks)
+    return f"{' '.join(['printf', shlex.quote(form), *contents])} | {_words(*before, reads, *after)}"
+
+
+def _cut(text: str, marks: Collection[str]) -> list[str]:
+    """Put ``%s`` in the place of each mark; give the text, and the marks in their order."""
+    if not marks:
+        return [text]
+    pattern = re.compile("|".join(map(re.escape, marks)))
+    return [pattern.sub("%s", text), *pattern.findall(text)]
+
+
+def _files(value: Any) -> Iterator[FileBytes]:
+    for one in np.asarray(value, dtype=object).ravel():
+        if isinstance(one, FileBytes):
+            yield one
+
+
+def _shortened(value: Any) -> Any:
+    if not any(True for _ in _files(value)):
+        return value
+    cells = np.asarray(value, dtype=object)
+    made = np.empty(cells.size, dtype=object)
+    made[:] = [one.stand_in if isinstance(one, FileBytes) else one for one in cells.ravel()]
+    return made.reshape(cells.shape)
 
 
 def _url(target: str, model: str, version: int | None, label: str | None) -> str:

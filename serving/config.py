@@ -7,6 +7,8 @@ from pathlib import Path
 
 from features.errors import ConfigError
 
+LAST_PORT = 65_535
+
 #: Largest message protobuf can carry.
 MAX_MESSAGE_BYTES = 2**31 - 1
 
@@ -129,6 +131,9 @@ class Options:
                 "nothing says what to serve, or more than one setting does",
                 expected="one of a repository, model_base_path and model_config_file",
             )
+        for name, port in (("port", self.port), ("rest_port", self.rest_port or 0)):
+            if not 0 <= port <= LAST_PORT:
+                raise ConfigError(f"no such {name}", got=port, expected=f"0 to {LAST_PORT}")
         if not self.insecure_listen and not is_loopback(self.host):
             raise ConfigError(
                 "the server has no authentication and would be open to the network",

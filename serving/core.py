@@ -7,10 +7,23 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from serving.errors import FailedPrecondition, InvalidArgument, ServerError, Unavailable, Unknown
+from grpc import StatusCode
+
+from serving.errors import (
+    ERRORS,
+    DataLoss,
+    FailedPrecondition,
+    InvalidArgument,
+    ServerError,
+    Unavailable,
+    Unknown,
+    code_of,
+    error_of,
+    words_of,
+)
 from serving.manager import Manager
 from serving.servable import Servable
-from serving.source import aspired_versions
+from serving.source import aspired_versions, versions_on_disk
 from serving.states import State, StateMonitor
 
 PLATFORM = "tensorflow"
@@ -157,8 +170,36 @@ class Core:
         failed = [name for name in names if not self.manager.available(name)]
         if not failed or self._stop.is_set():
             return
-        words = "".join(f"{{{self._failure(name)}}}, " for name in failed)
-        raise Unknown(f"{len(failed)} model(s) did not become available: {{{words}}}")
+        raise Unknown(_unavailable([self._failure(name) for name in failed]))
+
+    def require_models(self) -> None:
+        """Check, once the first loads were tried, that what was asked for is served or will be tried again.
+
+        A live repository's models come and go: they are refused only where none of them answers.
+
+        Raises:
+            ServerError: a model's base path cannot be read, or none of its versions loads; of the kind of the
+                first failure, or DataLoss.
+        """
+        failed = {name: error for name in self.models() if (error := self._hopeless(name)) is not None}
+        if not failed or (self._live_config is not None and len(failed) < len(self._models)):
+            return
+        code = code_of(next(iter(failed.values())))
+        kind = DataLoss if code in (StatusCode.UNKNOWN, StatusCode.INTERNAL) else ERRORS[code]
+        raise kind(_unavailable(list(map(words_of, failed.values()))))
+
+    def _hopeless(self, name: str) -> Exception | None:
+        """Give why a model neither answers nor is tried again; None where it does or is."""
+        if self.manager.available(name):
+            return None
+        try:
+            versions_on_disk(Path(self._models[name].base_path), name)
+        except ServerError as error:
+            return error
+        states = self.monitor.versions(name).values()
+        if not states or any(state.state is not State.END for state in states):
+            return None
+        return error_of(next(iter(states)).code, self._failure(name))
 
     def _failure(self, name: str) -> str:
         versions = self.monitor.versions(name)
@@ -207,7 +248,7 @@ class Core:
         for name, entry in self._models.items():
             try:
                 versions = aspired_versions(entry)
-            except InvalidArgument as error:
+            except ServerError as error:
                 # A base path that is gone for a moment takes nothing down.
                 _log.error("%s", error)
                 continue
@@ -229,6 +270,11 @@ class Core:
         if self._poller is not None:
             self._poller.join()
         self.manager.close(timeout)
+
+
+def _unavailable(failures: list[str]) -> str:
+    words = "".join(f"{{{failure}}}, " for failure in failures)
+    return f"{len(failures)} model(s) did not become available: {{{words}}}"
 
 
 def validated(config: Any) -> dict[str, Any]:

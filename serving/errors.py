@@ -245,6 +245,13 @@ def code_of(error: BaseException) -> grpc.StatusCode:
     return grpc.StatusCode.UNKNOWN
 
 
+def of_file(error: BaseException) -> type[ServerError]:
+    """Give the class that says why a file of the configuration, or a folder, cannot be used."""
+    if isinstance(error, PermissionError):
+        return PermissionDenied
+    return NotFound if isinstance(error, OSError) else InvalidArgument
+
+
 def words_of(error: BaseException) -> str:
     """Give the message that answers an exception: the server's own words, without a traceback."""
     if isinstance(error, ServerError):

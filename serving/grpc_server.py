@@ -10,8 +10,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import model_service_pb2, prediction_service_pb2
 
-from features.errors import UnavailableError
-from serving import service, text_configs
+from serving import listening, service, text_configs
 from serving.config import Options
 from serving.errors import InvalidArgument, ServerError
 from serving.workers import Workers
@@ -63,12 +62,13 @@ class GrpcServer:
             if self._credentials is None:
                 return self._server.add_insecure_port(address)
             return self._server.add_secure_port(address, self._credentials.server())
-        except RuntimeError as error:
-            raise UnavailableError(
-                f"cannot listen on {address}",
-                got=str(error),
-                todo="choose another port with --port, or end the program that has it",
-            ) from None
+        except RuntimeError:
+            reason = listening.obstacle(address)
+            if reason is None and self._credentials is not None:
+                raise InvalidArgument(
+                    f"'{self._options.ssl_config_file}': its server_key and server_cert cannot be used"
+                ) from None
+            raise listening.refusal(address, reason) from None
 
     def tell(self, *, ready: bool, draining: bool) -> None:
         """Say through grpc.health.v1 whether models answer and whether the server still takes requests."""

@@ -7,7 +7,7 @@ import numpy as np
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2, predict_pb2
 
 from features.errors import UsageError
-from serving import sounds, tensors
+from serving import forms, tensors
 from serving.answers import DEFAULT_SIGNATURE, SIGNATURE_DEF, Metadata
 
 #: Beside TensorFlow Serving's services: names the models, which its own API cannot.
@@ -54,7 +54,7 @@ def predict(
     request.model_spec.signature_name = signature or ""
     for name, value in inputs.items():
         tensors.encode(
-            array(sounds.ready(name, value), name, signature, known), request.inputs[name], content=content
+            array(forms.ready(name, value), name, signature, known), request.inputs[name], content=content
         )
     return request
 

@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from features.errors import UnavailableError
+from serving import listening
 from serving.config import is_loopback
-from serving.errors import HTTP_STATUS, code_of
+from serving.errors import HTTP_STATUS, InvalidArgument, code_of
+from serving.inflation import Inflater
 from serving.rest import Reply, RestApi, refusal
 
 #: Seconds a connection may stay without a whole request header.
@@ -72,11 +73,7 @@ class RestServer:
             asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
         except OSError as error:
             self.stop(0)
-            raise UnavailableError(
-                f"cannot listen on {self._host}:{self._wanted}",
-                got=error.strerror or str(error),
-                todo="choose another port with --rest_api_port, or end the program that has it",
-            ) from None
+            raise listening.refusal(f"{self._host}:{self._wanted}", error, "--rest_api_port") from None
 
     def drain(self) -> None:
         """Refuse new requests with 503; those in flight go on."""
@@ -98,6 +95,8 @@ class RestServer:
             self._handle,
             keepalive_timeout=self._idle_seconds,
             access_log=None,
+            # Its own decompression takes data that end too early for whole.
+            auto_decompress=False,
             # A caller that hangs up while its request waits gives its place to the next.
             handler_cancellation=True,
             lingering_time=1.0,
@@ -150,16 +149,21 @@ class RestServer:
             return too_large
         parts, size, started = [], 0, self._loop.time()
         try:
+            inflater = Inflater(request.headers.get("Content-Encoding", ""))
             async with asyncio.timeout(BODY_SECONDS) as limit:
                 async for part in request.content.iter_any():
-                    size += len(part)
-                    if size > self._max_body:
-                        return too_large
-                    parts.append(part)
+                    for piece in inflater.pieces(part):
+                        size += len(piece)
+                        if size > self._max_body:
+                            return too_large
+                        parts.append(piece)
                     limit.reschedule(started + BODY_SECONDS + size / _MEGABYTE)
+            inflater.end()
         except TimeoutError:
             return refusal(408, "the body did not arrive in time")
-        except (web.PayloadAccessError, ValueError, OSError) as error:
+        except InvalidArgument as error:
+            return refusal(error.http_status, error.message)
+        except (web.PayloadAccessError, web.RequestPayloadError, ValueError, OSError) as error:
             return refusal(400, f"the body cannot be read: {error}")
         return b"".join(parts)
 

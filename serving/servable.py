@@ -55,7 +55,7 @@ class SessionOptions:
         """Make the session's configuration.
 
         Raises:
-            InvalidArgument: the file cannot be read or parsed.
+            InvalidArgument: the file cannot be parsed; NotFound, PermissionDenied: it cannot be read.
         """
         config = config_pb2.ConfigProto()
         # TensorFlow passes twice over a graph to optimise it: the second pass changes no call's time here,
@@ -66,9 +66,7 @@ class SessionOptions:
             try:
                 config.MergeFrom(text_format.Parse(self.config_file.read_text(), config_pb2.ConfigProto()))
             except (OSError, ValueError, text_format.ParseError) as error:
-                raise errors.InvalidArgument(
-                    f"Invalid protobuf file: '{self.config_file}': {error}"
-                ) from None
+                raise errors.of_file(error)(f"Invalid protobuf file: '{self.config_file}': {error}") from None
         if self.inter_op_threads:
             config.inter_op_parallelism_threads = self.inter_op_threads
         if self.intra_op_threads:

@@ -37,6 +37,7 @@ class Server:
 
     Raises:
         ConfigError: the options contradict each other or would expose the server.
+        ServerError: a file that they name cannot be read or parsed.
     """
 
     def __init__(self, options: Options) -> None:
@@ -75,6 +76,10 @@ class Server:
         self._follow_config_file()
         self._tell_health()
         return self
+
+    def require_models(self) -> None:
+        """Check that what was asked for is served, or will be tried again; as of `Core.require_models`."""
+        self._core.require_models()
 
     def _start_rest(self, services: service.Services) -> None:
         options = self.options
@@ -201,6 +206,8 @@ def _core(options: Options, tell: Callable[[], None]) -> Core:
         intra_op_threads=options.intra_op_threads or _threads_of_a_batch(options, common),
         config_file=options.session_config_file,
     )
+
+    session.proto()  # a file that cannot be used is a fault of the start, and not of each model
 
     def load(name: str, version: int, path: Path) -> Servable:
         servable = Servable(name, version, path, session)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from serving.errors import InvalidArgument
+from serving import errors
 from serving.version_names import MAX_VERSION
 
 _log = logging.getLogger(__name__)
@@ -27,13 +27,13 @@ def versions_on_disk(base: Path, model: str) -> dict[int, Path]:
     """Give the directories below a base path whose names are numbers.
 
     Raises:
-        InvalidArgument: the base path is not there.
+        NotFound, PermissionDenied: the base path is not there, or cannot be read.
     """
     try:
         with os.scandir(base) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
     except OSError as error:
-        raise InvalidArgument(
+        raise errors.of_file(error)(
             f"Could not find base path {base} for servable {model} with error {error}", model=model
         ) from error
     found: dict[int, Path] = {}
@@ -61,7 +61,7 @@ def aspired_versions(config: Any) -> dict[int, Path]:
         config: ``tensorflow.serving.ModelConfig``.
 
     Raises:
-        InvalidArgument: its base path is not there.
+        NotFound, PermissionDenied: its base path is not there, or cannot be read.
     """
     present = versions_on_disk(Path(config.base_path), config.name)
     chosen = _chosen(config.model_version_policy, present)

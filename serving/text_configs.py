@@ -10,7 +10,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving.errors import InvalidArgument
+from serving import errors
 
 _PACKAGE = "tensorflow.serving"
 _FIELD = descriptor_pb2.FieldDescriptorProto
@@ -76,13 +76,14 @@ def read(path: Path, empty: Any) -> Any:
     """Read a file into an empty message and give it.
 
     Raises:
-        InvalidArgument: it cannot be read or parsed.
+        NotFound, PermissionDenied: it cannot be read.
+        InvalidArgument: it cannot be parsed.
     """
     try:
         return text_format.Parse(path.read_text(), empty)
     except (OSError, ValueError, text_format.ParseError) as error:
         kind = empty.DESCRIPTOR.full_name
-        raise InvalidArgument(
+        raise errors.of_file(error)(
             f"Invalid protobuf file: '{path}': Error parsing text-format {kind}: {error}"
         ) from None
 

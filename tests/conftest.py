@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Files that take minutes, the longest first; a file is the work of one core.
 LONGEST = (
     *("test_readme.py", "test_demo.py", "test_pipeline.py", "test_command_line.py", "test_tasks.py"),
-    *("test_cross_validation.py", "test_gate_faults.py", "test_serving_faults.py"),
+    *("test_cross_validation.py", "test_schedule_cases.py", "test_gate_faults.py", "test_serving_faults.py"),
 )
 
 
@@ -50,8 +50,9 @@ def cases(shared: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _nothing_configured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no test see a tracking server that the environment, or MLflow in an earlier test, named."""
+    """Let no test see a tracking server or a folder that the environment, or an earlier test, named."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("TFHUB_CACHE_DIR", raising=False)
 
 
 @pytest.fixture(scope="session")

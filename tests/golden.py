@@ -67,6 +67,14 @@ RECIPE = {
 }
 
 
+def photo(path: Path) -> Path:
+    """Write a JPEG of half a megabyte: noise, which does not compress."""
+    pixels = np.random.default_rng(0).integers(0, 256, (640, 720, 3), np.uint8)
+    Image.fromarray(pixels).save(path, quality=95)
+    assert path.stat().st_size > 500_000
+    return path
+
+
 def images(folder: Path) -> Path:
     """Write two classes of striped pictures in every format, colour space and orientation we take."""
     random = np.random.default_rng(0)

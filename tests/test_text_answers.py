@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import NoInputError
-from flows import predict
+from flows import predict, raw_inputs
 from models import export
 from models.tasks.text_classification import TEXT_CLASSIFICATION
 from serving.client import Client
@@ -85,4 +85,6 @@ def test_predict_sends_texts_as_given_and_files_that_are_named(server: Server, t
 
 def test_other_inputs_are_files_that_must_exist() -> None:
     with pytest.raises(NoInputError, match=r"no such file; got nowhere\.jpg"):
-        predict._read(["nowhere.jpg"], "image_bytes")
+        raw_inputs.read(["nowhere.jpg"], "image_bytes")
+    with pytest.raises(NoInputError, match="no such file; got nowhere"):
+        raw_inputs.read(["nowhere"], "audio_bytes")

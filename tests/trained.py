@@ -53,7 +53,9 @@ def command(
     *arguments: object, workspace: Path, timeout: float = 800, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run ``servable`` in a process of its own, with nothing configured but what is given."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PREFECT", "SERVABLE"))}
+    inherited = {
+        k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PREFECT", "SERVABLE", "TFHUB"))
+    }
     return subprocess.run(
         [sys.executable, "-m", "flows", *map(str, arguments)],
         cwd=ROOT,

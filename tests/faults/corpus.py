@@ -229,6 +229,10 @@ def _good_png(pictures: Iterator[Image.Image]) -> Iterator[Case]:
     yield Case("really-png.jpg", encode(next(pictures), "PNG"), notes=("extension_mismatch",))
 
 
+#: Four rows of a BMP of 8 x 4 pixels with run lengths, and its end.
+_RUNS = b"\x08\x05\0\0" * 4 + b"\0\1"
+
+
 def _good_other(pictures: Iterator[Image.Image]) -> Iterator[Case]:
     for mode in ("L", "RGB", "RGBA"):
         yield Case(f"mode-{mode}.bmp", encode(next(pictures).convert(mode), "BMP"))
@@ -241,6 +245,11 @@ def _good_other(pictures: Iterator[Image.Image]) -> Iterator[Case]:
     yield Case("trailing-bytes.bmp", bmp(24, size=(8, 3), tail=b"\0\0"))
     masks = struct.pack("<III", 0xFF0000, 0xFF00, 0xFF)
     yield Case("standard-masks.bmp", bmp(32, compression=3, masks=masks))
+    yield Case("sixteen-bits.bmp", bmp(16))
+    yield Case("run-length-8.bmp", bmp(8, compression=1, palette=palette, pixels=_RUNS))
+    yield Case("run-length-4.bmp", bmp(4, compression=2, palette=palette[:64], pixels=_RUNS))
+    os2 = struct.pack("<IHHIIHHHH", 122, 0, 0, 26, 12, 8, 4, 1, 24)
+    yield Case("os2.bmp", b"BM" + os2 + bytes(range(96)))
     for mode in ("1", "L", "P", "RGB"):
         yield Case(f"mode-{mode}.gif", encode(next(pictures).convert(mode), "GIF"))
     animation = {"save_all": True, "append_images": [next(pictures), next(pictures)]}
@@ -352,16 +361,10 @@ def _bad_gif() -> Iterator[Case]:
 
 def _bad_bmp() -> Iterator[Case]:
     masks = struct.pack("<III", 0xFF, 0xFF00, 0xFF0000)
-    runs = b"\x08\x05\0\0" * 4 + b"\0\1"
-    variants = {
-        "sixteen-bits": bmp(16),
-        "run-length-8": bmp(8, compression=1, colors=256, pixels=runs),
-        "run-length-4": bmp(4, compression=2, colors=16, pixels=runs),
-        "odd-masks": bmp(32, compression=3, masks=masks),
-        "os2": b"BM" + struct.pack("<IHHIIHHHH", 122, 0, 0, 26, 12, 8, 4, 1, 24) + bytes(96),
-    }
-    for name, data in variants.items():
-        yield Case(f"{name}.bmp", data, "unsupported_variant")
+    yield Case("odd-masks.bmp", bmp(32, compression=3, masks=masks), "unsupported_variant")
+    yield Case("jpeg-inside.bmp", bmp(0, compression=4, pixels=bytes(100)), "unsupported_variant")
+    yield Case("runs-cut.bmp", bmp(8, compression=1, colors=256, pixels=_RUNS[:4]), "corrupt")
+    yield Case("offset-in-header.bmp", at(bmp(8, colors=256), 10, struct.pack("<I", 40)), "corrupt")
     yield Case("says-60000.bmp", at(bmp(24), 18, struct.pack("<ii", 60_000, 60_000)), "truncated")
     yield Case("no-height.bmp", bmp(24, size=(8, 0), pixels=b""), "corrupt")
 

@@ -10,10 +10,11 @@ import pytest
 import soundfile
 
 from features import dataset as datasets
-from features.audio_file import check, wave_bytes
+from features.audio_file import check
 from features.candidates import Columns
 from features.quarantine import RefusedError
 from features.rules import AudioRules
+from features.sound_decoding import wave_bytes
 from features.spec import AUDIO
 
 RATE = 16000

@@ -11,8 +11,10 @@ import pytest
 import tensorflow as tf
 
 from features.errors import ExportError
-from flows import export, gate
+from flows import export, gate, pipeline, reporting
+from flows.examiner import Examiner
 from flows.record import Record
+from flows.workspace import RunDirectory
 from models.export import WARMUP
 from tests.trained import Trained
 
@@ -198,9 +200,6 @@ def test_a_refusal_in_the_flow_exits_73_and_keeps_the_candidate(
     answers = json.loads(path.read_text())
     answers["numbers"]["score"][0] += 1.0
     path.write_text(json.dumps(answers))
-    from flows.examiner import Examiner
-    from flows.workspace import RunDirectory
-
     folder = tmp_path / "run"
     folder.mkdir()
     state = trained.run.read()
@@ -243,3 +242,25 @@ def test_a_metric_that_was_not_measured_reaches_no_floor(trained: Trained) -> No
     asked = {"metric": {"name": "test/accuracy", "value": None}}
     (check,) = gate.metric_checks(plan, asked, {"serving": None})
     assert (check.passed, check.got) == (False, "test/accuracy not measured")
+
+
+def test_a_report_that_cannot_be_written_hides_no_refusal(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = RunDirectory(tmp_path)
+    record = Record(run, {}, None, None, Examiner(tmp_path / "gate.log"))  # type: ignore[arg-type]
+    written: list[str] = []
+
+    def write(plan: object, record: Record) -> str:
+        written.append("report")
+        raise OSError("no space left on device")
+
+    pipeline.report_refusal(trained.plan(), record, write)
+    assert written == []  # The gate did not come to a verdict: there is nothing to tell.
+    run.record(gate={"checks": [{"name": "latency", "passed": False, "got": "9 ms", "expected": "1 ms"}]})
+    pipeline.report_refusal(trained.plan(), record, write)
+    assert written == ["report"]
+    assert "cannot be written: OSError: no space left on device" in capsys.readouterr().err
+    verdict, tone = reporting.outcome(run.read())
+    assert (verdict, tone) == ("refused by the gate: latency, got 9 ms, expected 1 ms", "bad")
+    assert reporting.latency(run.read(), "nothing was timed") is None

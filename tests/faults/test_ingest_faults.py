@@ -120,8 +120,9 @@ def test_i8_bombs_take_no_memory(tmp_path: Path) -> None:
     )
 
     def peaks(data: Path) -> list[int]:
-        output, errors = child(data, after=measure).communicate(timeout=60)
-        assert not errors
+        with child(data, after=measure) as measured:
+            output, errors = measured.communicate(timeout=60)
+        assert measured.returncode == 0, errors
         return [int(number) for number in output.split()]
 
     before, after = peaks(plain), peaks(bombed)
@@ -145,16 +146,16 @@ def test_i9_one_flipped_byte_is_found_by_verify(tmp_path: Path) -> None:
         dataset.read(row)
 
 
-def test_i10_unsupported_types_are_skipped_by_rule_and_never_opened(tmp_path: Path) -> None:
+def test_i10_other_types_are_skipped_by_rule(tmp_path: Path) -> None:
     data = plant(
         tmp_path / "data",
         classes(a=5, b=5)
-        | {f"a/{name}": b"%!PS" for name in ("p.eps", "q.eps", "r.svg", "s.heic", "t.pdf", "u.tif")}
+        | {f"a/{name}": b"%!PS" for name in ("p.eps", "q.eps", "r.svg", "s.ai", "t.pdf", "u.ps")}
         | {"a/.hidden.png": b"x", "a/Thumbs.db": b"x"},
     )
     (data / "a/p.eps").chmod(0)
     dataset = run(data)
-    assert dataset.card["skipped_endings"] == {".eps": 2, ".svg": 1, ".heic": 1, ".pdf": 1, ".tif": 1}
+    assert dataset.card["skipped_endings"] == {".eps": 2, ".svg": 1, ".ai": 1, ".pdf": 1, ".ps": 1}
     skips = dataset.card["skip_reasons"]
     assert skips == {"unsupported_extension": 6, "hidden": 1, "system_file": 1}
     assert dataset.card["quarantined"] == 0
@@ -376,6 +377,8 @@ def test_o9_a_decoder_that_dies_costs_one_file() -> None:
     }
 
 
+# Damaged EXIF: Pillow's own warning, about what it passes over.
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 def test_g1_random_damage_is_accepted_decodable_or_quarantined(tmp_path: Path) -> None:
     """Every accepted one decodes fully in a plain Pillow loop."""
     noise = random.Random(0)

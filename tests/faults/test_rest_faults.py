@@ -1,5 +1,6 @@
 """The REST interface under abuse (S2-S5, S12-S15): refused with a reason, never a crash."""
 
+import gzip
 import http.client
 import json
 import random
@@ -7,6 +8,7 @@ import socket
 import sys
 import threading
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -125,6 +127,52 @@ def test_s3_a_body_over_the_limit_is_refused_by_its_header_alone(strict):
         connection.sendall(head)
         connection.settimeout(20)
         assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")
+
+
+GOOD = b'{"instances": [1.0]}'
+GZIP = gzip.compress(GOOD)
+RAW = zlib.compressobj(wbits=-15)
+#: Content-Encoding and body, and what is answered: a status and a word of the error.
+ENCODED = {
+    "gzip": ("gzip", GZIP, 200, ""),
+    "upper case": ("GZIP", GZIP, 200, ""),
+    "x-gzip": ("x-gzip", GZIP, 200, ""),
+    "two members": ("gzip", GZIP + gzip.compress(b" "), 200, ""),
+    "deflate": ("deflate", zlib.compress(GOOD), 200, ""),
+    "deflate without header": ("deflate", RAW.compress(GOOD) + RAW.flush(), 200, ""),
+    "identity": ("identity", GOOD, 200, ""),
+    "large": ("gzip", gzip.compress(GOOD + b" " * (5 << 20)), 200, ""),
+    "plain": ("gzip", GOOD, 400, "the body is not gzip data"),
+    "no checksum": ("gzip", GZIP[:-8], 400, "ends too early"),
+    "half": ("gzip", GZIP[: len(GZIP) // 2], 400, "ends too early"),
+    "one byte": ("gzip", GZIP[:1], 400, "ends too early"),
+    "wrong checksum": ("gzip", GZIP[:-8] + bytes(8), 400, "incorrect data check"),
+    "trailing junk": ("gzip", GZIP + b"junk", 400, "the body is not gzip data"),
+    "deflate as gzip": ("gzip", zlib.compress(GOOD), 400, "the body is not gzip data"),
+    "gzip as deflate": ("deflate", GZIP, 400, "the body is not deflate data"),
+    "half deflate": ("deflate", zlib.compress(GOOD)[:-6], 400, "ends too early"),
+    "unknown": ("br", GOOD, 400, "Content-Encoding 'br' is not supported"),
+    "two encodings": ("gzip, gzip", gzip.compress(GZIP), 400, "is not supported"),
+    "none for gzip": ("identity", GZIP, 400, "JSON"),
+    "bomb": ("gzip", gzip.compress(bytes(100 << 20)), 413, "the body is larger than"),
+    "bomb in a bomb": ("gzip", gzip.compress(gzip.compress(bytes(100 << 20))), 400, "JSON"),
+}
+
+
+@pytest.mark.parametrize("name", ENCODED)
+def test_s3_a_compressed_body_is_read_or_refused_with_a_json_error(strict, name, caplog):
+    encoding, body, status, words = ENCODED[name]
+    connection = http.client.HTTPConnection("127.0.0.1", strict.rest_port, timeout=30)
+    connection.request("POST", "/v1/models/line:predict", body, {"Content-Encoding": encoding})
+    response = connection.getresponse()
+    answer = json.load(response)
+    connection.close()
+    assert response.status == status, answer
+    assert response.getheader("Content-Type") == "application/json"
+    assert words in answer.get("error", "")
+    assert status != 200 or answer == {"predictions": [6.5]}
+    assert "Traceback" not in caplog.text
+    assert _status(strict.rest_port, "GET", headers={"Content-Encoding": "gzip"}) == 200
 
 
 def test_s3_headers_without_end_are_refused_and_take_no_memory(strict):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from features.archives import ArchiveLimits, unpack
+from features.archives import ArchiveRules, unpack
 from features.errors import DataError, StorageError
 
 FILES = {"photos/a/1.jpg": b"one", "photos/b/2.jpg": bytes(100_000), "photos/b/\u00e4\u00f6.jpg": b"umlauts"}
@@ -199,16 +199,16 @@ def test_hostile_archives_are_refused_whole(tmp_path: Path, name: str) -> None:
 def test_members_are_limited(tmp_path: Path, members: int, names: str | None) -> None:
     (tmp_path / "d.tar").write_bytes(tar_of())
     if names is None:
-        unpack(tmp_path / "d.tar", tmp_path / "scratch", ArchiveLimits(members=members))
+        unpack(tmp_path / "d.tar", tmp_path / "scratch", ArchiveRules(members=members))
     else:
         with pytest.raises(DataError, match=names):
-            unpack(tmp_path / "d.tar", tmp_path / "scratch", ArchiveLimits(members=members))
+            unpack(tmp_path / "d.tar", tmp_path / "scratch", ArchiveRules(members=members))
 
 
 def test_bytes_are_limited(tmp_path: Path) -> None:
     (tmp_path / "d.zip").write_bytes(zip_of())
     with pytest.raises(DataError, match="more than 99,000 bytes"):
-        unpack(tmp_path / "d.zip", tmp_path / "scratch", ArchiveLimits(total_bytes=99_000))
+        unpack(tmp_path / "d.zip", tmp_path / "scratch", ArchiveRules(total_bytes=99_000))
 
 
 def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from features.audio import AudioFeaturizer, band_statistics
 from features.audio_augment import AudioAugmentation, AudioAugmentationSettings
-from features.audio_file import wave_bytes
+from features.sound_decoding import wave_bytes
 from features.spectrogram import LogMel
 
 RATE = 8000

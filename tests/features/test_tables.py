@@ -112,11 +112,11 @@ def test_paths_that_cannot_be_used(tmp_path: Path, cell: str, reason: str) -> No
 
 
 def test_links_and_other_kinds_named_by_a_table_are_passed_over(tmp_path: Path) -> None:
-    data = plant(tmp_path / "data", {"real/1.jpg": JPEG})
+    data = plant(tmp_path / "data", {"real/1.jpg": JPEG, "real/1.log": b"x"})
     (data / "link.jpg").symlink_to("real/1.jpg")
     (data / "linked").symlink_to("real")
     os.mkfifo(data / "pipe.jpg")
-    rows = "path,label\nlink.jpg,a\nlinked/1.jpg,a\npipe.jpg,a\nreal/1.tif,a\nreal/../real/1.jpg,a\n"
+    rows = "path,label\nlink.jpg,a\nlinked/1.jpg,a\npipe.jpg,a\nreal/1.log,a\nreal/../real/1.jpg,a\n"
     (data / "t.csv").write_text(rows)
     source = open_source(data / "t.csv")
     reasons = [entry.reason for entry in source if isinstance(entry, Skipped)]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -198,6 +199,58 @@ def test_the_printed_curl_command_gives_the_same_answer(
     line = command("predict", "golden", raw, "--grpcurl", *places, workspace=tmp_path).stdout
     assert line.startswith("grpcurl -plaintext -d ")
     assert line.rstrip().endswith(f"{target} tensorflow.serving.PredictionService/Predict")
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A photo of 500 KB, whose name needs quoting: too long for an argument of a process."""
+    return golden.photo(tmp_path_factory.mktemp("photo") / "my 100% cat's.jpg")
+
+
+def test_the_printed_commands_send_a_photo_of_500_kb(
+    served: tuple[str, ...], photo: Path, tmp_path: Path
+) -> None:
+    target, rest = served
+    places = ("--target", target, "--rest-target", rest)
+    answer = json.loads(command("predict", "golden", photo, "--json", *places, workspace=tmp_path).stdout)
+    line = command("predict", "golden", photo, "--curl", *places, workspace=tmp_path).stdout
+    assert len(line) < 1000
+    asked = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=True)
+    outputs = json.loads(asked.stdout)["outputs"]
+    assert outputs["label"] == [answer["label"]]
+    assert outputs["score"] == pytest.approx([answer["score"]], abs=1e-6)
+    # With further inputs beside the file, and from standard input, which cannot be read again.
+    line = command(
+        "explain", "golden", photo, "--label", "level", "--curl", *places, workspace=tmp_path
+    ).stdout
+    asked = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(asked.stdout)["outputs"]["label"] == ["level"]
+    asked = subprocess.run(
+        ["bash"],
+        input=f"cat {shlex.quote(str(photo))} | {sys.executable} -m flows predict golden - --curl"
+        f" --target {target} --rest-target {rest} | bash",
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert json.loads(asked.stdout)["outputs"]["label"] == [answer["label"]]
+
+
+def test_readmes_curl_snippet_sends_a_photo_of_500_kb(
+    served: tuple[str, ...], photo: Path, tmp_path: Path
+) -> None:
+    target, rest = served
+    (line,) = [line for line in (ROOT / "README.md").read_text().splitlines() if "base64" in line]
+    (tmp_path / "cat.jpg").write_bytes(photo.read_bytes())
+    line = line.replace("127.0.0.1:8501", rest).replace("pets", "golden")
+    asked = subprocess.run(
+        ["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+    )
+    done = command("predict", "golden", photo, "--json", "--target", target, workspace=tmp_path)
+    (prediction,) = json.loads(asked.stdout)["predictions"]
+    assert prediction["label"] == json.loads(done.stdout)["label"]
 
 
 def test_served_answers_are_the_trained_ones(

@@ -161,6 +161,18 @@ def test_a_worse_training_is_refused_and_kept_until_it_is_accepted(trained: Trai
     repository = Repository(trained.workspace.repository)
     assert repository.stable("golden") == 1
     assert list((trained.workspace.candidates / "golden").glob("*/1/saved_model.pb"))
+    # The report is kept and named, and the run in MLflow says why.
+    (run,) = [run for run in trained.workspace.runs("golden").iterdir() if run != trained.run.path]
+    assert f"report of the refused run: {run / 'report.html'}" in done.stderr
+    assert str(run / "report.html") in line
+    assert "refused by the gate: not worse than serving" in (run / "report.html").read_text()
+    with sqlite3.connect(trained.workspace.mlruns / "mlflow.db") as store:
+        ((run_id,),) = store.execute("select run_uuid from runs where status = 'FAILED'").fetchall()
+        assert store.execute("select count(*) from runs").fetchone() == (2,)
+    tags = of_run(trained.workspace.mlruns / "mlflow.db", run_id)["tags"]
+    for tag in ("servable.refused", "servable.note", "mlflow.note.content"):
+        assert "the gate refused golden: not worse than serving; got test/accuracy 0." in tags[tag]
+    assert list(trained.workspace.mlruns.glob(f"**/{run_id}/artifacts/report.html"))
     done = command(*arguments(worse), "--accept-worse", "--local", workspace=trained.workspace.root)
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout.splitlines()[-1])

@@ -28,8 +28,6 @@ from tests.mlflow_store import Workplace
 
 HERE = Path(__file__).resolve().parents[2]
 
-# MLflow 3.17 uses a loader strategy that SQLAlchemy 2.1 deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
 # The import of mlflow.pyfunc looks at its own type hints.
 pyfunc = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType")
 

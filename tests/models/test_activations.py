@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from features.audio_file import wave_bytes
 from features.errors import UsageError
 from features.rules import AudioRules
+from features.sound_decoding import wave_bytes
 from models import activation_figures, activations
 from models.canvas import DARK, LIGHT, png
 from models.tasks import audio_classification as audio

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from features import store
-from features.errors import ConfigError
+from features.errors import ConfigError, NoInputError
 from models import backbones
 from tests.models import toys
 
@@ -93,7 +93,7 @@ def test_wrong_names_list_the_known_ones():
 
 @pytest.mark.filterwarnings("ignore:Skipping nested container:UserWarning")
 def test_missing_and_foreign_weights_files_are_named(tmp_path):
-    with pytest.raises(ConfigError, match=r"no such weights file; got .*nowhere\.h5"):
+    with pytest.raises(NoInputError, match=r"no such weights file; got .*nowhere\.h5"):
         backbones.application(NAME, str(tmp_path / "nowhere.h5"), SHAPE)
     other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
     other.save_weights(tmp_path / "other.weights.h5")

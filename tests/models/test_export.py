@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
+from features import image_file
 from features.errors import ExportError, StorageError
 from models import export, savedmodel
 from models.tasks.image_classification import IMAGE_CLASSIFICATION as TASK
@@ -29,7 +30,10 @@ def trained(tmp_path_factory):
 def raws() -> list[bytes]:
     """72 examples: the toys' test split, and files of every format."""
     frame = toys.dataset().frame
-    return [*frame[frame["split"] == "test"]["content"], *[case.data for case in corpus.good()[::5]]]
+    return [
+        *frame[frame["split"] == "test"]["content"],
+        *[image_file.plain(case.data) for case in corpus.good()[::5]],
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from features.errors import ConfigError, UnavailableError
+from features.errors import ConfigError, NoInputError, UnavailableError
 from features.image import ImageFeaturizer
 from models import hub
 from models.hub import HubLayer
@@ -43,9 +43,9 @@ def test_a_folder_is_taken_as_it_is(module, tmp_path):
 
 @pytest.mark.parametrize("missing", ["nowhere", "."])
 def test_a_folder_without_a_module_is_named(missing, tmp_path):
-    with pytest.raises(ConfigError, match=r"no hub module here.*saved_model\.pb") as error:
+    with pytest.raises(NoInputError, match=r"no hub module here.*saved_model\.pb") as error:
         hub.resolve(str(tmp_path / missing), tmp_path)
-    assert error.value.exit_code == 78
+    assert error.value.exit_code == 66
 
 
 def test_a_handle_in_the_cache_is_found_without_a_network(module, tmp_path):
@@ -78,7 +78,7 @@ def hub_server(module):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             self.server.paths.append(self.path)
-            self.send_response(200 if "missing" not in self.path else 404)
+            self.send_response(404 if "missing" in self.path else 500 if "broken" in self.path else 200)
             self.send_header("Content-Length", str(len(packed.getvalue())))
             self.end_headers()
             self.wfile.write(packed.getvalue())
@@ -112,11 +112,14 @@ def test_a_handle_is_fetched_once_and_kept(hub_server, module, tmp_path, monkeyp
 
 
 @unclosed
-def test_an_unreachable_handle_is_named_with_two_ways_out(hub_server, tmp_path):
-    handle = f"http://127.0.0.1:{hub_server.server_port}/missing/1"
-    with pytest.raises(UnavailableError) as error:
+@pytest.mark.parametrize(
+    ("path", "kind", "code"), [("missing/1", NoInputError, 66), ("broken/1", UnavailableError, 69)]
+)
+def test_an_unreachable_handle_is_named_with_two_ways_out(hub_server, tmp_path, path, kind, code):
+    handle = f"http://127.0.0.1:{hub_server.server_port}/{path}"
+    with pytest.raises(kind) as error:
         hub.resolve(handle, tmp_path)
-    assert error.value.exit_code == 69
+    assert error.value.exit_code == code
     held = hashlib.sha1(handle.encode()).hexdigest()
     for part in (handle, "--set model.backbone=PATH", held):
         assert part in str(error.value)

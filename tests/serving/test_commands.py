@@ -1,13 +1,17 @@
 """The printed commands do what the client does: each is run, word by word, against a live server."""
 
+import base64
+import io
 import json
 import shlex
 import subprocess
 import urllib.request
+from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
+import soundfile
 from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
 
@@ -107,3 +111,60 @@ def test_names_and_labels_are_quoted_for_the_address_and_the_shell():
 def test_version_and_label_together_are_refused():
     with pytest.raises(UsageError, match="named twice"):
         commands.curl_predict("h:1", "m", {}, version=1, label="x")
+
+
+def piped(command: str) -> tuple[str, list[str]]:
+    """Run what stands before the pipe in bash; give what it prints, and the words behind the pipe."""
+    printf, _, reader = command.rpartition(" | ")
+    done = subprocess.run(["bash"], input=printf, capture_output=True, text=True, check=True)
+    return done.stdout, shlex.split(reader)
+
+
+def test_a_large_file_is_named_and_read_when_the_command_runs(tmp_path):
+    path = tmp_path / "a 'b' $c.bin"
+    content = bytes(range(256)) * 1000
+    path.write_bytes(content)
+    odd = 'say "100%\\n"'
+    inputs = {
+        "x": np.array([commands.FileBytes(content, path)], dtype=object),
+        "label": np.array([odd], dtype=object),
+    }
+    command = commands.curl_predict("h:1", "m", inputs, signature=odd)
+    assert len(command) < 1000
+    printed, words = piped(command)
+    assert words == ["curl", "-d", "@-", "http://h:1/v1/models/m:predict"]
+    body = json.loads(printed)
+    assert base64.b64decode(body["inputs"]["x"][0]["b64"]) == content
+    assert (body["inputs"]["label"], body["signature_name"]) == ([odd], odd)
+    command = commands.grpcurl_predict("h:1", "m", inputs)
+    assert len(command) < 1000
+    printed, words = piped(command)
+    assert words == [
+        "grpcurl",
+        "-plaintext",
+        "-d",
+        "@",
+        "h:1",
+        "tensorflow.serving.PredictionService/Predict",
+    ]
+    request = json_format.Parse(printed, predict_pb2.PredictRequest())
+    assert list(request.inputs["x"].string_val) == [content]
+    assert list(request.inputs["label"].string_val) == [odd.encode()]
+
+
+def test_a_large_request_that_no_file_holds_goes_through_a_pipe():
+    text = "100% \\n é " * 20_000
+    printed, words = piped(commands.curl_predict("h:1", "m", {"text": [text]}))
+    assert words[:3] == ["curl", "-d", "@-"]
+    assert json.loads(printed)["inputs"]["text"] == [text]
+    small = commands.FileBytes(b"\xff", Path("nowhere"))
+    assert shlex.split(commands.curl_predict("h:1", "m", {"x": [small]}))[:2] == ["curl", "-d"]
+
+
+def test_a_printed_command_sends_a_sound_as_the_client_does():
+    stream = io.BytesIO()
+    soundfile.write(stream, np.zeros((800, 2), np.float32), 8000, format="FLAC")
+    command = commands.curl_predict("h:1", "m", {"audio_bytes": [stream.getvalue()]})
+    body = json.loads(shlex.split(command)[2])
+    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(body["inputs"]["audio_bytes"][0]["b64"])))
+    assert (samples.shape, rate) == ((800,), 8000)

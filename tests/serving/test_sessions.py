@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tensorflow.core.protobuf import rewriter_config_pb2
 
-from serving.errors import InvalidArgument
+from serving.errors import InvalidArgument, NotFound
 from serving.servable import Servable, SessionOptions
 from tests.serving import saved_models
 
@@ -36,7 +36,8 @@ def test_a_file_that_is_missing_or_no_config_is_refused(tmp_path: Path, content:
     file = tmp_path / "session.pbtxt"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(InvalidArgument, match=r"Invalid protobuf file.*session\.pbtxt"):
+    kind = NotFound if content is None else InvalidArgument
+    with pytest.raises(kind, match=r"Invalid protobuf file.*session\.pbtxt"):
         SessionOptions(config_file=file).proto()
 
 

@@ -1,0 +1,297 @@
+"""Prove on a sample of every form in the data that the served graph decodes it as ingest does.
+
+Ingest decodes with Pillow, soundfile, Python's csv module and its UTF-8; training and serving decode with
+TensorFlow. Where the two differ a model would learn, or answer for, something else than was checked.
+TensorFlow sees here only what ingest has accepted.
+"""
+
+import functools
+import hashlib
+import importlib.metadata
+import io
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features import image_file, row_file, rows
+from features.candidates import Candidate
+from features.content_type import sniff
+from features.decisions import Decisions
+from features.examination import Examination, Example
+from features.quarantine import RefusedError
+from features.rules import IngestRules
+from features.spec import Progress, RawKind
+from features.validation import Verdict, read_file
+
+#: Compares the decoders on one example: (the file's own bytes, those kept in their place, rules) to what
+#: differs, or None where they agree.
+Check = Callable[[bytes, bytes, Mapping[str, Any]], str | None]
+
+#: Raised by one when a check comes to judge otherwise: what agreed before is then compared again.
+VERSION = 1
+#: Examples of each variant of a format that are compared, and most of all; those of odd headers come on top.
+_EACH, _MOST = 3, 60
+#: Largest differences that count as agreement: levels of 255, a sample's full scale, and a number's share.
+_LEVELS, _SAMPLE, _SHARE = 2.01, 2**-15, 1e-6
+#: Pixels of a larger image that are compared, about: every so many rows and columns.
+_PIXELS = 1 << 20
+#: Stands for a file's stamp in the cache, where contents are known by their hash.
+_CONTENT = (0, 0, 0, 0)
+
+
+def require(
+    examination: Examination, raw: RawKind, rules: IngestRules, decisions: Decisions, progress: Progress
+) -> None:
+    """Compare the decoders, and quarantine what they disagree about as ``decoders_disagree``.
+
+    Of each variant of a format the first examples are compared, and every one with an odd header; all of a
+    variant about which the decoders disagree. What was compared before is known by its content.
+
+    Args:
+        examination: finished; the examples it accepted are compared.
+        raw: the raw kind of the examples.
+        rules: the examples were examined by.
+        decisions: takes the outcome.
+        progress: called with the stage ``compare``.
+
+    Raises:
+        StorageError: the cache cannot be written.
+    """
+    findings = examination.findings
+    comparison = _Comparison(examination, raw, rules, progress)
+    compared = comparison.of(_sample(findings.accepted))
+    doubted = {_variant(example) for example, difference in compared if difference}
+    checked = {id(example) for example, _ in compared}
+    others = [one for one in findings.accepted if id(one) not in checked and _variant(one) in doubted]
+    compared += comparison.of(others)
+    refused = {id(example): difference for example, difference in compared if difference}
+    for example, difference in compared:
+        if difference:
+            examination.refuse_example(example, "decoders_disagree", difference)
+    findings.accepted = [example for example in findings.accepted if id(example) not in refused]
+    _decide(decisions, compared, len(refused))
+
+
+def _decide(decisions: Decisions, compared: Sequence[tuple[Example, str]], refused: int) -> None:
+    alike = [example for example, difference in compared if not difference]
+    forms = len({example.verdict.format for example in alike})
+    if refused:
+        choice = f"{refused} of {len(compared)} examples are decoded otherwise by the served graph"
+        decisions.add("agreement", "", choice, "they are quarantined", warning=True)
+    elif alike:
+        examples = f"{len(alike)} {'example' if len(alike) == 1 else 'examples'}"
+        choice = f"{examples} of {forms} {'format' if forms == 1 else 'formats'}"
+        decisions.add("agreement", "", f"{choice} decoded alike by ingest and the served graph")
+
+
+def _sample(examples: Iterable[Example]) -> list[Example]:
+    seen: Counter[tuple[str, str]] = Counter()
+    chosen, usual = [], 0
+    for example in examples:
+        seen[_variant(example)] += 1
+        first = seen[_variant(example)] <= _EACH and usual < _MOST
+        usual += first
+        if first or example.verdict.odd:
+            chosen.append(example)
+    return chosen
+
+
+def _variant(example: Example) -> tuple[str, str]:
+    return example.verdict.format, example.verdict.variant
+
+
+class _Comparison:
+    """The checks of one raw kind, and the cache of what they found."""
+
+    def __init__(
+        self, examination: Examination, raw: RawKind, rules: IngestRules, progress: Progress
+    ) -> None:
+        self._examination, self._check, self._progress = examination, CHECKS[raw.name], progress
+        self._rules = rules.verdict_rules()
+        self._cached = {"agreement": VERSION, "raw": raw.name, **self._rules}
+        self._cached["tensorflow"] = importlib.metadata.version("tensorflow")
+
+    def of(self, examples: Sequence[Example]) -> list[tuple[Example, str]]:
+        """Compare the decoders on examples; give each that could be read, with what differs or nothing."""
+        if not examples:
+            return []
+        names = [f"agreement:{example.verdict.sha256}".encode() for example in examples]
+        with self._examination.index(self._cached) as index:
+            known = index.find(names, [_CONTENT] * len(names))
+            found = []
+            for done, (example, name, verdict) in enumerate(
+                zip(examples, names, known, strict=True), start=1
+            ):
+                verdict = verdict or self._verdict(example)
+                if verdict is not None:
+                    found.append((name, example, verdict))
+                self._progress("compare", done, len(examples))
+            index.add((name, verdict) for name, _, verdict in found)
+        return [(example, verdict.detail) for _, example, verdict in found]
+
+    def _verdict(self, example: Example) -> Verdict | None:
+        try:
+            own, kept = _contents(example.candidate, example.verdict, self._rules["max_file_bytes"])
+        except (RefusedError, OSError):
+            return None  # It went or changed since it was examined; whoever reads it next will say so.
+        if difference := self._difference(own, kept):
+            return Verdict(stamp=_CONTENT, reason="decoders_disagree", detail=difference)
+        return Verdict(stamp=_CONTENT)
+
+    def _difference(self, own: bytes, kept: bytes) -> str | None:
+        import tensorflow as tf
+
+        try:
+            return self._check(own, kept, self._rules)
+        except tf.errors.OpError as error:
+            return f"the served graph refuses it: {_sentence(error.message)}"
+        except RefusedError as refusal:
+            return f"it cannot be decoded a second time: {refusal.detail}"
+
+
+def _sentence(message: str) -> str:
+    """Give what an operation said, without the places in the code and in the graph around it."""
+    said = message.rpartition("assertion failed: ")[2].partition("\n\t")[0]
+    return " ".join(re.sub(r"\{\{.*?\}\}|\[Op:\w+\]|\\", "", said).split())[:200]
+
+
+def _contents(candidate: Candidate, verdict: Verdict, limit: int) -> tuple[bytes, bytes]:
+    """Read an example's own bytes, and those that stand in for them."""
+    if candidate.content is not None:
+        own = candidate.content
+    else:
+        assert candidate.path is not None, "an example is a file or a cell"
+        own, stamp = read_file(candidate.path, limit)
+        if stamp != verdict.stamp:
+            raise RefusedError("changed", "it changed since it was examined")
+    kept = own if verdict.stored is None else Path(verdict.stored).read_bytes()
+    if hashlib.sha256(kept).hexdigest() != verdict.sha256:
+        raise RefusedError("changed", "it changed since it was examined")
+    return own, kept
+
+
+# -- images ---------------------------------------------------------------------------------------
+
+
+def _image(own: bytes, kept: bytes, rules: Mapping[str, Any]) -> str | None:
+    """Compare Pillow's pixels, upright and over white, with those of the featurizer's decoders."""
+    picture = image_file.upright(own, rules)
+    step = max(1, math.isqrt(picture.width * picture.height // _PIXELS))
+    expected = _over_white(picture, step)
+    found = _decoded(kept, step, rules["max_pixels"])
+    if found.shape != expected.shape:
+        return f"{_size(found)} pixels in the served graph, {_size(expected)} at ingest"
+    levels = 255 * np.abs(found - expected)
+    if levels.max() <= _LEVELS:
+        return None
+    return f"pixels differ by up to {levels.max():.0f} of 255 levels, {levels.mean():.1f} on average"
+
+
+def _size(pixels: np.ndarray) -> str:
+    return f"{pixels.shape[1]} x {pixels.shape[0]}"
+
+
+def _over_white(picture: Any, step: int) -> np.ndarray:
+    """Give every so many rows and columns of a picture: float32 [h, w, 3] in [0, 1]."""
+    if picture.mode.startswith("I"):
+        levels = np.asarray(picture)[::step, ::step].astype(np.float32)
+        white = levels == picture.info.get("transparency", -1)
+        return np.repeat(np.where(white, 1.0, levels / 65535)[..., None], 3, axis=-1).astype(np.float32)
+    samples = np.asarray(picture.convert("RGBA"))[::step, ::step].astype(np.float32) / 255
+    return samples[..., :3] * samples[..., 3:] + (1 - samples[..., 3:])
+
+
+def _decoded(data: bytes, step: int, max_pixels: int) -> np.ndarray:
+    """Give every so many rows and columns of what the featurizer's decoder makes of an image.
+
+    Its operations run one by one: to build the graph of a format takes longer than a few files.
+    """
+    import tensorflow as tf
+
+    from features import image_decoding
+    from features.orientation import upright
+
+    decoders = {
+        "JPEG": image_decoding.decode_jpeg,
+        "PNG": image_decoding.decode_png,
+        "GIF": image_decoding.decode_gif,
+        "BMP": image_decoding.decode_bmp,
+        "WebP": image_decoding.decode_webp,
+    }
+
+    def finish(pixels: Any, white: float, orientation: Any) -> Any:
+        return tf.cast(upright(pixels, orientation)[::step, ::step], tf.float32) * (1 / white)
+
+    with tf.device("CPU:0"):
+        decoded: np.ndarray = decoders[sniff(data)](tf.constant(data), max_pixels, finish).numpy()
+    return decoded
+
+
+# -- sounds, texts, rows --------------------------------------------------------------------------
+
+
+def _audio(own: bytes, kept: bytes, rules: Mapping[str, Any]) -> str | None:
+    """Compare soundfile's samples of the WAV file that is kept with those of the featurizer's decoder."""
+    import soundfile
+    import tensorflow as tf
+
+    from features import wave
+
+    expected, rate = soundfile.read(io.BytesIO(kept), dtype="float32")
+    # A sound of the greatest length may be longer by what resampling rounds up.
+    found = wave.decode(tf.constant(kept), rate, rules["max_audio_seconds"] + 1).numpy()
+    if found.shape != expected.shape:
+        return f"{len(found):,} samples in the served graph, {len(expected):,} at ingest"
+    difference = float(np.abs(found - expected).max())
+    return f"samples differ by up to {difference:.4f} of full scale" if difference > _SAMPLE else None
+
+
+def _text(own: bytes, kept: bytes, rules: Mapping[str, Any]) -> str | None:
+    """Compare Python's characters with those that the featurizer's decoder gives."""
+    import tensorflow as tf
+
+    from features import text
+
+    expected = kept.decode("utf-8")
+    found = text.decoded(tf.constant(kept)).numpy().decode("utf-8", "replace")
+    if found == expected:
+        return None
+    place = next((at for at, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), len(found))
+    return f"character {place:,} of {len(expected):,} is another one in the served graph"
+
+
+def _row(own: bytes, kept: bytes, rules: Mapping[str, Any]) -> str | None:
+    """Compare the cells that Python's csv module cuts with the featurizer's columns."""
+    import tensorflow as tf
+
+    columns, missing = rules["columns"], tuple(rules["missing"])
+    written = tuple((name, kind, rules.get("numbers", {}).get(name)) for name, kind in columns.items())
+    cut = _row_featurizer(written, missing).cut(tf.constant([kept]))
+    cells = rows.cells(kept.decode("utf-8"))
+    for (name, kind, number), cell, column in zip(written, cells, cut, strict=True):
+        found, expected = column.numpy()[0], row_file.reader(kind, missing, number).read(cell)
+        if kind == "numeric":
+            wanted = np.float32(math.nan if expected is None else expected)
+            same = np.isclose(found, wanted, rtol=_SHARE, equal_nan=True)
+        else:
+            same = found.decode("utf-8", "replace").strip() == cell.strip()
+        if not same:
+            return f"column {name!r} is {found!r} in the served graph, {cell!r} at ingest"
+    return None
+
+
+@functools.lru_cache(maxsize=1)
+def _row_featurizer(columns: tuple[tuple[str, str, str | None], ...], missing: tuple[str, ...]) -> Any:
+    from features.row_features import RowFeaturizer
+
+    known = {"mean": 0.0, "deviation": 1.0, "gaps": False, "vocabulary": ["-"]}
+    described = [{"name": name, "kind": kind, "written": written, **known} for name, kind, written in columns]
+    return RowFeaturizer(described, missing)
+
+
+CHECKS: dict[str, Check] = {"image": _image, "audio": _audio, "text": _text, "row": _row}

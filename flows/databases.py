@@ -1,0 +1,27 @@
+"""Make the SQLite database of an MLflow store."""
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def make_database(path: Path) -> None:
+    """Make a missing database whole: aside, then put into place.
+
+    MLflow's own making takes seconds, and a process that is killed meanwhile leaves a database behind
+    that no later MLflow can open.
+    """
+    from mlflow import MlflowClient
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        return
+    with tempfile.TemporaryDirectory(prefix=".making-", dir=path.parent) as folder:
+        made = Path(folder) / path.name
+        MlflowClient(tracking_uri=f"sqlite:///{made}", registry_uri=f"sqlite:///{made}").search_experiments()
+        try:
+            os.link(made, path)
+        except FileExistsError:
+            pass  # Another process was quicker: its database stays.
+        except OSError:  # A file system without hard links.
+            made.replace(path)
