@@ -77,7 +77,7 @@ def choose(surveys: Sequence[Survey], wish: Wish) -> dict[str, Choice]:
     Raises:
         DataError: a column of numbers holds too much else, or can be read in two ways.
     """
-    mark = _decimal_mark(surveys)
+    mark = _decimal_mark(surveys, wish.odd)
     return {column.name: _choose(column, wish, mark) for column in surveys}
 
 
@@ -109,14 +109,14 @@ def _choose(column: Survey, wish: Wish, mark: str | None) -> Choice:
     if kind == "categorical":
         return _categorical(column, "as data.columns says")
     if kind == "numeric":
-        return _numeric(column, wish.formats.get(column.name) or _format(column, mark))
+        return _numeric(column, wish.formats.get(column.name) or _format(column, mark), asked=True)
     forced = wish.source.named
     if not column.present and not forced:
         return Choice(None, "left out, without a value", "every cell is missing")
     if not forced and (why := _index(column, wish)):
         return Choice(None, "left out as an index", f"{why}; {_set(column, 'numeric')} keeps it")
     if _is_numeric(column, wish.odd):
-        return _numeric(column, _format(column, mark))
+        return _numeric(column, _format(column, mark), asked=forced)
     _require_no_mixture(column, wish.odd)
     return _words(column, forced)
 
@@ -152,7 +152,7 @@ def _is_numeric(column: Survey, odd: float) -> bool:
     return numbers > 0 and asked - numbers <= odd * asked
 
 
-def _numeric(column: Survey, written: NumberFormat) -> Choice:
+def _numeric(column: Survey, written: NumberFormat, *, asked: bool) -> Choice:
     numbers = column.readers.get(written)
     if numbers is None:
         numbers = sum(count for cell, count in column.values.items() if written.matches(cell))
@@ -165,7 +165,7 @@ def _numeric(column: Survey, written: NumberFormat) -> Choice:
     if other:
         odd = (cell for cell in column.cells if not column.is_gap(cell) and not written.matches(cell))
         warnings.append(f"{other} quarantined: {column.examples(odd)}")
-    if numbering := column.numbers_rows:
+    if not asked and (numbering := column.numbers_rows):
         warnings.append(
             f"{numbering}: if it only numbers the rows, leave it out with {_set(column, 'ignored')}"
         )
@@ -201,11 +201,11 @@ def _format(column: Survey, mark: str | None) -> NumberFormat:
     )
 
 
-def _decimal_mark(surveys: Sequence[Survey]) -> str | None:
+def _decimal_mark(surveys: Sequence[Survey], odd: float) -> str | None:
     """Give the decimal mark of a table: that of the columns that can be read in one way alone."""
     marks = set()
     for column in surveys:
-        if not _is_numeric(column, 0.05):
+        if not _is_numeric(column, odd):
             continue
         winners = number_format.best(column.readers)
         marked = any("." in cell or "," in cell for cell in column.values)
@@ -217,13 +217,13 @@ def _decimal_mark(surveys: Sequence[Survey]) -> str | None:
 def _require_no_mixture(column: Survey, odd: float) -> None:
     """Refuse a column of numbers with more odd cells than may be quarantined."""
     written = number_format.best(column.readers)[0]
-    numbers = [cell for cell in column.values if written.matches(cell)]
+    numbers = {cell for cell in column.values if written.matches(cell)}
     count = sum(column.cells[cell] for cell in numbers) + column.infinite
     asked = column.present - column.gaps
     many = len(numbers) > _MANY or column.repeated < _REPEATED * column.present
     if count < _MOSTLY * asked or not many:
         return
-    others = [cell for cell in column.cells if cell not in numbers and not column.is_gap(cell)]
+    others = [cell for cell in column.values if cell not in numbers]
     words = sorted(others, key=lambda cell: -column.cells[cell])[:3]
     raise DataError(
         f"column {column.name!r} holds numbers and other things",

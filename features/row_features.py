@@ -140,9 +140,9 @@ class RowFeaturizer(keras.Layer):
     def _numbers(self, column: Column, cells: Any) -> Any:
         cells = tf.strings.strip(cells)
         written = _format(column)
+        gap = _among(tf.strings.lower(cells), rows.gaps(self.missing))
         is_number = tf.strings.regex_full_match(cells, written.pattern)
-        gap = ~is_number & _among(tf.strings.lower(cells), rows.gaps(self.missing))
-        plain = tf.where(is_number, cells, "0")
+        plain = tf.where(is_number & ~gap, cells, "0")
         for pattern, replacement in written.replacements:
             plain = tf.strings.regex_replace(plain, pattern, replacement)
         values = tf.strings.to_number(plain, tf.float32)
@@ -232,7 +232,8 @@ def _finite(column: Column, values: Any, sound: Any, shown: Any) -> Any:
     """Give the values, having refused those that are no numbers or infinite."""
     good = sound & ~tf.math.is_inf(values)
     name = column["name"]
-    told = [f"column {name!r} holds numbers; got", tf.boolean_mask(shown, ~good)]
+    how = f" written as {column['written']}" if column.get("written") else ""
+    told = [f"column {name!r} holds numbers{how}; got", tf.boolean_mask(shown, ~good)]
     check = tf.debugging.Assert(tf.reduce_all(good), told, summarize=3)
     with tf.control_dependencies([check] if check is not None else []):
         return tf.identity(values)

@@ -104,11 +104,12 @@ class CellReader:
         """
         if not self._numeric:
             return None if cell in self._absent else cell
+        # A number such as -999 may stand for a missing value.
+        if lowered(cell) in self._gaps:
+            return None
         value = self._format.number(cell)
         if value is not None:
             return value
-        if lowered(cell) in self._gaps:
-            return None
         if number_format.INFINITE.fullmatch(cell):
             raise ValueError(
                 f"it is infinite; {setting('data.missing', [cell])} takes it for a missing value"

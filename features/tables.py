@@ -18,6 +18,8 @@ from features.table_file import TableFile
 from features.table_rows import RowReader
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
+#: How a table is read of which nothing is known.
+_AS_FOUND = TableOptions()
 #: Input columns of a row that are named in its source's description.
 _SHOWN = 6
 
@@ -165,14 +167,14 @@ def text_column(path: Path, columns: Columns) -> tuple[TableFile, int]:
     return table, table_columns.find_text(table, columns)
 
 
-def all_rows(path: Path) -> "tuple[list[str], Iterator[Row | Broken]]":
+def all_rows(path: Path, options: TableOptions = _AS_FOUND) -> "tuple[list[str], Iterator[Row | Broken]]":
     """Read a table's header, and its rows with every column.
 
     Raises:
         DataError: the table has no usable header, or is damaged.
         OSError: the file cannot be read.
     """
-    table = table_file.read(path, TableOptions())
+    table = table_file.read(path, options)
     return list(table.names), table.rows(range(len(table.names)))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from features import number_format, rows, tables
+from features.candidates import TableOptions
 from features.delimited import Broken
 from features.errors import DataError, UsageError
 from features.names import printable
@@ -17,6 +18,7 @@ from serving.errors import ServerError
 #: Signatures with one input for each column: of cells as a table has them, and, of models made before there
 #: was such a one, of numbers and words.
 SIGNATURES = ("from_cells", "from_columns")
+_NUMBERED = re.compile(r"column_\d+")
 _TOLD = re.compile(r"\[(column .*? holds .*?; got)\] \[(.*?)\](?:\s|$)", re.DOTALL)
 
 
@@ -46,6 +48,11 @@ def requests(path: Path, known: Signature) -> Iterator[tuple[str, dict[str, np.n
         DataError: it cannot be read, or a row of it is broken or has no number where one is wanted.
     """
     header, found = tables.all_rows(path)
+    if not set(known.inputs) & set(map(rows.identifier, header)) and all(
+        map(_NUMBERED.fullmatch, known.inputs)
+    ):
+        # The model was trained on a table without a header, as this one seems to be.
+        header, found = tables.all_rows(path, TableOptions(header=False))
     places = _places(path, header, known)
     for row in found:
         where = f"{path}:{row.number}"

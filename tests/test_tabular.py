@@ -19,7 +19,7 @@ from features.dataset import Dataset
 from features.errors import DataError, NoInputError, UsageError
 from features.rules import RowRules
 from features.spec import ROW
-from flows import predict
+from flows import predict, row_questions
 from models import determinism, export, representation, representation_figures, training
 from models.canvas import DARK, LIGHT
 from models.tasks.tabular_classification import (
@@ -30,6 +30,7 @@ from models.tasks.tabular_classification import (
     fit,
 )
 from models.tasks.task import Blueprint, Network, NoAugmentation
+from serving.answers import Signature, TensorSpec
 from serving.client import Client
 from serving.config import Options
 from serving.errors import ServerError
@@ -249,6 +250,14 @@ def test_tables_that_do_not_fit_are_refused(server: Server, tmp_path: Path) -> N
         ask(server, tmp_path / "odd.csv", signature="embed")
     with pytest.raises(NoInputError):
         ask(server, tmp_path / "nosuch.csv")
+
+
+def test_a_table_without_a_header_is_asked_by_the_numbers_of_its_columns(tmp_path: Path) -> None:
+    (tmp_path / "some.csv").write_text('"1,5",a\n"2,5",b\n')
+    inputs = {name: TensorSpec("string", (None,)) for name in ("column_1", "column_2")}
+    asked = list(row_questions.requests(tmp_path / "some.csv", Signature("from_cells", "", inputs, {})))
+    assert [inputs["column_1"][0] for _, inputs in asked] == [b"1,5", b"2,5"]
+    assert [inputs["column_2"][0] for _, inputs in asked] == [b"a", b"b"]
 
 
 def test_columns_are_inputs_of_their_own_over_grpc_and_rest(server: Server) -> None:

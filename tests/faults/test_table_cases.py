@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
 from features import dataset as datasets
-from features import decisions, quarantine
+from features import decisions, quarantine, row_features
 from features.candidates import Columns
 from features.corpus import Corpus
 from features.dataset import Dataset
 from features.errors import ConfigError, DataError
+from features.row_features import RowFeaturizer
 from features.rules import CorpusRules, IngestRules, RowRules, TextRules
 from features.sources import recognise
 from features.spec import IMAGE, ROW, TEXT, WORD
@@ -196,6 +198,19 @@ def test_the_format_of_numbers_can_be_said_and_is_part_of_the_dataset(tmp_path: 
         config.check(RowRules, {"numbers": {"a": "12"}}, "data")
     with pytest.raises(ConfigError, match=r"data\.numbers names no input"):
         ingest(path, tmp_path, numbers={"b": "1,234.5"})
+
+
+def test_the_graph_reads_a_row_as_the_table_has_it(cases: Path, tmp_path: Path) -> None:
+    path = cases / "tabular-silent-categorical" / "thousand.csv"
+    dataset = ingest(path, tmp_path)
+    rules = RowRules().as_settled(dataset.card)
+    lines = sorted(dataset.frame["content"], key=lambda line: float(line.rpartition(b",")[2]))
+    known = row_features.fit(lines, rules.columns, rules.missing_words, numbers=rules.numbers)
+    columns = RowFeaturizer(known, rules.missing_words).cut(tf.constant(lines))
+    wanted = pd.read_csv(path, thousands=",").sort_values("b")
+    for name, values in zip(rules.columns, columns, strict=True):
+        np.testing.assert_array_equal(values.numpy(), wanted[name].to_numpy(np.float32))
+    assert known[0]["mean"] == pytest.approx(wanted["price"].mean())
 
 
 # -- columns that index the rows ------------------------------------------------------------------

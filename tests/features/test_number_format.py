@@ -71,6 +71,12 @@ def test_both_take_the_same_cells_for_gaps(cell: str) -> None:
     assert math.isnan(graph("1234.5", [cell, "1"])[0])
 
 
+def test_a_number_may_stand_for_a_missing_value() -> None:
+    assert CellReader("numeric", ["-999"]).read("-999") is None
+    column = {"name": "x", "kind": "numeric", "mean": 0.0, "deviation": 1.0, "gaps": True}
+    assert math.isnan(RowFeaturizer([column], ["-999"]).cut(tf.constant([b"-999"]))[0][0])
+
+
 @pytest.mark.parametrize("cell", ["inf", "-inf", "Infinity", "1e39"])
 def test_infinite_numbers_are_refused_by_both(cell: str) -> None:
     with pytest.raises(ValueError, match=r"infinite|beyond"):
