@@ -77,6 +77,12 @@ def choose(surveys: Sequence[Survey], wish: Wish) -> dict[str, Choice]:
     Raises:
         DataError: a column of numbers holds too much else, or can be read in two ways.
     """
+    if not any(column.present or column.missing for column in surveys):
+        # Every row was refused: that is what the user must hear of, and nothing of columns.
+        return {
+            column.name: Choice(wish.kinds.get(column.name, "categorical"), "not told", "")
+            for column in surveys
+        }
     mark = _decimal_mark(surveys, wish.odd)
     return {column.name: _choose(column, wish, mark) for column in surveys}
 

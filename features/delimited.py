@@ -20,6 +20,8 @@ MAX_LINE = 4 << 20
 
 _UNCLOSED = "unexpected end of data"
 _FIELD_LIMIT = "field larger than field limit"
+#: Bytes at a file's beginning that may be blank.
+_LEADING = 1 << 16
 #: A field over so many lines or more that each look like a row is taken for a stray quote.
 _SWALLOWED = 2
 #: What stands for a byte that is no character of the table's encoding.
@@ -151,7 +153,7 @@ class _Lines:
         other = bytes([byte]).decode("cp1252", "replace")
         hint = (
             f"; in cp1252 it is {other!r}, which --set data.encoding=cp1252 reads"
-            if other.isprintable()
+            if other.isprintable() and other != "\N{REPLACEMENT CHARACTER}"
             else ""
         )
         return f"byte 0x{byte:02x} is not UTF-8{hint}"
@@ -196,7 +198,7 @@ def read_header(path: Path, dialect: Dialect | None = None) -> list[str]:
         OSError: the file cannot be read.
     """
     with open(path, "rb") as file:
-        if not file.read(4).removeprefix(BOM).strip():
+        if not file.read(_LEADING).removeprefix(BOM).strip():
             raise DataError(
                 f"table {path} is empty", expected="a header line and rows", todo="check how it was made"
             )
@@ -291,14 +293,20 @@ def _checked(row: Row, width: int, lines: _Lines, dialect: Dialect, tally: Tally
         tally.cut += 1
         return [Row(number, first, row.cells[:width])]
     if row.cells and len(row.cells) != width:
-        quotes = dialect.quoting == "none" and any(b'"' in line for _, line in lines.record)
-        hint = (
-            "; quotes count as characters here, --set data.quoting=minimal gives them a meaning"
-            if quotes
-            else ""
-        )
-        return [Broken(number, first, "ragged_row", f"{len(row.cells)} fields; the header has {width}{hint}")]
+        return [Broken(number, first, "ragged_row", _ragged(row, width, lines, dialect))]
     return [row]
+
+
+def _ragged(row: Row, width: int, lines: _Lines, dialect: Dialect) -> str:
+    """Say how many fields a row has, and why there may be more or fewer than names."""
+    said = f"{len(row.cells)} fields; the header has {width}"
+    if dialect.quoting == "none" and any(b'"' in line for _, line in lines.record):
+        return f"{said}; quotes count as characters here, --set data.quoting=minimal gives them a meaning"
+    if row.number == 1 and len(row.cells) == width + 1:
+        return (
+            f"{said}; if the first column has no name, as row names of R, begin the header with a delimiter"
+        )
+    return said
 
 
 def _swallowed(lines: _Lines, width: int, dialect: Dialect) -> bool:

@@ -81,13 +81,15 @@ def tell(path: Path, options: TableOptions) -> Dialect:
     encoding = _encoding(path, head, options.encoding)
     text = head.decode(encoding, "replace").removeprefix("\ufeff")
     newline = "\r" if "\r" in text and "\n" not in text else "\n"
-    lines = [line for line in re.split("\r\n?|\n", text) if line]
-    sep = _SEP_LINE.fullmatch(lines[0]) if lines else None
-    sample = lines[1 if sep else 0 :][:_COMPARED]
+    lines = re.split("\r\n?" if newline == "\r" else "\r?\n", text)
+    blank = next((place for place, line in enumerate(lines) if line.strip()), 0)
+    sep = _SEP_LINE.fullmatch(lines[blank])
+    skipped = blank + (1 if sep else 0)
+    sample = [line for line in lines[skipped:] if line][:_COMPARED]
     delimiter = options.delimiter
     if delimiter == "auto":
         delimiter = sep[1] if sep else _delimiter(path, sample)
-    plain = Dialect(encoding, newline, delimiter, "minimal", options.header, 1 if sep else 0)
+    plain = Dialect(encoding, newline, delimiter, "minimal", options.header, skipped)
     quoting = _quoting(path, plain, text) if options.quoting == "auto" else options.quoting
     return Dialect(encoding, newline, delimiter, quoting, options.header, plain.skipped)
 

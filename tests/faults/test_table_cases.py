@@ -405,6 +405,18 @@ def test_empty_fields_beyond_the_header_are_ignored(tmp_path: Path) -> None:
     assert "fields 't.csv': empty ones beyond the header ignored (60 rows)" in said(dataset)
 
 
+def test_row_names_without_a_name_are_explained_and_blank_lines_before_a_header_passed_over(
+    tmp_path: Path,
+) -> None:
+    rows = "".join(f"r{n},{value},{label}\n" for n, (value, label) in enumerate(zip(X, LABELS, strict=True)))
+    (tmp_path / "t.csv").write_text("a,label\n" + rows)
+    assert "as row names of R, begin the header with a delimiter" in refusal(tmp_path / "t.csv", tmp_path)
+    (tmp_path / "t.csv").write_text("\n \n\n,a,label\n" + rows)
+    assert settled(tmp_path / "t.csv")[0] == {"a": "numeric"}
+    bad = ingest(write(tmp_path, a=X), tmp_path, missing=(str(X[0]),))
+    assert "column 'a': numeric (all 59 cells are numbers, 1 missing)" in said(bad)
+
+
 def test_the_sep_line_of_excel(cases: Path, tmp_path: Path) -> None:
     dataset = ingest(cases / "csv-messages" / "sep.csv", tmp_path)
     assert kinds(dataset) == {"a": "numeric", "b": "numeric"}
