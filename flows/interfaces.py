@@ -3,6 +3,7 @@
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -120,6 +121,7 @@ def _watch(interfaces: list[Interface]) -> None:
 def _prefect(workspace: Workspace, api: str | None, port: int) -> Interface:
     if api:
         return _elsewhere("Prefect", orchestration.page(api), addresses.API, orchestration.answers(api))
+    _require_free(port, "Prefect", "--prefect-port")
     server = orchestration.EmbeddedServer(workspace, port, interface=True)
 
     def wait() -> None:
@@ -133,11 +135,26 @@ def _prefect(workspace: Workspace, api: str | None, port: int) -> Interface:
 def _mlflow(workspace: Workspace, uri: str, port: int) -> Interface:
     if addresses.is_server(uri):
         return _elsewhere("MLflow", mask(uri), addresses.TRACKING, answers(uri))
+    _require_free(port, "MLflow", "--mlflow-port")
     process, url = _start_mlflow(workspace, uri, port)
     log = _mlflow_log(workspace)
     return Interface(
         "MLflow", url, process, log, lambda: _wait_for(process, url, log), lambda: _stop(process)
     )
+
+
+def _require_free(port: int, name: str, option: str) -> None:
+    """Refuse a port that another program has: its answers would be taken for those of our server."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise UnavailableError(
+                f"the port for {name}'s UI cannot be used",
+                got=f"port {port}: {error.strerror}",
+                todo=f"end the program that has it (another servable ui?), or choose another with {option}",
+            ) from error
 
 
 def _elsewhere(name: str, page: str, variable: str, answering: bool) -> Interface:

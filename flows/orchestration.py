@@ -194,6 +194,9 @@ def environment(workspace: Workspace) -> dict[str, str]:
         "PREFECT_LOGGING_LEVEL": "INFO",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         "PREFECT_CLI_PROMPT": "false",
+        # Its SQLite database has several writers: on a busy machine they wait, not fail.
+        "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
+        "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",
     }
     if configured_api():
         del wanted["PREFECT_HOME"]

@@ -160,7 +160,9 @@ class _Record:
 
     def sentence(self) -> str:
         """Join what the first line says and the exception of the last traceback."""
-        parts = filter(None, (self.lines[0].strip(" :|]-\t"), _exception(self.lines[1:])))
+        said, traceback, _ = self.lines[0].partition("Traceback (most recent call last):")
+        lines = [traceback, *self.lines[1:]]
+        parts = filter(None, (said.strip(" :|]-\t"), _exception(lines)))
         text = mask("; ".join(dict.fromkeys(" ".join(part.split()) for part in parts)))
         return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 3]}..."
 

@@ -68,6 +68,11 @@ OSError: [Errno 28] No space left on device
         ("ERROR:    [Errno 98] error while attempting to bind\n", "", ["[Errno 98]"]),
         ("\x1b[31mERROR\x1b[0m:    in colour\r\n", "", ["in colour"]),
         ("2026-11-28 12:00:00,123 - ERROR - written by logging\n", "2026-11-28 12:00:00", ["written by"]),
+        (
+            "13:00:00.1 | ERROR   | uvicorn.error - Traceback (most recent call last):\n  x\nKeyError: 7\n",
+            "13:00:00",
+            ["uvicorn.error; KeyError: 7"],
+        ),
         ("ERROR:    not finished yet", "", ["not finished yet"]),
     ],
 )
