@@ -82,12 +82,19 @@ def resolve(request: Request) -> Plan:
     """
     model_name(request.name)
     task = tasks.find(request.task)
-    if not Path(request.data).exists():
-        raise NoInputError("no such data", got=request.data, todo="check the path given to --data")
-    if request.seed < 0:
-        raise UsageError("not a seed", got=request.seed, expected="an integer from 0 on")
+    if not _exists(request.data):
+        raise NoInputError("no such data", got=request.data[:200], todo="check the path given to --data")
+    if not 0 <= request.seed < 2**32:
+        raise UsageError("not a seed", got=request.seed, expected=f"an integer from 0 to {2**32 - 1}")
     recipe = config.read_recipe(request.task, request.recipe, request.overrides)
     return Plan(request, config.resolve(recipe, sections(task, request.seed)))
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except OSError:  # a name longer than the file system takes
+        return False
 
 
 def sections(task: Task, seed: int) -> dict[str, config.Check]:
