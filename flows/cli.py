@@ -343,8 +343,9 @@ app.command()(activations.activations)
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code: 0, or one of the error tree's."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if arguments is None:  # a process of its own, whose memory is ours to manage
+    if arguments is None:  # a process of its own, whose memory and streams are ours to manage
         allocator.keep_memory()
+        terminal.escape_unprintable()
     leave = sys.exit if arguments is not None else leaving.QuickExit()
     leave(_run(sys.argv[1:] if arguments is None else arguments))
 

@@ -76,20 +76,25 @@ def read_recipe(task: str, recipe: str | None, overrides: Sequence[str] = ()) ->
     path = recipe_path(task, recipe)
     content = _load(path)
     content.pop("default", None)
-    declared = content.setdefault("task", task)
-    if declared != task:
-        raise ConfigError(f"recipe {path.name} is for another task", got=declared, expected=task)
+    content.setdefault("task", task)
     content.setdefault("name", path.stem)
     for override in overrides:
         _apply(content, override)
+    if content["task"] != task:
+        raise ConfigError(f"recipe {path.name} is for another task", got=content["task"], expected=task)
+    if not isinstance(content["name"], str):
+        raise ConfigError(f"the name of recipe {path.name}", got=repr(content["name"]), expected="a text")
     return content
 
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"recipe {path} is not YAML", got=str(error)) from error
+        # From bytes, since YAML tells UTF-16 from UTF-8 by itself.
+        content = yaml.safe_load(path.read_bytes())
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"recipe {path} is not YAML", got=str(error), expected="a mapping in UTF-8 or UTF-16"
+        ) from error
     if not isinstance(content, dict):
         raise ConfigError(
             f"recipe {path} is not a mapping", got=type(content).__name__, expected="sections as keys"
@@ -112,7 +117,7 @@ def _apply(content: dict[str, Any], override: str) -> None:
         place = inner
     try:
         place[parts[-1]] = _value(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise UsageError("cannot read the value of --set", got=override, expected="a YAML value") from error
 
 
@@ -182,7 +187,7 @@ def resolve(recipe: Mapping[str, Any], sections: Mapping[str, Check]) -> dict[st
     Raises:
         ConfigError: an unknown section, an unknown key or a bad value.
     """
-    unknown = sorted(recipe.keys() - {"task", "name", *sections})
+    unknown = sorted(map(str, recipe.keys() - {"task", "name", *sections}))
     if unknown:
         raise ConfigError(
             "unknown section in the recipe",

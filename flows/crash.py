@@ -1,29 +1,85 @@
-"""Turn an unforeseen exception into one line and an exit code; the traceback goes to a file."""
+"""Turn an exception that nobody foresaw into one line and an exit code; the traceback goes to a file.
+
+What the operating system, a service or the memory refuses is no fault of ours, and is said as what it is.
+"""
 
 import datetime
 import errno
 import os
 import traceback
+from dataclasses import dataclass
 
 from flows.workspace import Workspace
 
 
+@dataclass(frozen=True)
+class Cause:
+    """What lies behind exceptions that are not ours.
+
+    Attributes:
+        exit_code: as in BSD sysexits.
+        text: what happened.
+        todo: what the user can do.
+    """
+
+    exit_code: int
+    text: str
+    todo: str
+
+
+_DISK = Cause(74, "the disk is full", "free some space and repeat: finished steps are kept")
+_MEMORY = Cause(74, "the memory is not enough", "choose smaller settings, such as training.batch_size")
+_PERMISSION = Cause(77, "permission denied", "check who may write there, or name another --workspace")
+_FILES = Cause(74, "a file or folder cannot be used", "check the path, and what lies in the workspace")
+_AWAY = Cause(69, "a service cannot be reached", "check its address and that it is up, then repeat")
+_DATABASE = Cause(
+    74, "a database cannot be used", "check its disk, and that nobody else holds it, then repeat"
+)
+
+#: Exceptions by package and class; a class stands for its children. The libraries need not be imported.
+_CAUSES = {
+    "builtins.MemoryError": _MEMORY,
+    "tensorflow.ResourceExhaustedError": _MEMORY,
+    "builtins.ConnectionError": _AWAY,
+    "urllib.URLError": _AWAY,
+    "httpx.TransportError": _AWAY,
+    "requests.RequestException": _AWAY,
+    "prefect.PrefectHTTPStatusError": _AWAY,
+    "sqlite3.OperationalError": _DATABASE,
+    "sqlalchemy.OperationalError": _DATABASE,
+}
+_NUMBERS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _DISK),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _PERMISSION),
+    errno.ENOMEM: _MEMORY,
+}
+
+
+def cause(error: BaseException) -> Cause | None:
+    """Find what lies behind an exception; None for a fault of ours."""
+    for kind in type(error).__mro__:
+        found = _CAUSES.get(f"{kind.__module__.partition('.')[0]}.{kind.__name__}")
+        if found is not None:
+            return found
+    return _NUMBERS.get(error.errno or 0, _FILES) if isinstance(error, OSError) else None
+
+
 def exit_code(error: Exception) -> int:
-    """Tell a full disk and a missing permission from a fault of our own.
+    """Tell what the surroundings refuse from a fault of our own.
 
     Returns:
-        74, 77 or 70, as in BSD sysexits.
+        69, 74, 77 or 70, as in BSD sysexits.
     """
-    if isinstance(error, PermissionError):
-        return 77
-    return 74 if isinstance(error, OSError | MemoryError) else 70
+    found = cause(error)
+    return 70 if found is None else found.exit_code
 
 
 def sentence(error: Exception) -> str:
-    """Describe the error in one line and keep its traceback in the workspace's reports."""
+    """Describe the error in one line; of a fault of ours, keep the traceback in the workspace's reports."""
     text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"the disk is full; got {text}. Free some space and repeat: finished steps are kept"
+    found = cause(error)
+    if found is not None:
+        return f"{found.text}; got {text}. {found.todo[0].upper()}{found.todo[1:]}"
     try:
         report = _write(error)
     except Exception:

@@ -1,7 +1,7 @@
 """What a training will do, resolved before it begins: every setting checked, every default filled in."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from models.tasks.task import Task
 
 #: Sections of a recipe beside ``task`` and ``name``; the task says what its own three are made of.
 SECTIONS = ("data", "featurizer", "model", "augmentation", "training", "gate")
+_ROLES = ("input", "target", "split", "fold")
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,10 @@ def resolve(request: Request) -> Plan:
     tracking.tracking_uri(Workspace.open(Path(request.workspace)))
     columns(request.columns)
     task = tasks.find(request.task)
-    if not Path(request.data).exists():
-        raise NoInputError("no such data", got=request.data, todo="check the path given to --data")
-    if request.seed < 0:
-        raise UsageError("not a seed", got=request.seed, expected="an integer from 0 on")
+    if not _exists(request.data):
+        raise NoInputError("no such data", got=request.data[:200], todo="check the path given to --data")
+    if not 0 <= request.seed < 2**32:
+        raise UsageError("not a seed", got=request.seed, expected=f"an integer from 0 to {2**32 - 1}")
     recipe = config.read_recipe(request.task, request.recipe, request.overrides)
     return Plan(request, config.resolve(recipe, sections(task, request.seed)))
 
@@ -98,13 +99,19 @@ def columns(given: Mapping[str, str]) -> Columns:
     Raises:
         UsageError: there is no such role.
     """
-    roles = [field.name for field in fields(Columns)]
-    if unknown := sorted(given.keys() - set(roles)):
+    if unknown := sorted(given.keys() - set(_ROLES)):
         raise UsageError(
-            "no such role of a column", got=ascii(unknown[0]), expected=f"one of {', '.join(roles)}"
+            "no such role of a column", got=ascii(unknown[0]), expected=f"one of {', '.join(_ROLES)}"
         )
     named: dict[str, Any] = dict(given)
     return Columns(**named)
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except OSError:  # a name longer than the file system takes
+        return False
 
 
 def sections(task: Task, seed: int) -> dict[str, config.Check]:

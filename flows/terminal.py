@@ -3,6 +3,7 @@
 Results go to stdout, so that they can be piped; progress, notes and errors go to stderr.
 """
 
+import io
 import math
 import sys
 import threading
@@ -39,6 +40,13 @@ def printable(text: str) -> str:
         else c.encode("unicode_escape", "surrogatepass").decode()
         for c in text
     )
+
+
+def escape_unprintable() -> None:
+    """Let a character that the terminal's encoding lacks be escaped instead of ending the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def note(text: str) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import grpc
 
-from features.errors import ConfigError, UnavailableError
+from features.errors import ConfigError, UnavailableError, UsageError
 from serving import errors
-from serving.config import is_loopback
+from serving.config import LAST_PORT, is_loopback
 
 #: gRPC itself makes no more attempts than this.
 MAX_ATTEMPTS = 5
@@ -44,7 +44,14 @@ class Connection:
 
         Raises:
             ConfigError: says which.
+            UsageError: the target is no address.
         """
+        if not self._is_address():
+            raise UsageError(
+                "not the address of a model server",
+                got=ascii(self.target),
+                expected="HOST:PORT, as 127.0.0.1:8500, without http://",
+            )
         if not 0 <= self.retries < MAX_ATTEMPTS:
             raise ConfigError("retries out of range", got=self.retries, expected=f"0 to {MAX_ATTEMPTS - 1}")
         if (self.private_key is None) != (self.certificate is None):
@@ -56,6 +63,13 @@ class Connection:
                 f"the token would travel to {self.target} in the clear",
                 todo="turn encryption on with tls=True",
             )
+
+    def _is_address(self) -> bool:
+        """Tell whether gRPC can be asked for the target: it takes a missing host for a fault of its own."""
+        web = self.target.lower().startswith(("http://", "https://"))
+        _, _, port = self.target.rpartition(":")
+        beyond = port.isdecimal() and int(port) > LAST_PORT
+        return bool(self.target.strip()) and self.target.isprintable() and not web and not beyond
 
     def _is_near(self) -> bool:
         return self.target.startswith("unix:") or is_loopback(self.target.rpartition(":")[0])

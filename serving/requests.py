@@ -19,17 +19,22 @@ def spec(model: str, version: int | None, label: str | None) -> model_pb2.ModelS
     """Name a model and the version of it that is asked for.
 
     Raises:
-        UsageError: version and label are both given.
+        UsageError: version and label are both given, or one of them cannot be sent.
     """
     if version is not None and label is not None:
         raise UsageError(
             "a version is named twice", got=f"version {version} and label {label}", expected="one"
         )
-    made = model_pb2.ModelSpec(name=model)
-    if version is not None:
-        made.version.value = version
-    elif label is not None:
-        made.version_label = label
+    try:
+        made = model_pb2.ModelSpec(name=model)
+        if version is not None:
+            made.version.value = version
+        elif label is not None:
+            made.version_label = label
+    except ValueError as error:  # beyond 64 bits, or no Unicode
+        raise UsageError(
+            "no name or version of a model", got=ascii(version if version is not None else label or model)
+        ) from error
     return made
 
 
