@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from features.errors import ServableError
-from flows import activations, explain_command, terminal
+from flows import activations, explain_command, predict_command, terminal
 from flows import quiet as quieting
 from flows.options import (
     REST_SERVER,
@@ -29,6 +29,9 @@ from flows.request import Request
 from flows.training_options import takes_a_request
 from flows.workspace import Workspace, model_name
 from serving import allocator, leaving
+
+#: Exit code after Ctrl-C.
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="servable",
@@ -86,59 +89,7 @@ def _take_workspace(arguments: list[str]) -> Path | None:
     return None
 
 
-@app.command()
-def predict(
-    name: Annotated[str, typer.Argument(help="The model.")],
-    examples: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Files to send (- for standard input), or texts, words or rows for a model of such; "
-            "one answer each."
-        ),
-    ] = None,
-    text: Annotated[
-        list[str] | None,
-        typer.Option("--text", help="A text to send even if a file has this name.", metavar="TEXT"),
-    ] = None,
-    signature: Annotated[
-        str | None, typer.Option(help="Signature to call instead of serving_default.")
-    ] = None,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option("--input", help="A further input of the signature, as k=5.", metavar="NAME=VALUE"),
-    ] = None,
-    positive: Annotated[str | None, typer.Option(help="Words an analogy adds, with commas between.")] = None,
-    negative: Annotated[str | None, typer.Option(help="Words an analogy takes away.")] = None,
-    version: Annotated[int | None, typer.Option(help="A version other than the stable one.")] = None,
-    target: TargetOption = SERVER,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 30.0,
-    k: Annotated[int | None, typer.Option(help="Neighbours wanted.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Picture of the neighbours.", metavar="PNG")] = None,
-    curl: CurlOption = False,
-    grpcurl: GrpcurlOption = False,
-    rest_target: RestTargetOption = REST_SERVER,
-    json_output: JsonOption = False,
-) -> None:
-    """Ask a served model about files, texts or words."""
-    with quieting.native_stderr():
-        from flows import predict as prediction
-        from flows import raw_inputs
-
-    count = None if k is None else str(k)
-    further = prediction.named(inputs or (), positive=positive, negative=negative, k=count)
-    sent = [*(examples or ()), *map(raw_inputs.Typed, text or ())]
-    question = prediction.Question(name, sent, further, signature, version, timeout)
-    if curl or grpcurl:
-        for command in prediction.commands(question, target, rest_target if curl else None):
-            print(command)
-        return
-    for answer in prediction.answers(question, target, out=out):
-        if not json_output and (line := prediction.coloured(answer)) is not None:
-            terminal.stdout.print(line, soft_wrap=True)
-        else:
-            print(json.dumps(answer) if json_output else prediction.sentence(answer))
-
-
+app.command()(predict_command.predict)
 app.command()(explain_command.explain)
 
 
@@ -352,17 +303,17 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(arguments: list[str]) -> int:
     try:
-        return _code(app(arguments, standalone_mode=False))
+        code = _code(app(arguments, standalone_mode=False))
     except ServableError as error:
         terminal.fail(str(error))
         return error.exit_code
-    except KeyboardInterrupt:
-        terminal.fail("interrupted")
-        return 130
     except BrokenPipeError:
         return 0
     except Exception as error:
         return _unexpected(error)
+    if code == INTERRUPTED:  # typer turns KeyboardInterrupt into this code, without a word
+        terminal.fail("interrupted")
+    return code
 
 
 def _code(result: Any) -> int:

@@ -210,4 +210,5 @@ def test_ctrl_c_while_libraries_are_imported(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
+    assert err.splitlines()[-1] == "error: interrupted"
     assert "Traceback" not in err

@@ -1,0 +1,71 @@
+"""The ``servable predict`` command."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows import quiet as quieting
+from flows import terminal
+from flows.options import (
+    REST_SERVER,
+    SERVER,
+    CurlOption,
+    GrpcurlOption,
+    JsonOption,
+    RestTargetOption,
+    TargetOption,
+)
+
+
+def predict(
+    name: Annotated[str, typer.Argument(help="The model.")],
+    examples: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Files to send (- for standard input), or texts, words or rows for a model of such; "
+            "one answer each."
+        ),
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option("--text", help="A text to send even if a file has this name.", metavar="TEXT"),
+    ] = None,
+    signature: Annotated[
+        str | None, typer.Option(help="Signature to call instead of serving_default.")
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", help="A further input of the signature, as k=5.", metavar="NAME=VALUE"),
+    ] = None,
+    positive: Annotated[str | None, typer.Option(help="Words an analogy adds, with commas between.")] = None,
+    negative: Annotated[str | None, typer.Option(help="Words an analogy takes away.")] = None,
+    version: Annotated[int | None, typer.Option(help="A version other than the stable one.")] = None,
+    target: TargetOption = SERVER,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 30.0,
+    k: Annotated[int | None, typer.Option(help="Neighbours wanted.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Picture of the neighbours.", metavar="PNG")] = None,
+    curl: CurlOption = False,
+    grpcurl: GrpcurlOption = False,
+    rest_target: RestTargetOption = REST_SERVER,
+    json_output: JsonOption = False,
+) -> None:
+    """Ask a served model about files, texts or words."""
+    with quieting.native_stderr():
+        from flows import predict as prediction
+        from flows import raw_inputs
+
+    count = None if k is None else str(k)
+    further = prediction.named(inputs or (), positive=positive, negative=negative, k=count)
+    sent = [*(examples or ()), *map(raw_inputs.Typed, text or ())]
+    question = prediction.Question(name, sent, further, signature, version, timeout)
+    if curl or grpcurl:
+        for command in prediction.commands(question, target, rest_target if curl else None):
+            print(command)
+        return
+    for answer in prediction.answers(question, target, out=out):
+        if not json_output and (line := prediction.coloured(answer)) is not None:
+            terminal.stdout.print(line, soft_wrap=True)
+        else:
+            print(json.dumps(answer) if json_output else prediction.sentence(answer))
