@@ -20,7 +20,6 @@ import numpy as np
 
 from features import image_file, row_file, rows
 from features.candidates import Candidate
-from features.content_type import sniff
 from features.decisions import Decisions
 from features.examination import Examination, Example
 from features.quarantine import RefusedError
@@ -207,29 +206,24 @@ def _over_white(picture: Any, step: int) -> np.ndarray:
 
 
 def _decoded(data: bytes, step: int, max_pixels: int) -> np.ndarray:
-    """Give every so many rows and columns of what the featurizer's decoder makes of an image.
+    """Give every so many rows and columns of what the featurizer's decoder makes of an image."""
+    import tensorflow as tf
 
-    Its operations run one by one: to build the graph of a format takes longer than a few files.
-    """
+    with tf.device("CPU:0"):
+        pixels: np.ndarray = _image_graph(max_pixels)(tf.constant([data])).numpy()
+    return pixels[::step, ::step].astype(np.float32) / 255
+
+
+@functools.lru_cache(maxsize=2)
+def _image_graph(max_pixels: int) -> Any:
     import tensorflow as tf
 
     from features import image_decoding
-    from features.orientation import upright
 
-    decoders = {
-        "JPEG": image_decoding.decode_jpeg,
-        "PNG": image_decoding.decode_png,
-        "GIF": image_decoding.decode_gif,
-        "BMP": image_decoding.decode_bmp,
-        "WebP": image_decoding.decode_webp,
-    }
-
-    def finish(pixels: Any, white: float, orientation: Any) -> Any:
-        return tf.cast(upright(pixels, orientation)[::step, ::step], tf.float32) * (1 / white)
-
-    with tf.device("CPU:0"):
-        decoded: np.ndarray = decoders[sniff(data)](tf.constant(data), max_pixels, finish).numpy()
-    return decoded
+    signature = [tf.TensorSpec([1], tf.string)]
+    return tf.function(
+        lambda images: image_decoding.upright(images, max_pixels), input_signature=signature, autograph=False
+    )
 
 
 # -- sounds, texts, rows --------------------------------------------------------------------------

@@ -5,30 +5,27 @@ docs/featurizers.md says what comes out for each format, colour space, orientati
 
 import hashlib
 import json
-from collections.abc import Callable
 from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
-from features.image_decoding import Finish, decode, decode_plain_jpeg, turned
-from features.orientation import mentions_jpeg_exif
+from features.image_decoding import map_upright
 from features.spec import FeatureSpec
 
 Resize = Literal["stretch", "crop", "pad"]
 
 #: Images that declare more pixels than this are refused before they are decoded.
 MAX_PIXELS = 50_000_000
-#: Images decoded side by side: enough for the cores, few enough for the memory of large ones.
-_SIDE_BY_SIDE = 8
 
 
 @keras.saving.register_keras_serializable("servable")
 class ImageFeaturizer(keras.Layer):
     """Decode, turn upright and resize encoded images.
 
-    JPEG, PNG, GIF, BMP and WebP, the first frame of animations. The same code runs eagerly, in a tf.data
-    pipeline and in a SavedModel, made of ops that TensorFlow Serving has; answers are equal to the bit.
+    JPEG, PNG, GIF, BMP and WebP in their plain forms (see image_decoding). The same code runs eagerly, in a
+    tf.data pipeline and in a SavedModel, made of ops that TensorFlow Serving has; answers are equal to the
+    bit.
 
     Args:
         height: of the result, in pixels.
@@ -41,7 +38,7 @@ class ImageFeaturizer(keras.Layer):
     """
 
     #: Raise it whenever the same configuration gives other values: caches then compute them again.
-    revision = 1
+    revision = 2
 
     def __init__(
         self,
@@ -101,35 +98,13 @@ class ImageFeaturizer(keras.Layer):
         return super().get_config() | {name: getattr(self, name) for name in own}
 
     def _featurize(self, images: Any) -> Any:
-        jpeg = tf.strings.substr(images, 0, 3) == b"\xff\xd8\xff"
-        # Most batches are JPEGs without EXIF: they get a graph with no branches at all.
-        plain = tf.reduce_all(jpeg & ~mentions_jpeg_exif(images))
-        return tf.cond(
-            plain,
-            lambda: self._each(images, decode_plain_jpeg, lambda pixels, white, _: self._fit(pixels, white)),
-            lambda: self._each(images, decode, turned(self._fit)),
-        )
+        return map_upright(images, self._fit, tf.TensorSpec(self.spec.shape, tf.float32), self.max_pixels)
 
-    def _each(self, images: Any, decoder: Callable[..., Any], finish: Finish) -> Any:
-        return tf.map_fn(
-            lambda image: decoder(image, self.max_pixels, finish),
-            images,
-            fn_output_signature=tf.TensorSpec(self.spec.shape, tf.float32),
-            parallel_iterations=_SIDE_BY_SIDE,
-        )
-
-    def _fit(self, pixels: Any, white: Any) -> Any:
-        """Bring pixels [h, w, 3] to the wanted size and to [0, 1]."""
-        pixels = tf.ensure_shape(pixels, [None, None, 3])
-        shape = tf.shape(pixels)
-        fits = (shape[0] == self.height) & (shape[1] == self.width)
-        resized = tf.cond(
-            fits,
-            lambda: tf.cast(pixels, tf.float32),
-            lambda: _RESIZERS[self.resize](pixels, self.height, self.width),
-        )
+    def _fit(self, pixels: Any) -> Any:
+        """Bring pixels, uint8 [h, w, 3], to the wanted size and to [0, 1]."""
+        resized = _RESIZERS[self.resize](pixels, self.height, self.width)
         # A multiplication: graph rewriting turns divisions into it, eager execution does not.
-        scaled = tf.minimum(resized * (1 / white), 1.0)
+        scaled = tf.minimum(resized * (1 / 255), 1.0)
         scaled = scaled if self.channels == 3 else tf.image.rgb_to_grayscale(scaled)
         return tf.ensure_shape(scaled, self.spec.shape)
 

@@ -1,310 +1,186 @@
-"""Decode one encoded image inside the graph, under a limit told from its header.
+"""Encoded images to upright pixels, in the graph: the same code in training, in the SavedModel and in tests.
 
-Every format is told by its first bytes, checked for its declared size before memory is taken and decoded.
-What comes out for each kind of pixel is in docs/featurizers.md.
+The graph takes plain forms, which TensorFlow's decoders read right and safely: JPEG, PNG of 8 bits, GIF
+of one opaque frame, uncompressed BMP of 24 or 32 bits, still WebP. Ingest and our client rewrite every other
+form once, as PNG (image_file.plain); sent by anybody else, it is refused by its name. The size is read
+from the header and held to a limit before memory is taken. docs/featurizers.md says what comes out.
 """
 
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from features import animation
-from features.byte_window import (
-    apart,
-    big_endian,
-    find_chunk,
-    little_endian,
-    matches,
-    require,
-    section,
-    select,
-    size_of,
-    window,
-)
-from features.orientation import (
-    jpeg_orientation,
-    png_chunks,
-    png_orientation,
-    upright,
-    webp_orientation,
-)
+from features import exif
+from features.image_forms import FORMS, GIF_EXTENSIONS, HEAD
 
-#: Takes pixels [h, w, 3] of any number type, the value that means full intensity, and their EXIF
-#: orientation, int32 of 1 to 8; gives float32. All that follows decoding is in it: the graph has it once for
-#: each number type and not for each format.
-Finish = Callable[[Any, float, Any], Any]
+#: Decoded side by side: enough for the cores, few enough for the memory of large images.
+_SIDE_BY_SIDE = 8
+#: Most steps of a walk through a GIF's blocks, each over up to so many blocks of one size.
+_STEPS, _RUN = 16_384, 64
+_ALL = 2**31 - 1
 
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"RIFF")
-_FULL_8, _FULL_16 = 255.0, 65535.0
-_UPRIGHT = 1
-#: The way out of a form that `image_file.plain` rewrites.
-_REWRITE = "send it as PNG, or through Servable's client, which rewrites it"
+_MASKS = np.array([form.mask for form in FORMS])
+_VALUES = np.array([form.value for form in FORMS])
+#: Of each form: weights of the head's bytes, then divisor, modulus, sign and summand of each number.
+_NUMBERS = [(form.height, form.width, form.start) for form in FORMS]
+_WEIGHTS = np.array([[number.weights for number in numbers] for numbers in _NUMBERS])
+_RULES = np.array([np.transpose([number.rule for number in numbers]) for numbers in _NUMBERS])
+_COLUMNS = np.array([[form.decoder, form.samples, form.upward] for form in FORMS], np.int32)
+_REFUSALS = np.array([form.refusal for form in FORMS], object)
+#: Bytes of a frame's colour table by its flags.
+_TABLES = np.array([3 * 2 ** (flags % 8 + 1) if flags >= 128 else 0 for flags in range(256)], np.int32)
 
 
-def decode(data: Any, max_pixels: int, finish: Finish) -> Any:
-    """Decode one image of any format and hand its pixels and their orientation to `finish`.
+def map_upright(images: Any, finish: Callable[[Any], Any], result: tf.TensorSpec, max_pixels: int) -> Any:
+    """Decode images, turn them upright and hand each to a function.
 
     Args:
-        data: string scalar, JPEG, PNG, GIF, BMP or WebP.
+        images: encoded, string [batch].
+        finish: takes pixels, uint8 [height, width, 3]; transparent ones are composed over white.
+        result: what `finish` returns for one image.
         max_pixels: largest width times height that is decoded.
-        finish: see Finish; every format calls it once.
 
     Returns:
-        What `finish` gives.
+        The results, [batch, ...].
 
     Raises:
-        tf.errors.InvalidArgumentError: no image, a damaged one, or one that is too large.
+        tf.errors.InvalidArgumentError: no image, a form that is not plain, a damaged image, or a large one.
     """
-    head = window(data, 0, 12)
-    found = [matches(head[: len(magic)], magic) for magic in _MAGIC]
-    found[-1] &= matches(head[8:], b"WEBP")
-    known = require(tf.reduce_any(found), "the data are no image: JPEG, PNG, GIF, BMP or WebP expected")
-    decoders = (decode_jpeg, decode_png, decode_gif, decode_bmp, decode_webp)
-    with tf.control_dependencies([known]):
-        kind = tf.reduce_sum(tf.cast(found, tf.int32) * tf.range(len(decoders)))
-    branches = [lambda one=one: _apart(one, max_pixels, finish)(data) for one in decoders]
-    return tf.switch_case(kind, branches)
+
+    def one(pair: tuple[Any, Any]) -> Any:
+        return finish(_upright(_decode(pair[0], max_pixels), pair[1]))
+
+    given = (images, orientations(images))
+    return tf.map_fn(one, given, fn_output_signature=result, parallel_iterations=_SIDE_BY_SIDE)
 
 
-def turned(fit: Callable[[Any, Any], Any]) -> Finish:
-    """Make a Finish that turns pixels upright and hands them to `fit`, with the value of full intensity.
-
-    Args:
-        fit: takes upright pixels [h, w, 3] and a float32 scalar.
-    """
-    graph = apart(lambda pixels, white, orientation: fit(upright(pixels, orientation), white))
-
-    def finish(pixels: Any, white: float, orientation: Any) -> Any:
-        return graph(tf.ensure_shape(pixels, [None, None, 3]), tf.constant(white), orientation)
-
-    return finish
+def upright(image: Any, max_pixels: int) -> Any:
+    """Decode one image, string [1], and turn it upright: uint8 [height, width, 3]."""
+    return _upright(_decode(image[0], max_pixels), orientations(image)[0])
 
 
-def _apart(decoder: Callable[..., Any], max_pixels: int, finish: Finish) -> Callable[[Any], Any]:
-    return apart(lambda data: decoder(data, max_pixels, finish), tf.TensorSpec([], tf.string))
+def orientations(images: Any) -> Any:
+    """Read the EXIF orientation of encoded images, string [batch]: int32 [batch] of 1 to 8."""
+    head = tf.strings.substr(images, 0, exif.SEARCHED)
+    head = tf.strings.regex_replace(head, exif.PREFIX, "", replace_global=False)
+    block = tf.strings.substr(head, 0, exif.BLOCK)
+    digit = tf.strings.regex_replace(block, exif.BLOCK_PATTERN, r"\1\2", replace_global=False)
+    digit = tf.where(tf.strings.length(digit) == 1, digit, b"\1")
+    numbers = tf.cast(tf.io.decode_raw(digit, tf.uint8, fixed_length=1), tf.int32)[:, 0]
+    # The one byte of a file that has no more is no answer.
+    return tf.where(numbers > 8, 1, numbers)
 
 
-def _within(size: Any, max_pixels: int) -> tf.Operation:
-    size = tf.cast(size, tf.int64)
-    small = tf.reduce_prod(size) <= max_pixels
-    return require(
-        small,
-        "the image is too large, it has a height and width of",
-        size,
-        "pixels; most pixels decoded:",
-        max_pixels,
-    )
+def _upright(pixels: Any, orientation: Any) -> Any:
+    """Turn pixels [h, w, 3] upright."""
+
+    def turned() -> Any:
+        swapped = tf.transpose(pixels, tf.gather([[0, 1, 2], [1, 0, 2]], orientation // 5))
+        # Of each orientation, whether its rows and its columns are reversed once they are swapped.
+        flips = [[0, 0], [0, 0], [0, 1], [1, 1], [1, 0], [0, 0], [0, 1], [1, 1], [1, 0]]
+        dims = tf.gather([[*map(bool, flip), False] for flip in flips], orientation)
+        return tf.raw_ops.Reverse(tensor=swapped, dims=dims)
+
+    return tf.ensure_shape(tf.cond(orientation > 1, turned, lambda: pixels), [None, None, 3])
 
 
-# -- JPEG (ITU T.81) ------------------------------------------------------------------------------
-
-
-def decode_plain_jpeg(data: Any, max_pixels: int, finish: Finish) -> Any:
-    """Decode a JPEG without looking for EXIF; see decode."""
-    return finish(_jpeg_pixels(data, max_pixels), _FULL_8, tf.constant(_UPRIGHT))
-
-
-def decode_jpeg(data: Any, max_pixels: int, finish: Finish) -> Any:
-    """Decode a JPEG; grey, YCbCr, RGB, CMYK and YCCK become RGB. See decode."""
-    return finish(_jpeg_pixels(data, max_pixels), _FULL_8, jpeg_orientation(data))
-
-
-def _jpeg_pixels(data: Any, max_pixels: int) -> Any:
-    with tf.control_dependencies([_within(tf.io.extract_jpeg_shape(data)[:2], max_pixels)]):
-        # The accurate transform is what Pillow and browsers compute; TensorFlow's default is up to 6
-        # grey levels away from it.
-        return tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE", fancy_upscaling=True)
-
-
-# -- PNG (W3C PNG, third edition) -----------------------------------------------------------------
-
-
-def decode_png(data: Any, max_pixels: int, finish: Finish) -> Any:
-    """Decode a PNG of any bit depth; transparent pixels are composed over white. See decode."""
-    head = window(data, 8, 18)
-    checks = [
-        require(matches(head[4:8], b"IHDR"), "the PNG does not begin with its header"),
-        _within(tf.stack([big_endian(head[12:16]), big_endian(head[8:12])]), max_pixels),
-    ]
-    with tf.control_dependencies(checks):
-        orientation = png_orientation(data)
-        # Colour types 4 and 6 have an alpha channel; others can name a transparent colour.
-        alpha = (
-            (head[17] == 4)
-            | (head[17] == 6)
-            | (find_chunk(data, 8, png_chunks(data, b"tRNS", b"IDAT"))[0] > 0)
+def _decode(image: Any, max_pixels: int) -> Any:
+    """Decode one image as stored: uint8 [h, w, 3]."""
+    head = tf.io.decode_raw(tf.strings.substr(image, 0, HEAD), tf.uint8, fixed_length=HEAD)
+    form = tf.argmax(tf.reduce_all(tf.bitwise.bitwise_and(head, _MASKS) == _VALUES, 1))
+    refusal = tf.gather(_REFUSALS, form)
+    divisor, modulus, sign, summand = tf.unstack(tf.gather(_RULES, form))
+    sums = tf.reduce_sum(tf.cast(head, tf.int64) * tf.gather(_WEIGHTS, form), 1)
+    height, width, start = tf.unstack(sign * (sums // divisor % modulus) + summand)
+    start = tf.minimum(start, tf.cast(tf.strings.length(image), tf.int64))
+    decoder, samples, upward = tf.unstack(tf.gather(_COLUMNS, form))
+    with tf.control_dependencies([_require(tf.equal(refusal, ""), refusal)]):
+        pixels = tf.cond(
+            form == 0,
+            lambda: tf.reduce_prod(tf.io.extract_jpeg_shape(image, tf.int64)[:2]),
+            lambda: height * width,
         )
-        kind = 2 * tf.cast(head[16] == 16, tf.int32) + tf.cast(alpha, tf.int32)
+    limit = _require(
+        pixels <= max_pixels, "the image is too large; its pixels, and most decoded:", pixels, max_pixels
+    )
+    with tf.control_dependencies([limit]):
+        branches = [
+            # The accurate transform is Pillow's and browsers'; the default is up to 6 grey levels away.
+            lambda: tf.io.decode_jpeg(image, 3, dct_method="INTEGER_ACCURATE"),
+            lambda: _over_white(tf.io.decode_png(image, 4)),
+            lambda: _gif(image, start),
+            lambda: _bmp(image, start, height, width, tf.cast(samples, tf.int64), upward > 0),
+            # The op DecodeWebP is unknown to TensorFlow Serving 2.19, which would refuse the whole model.
+            lambda: _over_white(_with_alpha(tf.io.decode_image(image, expand_animations=False))),
+        ]
+        return tf.switch_case(decoder, branches)
 
-    def pixels(channels: int, dtype: tf.DType = tf.uint8) -> Any:
-        return tf.io.decode_png(data, channels=channels, dtype=dtype)
 
-    branches = [
-        lambda: finish(pixels(3), _FULL_8, orientation),
-        lambda: finish(_over_white(pixels(4)), _FULL_8**2, orientation),
-        lambda: finish(pixels(3, tf.uint16), _FULL_16, orientation),
-        lambda: finish(_over_white_16(pixels(4, tf.uint16)), _FULL_16, orientation),
-    ]
-    return tf.switch_case(kind, branches)
+def _with_alpha(pixels: Any) -> Any:
+    """Add an opaque alpha channel to [h, w, 3]; [h, w, 4] stays as it is."""
+    return tf.pad(pixels, [[0, 0], [0, 0], [0, 4 - tf.shape(pixels)[-1]]], constant_values=255)
 
 
 def _over_white(pixels: Any) -> Any:
-    """Compose uint8 [h, w, 4] over white: exactly, as uint16 in units of 1 / 255 squared."""
-    alpha = tf.cast(pixels[..., 3:], tf.uint16)
-    white = tf.constant(255, tf.uint16)
-    return tf.cast(pixels[..., :3], tf.uint16) * alpha + white * (white - alpha)
+    """Compose uint8 [h, w, 4] over white, rounded to the nearest level."""
+    color, alpha = (tf.cast(part, tf.uint16) for part in tf.split(pixels, [3, 1], -1))
+    mixed = color * alpha + (255 - alpha) * 255 + 128
+    # Division by 255, exact for products of two bytes: the sum of the number's own base-256 digits.
+    return tf.cast((mixed + mixed // 256) // 256, tf.uint8)
 
 
-def _over_white_16(pixels: Any) -> Any:
-    alpha = tf.cast(pixels[..., 3:], tf.float32)
-    return tf.cast(pixels[..., :3], tf.float32) * (alpha * (1 / _FULL_16)) + (_FULL_16 - alpha)
+def _bmp(image: Any, start: Any, height: Any, width: Any, samples: Any, upward: Any) -> Any:
+    """Read plain pixels; the fourth byte of 32 bits is not read, for most writers leave it at zero."""
+    row = (width * samples + 3) // 4 * 4
+    raw = tf.io.decode_raw(tf.strings.substr(image, start, row * height), tf.uint8)
+    whole = _require(tf.size(raw, tf.int64) == row * height, "the BMP ends inside its pixels")
+    with tf.control_dependencies([whole]):
+        rows = tf.reshape(raw, [height, row])
+    colors = tf.reshape(rows[:, : width * samples], [height, width, samples])
+    # Blue comes first.
+    return tf.raw_ops.Reverse(tensor=colors[..., :3], dims=tf.stack([upward, False, True]))
 
 
-# -- GIF and WebP: the first frame ----------------------------------------------------------------
-
-
-def decode_gif(data: Any, max_pixels: int, finish: Finish) -> Any:
-    """Decode the first frame of a GIF over white. See decode."""
-    frame = _first_gif_frame(data)
-    with tf.control_dependencies([_within(frame.canvas, max_pixels)]):
-        pixels = tf.io.decode_gif(frame.data)[0]
-    return finish(animation.place(pixels, frame, _FULL_8), _FULL_8, tf.constant(_UPRIGHT))
-
-
-def decode_webp(data: Any, max_pixels: int, finish: Finish) -> Any:
-    """Decode a WebP, or the first frame of an animated one, over white. See decode."""
-    orientation = webp_orientation(data)
-
-    def still() -> Any:
-        pixels = _webp_pixels(data, _webp_size(data), max_pixels)
-        return _over_white_if_alpha(pixels, lambda plain, white: finish(plain, white, orientation))
-
-    def animated() -> Any:
-        frame = _first_webp_frame(data)
-        pixels = _webp_pixels(frame.data, frame.canvas, max_pixels)
-
-        def placed(plain: Any, white: float) -> Any:
-            return finish(animation.place(plain, frame, white), white, orientation)
-
-        return _over_white_if_alpha(pixels, placed)
-
-    return tf.cond(animation.is_animated_webp(data), animated, still)
-
-
-def _webp_pixels(data: Any, size: Any, max_pixels: int) -> Any:
-    with tf.control_dependencies([_within(size, max_pixels)]):
-        # The op DecodeWebP is unknown to TensorFlow Serving 2.19, which would refuse the whole model.
-        return tf.io.decode_image(data, channels=0, expand_animations=False)
-
-
-def _over_white_if_alpha(pixels: Any, finish: Callable[[Any, float], Any]) -> Any:
-    return tf.cond(
-        tf.shape(pixels)[-1] == 4,
-        lambda: finish(_over_white(pixels), _FULL_8**2),
-        lambda: finish(pixels[..., :3], _FULL_8),
+def _gif(image: Any, start: Any) -> Any:
+    """Decode a GIF that holds one opaque frame and nothing else: TensorFlow decodes every frame there is."""
+    blocks = tf.strings.regex_replace(tf.strings.substr(image, start, _ALL), "^" + GIF_EXTENSIONS, "")
+    # Zeros behind it end a walk that runs past the end.
+    blocks = tf.strings.join([blocks, bytes(512)])
+    whole = tf.strings.join([b",\0\0\0\0", tf.strings.substr(image, 6, 4)])
+    end = _end_of_blocks(blocks, 11 + tf.gather(_TABLES, tf.cast(_byte(blocks, 9), tf.int32)))
+    rest = tf.strings.substr(blocks, end + 1, _ALL)
+    plain = tf.equal(tf.strings.substr(blocks, 0, 9), whole) & tf.strings.regex_full_match(
+        rest, GIF_EXTENSIONS + r";\C*"
     )
-
-
-def _webp_size(data: Any) -> Any:
-    """Read height and width, int64 [2], from whichever chunk stands first (RFC 9649)."""
-    head = window(data, 12, 18)
-    extended = [1 + little_endian(head[15:18]), 1 + little_endian(head[12:15])]
-    lossy = [little_endian(head[16:18]) % 2**14, little_endian(head[14:16]) % 2**14]
-    bits = little_endian(head[9:13])
-    lossless = [1 + bits // 2**14 % 2**14, 1 + bits % 2**14]
-    is_lossy, is_lossless = matches(head[:4], b"VP8 "), matches(head[:4], b"VP8L")
-    return tf.where(is_lossy, lossy, tf.where(is_lossless, lossless, extended))
-
-
-# -- BMP ------------------------------------------------------------------------------------------
-
-
-def decode_bmp(data: Any, max_pixels: int, finish: Finish) -> Any:
-    """Decode an uncompressed BMP of 1, 4, 8 (palette), 24 or 32 bits a pixel. See decode.
-
-    The fourth byte of 32 bits is not read: most writers leave it at zero. TensorFlow's own decoder takes
-    palette indices for grey levels and refuses files that are longer than they must be. Other kinds of BMP
-    are refused: `image_file.plain` rewrites them, at ingest and in the client.
-    """
-    return finish(_bmp_pixels(data, tf.constant(max_pixels, tf.int64)), _FULL_8, tf.constant(_UPRIGHT))
-
-
-def _bmp(data: Any, max_pixels: Any) -> Any:
-    head = window(data, 0, 70)
-    width, height = _signed(head[18:22]), _signed(head[22:26])
-    bits = tf.cast(little_endian(head[28:30]), tf.int32)
-    start, row = little_endian(head[10:14]), (width * tf.cast(bits, tf.int64) + 31) // 32 * 4
-    checks = [*_bmp_variant(head, bits), _within(tf.stack([tf.abs(height), width]), max_pixels)]
-    needed = start + row * tf.abs(height)
-    checks.append(require(needed <= size_of(data), "the BMP ends inside its pixels"))
-    with tf.control_dependencies(checks):
-        raw = tf.io.decode_raw(section(data, start, row * tf.abs(height)), tf.uint8)
-    rows = tf.reshape(raw, [tf.abs(height), row])
-    # Rows are stored from the bottom up unless the height is negative.
-    rows = tf.raw_ops.Reverse(tensor=rows, dims=tf.stack([height > 0, False]))
-    pixels = tf.cond(
-        bits >= 24,
-        lambda: _bmp_true_color(rows, width, bits),
-        lambda: _bmp_palette(data, head, rows, width, bits),
+    message = (
+        "the GIF is animated, transparent, damaged or smaller than its screen: save its first frame as PNG"
     )
-    return tf.ensure_shape(pixels, [None, None, 3])
+    with tf.control_dependencies([_require(plain, message)]):
+        return tf.io.decode_gif(image)[0]
 
 
-def _signed(values: Any) -> Any:
-    number = little_endian(values)
-    return select(number >= 2**31, number - 2**32, number)
+def _end_of_blocks(blocks: Any, start: Any) -> Any:
+    """Walk along the sub-blocks of a GIF's frame to the empty one that ends them; most have 255 bytes."""
+
+    def step(place: Any, size: Any) -> tuple[Any, Any]:
+        raw = tf.io.decode_raw(tf.strings.substr(blocks, place, _RUN * (size + 1)), tf.uint8)
+        same = tf.cast(tf.cast(raw[:: size + 1], tf.int32) == size, tf.int32)
+        following = place + (size + 1) * tf.reduce_sum(tf.math.cumprod(same))
+        return following, tf.cast(_byte(blocks, following), tf.int32)
+
+    first = tf.cast(_byte(blocks, start), tf.int32)
+    return tf.while_loop(
+        lambda place, size: size > 0, step, (start, first), parallel_iterations=1, maximum_iterations=_STEPS
+    )[0]
 
 
-def _bmp_variant(head: Any, bits: Any) -> list[tf.Operation]:
-    compression, size = little_endian(head[30:34]), little_endian(head[14:18])
-    # Masks of a file with bit fields: only the order that plain 32 bit files have is read, without alpha.
-    masks = (compression == 3) & (bits == 32) & matches(head[54:66], b"\0\0\xff\0\0\xff\0\0\xff\0\0\0")
-    masks &= (size < 56) | matches(head[66:70], bytes(4))
-    end = 14 + size + select(bits <= 8, 4 * _bmp_colors(head, bits), 0) + select(masks & (size == 40), 12, 0)
-    return [
-        require(size >= 40, "the BMP has an OS/2 header; a Windows header is expected:", _REWRITE),
-        require(
-            tf.reduce_any(bits == [1, 4, 8, 24, 32]),
-            "the BMP has",
-            bits,
-            "bits a pixel; 1, 4, 8, 24 or 32 can be read:",
-            _REWRITE,
-        ),
-        require((compression == 0) | masks, "the BMP is compressed or has alpha:", _REWRITE),
-        require(little_endian(head[10:14]) >= end, "the BMP's pixels begin in its colour table:", _REWRITE),
-        require((_signed(head[18:22]) > 0) & (_signed(head[22:26]) != 0), "the BMP has no pixels"),
-    ]
+def _byte(text: Any, place: Any) -> Any:
+    """Read one byte, uint8; 0 past the end."""
+    return tf.io.decode_raw(tf.strings.substr(text, place, 1), tf.uint8, fixed_length=1)[0]
 
 
-def _bmp_colors(head: Any, bits: Any) -> Any:
-    colors = little_endian(head[46:50])
-    return select(colors == 0, tf.bitwise.left_shift(1, tf.minimum(bits, 8)), colors)
-
-
-def _bmp_true_color(rows: Any, width: Any, bits: Any) -> Any:
-    samples = tf.cast(bits // 8, tf.int64)
-    blue_first = tf.reshape(rows[:, : width * samples], [-1, width, samples])
-    return tf.reverse(blue_first[..., :3], [-1])
-
-
-def _bmp_palette(data: Any, head: Any, rows: Any, width: Any, bits: Any) -> Any:
-    # The leftmost pixel lies in a byte's highest bits.
-    shifts = tf.range(8 - bits, -1, -bits)
-    packed = tf.cast(rows, tf.int32)[..., None]
-    indices = tf.bitwise.right_shift(packed, shifts) % tf.bitwise.left_shift(1, bits)
-    indices = tf.reshape(indices, [tf.shape(rows)[0], -1])[:, : tf.cast(width, tf.int32)]
-    colors = tf.minimum(_bmp_colors(head, bits), 256)
-    inside = require(
-        tf.reduce_all(tf.cast(indices, tf.int64) < colors), "the BMP has colours beyond its table"
-    )
-    table = section(data, 14 + little_endian(head[14:18]), 4 * colors)
-    table = tf.reshape(tf.io.decode_raw(table, tf.uint8, fixed_length=1024), [256, 4])
-    with tf.control_dependencies([inside]):
-        return tf.gather(tf.reverse(table[:, :3], [-1]), indices)
-
-
-# Functions of the whole process: made anew for each featurizer they would be traced as often.
-_first_gif_frame = apart(animation.first_gif_frame, tf.TensorSpec([], tf.string))
-_first_webp_frame = apart(animation.first_webp_frame, tf.TensorSpec([], tf.string))
-_bmp_pixels = apart(_bmp, tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64))
+def _require(condition: Any, message: Any, *values: Any) -> tf.Operation:
+    """Fail with INVALID_ARGUMENT, the message and the values unless the condition holds."""
+    return tf.raw_ops.Assert(condition=condition, data=[tf.convert_to_tensor(message), *values], summarize=9)

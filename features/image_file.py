@@ -1,5 +1,6 @@
 """Check one image file: limits from the header first, then a full decode."""
 
+import contextlib
 import hashlib
 import io
 import struct
@@ -8,6 +9,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -15,9 +17,10 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from features import bmp
+from features import bmp, exif
 from features.content_type import IMAGES, sniff
 from features.facts import Facts
+from features.image_forms import is_plain
 from features.image_header import HEADERS, Header, read_header
 from features.png import Structure, check_pixels
 from features.quarantine import RefusedError
@@ -52,8 +55,7 @@ _ENDINGS = {
     ".psd": "Photoshop",
     ".ico": "ICO",
 }
-#: Formats that the served graph reads in some forms alone, and the rules under which a client rewrites them.
-_REWRITTEN = frozenset({"BMP"})
+#: The rules under which a client rewrites what it sends.
 _USUAL = {"max_pixels": 50_000_000, "animated": "first-frame"}
 #: What makes pixels upright, by the EXIF orientation.
 _TURNS = {
@@ -79,6 +81,9 @@ _GRID = 32
 #: Modes that can hold the same picture are compared in one.
 _PLAIN_MODES = {"1": "RGB", "L": "RGB", "P": "RGB", "LA": "RGBA", "PA": "RGBA"}
 _ORIENTATION = 274
+#: What Pillow raises for data it cannot decode: the first with words that say why.
+_COMPLAINTS = (OSError, EOFError, SyntaxError, ValueError, TypeError)
+_FAULTS = (*_COMPLAINTS, KeyError, IndexError, OverflowError, struct.error, zlib.error, RuntimeError)
 
 
 def check(data: bytes, suffix: str, rules: Mapping[str, Any]) -> Facts:
@@ -100,12 +105,12 @@ def check(data: bytes, suffix: str, rules: Mapping[str, Any]) -> Facts:
         warnings.simplefilter("ignore")  # Pillow's: what matters is refused, the rest is metadata.
         picture = _decode(header, data)
         orientation, identity = _orientation(picture), _identity(picture)
-        stored = None if header.plain else _as_png(picture)
+        stored = None if _is_plain(data, orientation) else _as_png(picture, header, orientation)
     return Facts(
         header.format,
         identity,
         {"width": header.width, "height": header.height, "orientation": orientation},
-        _notes(header, suffix, orientation),
+        _notes(header, suffix, orientation, stored is not None),
         stored,
         header.variant + ", turned" * (orientation != 1),
         header.odd,
@@ -113,17 +118,31 @@ def check(data: bytes, suffix: str, rules: Mapping[str, Any]) -> Facts:
 
 
 def plain(data: bytes) -> bytes:
-    """Return an image as the served graph takes it: its own bytes, or a PNG of the same pixels.
+    """Return an image as the served graph takes it: its own bytes, or a PNG of the same pixels, upright.
 
     What ingest keeps of an image and what a client sends of it are equal to the bit.
 
     Raises:
         RefusedError: a form that must be rewritten cannot be read.
     """
-    if sniff(data) not in _REWRITTEN:
+    if sniff(data) not in HEADERS:
         return data
     header = _header(data, _USUAL)
-    return data if header.plain else _as_png(_decode(header, data))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # The head of most files says all: no pixel is decoded.
+        with contextlib.suppress(*_FAULTS):
+            opened = _DECODERS[header.format](io.BytesIO(data))
+            if _is_plain(data, _orientation(opened)):
+                return data
+        picture = _decode(header, data)
+        orientation = _orientation(picture)
+        return data if _is_plain(data, orientation) else _as_png(picture, header, orientation)
+
+
+def _is_plain(data: bytes, orientation: int) -> bool:
+    """Tell whether the served graph reads an image as it is, and turns it as ingest does."""
+    return is_plain(data) and exif.orientation(data) == orientation
 
 
 def upright(data: bytes, rules: Mapping[str, Any]) -> Image.Image:
@@ -132,10 +151,14 @@ def upright(data: bytes, rules: Mapping[str, Any]) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         picture = _decode(header, data)
-        turn = _TURNS.get(_orientation(picture))
-        if header.box is not None:
-            picture = _framed(picture, header.box)
-        return picture if turn is None else picture.transpose(turn)
+        return _turned(picture, header, _orientation(picture))
+
+
+def _turned(picture: Image.Image, header: Header, orientation: int) -> Image.Image:
+    if header.box is not None:
+        picture = _framed(picture, header.box)
+    turn = _TURNS.get(orientation)
+    return picture if turn is None else picture.transpose(turn)
 
 
 def _framed(picture: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
@@ -145,11 +168,24 @@ def _framed(picture: Image.Image, box: tuple[int, int, int, int]) -> Image.Image
     return white
 
 
-def _as_png(picture: Image.Image) -> bytes:
+def _as_png(picture: Image.Image, header: Header, orientation: int) -> bytes:
+    """Write a picture upright, in 8 bits, with its alpha channel if it has one."""
+    written = _turned(_eight_bits(picture), header, orientation)
     out = io.BytesIO()
     # The least compression: the copy is read more often than it is stored.
-    picture.convert("RGBA" if picture.mode == "RGBA" else "RGB").save(out, "PNG", compress_level=1)
+    Image.frombytes(written.mode, written.size, written.tobytes()).save(out, "PNG", compress_level=1)
     return out.getvalue()
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """Bring a picture to grey, grey and alpha, RGB or RGBA of 8 bits."""
+    if not picture.mode.startswith("I"):
+        return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    levels = np.asarray(picture, np.float64)
+    grey = Image.fromarray(np.round(levels / 257).astype(np.uint8))
+    if (color := picture.info.get("transparency")) is None:
+        return grey
+    return Image.merge("LA", (grey, Image.fromarray(np.where(levels == color, 0, 255).astype(np.uint8))))
 
 
 def _header(data: bytes, rules: Mapping[str, Any]) -> Header:
@@ -197,9 +233,9 @@ def _decode(header: Header, data: bytes) -> Image.Image:
         raise RefusedError(
             "too_large", "decoding needs more memory than a decoder process may take"
         ) from None
-    except (OSError, EOFError, SyntaxError, ValueError, TypeError) as error:
+    except _COMPLAINTS as error:
         raise _refusal(error) from None
-    except (KeyError, IndexError, OverflowError, struct.error, zlib.error, RuntimeError) as error:
+    except _FAULTS as error:
         raise RefusedError("corrupt", f"{type(error).__name__}: {error}") from None
     if picture.size != (header.width, header.height):
         raise RefusedError(
@@ -259,11 +295,11 @@ def _orientation(picture: Image.Image) -> int:
     return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 
 
-def _notes(header: Header, suffix: str, orientation: int) -> tuple[str, ...]:
+def _notes(header: Header, suffix: str, orientation: int, rewritten: bool) -> tuple[str, ...]:
     notes = []
     if _ENDINGS.get(suffix, header.format) != header.format:
         notes.append("extension_mismatch")
-    if not header.plain:
+    if rewritten:
         notes.append("rewritten")
     if header.format == "JPEG" and header.odd:
         notes.append("extraneous_bytes")

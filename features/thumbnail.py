@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from features.image import MAX_PIXELS
-from features.image_decoding import decode, turned
+from features.image_decoding import map_upright
 
 #: Pixels of the longer side, and bytes of one thumbnail at most.
 SIDE, BYTES = 96, 4096
@@ -23,7 +23,7 @@ class Thumbnailer:
     """
 
     #: Raise it whenever the same image gives another thumbnail.
-    revision = 1
+    revision = 2
 
     def __init__(self) -> None:
         # Traced once: run eagerly, every image would build the decoders anew.
@@ -46,21 +46,15 @@ class Thumbnailer:
         return self._graph(images)
 
     def _thumbnails(self, images: Any) -> Any:
-        finish = turned(_small)
-        return tf.map_fn(
-            lambda image: decode(image, MAX_PIXELS, finish),
-            images,
-            fn_output_signature=tf.TensorSpec([BYTES], tf.uint8),
-            parallel_iterations=8,
-        )
+        return map_upright(images, _small, tf.TensorSpec([BYTES], tf.uint8), MAX_PIXELS)
 
 
-def _small(pixels: Any, white: Any) -> Any:
+def _small(pixels: Any) -> Any:
     size = tf.cast(tf.shape(pixels)[:2], tf.float32)
     factor = tf.minimum(1.0, SIDE / tf.reduce_max(size))
     wanted = tf.cast(tf.maximum(1.0, tf.round(size * factor)), tf.int32)
     resized = tf.image.resize(tf.ensure_shape(pixels, [None, None, 3]), wanted, antialias=True)
-    levels = tf.cast(tf.round(tf.clip_by_value(resized / white, 0.0, 1.0) * 255.0), tf.uint8)
+    levels = tf.cast(tf.round(tf.clip_by_value(resized / 255.0, 0.0, 1.0) * 255.0), tf.uint8)
     files = tf.stack([tf.io.encode_jpeg(levels, quality=quality) for quality in QUALITIES])
     fits = tf.strings.length(files) <= BYTES
     return tf.io.decode_raw(files[tf.argmax(fits)], tf.uint8, fixed_length=BYTES)

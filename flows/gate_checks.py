@@ -23,10 +23,6 @@ TIMED_CALLS = 30
 #: Seconds that one call may take: a map of occlusion is hundreds of answers of what may be a large network.
 LONGEST_CALL = 900.0
 
-#: ConfigProto of the live server, in text format. Each signature is asked once: TensorFlow would spend longer
-#: on optimising the hundred small functions of a decoder for it than they take to run.
-QUICK = "graph_options { rewrite_options { min_graph_nodes: 200 } }"
-
 
 class Examination:
     """A candidate under examination; see flows.gate for the request."""
@@ -67,13 +63,10 @@ class Examination:
     @cached_property
     def _server(self) -> Future[Server]:
         """A live server with the candidate; it loads while the SavedModel is checked."""
-        session = Path(self.request["expectations"]) / "session.pbtxt"
-        session.write_text(QUICK)
         options = Options(
             port=0,
             model_name=self.request["model"],
             model_base_path=self.directory.parent,
-            session_config_file=session,
         )
         return self._starter.submit(lambda: Server(options).start())
 

@@ -1,17 +1,18 @@
 """Image files of any kind to what an image signature takes."""
 
+from features import exif, image_forms
 from features.errors import DataError
 
 
 def plain(data: bytes) -> bytes:
-    """Return an image in a form that the served graph decodes: odd BMP files become PNG, as at ingest.
+    """Return an image in a form that the served graph decodes: others become PNG, as at ingest.
 
     Raises:
-        DataError: such a BMP file cannot be decoded.
+        DataError: an image that has to be rewritten cannot be decoded.
     """
-    if not data.startswith(b"BM"):
+    if image_forms.is_plain(data) and not exif.mentions(data):
         return data
-    # Loads Pillow, which most clients never need.
+    # Loads Pillow.
     from features import image_file
     from features.quarantine import RefusedError
 

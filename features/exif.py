@@ -1,0 +1,45 @@
+r"""The EXIF orientation of an encoded image, by two regular expressions that the graph and ingest share.
+
+Cameras and phones store pixels as the sensor lies and write the turn that makes them upright into tag 274
+(CIPA DC-008, TIFF 6.0): in a JPEG's APP1 segment, a PNG's eXIf chunk or a WebP's EXIF chunk. The expressions
+are RE2's, where ``\C`` is any byte; they find what cameras write: the block within the first 128 KiB, its
+first directory at byte 8, the tag among the first 16 entries. Ingest rewrites the rare image whose
+orientation stands elsewhere.
+"""
+
+import re
+
+#: Bytes of an image that are searched for an EXIF block, and bytes of a block that are read.
+SEARCHED, BLOCK = 1 << 17, 256
+
+#: Everything before the block.
+PREFIX = r"^\C*?(?:Exif\x00\x00|eXIf|EXIF\C{4})"
+_ENTRIES = r"\C\C(?:\C{12}){0,15}?"
+_LITTLE = r"II\*\x00\x08\x00\x00\x00" + _ENTRIES + r"\x12\x01[\x03\x04]\x00\x01\x00\x00\x00([\x01-\x08])\x00"
+_BIG = (
+    r"MM\x00\*\x00\x00\x00\x08"
+    + _ENTRIES
+    + r"\x01\x12\x00(?:\x03\x00\x00\x00\x01|\x04\x00\x00\x00\x01\x00\x00)\x00([\x01-\x08])"
+)
+#: A block with an orientation; the groups hold it as a byte, one of them empty.
+BLOCK_PATTERN = rf"^(?:Exif\x00\x00)?(?:{_LITTLE}|{_BIG})\C*$"
+
+
+def orientation(data: bytes) -> int:
+    """Read the orientation of an encoded image, 1 to 8, as the graph reads it; 1 if there is none."""
+    head = data[:SEARCHED]
+    block = _PREFIX.sub(b"", head, count=1)[:BLOCK]
+    match = _BLOCK.match(block)
+    return (match[1] or match[2])[0] if match else 1
+
+
+def mentions(data: bytes) -> bool:
+    """Tell whether an image can have an EXIF block: False is certain, True is not."""
+    return b"Exif" in data or b"eXIf" in data or b"EXIF" in data
+
+
+def _bytes_pattern(pattern: str) -> re.Pattern[bytes]:
+    return re.compile(pattern.replace(r"\C", r"[\x00-\xff]").replace("$", r"\Z").encode("ascii"))
+
+
+_PREFIX, _BLOCK = _bytes_pattern(PREFIX), _bytes_pattern(BLOCK_PATTERN)
