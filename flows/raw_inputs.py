@@ -213,5 +213,6 @@ def _checked(shown: str, content: bytes) -> bytes:
 
 def _refused(shown: str, refusal: RefusedError, looks: str = "text") -> DataError:
     seen = "" if looks in ("text", "binary data") else f"; the content looks like {looks}"
-    name = printable(shown if len(shown) <= 80 else f"{shown[:80]}...")
+    # Of a path the end says most, of a text the beginning.
+    name = printable(shown if len(shown) <= 80 else f"{shown[:40]}...{shown[-40:]}")
     return DataError(f"{name} cannot be sent", got=f"{refusal.reason}: {refusal.detail}{seen}")

@@ -25,7 +25,7 @@ from features.rules import AudioRules
 from features.sound_decoding import decode, wave_bytes
 from features.sound_formats import CONVERTIBLE, DECODED, ENDINGS, SUFFIXES
 from features.spec import AUDIO
-from serving import commands, sounds
+from serving import commands, forms, sounds
 from tests.conftest import ROOT
 
 RATE = 16_000
@@ -715,7 +715,7 @@ SENT: dict[str, Callable[[], bytes]] = {
 def test_the_client_sends_what_ingest_stores(name: str) -> None:
     data = SENT[name]()
     assert sounds.wave(data) == check(data, ".wav", RULES).stored
-    sent = sounds.ready("audio_bytes", [data, data])
+    sent = forms.ready("audio_bytes", [data, data])
     assert list(sent) == [sounds.wave(data)] * 2
 
 
