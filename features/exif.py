@@ -12,8 +12,9 @@ import re
 #: Bytes of an image that are searched for an EXIF block, and bytes of a block that are read.
 SEARCHED, BLOCK = 1 << 17, 256
 
+_PLACE = r"(?:Exif\x00\x00|eXIf|EXIF\C{4})"
 #: Everything before the block.
-PREFIX = r"^\C*?(?:Exif\x00\x00|eXIf|EXIF\C{4})"
+PREFIX = rf"^\C*?{_PLACE}"
 _ENTRIES = r"\C\C(?:\C{12}){0,15}?"
 _LITTLE = r"II\*\x00\x08\x00\x00\x00" + _ENTRIES + r"\x12\x01[\x03\x04]\x00\x01\x00\x00\x00([\x01-\x08])\x00"
 _BIG = (
@@ -28,8 +29,10 @@ BLOCK_PATTERN = rf"^(?:Exif\x00\x00)?(?:{_LITTLE}|{_BIG})\C*$"
 def orientation(data: bytes) -> int:
     """Read the orientation of an encoded image, 1 to 8, as the graph reads it; 1 if there is none."""
     head = data[:SEARCHED]
-    block = _PREFIX.sub(b"", head, count=1)[:BLOCK]
-    match = _BLOCK.match(block)
+    if not mentions(head):
+        return 1
+    place = _BEGIN.search(head)
+    match = _BLOCK.match(head[place.end() :][:BLOCK] if place else head[:BLOCK])
     return (match[1] or match[2])[0] if match else 1
 
 
@@ -42,4 +45,4 @@ def _bytes_pattern(pattern: str) -> re.Pattern[bytes]:
     return re.compile(pattern.replace(r"\C", r"[\x00-\xff]").replace("$", r"\Z").encode("ascii"))
 
 
-_PREFIX, _BLOCK = _bytes_pattern(PREFIX), _bytes_pattern(BLOCK_PATTERN)
+_BEGIN, _BLOCK = _bytes_pattern(_PLACE), _bytes_pattern(BLOCK_PATTERN)

@@ -4,6 +4,7 @@ One table for the graph and for ingest: the graph decodes a plain form and refus
 ingest and our client rewrite the others once, as PNG.
 """
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -72,7 +73,7 @@ class Form:
     masks: Mapping[int, int] = field(default_factory=dict)
     refusal: str = ""
 
-    @property
+    @functools.cached_property
     def mask(self) -> np.ndarray:
         """The bits of the head that count, uint8 [HEAD]."""
         mask = np.zeros(HEAD, np.uint8)
@@ -82,7 +83,7 @@ class Form:
             mask[start] = bits
         return mask
 
-    @property
+    @functools.cached_property
     def value(self) -> np.ndarray:
         """What they are, uint8 [HEAD]."""
         value = np.zeros(HEAD, np.uint8)
