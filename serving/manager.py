@@ -205,7 +205,7 @@ class Manager:
 
     def _act(self, model: str) -> bool:
         present = self._versions.get(model, {}).values()
-        leaving = next_unload(present)
+        leaving = next_unload(present, awaited=bool(self._pending.get(model)))
         if leaving is not None:
             self._publish(leaving, State.UNLOADING)
             self._start(self._unload, leaving)
@@ -298,13 +298,19 @@ class Manager:
         _log.info("model %s version %d is unloaded", entry.model, entry.number)
 
 
-def next_unload(versions: Iterable[_Version]) -> _Version | None:
-    """Choose the version to unload now, or None: the availability-preserving policy."""
+def next_unload(versions: Iterable[_Version], *, awaited: bool = False) -> _Version | None:
+    """Choose the version to unload now, or None: the availability-preserving policy.
+
+    Args:
+        versions: of one model.
+        awaited: whether a version is wanted that cannot be loaded yet, because it is still being unloaded.
+    """
     versions = list(versions)
     aspired = [entry for entry in versions if entry.aspired]
     serving = any(entry.state is State.AVAILABLE for entry in aspired)
     leaving = [entry for entry in versions if not entry.aspired and entry.state is State.AVAILABLE]
-    if leaving and (not aspired or serving or len(leaving) > 1):
+    none_wanted = not aspired and not awaited
+    if leaving and (none_wanted or serving or len(leaving) > 1):
         return min(leaving, key=lambda entry: entry.number)
     return None
 
