@@ -15,7 +15,6 @@ _OS2_1, _WINDOWS, _WITH_ALPHA, _OS2_2 = 12, 40, 56, 64
 _BITS = (1, 4, 8, 16, 24, 32)
 _PLAIN, _RUNS_8, _RUNS_4, _FIELDS = range(4)
 _KINDS = {_PLAIN: _BITS, _RUNS_8: (8,), _RUNS_4: (4,), _FIELDS: (16, 24, 32)}
-_PLAIN_MASKS = (0xFF0000, 0xFF00, 0xFF)
 _NOT_GREY = b"\1\0\0\0"
 _NAMES = {4: "a JPEG inside", 5: "a PNG inside", 6: "bit fields with alpha in a header of 40 bytes"}
 
@@ -28,14 +27,12 @@ class Structure:
         width: pixels.
         height: pixels.
         variant: kind of header, bits a pixel, compression.
-        plain: whether the served graph's decoder reads it, and reads the same.
         colors: entries of the colour table before the pixels; None without one.
     """
 
     width: int
     height: int
     variant: str
-    plain: bool
     colors: int | None
 
 
@@ -113,7 +110,6 @@ def read_structure(data: bytes) -> Structure:
         fields.width,
         height,
         f"header of {fields.size} bytes, {fields.bits} bits, compression {fields.compression}",
-        _is_plain(fields) and padded <= len(data),
         fields.available if fields.indexed else None,
     )
 
@@ -157,13 +153,6 @@ def _require_whole(fields: _Fields, padded: int, size: int) -> None:
     needed = fields.pixels + 2 if runs else padded - (-fields.row % 4)
     if needed > size:
         raise RefusedError("truncated", f"the BMP needs {needed} bytes, the file has {size}")
-
-
-def _is_plain(fields: _Fields) -> bool:
-    """Tell whether the served graph reads these fields: its own checks are the same."""
-    fields_of_32 = fields.bits == 32 and fields.masks == _PLAIN_MASKS and not fields.alpha
-    readable = fields.compression == _PLAIN or (fields.compression == _FIELDS and fields_of_32)
-    return fields.size >= _WINDOWS and readable and fields.bits != 16 and fields.offset >= fields.end
 
 
 def for_pillow(data: bytes) -> bytes:

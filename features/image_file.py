@@ -199,7 +199,7 @@ def _header(data: bytes, rules: Mapping[str, Any]) -> Header:
         raise RefusedError(
             "too_large", f"{size} pixels; at most {limit:,} and {MAX_SIDE:,} a side are decoded"
         )
-    # TensorFlow decodes all frames of a GIF, one byte a pixel, before it gives the first.
+    # Frames of far more pixels than a picture may have make a bomb, whichever of them is used.
     if header.decoded_pixels > 3 * limit:
         raise RefusedError(
             "too_large", f"{header.frames} frames hold {header.decoded_pixels:,} pixels together"

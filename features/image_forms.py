@@ -42,6 +42,12 @@ class Number:
         weights[self.start : self.start + len(powers)] = powers if self.count > 0 else powers[::-1]
         return weights
 
+    def read(self, data: bytes) -> int:
+        """Read the number of an encoded image."""
+        part = data[self.start : self.start + abs(self.count)]
+        number = int.from_bytes(part, "little" if self.count > 0 else "big")
+        return self.sign * (number // 2**self.shift % 2**self.bits) + self.plus
+
     @property
     def rule(self) -> list[int]:
         """Divisor, modulus, sign and summand."""
@@ -195,7 +201,15 @@ _EXTENSIONS = re.compile(GIF_EXTENSIONS.replace(r"\C", r"[\x00-\xff]").encode("a
 def is_plain(data: bytes) -> bool:
     """Tell whether the graph decodes an encoded image, if it is sound."""
     form = form_of(data)
-    return not form.refusal and (form.decoder != GIF or _is_plain_gif(data, form.start.plus))
+    if form.decoder == GIF:
+        return _is_plain_gif(data, form.start.plus)
+    return not form.refusal and (form.decoder != BMP or _is_whole_bmp(data, form))
+
+
+def _is_whole_bmp(data: bytes, form: Form) -> bool:
+    """Tell whether every row is there: some writers leave the last one without what pads it."""
+    row = (form.width.read(data) * form.samples + 3) // 4 * 4
+    return form.start.read(data) + row * form.height.read(data) <= len(data)
 
 
 def _is_plain_gif(data: bytes, start: int) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from features import bmp
+from features.image_forms import is_plain
 from features.png import Structure, read_structure
 from features.quarantine import RefusedError
 
@@ -21,8 +22,8 @@ class Header:
 
     ``pixels`` counts those of all frames where a decoder holds them together, ``colors`` the entries
     of the first frame's colour table where the pixels are indices into one; ``png`` is a PNG's structure.
-    ``variant`` says what of the format decides how it is decoded; ``plain`` whether the served graph reads
-    it, and ``odd`` whether decoders may differ about it. ``box`` is where the first frame lies (left, top,
+    ``variant`` says what of the format decides how it is decoded, ``odd`` whether decoders may differ about
+    it. ``box`` is where the first frame lies (left, top,
     right, bottom); None where it is the picture.
     """
 
@@ -34,7 +35,6 @@ class Header:
     colors: int | None = None
     png: Structure | None = None
     variant: str = ""
-    plain: bool = True
     odd: bool = False
     box: tuple[int, int, int, int] | None = None
 
@@ -225,8 +225,7 @@ def _bmp(data: bytes) -> Header:
         found.height,
         colors=found.colors,
         variant=found.variant,
-        plain=found.plain,
-        odd=not found.plain,
+        odd=not is_plain(data),
     )
 
 

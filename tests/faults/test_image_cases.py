@@ -76,6 +76,16 @@ def test_the_graph_refuses_such_a_file_and_the_client_sends_what_ingest_keeps(ca
     assert layer(tf.constant([sent])).shape == (1, 8, 8, 3)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_last_row_without_its_padding_is_rewritten(mode: str) -> None:
+    data = corpus.encode(corpus.picture(3, 5, 4).convert(mode), "BMP")
+    bare = data[:-1] if mode == "RGB" else data
+    assert is_plain(data)
+    assert is_plain(bare) is (bare == data)
+    same(graph(kept(bare)), graph(data), 0)
+    assert forms.ready("image_bytes", bare) == kept(bare)
+
+
 KINDS = bitmaps.kinds()
 
 
