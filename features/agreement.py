@@ -18,14 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from features import image_file, row_file, rows
-from features.candidates import Candidate
+from features.images import check
+from features.rows import check as row_file
+from features.sources.tables import cells as rows
+from features.sources.candidates import Candidate
 from features.decisions import Decisions
-from features.examination import Examination, Example
+from features.ingest.examination import Examination, Example
 from features.quarantine import RefusedError
-from features.rules import IngestRules
+from features.ingest.rules import IngestRules
 from features.spec import Progress, RawKind
-from features.validation import Verdict, read_file
+from features.ingest.verdict import Verdict, read_file
 
 #: Compares the decoders on one example: (the file's own bytes, those kept in their place, rules) to what
 #: differs, or None where they agree.
@@ -179,7 +181,7 @@ def _contents(candidate: Candidate, verdict: Verdict, limit: int) -> tuple[bytes
 
 def _image(own: bytes, kept: bytes, rules: Mapping[str, Any]) -> str | None:
     """Compare Pillow's pixels, upright and over white, with those of the featurizer's decoders."""
-    picture = image_file.upright(own, rules)
+    picture = check.upright(own, rules)
     step = max(1, math.isqrt(picture.width * picture.height // _PIXELS))
     expected = _over_white(picture, step)
     found = _decoded(kept, step, rules["max_pixels"])
@@ -218,11 +220,11 @@ def _decoded(data: bytes, step: int, max_pixels: int) -> np.ndarray:
 def _image_graph(max_pixels: int) -> Any:
     import tensorflow as tf
 
-    from features import image_decoding
+    from features.images import decoding
 
     signature = [tf.TensorSpec([1], tf.string)]
     return tf.function(
-        lambda images: image_decoding.upright(images, max_pixels), input_signature=signature, autograph=False
+        lambda images: decoding.upright(images, max_pixels), input_signature=signature, autograph=False
     )
 
 
@@ -234,7 +236,7 @@ def _audio(own: bytes, kept: bytes, rules: Mapping[str, Any]) -> str | None:
     import soundfile
     import tensorflow as tf
 
-    from features import wave
+    from features.sounds import wave
 
     expected, rate = soundfile.read(io.BytesIO(kept), dtype="float32")
     # A sound of the greatest length may be longer by what resampling rounds up.
@@ -249,10 +251,10 @@ def _text(own: bytes, kept: bytes, rules: Mapping[str, Any]) -> str | None:
     """Compare Python's characters with those that the featurizer's decoder gives."""
     import tensorflow as tf
 
-    from features import text
+    from features.texts import featurizer
 
     expected = kept.decode("utf-8")
-    found = text.decoded(tf.constant(kept)).numpy().decode("utf-8", "replace")
+    found = featurizer.decoded(tf.constant(kept)).numpy().decode("utf-8", "replace")
     if found == expected:
         return None
     place = next((at for at, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), len(found))
@@ -281,7 +283,7 @@ def _row(own: bytes, kept: bytes, rules: Mapping[str, Any]) -> str | None:
 
 @functools.lru_cache(maxsize=1)
 def _row_featurizer(columns: tuple[tuple[str, str, str | None], ...], missing: tuple[str, ...]) -> Any:
-    from features.row_features import RowFeaturizer
+    from features.rows.featurizer import RowFeaturizer
 
     known = {"mean": 0.0, "deviation": 1.0, "gaps": False, "vocabulary": ["-"]}
     described = [{"name": name, "kind": kind, "written": written, **known} for name, kind, written in columns]

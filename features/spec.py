@@ -6,7 +6,7 @@ Imports nothing heavy: the serving room and the command line load it at start.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from features import content_type, sound_formats
+from features.formats import content_type, sounds
 
 #: Called as progress(stage, done, total) while work goes on; total is None where it is unknown.
 Progress = Callable[[str, int, int | None], None]
@@ -65,8 +65,8 @@ AUDIO = RawKind(
     "audio",
     "audio_bytes",
     "string",
-    sound_formats.SUFFIXES,
-    contents=sound_formats.CONTENTS,
+    sounds.SUFFIXES,
+    contents=sounds.CONTENTS,
 )
 
 TEXT = RawKind(

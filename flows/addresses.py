@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from features.errors import ConfigError
-from flows.redaction import mask, mask_address
+from flows.console.redaction import mask, mask_address
 
 TRACKING, API = "MLFLOW_TRACKING_URI", "PREFECT_API_URL"
 

@@ -12,23 +12,16 @@ from typing import Annotated, Any
 import typer
 
 from features.errors import ServableError
-from flows import activations, explain_command, predict_command, terminal
-from flows import quiet as quieting
-from flows.options import (
-    REST_SERVER,
-    SERVER,
-    CurlOption,
-    GrpcurlOption,
-    JsonOption,
-    QuietOption,
-    RestTargetOption,
-    TargetOption,
-    WorkspaceOption,
-)
-from flows.request import Request
-from flows.training_options import takes_a_request
+from flows.commands import activations, explain
+from flows import predict_command
+from flows.console import terminal
+from flows.console import quiet as quieting
+from flows.commands.options import REST_SERVER, SERVER, CurlOption, GrpcurlOption, JsonOption, QuietOption, RestTargetOption, TargetOption, WorkspaceOption
+from flows.runs.request import Request
+from flows.commands.training_options import takes_a_request
 from flows.workspace import Workspace, model_name
-from serving import allocator, leaving
+from serving.engine import allocator
+from serving import leaving
 
 #: Exit code after Ctrl-C.
 INTERRUPTED = 130
@@ -52,14 +45,14 @@ def train(
     quiet: QuietOption = False,
 ) -> None:
     """Ingest, train, evaluate, pass the gate and publish one model."""
-    from flows import request as requests
+    from flows.runs import request as requests
 
     with terminal.progress_bars(quiet=quiet):
         summary = requests.run(request, local=local)
     if json_output:
         print(json.dumps(summary))
     else:
-        from flows import summary as summaries
+        from flows.console import summary as summaries
 
         summaries.show(summary)
 
@@ -90,7 +83,7 @@ def _take_workspace(arguments: list[str]) -> Path | None:
 
 
 app.command()(predict_command.predict)
-app.command()(explain_command.explain)
+app.command()(explain.explain)
 
 
 @app.command()
@@ -132,12 +125,12 @@ def _inquire(
     json_output: bool,
 ) -> None:
     with quieting.native_stderr():
-        from flows import inquiry
+        from flows.queries import inspection
 
     if curl or grpcurl:
-        print(inquiry.command(what, name, version, rest_target if curl else target, rest=curl))
+        print(inspection.command(what, name, version, rest_target if curl else target, rest=curl))
         return
-    columns, rows, objects = inquiry.INQUIRIES[what](name, version, target)
+    columns, rows, objects = inspection.INQUIRIES[what](name, version, target)
     if json_output:
         for row in objects:
             print(json.dumps(row))
@@ -148,7 +141,7 @@ def _inquire(
 @app.command()
 def models(workspace: WorkspaceOption = None, json_output: JsonOption = False) -> None:
     """List what is published, which version is stable and its test metric."""
-    from flows import releases
+    from flows.runs import releases
 
     rows = releases.published(Workspace.open(workspace))
     if json_output:
@@ -170,7 +163,7 @@ def promote(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Make a published version the stable one, in the repository and in MLflow."""
-    from flows import releases
+    from flows.runs import releases
 
     releases.promote(Workspace.open(workspace), model_name(name), version, reason or "promoted by hand")
     terminal.note(f"{name}: version {version} is stable")
@@ -183,7 +176,7 @@ def rollback(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Make the previously stable version stable again."""
-    from flows import releases
+    from flows.runs import releases
 
     version = releases.rollback(Workspace.open(workspace), model_name(name), reason or "rolled back by hand")
     terminal.note(f"{name}: version {version} is stable again")
@@ -213,7 +206,7 @@ def schedule(
     ] = None,
 ) -> None:
     """Deploy the training as a scheduled Prefect flow; edit its parameters in the Prefect UI."""
-    from flows import schedule as schedules
+    from flows import schedules
 
     terminal.note(schedules.deploy(request, schedules.When(cron, interval)))
 
@@ -253,7 +246,7 @@ def sync(
     ] = False,
 ) -> None:
     """Send tracking events that MLflow has not confirmed yet."""
-    from flows import rejects, tracking
+    from flows.tracking import rejects, tracking
 
     place = Workspace.open(workspace)
     terminal.note(tracking.replay(place, rejected=rejected))
@@ -267,7 +260,7 @@ def verify(
     json_output: JsonOption = False,
 ) -> None:
     """Compare every file of a dataset with the hash taken at ingest."""
-    from features import dataset as datasets
+    from features.datasets import dataset as datasets
 
     changed = datasets.load(dataset).verify()
     for record in changed:
@@ -325,7 +318,7 @@ def _unexpected(error: Exception) -> int:
         # The parser's own errors: usage, bad parameter, abort.
         terminal.fail(getattr(error, "format_message", lambda: "aborted")().replace("\n", " "))
         return int(getattr(error, "exit_code", 2))
-    from flows import crash
+    from flows.console import crash
 
     terminal.fail(crash.sentence(error))
     return crash.exit_code(error)

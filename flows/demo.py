@@ -21,10 +21,12 @@ from gensim.test.utils import datapath
 from PIL import Image
 
 from features.errors import UnavailableError
-from features.sound_decoding import wave_bytes
-from flows import orchestration, predict, terminal
-from flows import request as requests
-from flows import summary as summaries
+from features.sounds.decoding import wave_bytes
+from flows.orchestration import step
+from flows.queries import question
+from flows.console import terminal
+from flows.runs import request as requests
+from flows.console import summary as summaries
 from flows.workspace import Workspace
 
 
@@ -54,7 +56,7 @@ def run(workspace: Workspace) -> None:
     requests.check_addresses(workspace)
     asked: dict[str, list[Any]] = {}
     summaries_of: list[dict[str, Any]] = []
-    with orchestration.kept_api(workspace):
+    with step.kept_api(workspace):
         for part in PARTS:
             folder = part.write(workspace.root / "demo" / part.name)
             terminal.note(part.told.format(folder=folder))
@@ -200,8 +202,8 @@ def _serve_and_ask(workspace: Workspace, asked: dict[str, list[Any]]) -> None:
         target = _address(server, log)
         terminal.note(f"the model server answers at {target}; asking it over gRPC:")
         for name, samples in asked.items():
-            for answer in predict.answers(predict.Question(name, samples), target):
-                _tell(f"  {predict.sentence(answer)}")
+            for answer in question.answers(question.Question(name, samples), target):
+                _tell(f"  {question.sentence(answer)}")
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(30)

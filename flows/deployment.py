@@ -4,8 +4,9 @@ import functools
 import os
 from typing import Any
 
-from flows import orchestration, outcome, quiet
-from serving import allocator
+from flows.orchestration import step, outcome
+from flows.console import quiet
+from serving.engine import allocator
 
 allocator.keep_memory()
 with quiet.native_stderr():
@@ -28,6 +29,6 @@ def _train(*arguments: Any, **options: Any) -> dict[str, Any]:
     return summary
 
 
-train_model = orchestration.as_flow(
+train_model = step.as_flow(
     _train, name="servable-train", run_name="{task} {name}: scheduled training"
 )

@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from features.errors import UnavailableError
-from flows import addresses, orchestration, server_log, terminal, tracking
-from flows.redaction import mask
+from flows import addresses
+from flows.orchestration import step
+from flows.console import server_log, terminal
+from flows.tracking import tracking
+from flows.console.redaction import mask
 from flows.workspace import Workspace
 
 #: How often the logs of the servers are looked at.
@@ -53,8 +56,8 @@ def run(workspace: Workspace, *, mlflow_port: int, prefect_port: int) -> None:
         UnavailableError: a server ended or did not answer.
     """
     uri = tracking.tracking_uri(workspace)
-    orchestration.set_environment(workspace)
-    api = orchestration.configured_api()
+    step.set_environment(workspace)
+    api = step.configured_api()
     interfaces: list[Interface] = []
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -79,7 +82,7 @@ def run(workspace: Workspace, *, mlflow_port: int, prefect_port: int) -> None:
 
 def logs(workspace: Workspace) -> list[Path]:
     """List the logs of the servers that are started on a workspace."""
-    return [orchestration.log_of(workspace), _mlflow_log(workspace)]
+    return [step.log_of(workspace), _mlflow_log(workspace)]
 
 
 def answers(url: str) -> bool:
@@ -120,13 +123,13 @@ def _watch(interfaces: list[Interface]) -> None:
 
 def _prefect(workspace: Workspace, api: str | None, port: int) -> Interface:
     if api:
-        return _elsewhere("Prefect", orchestration.page(api), addresses.API, orchestration.answers(api))
+        return _elsewhere("Prefect", step.page(api), addresses.API, step.answers(api))
     _require_free(port, "Prefect", "--prefect-port")
-    server = orchestration.EmbeddedServer(workspace, port, interface=True)
+    server = step.EmbeddedServer(workspace, port, interface=True)
 
     def wait() -> None:
         server.wait()
-        orchestration.announce(workspace, server)
+        step.announce(workspace, server)
 
     page = server.url.removesuffix("/api")
     return Interface("Prefect", page, server.process, server.log, wait, server.stop)
@@ -186,7 +189,7 @@ def _start_mlflow(workspace: Workspace, uri: str, port: int) -> tuple[subprocess
 
 
 def _wait_for(process: subprocess.Popen, url: str, log: Path) -> None:
-    deadline = time.monotonic() + orchestration.START_SECONDS
+    deadline = time.monotonic() + step.START_SECONDS
     while not answers(url):
         if process.poll() is not None or time.monotonic() > deadline:
             raise UnavailableError(

@@ -7,21 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from features.errors import ExportError
-from flows import gallery, image_clustering, image_search, orchestration, plan, terminal, word_vectors
-from flows.cross_validation import cross_validate, whole_view
-from flows.evaluate import evaluate
-from flows.export import export
-from flows.featurize import featurize
-from flows.gallery_report import write_report as write_gallery_report
-from flows.gate import pass_gate, refused
-from flows.ingest import ingest
-from flows.plan import Plan
-from flows.publish import publish
-from flows.record import Record, open_record
-from flows.reporting import write_report
-from flows.request import Request
-from flows.train import fit
-from flows.word_report import write_report as write_word_report
+from flows.courses import gallery, image_clustering, image_search, word_vectors
+from flows.orchestration import step as orchestration
+from flows.runs import plan
+from flows.console import terminal
+from flows.steps.cross_validation import cross_validate, whole_view
+from flows.steps.evaluate import evaluate
+from flows.steps.export import export
+from flows.steps.featurize import featurize
+from flows.courses.gallery_report import write_report as write_gallery_report
+from flows.gate.gate import pass_gate, refused
+from flows.steps.ingest import ingest
+from flows.runs.plan import Plan
+from flows.steps.publish import publish
+from flows.runs.run import Record, open_record
+from flows.reports.report import write_report
+from flows.runs.request import Request
+from flows.steps.train import fit
+from flows.courses.word_report import write_report as write_word_report
 
 
 def train_model(

@@ -6,17 +6,9 @@ from typing import Annotated
 
 import typer
 
-from flows import quiet as quieting
-from flows import terminal
-from flows.options import (
-    REST_SERVER,
-    SERVER,
-    CurlOption,
-    GrpcurlOption,
-    JsonOption,
-    RestTargetOption,
-    TargetOption,
-)
+from flows.console import quiet as quieting
+from flows.console import terminal
+from flows.commands.options import REST_SERVER, SERVER, CurlOption, GrpcurlOption, JsonOption, RestTargetOption, TargetOption
 
 
 def predict(
@@ -53,8 +45,8 @@ def predict(
 ) -> None:
     """Ask a served model about files, texts or words."""
     with quieting.native_stderr():
-        from flows import predict as prediction
-        from flows import raw_inputs
+        from flows.queries import question as prediction
+        from flows.queries import raw_inputs
 
     count = None if k is None else str(k)
     further = prediction.named(inputs or (), positive=positive, negative=negative, k=count)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from flows import report
+from flows.reports import page as report
 from flows.workspace import write_atomically
 
 SCRIPT = (Path(__file__).parent / "templates" / "projection.js").read_text(encoding="utf-8")

@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from features.errors import ServableError, UnavailableError
-from flows import interfaces, orchestration, outcome, server_log, terminal, tracking
-from flows.outcome import Outcome
-from flows.redaction import mask
-from flows.request import check_addresses
-from flows.schedule import POOL, api
+from flows import interfaces
+from flows.orchestration import step, outcome
+from flows.console import server_log, terminal
+from flows.tracking import tracking
+from flows.orchestration.outcome import Outcome
+from flows.console.redaction import mask
+from flows.runs.request import check_addresses
+from flows.schedules import POOL, api
 from flows.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -59,9 +62,9 @@ def work(workspace: Workspace, *, once: bool = False, limit: int = 1) -> int:
     os.environ.update({name: value for name, value in SILENCE.items() if name not in os.environ})
     url = api(workspace)
     os.environ["MLFLOW_TRACKING_URI"] = tracking.tracking_uri(workspace)
-    with orchestration.connected(url), _watched(workspace, url):
+    with step.connected(url), _watched(workspace, url):
         if not once:
-            terminal.note(f"waiting for trainings from {orchestration.page(url)}; Ctrl-C ends the worker")
+            terminal.note(f"waiting for trainings from {step.page(url)}; Ctrl-C ends the worker")
             return outcome.worst(ended.code for ended in _serve(url, once=False, limit=limit))
         return outcome.worst(ended.code for ended in _run_due(url, limit))
 
@@ -87,7 +90,7 @@ def _serve(url: str, *, once: bool, limit: int) -> list[Outcome]:
         raise _lost(url, error) from error
     if ended_by:
         raise KeyboardInterrupt if ended_by == signal.SIGINT else TerminatedError("the worker was terminated")
-    if once and not outcomes and not orchestration.answers(url):
+    if once and not outcomes and not step.answers(url):
         raise _lost(url)
     return outcomes
 
@@ -211,9 +214,9 @@ def _name(flow_run: "FlowRun") -> str:
 def _watched(workspace: Workspace, url: str) -> Iterator[None]:
     """Tell what the servers of a workspace log as errors, and when Prefect's answers no more."""
     ended = threading.Event()
-    logs = [log for log in interfaces.logs(workspace) if log != orchestration.log_of(workspace)]
-    if server_log.address(orchestration.log_of(workspace)) == url:
-        logs.append(orchestration.log_of(workspace))
+    logs = [log for log in interfaces.logs(workspace) if log != step.log_of(workspace)]
+    if server_log.address(step.log_of(workspace)) == url:
+        logs.append(step.log_of(workspace))
     thread = threading.Thread(target=_watch, args=(logs, url, ended), name="watch", daemon=True)
     thread.start()
     try:
@@ -231,7 +234,7 @@ def _watch(logs: Sequence[Path], url: str, ended: threading.Event) -> None:
     while not ended.wait(WATCH_SECONDS):
         for watch in watches:
             watch.tell_fresh(terminal.note)
-        if (answers := orchestration.answers(url)) != answered:
+        if (answers := step.answers(url)) != answered:
             answered = answers
             terminal.note(
                 f"Prefect's server at {mask(url)} {'answers again' if answers else 'does not answer'}"

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from features.errors import ServableError
-from serving import allocator, flags
+from serving.engine import allocator
+from serving.server import flags
 
 if TYPE_CHECKING:
-    from serving.server import Server
+    from serving.server.server import Server
 
 
 def main(argv: Sequence[str], repository: Path | None = None) -> int:
@@ -57,7 +58,7 @@ def _serve(parsed: flags.Parsed) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     allocator.keep_memory()
     # Imported late: --help and wrong flags need no TensorFlow.
-    from serving.server import Server
+    from serving.server.server import Server
 
     # What was imported stays: without this each unloaded version has the collector walk through it all,
     # half a second in which no request is answered.

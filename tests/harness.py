@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from features.audio import AudioFeaturizer
-from features.store import joined
-from flows.export import calls, forms
-from models.export import DEFAULT, absent, answer, signatures
-from models.ranking import settled
-from models.tasks.task import Network, Task
-from serving.client import Client
+from features.sounds.featurizer import AudioFeaturizer
+from features.datasets.feature_store import joined
+from flows.steps.export import calls, forms
+from models.export.export import DEFAULT, absent, answer, signatures
+from models.search.ranking import settled
+from models.task import Network, Task
+from serving.client.client import Client
 from serving.config import Options
-from serving.server import Server
+from serving.server.server import Server
 
 #: Largest difference between two answers to the same raw example.
 PARITY = 1e-5

@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from flows.ledger import Ledger
-from flows.tracking import Tracking
+from flows.tracking.mlflow_store import Ledger
+from flows.tracking.tracking import Tracking
 
 
 @functools.cache

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from flows import networks
-from flows.export import expectations, read_expectations
-from flows.record import Record
+from flows.runs import networks
+from flows.steps.export import expectations, read_expectations
+from flows.runs.run import Record
 from models.tasks import TASKS
 from tests import golden, harness
 from tests.trained import Trained, train

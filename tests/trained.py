@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.plan import Plan, resolve
-from flows.request import Request
+from flows.runs.plan import Plan, resolve
+from flows.runs.request import Request
 from flows.workspace import RunDirectory, Workspace
 from tests import golden, mlflow_store
 from tests.conftest import ROOT

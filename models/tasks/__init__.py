@@ -6,7 +6,7 @@ from models.tasks.image_classification import IMAGE_CLASSIFICATION
 from models.tasks.image_clustering import IMAGE_CLUSTERING
 from models.tasks.image_search import IMAGE_SEARCH
 from models.tasks.tabular_classification import TABULAR_CLASSIFICATION
-from models.tasks.task import Task
+from models.task import Task
 from models.tasks.text_classification import TEXT_CLASSIFICATION
 from models.tasks.word_vectors import WORD_VECTORS
 

@@ -8,16 +8,18 @@ import numpy as np
 from keras import layers
 from pydantic import Field, RootModel
 
-from features.audio import AudioFeaturizer, Features, band_statistics
-from features.audio_augment import AudioAugmentation, AudioAugmentationSettings
+from features.sounds.featurizer import AudioFeaturizer, Features, band_statistics
+from features.sounds.augmentation import AudioAugmentation, AudioAugmentationSettings
 from features.errors import ConfigError
-from features.rules import AudioRules
+from features.ingest.rules import AudioRules
 from features.settings import Settings
 from features.spec import AUDIO
-from models import assembly, cnn, decoding, heat_signatures, rnn, sheets, signatures
-from models.audio_hub import AudioHubLayer
+from models.networks import assembly, cnn, rnn
+from models.export import decoding, signatures
+from models.explain import signatures as heat_signatures, sheets
+from models.pretrained.audio_hub import AudioHubLayer
 from models.objective import CLASSIFICATION
-from models.tasks.task import Blueprint, Network, Task
+from models.task import Blueprint, Network, Task
 
 DEFAULT_MODULE = "https://tfhub.dev/google/yamnet/1"
 

@@ -5,14 +5,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, RootModel
 
-from features.augment import AugmentationSettings, ImageAugmentation
-from features.image import ImageFeaturizer
+from features.images.augmentation import AugmentationSettings, ImageAugmentation
+from features.images.featurizer import ImageFeaturizer
 from features.settings import Settings
 from features.spec import IMAGE
-from models import assembly, backbones, cnn, decoding, heat_signatures, sheets, signatures
-from models.hub import HubLayer
+from models.networks import assembly, cnn
+from models.pretrained import applications
+from models.export import decoding, signatures
+from models.explain import signatures as heat_signatures, sheets
+from models.pretrained.hub import HubLayer
 from models.objective import CLASSIFICATION
-from models.tasks.task import Blueprint, Network, Task
+from models.task import Blueprint, Network, Task
 
 #: MobileNet V2 is the smallest module that is good on photos: 11 MB.
 DEFAULT_MODULE = "https://tfhub.dev/google/imagenet/mobilenet_v2_100_224/feature_vector/5"
@@ -94,7 +97,7 @@ def _hub(blueprint: Blueprint, settings: HubSettings) -> tuple[ImageFeaturizer, 
 def _keras(blueprint: Blueprint, settings: KerasSettings) -> tuple[ImageFeaturizer, Any, int, str]:
     featurizer = image_featurizer(blueprint.featurizer, (224, 224))
     learn = settings.weights is None or settings.batch_norm == "training"
-    network = backbones.application(
+    network = applications.application(
         settings.backbone, settings.weights, featurizer.spec.shape, learn_batch_norm=learn
     )
     mode = settings.mode if settings.weights else "scratch"

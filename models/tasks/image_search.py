@@ -4,14 +4,15 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from features.rules import GalleryRules
+from features.ingest.rules import GalleryRules
 from features.spec import IMAGE
-from models import decoding, gallery_answers, image_embedding, signatures, vector_index
-from models.clusters import Clusters
-from models.image_embedding import EmbeddingSettings
+from models.export import decoding, signatures
+from models.search import signatures as gallery_answers, image_embedding, vector_index
+from models.search.clusters import Clusters
+from models.search.image_embedding import EmbeddingSettings
 from models.objective import Measure
 from models.tasks.image_classification import ImageFeaturizerSettings
-from models.tasks.task import Blueprint, Network, NoAugmentation, NoTraining, Task
+from models.task import Blueprint, Network, NoAugmentation, NoTraining, Task
 
 
 class SearchSettings(EmbeddingSettings):

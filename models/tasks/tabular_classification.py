@@ -5,14 +5,15 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from features import row_features
-from features.row_features import RowFeaturizer
-from features.rules import RowRules
+from features.rows import featurizer as row_features
+from features.rows.featurizer import RowFeaturizer
+from features.ingest.rules import RowRules
 from features.settings import Settings
 from features.spec import ROW
-from models import assembly, decoding, mlp, row_answers, signatures
+from models.networks import assembly, mlp
+from models.export import decoding, row_signatures, signatures
 from models.objective import CLASSIFICATION
-from models.tasks.task import Blueprint, Network, NoAugmentation, Task
+from models.task import Blueprint, Network, NoAugmentation, Task
 
 
 class RowFeaturizerSettings(Settings):
@@ -75,10 +76,10 @@ TABULAR_CLASSIFICATION = Task(
     objective=CLASSIFICATION,
     decode=decoding.classes,
     signatures={
-        "serving_default": row_answers.of_rows,
+        "serving_default": row_signatures.of_rows,
         "embed": signatures.embed,
-        "from_columns": row_answers.from_columns,
-        "from_cells": row_answers.from_cells,
+        "from_columns": row_signatures.from_columns,
+        "from_cells": row_signatures.from_cells,
     },
     report=("classification", "mistakes", "columns"),
     fit=fit,

@@ -7,15 +7,18 @@ import keras
 import numpy as np
 from pydantic import Field, RootModel
 
-from features import text
+from features.texts import featurizer as text
 from features.errors import ConfigError, DataError
-from features.rules import TextRules
+from features.ingest.rules import TextRules
 from features.settings import Settings
 from features.spec import TEXT
-from features.text import TextFeaturizer, Tokenizer
-from models import assembly, decoding, rnn, sequences, signatures, text_cnn, token_occlusion, vectors
+from features.texts.featurizer import TextFeaturizer, Tokenizer
+from models.networks import assembly, rnn, sequences, text_cnn
+from models.export import decoding, signatures
+from models.explain import token_occlusion
+from models.pretrained import word_vectors as vectors
 from models.objective import CLASSIFICATION
-from models.tasks.task import Blueprint, Network, NoAugmentation, Task
+from models.task import Blueprint, Network, NoAugmentation, Task
 
 Shape = tuple[int | None, ...]
 

@@ -6,16 +6,18 @@ from typing import Annotated, Any, Literal
 import keras
 from pydantic import Field, RootModel
 
-from features import text, words
+from features.texts import featurizer, words
 from features.errors import DataError
-from features.rules import CorpusRules
+from features.ingest.rules import CorpusRules
 from features.settings import Settings
 from features.spec import WORD
-from features.words import WordLookup, WordTokenizer
-from models import decoding, vectors, word_answers
+from features.texts.words import WordLookup, WordTokenizer
+from models.export import decoding
+from models.pretrained import word_vectors as vectors
+from models.words import signatures
 from models.objective import Measure
-from models.tasks.task import Blueprint, Network, NoAugmentation, Task
-from models.word_space import WordSpace
+from models.task import Blueprint, Network, NoAugmentation, Task
+from models.words.word_space import WordSpace
 
 
 class WordFeaturizerSettings(Settings):
@@ -100,8 +102,8 @@ def fit(blueprint: Blueprint, texts: Iterable[bytes]) -> Mapping[str, Any]:
         DataError: no word is frequent enough, or the given vectors know none.
     """
     wanted = blueprint.featurizer
-    counts = text.totals(words.cut(tokenizer(blueprint), texts))
-    known = text.choose(counts, wanted.min_count, wanted.max_vocabulary)
+    counts = featurizer.totals(words.cut(tokenizer(blueprint), texts))
+    known = featurizer.choose(counts, wanted.min_count, wanted.max_vocabulary)
     if not known:
         most = max(counts.values(), default=0)
         raise DataError(
@@ -148,12 +150,12 @@ WORD_VECTORS = Task(
     objective=Measure(report="eval/wordsim353_spearman", higher_is_better=True, anywhere=True),
     decode=decoding.vectors,
     signatures={
-        "serving_default": word_answers.usual_neighbours,
-        "most_similar": word_answers.most_similar,
-        "analogy": word_answers.analogy,
-        "similarity": word_answers.similarity,
-        "doesnt_match": word_answers.doesnt_match,
-        "embed": word_answers.embed,
+        "serving_default": signatures.usual_neighbours,
+        "most_similar": signatures.most_similar,
+        "analogy": signatures.analogy,
+        "similarity": signatures.similarity,
+        "doesnt_match": signatures.doesnt_match,
+        "embed": signatures.embed,
     },
     report=("words",),
     fit=fit,

@@ -11,7 +11,7 @@ import librosa
 import numpy as np
 import tensorflow as tf
 
-from features.spectrogram import LogMel
+from features.sounds.spectrogram import LogMel
 from tests.benchmarks.features import best
 from tests.benchmarks.image_classification import trained
 from tests.benchmarks.table import SHARED, Table, machine

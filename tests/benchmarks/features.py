@@ -10,10 +10,10 @@ from pathlib import Path
 import tensorflow as tf
 from PIL import Image
 
-from features import dataset as datasets
-from features.image import ImageFeaturizer
-from features.rules import IngestRules
-from features.sources import Columns
+from features.datasets import dataset as datasets
+from features.images.featurizer import ImageFeaturizer
+from features.ingest.rules import IngestRules
+from features.sources.recognise import Columns
 from features.spec import IMAGE
 from tests.benchmarks.table import SHARED, Table, machine
 

@@ -76,10 +76,10 @@ def latency() -> Table:
     """Time searches among 10,000 items of 1,280 dimensions, with decoding and embedding and without."""
     import tensorflow as tf
 
-    from features.image import ImageFeaturizer
-    from serving.client import Client
+    from features.images.featurizer import ImageFeaturizer
+    from serving.client.client import Client
     from serving.config import Options
-    from serving.server import Server
+    from serving.server.server import Server
 
     query = _query()
     with tempfile.TemporaryDirectory() as name:
@@ -116,9 +116,9 @@ def _exported(path: Path) -> Any:
     import pandas as pd
     import tensorflow as tf
 
-    from models.export import export
+    from models.export.export import export
     from models.tasks.image_search import IMAGE_SEARCH as TASK
-    from models.tasks.task import Blueprint
+    from models.task import Blueprint
 
     ids = [f"{number:064}" for number in range(ITEMS)]
     frame = pd.DataFrame({"sha256": [one[::-1] for one in ids], "name": ids, "split": "train"})

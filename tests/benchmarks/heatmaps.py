@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from features.augment import AugmentationSettings
-from features.image import ImageFeaturizer
-from features.rules import IngestRules
-from flows.export import call
-from models import export
+from features.images.augmentation import AugmentationSettings
+from features.images.featurizer import ImageFeaturizer
+from features.ingest.rules import IngestRules
+from flows.steps.export import call
+from models.export import export
 from models.tasks.image_classification import IMAGE_CLASSIFICATION, ImageFeaturizerSettings, ModelSettings
-from models.tasks.task import Blueprint
+from models.task import Blueprint
 from tests.benchmarks import subjects
 from tests.benchmarks.table import Table, machine
 

@@ -143,7 +143,7 @@ def words(folder: Path) -> Subject:
 
 
 def _blueprint(task: Any, kind: str, fitted: Mapping[str, Any]) -> Any:
-    from models.tasks.task import Blueprint
+    from models.task import Blueprint
 
     return Blueprint(
         rules=task.rules(),
@@ -158,7 +158,7 @@ def _blueprint(task: Any, kind: str, fitted: Mapping[str, Any]) -> Any:
 
 
 def _exported(task: Any, network: Any, path: Path) -> Path:
-    from models.export import export
+    from models.export.export import export
 
     path.parent.mkdir()
     export(network, task, LABELS, path, warmup=[b"word7"])

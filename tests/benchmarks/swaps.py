@@ -72,7 +72,7 @@ def _swapped(process: psutil.Process, model: Path, folder: Path, port: int) -> I
 
 
 def _swap(process: psutil.Process, model: Path, folder: Path, port: int, number: int) -> float:
-    from serving.client import Client
+    from serving.client.client import Client
 
     _put(model, folder / "hot", number)
     with Client(f"127.0.0.1:{port}") as client:

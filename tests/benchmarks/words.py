@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from features import words
-from features.text import choose, totals
-from features.words import WordTokenizer
-from models import word2vec
+from features.texts import words
+from features.texts.featurizer import choose, totals
+from features.texts.words import WordTokenizer
+from models.words import word2vec
 from models.tasks.word_vectors import Word2VecSettings, WordTrainingSettings
 from tests.benchmarks import subjects
 from tests.benchmarks.image_classification import trained
@@ -128,10 +128,10 @@ def _trained(
 
 
 def _asked(folder: Path) -> tuple[float, float, float]:
-    from models.word_evaluation import keyed
-    from serving.client import Client
+    from models.evaluation.words import keyed
+    from serving.client.client import Client
     from serving.config import Options
-    from serving.server import Server
+    from serving.server.server import Server
 
     path = subjects.words(folder).path
     with (

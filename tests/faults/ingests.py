@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from features.dataset import Dataset, IngestRules, ingest
-from features.sources import Columns
+from features.datasets.dataset import Dataset, IngestRules, ingest
+from features.sources.recognise import Columns
 from features.spec import IMAGE
 from tests.conftest import ROOT
 
@@ -45,9 +45,9 @@ def notes(dataset: Dataset) -> dict[str, set[str]]:
 _CHILD = """
 import os, sys
 from pathlib import Path
-from features.dataset import IngestRules, ingest
+from features.datasets.dataset import IngestRules, ingest
 from features.errors import ServableError
-from features.sources import Columns
+from features.sources.recognise import Columns
 from features.spec import IMAGE, silent as progress
 data = Path(sys.argv[1])
 {before}

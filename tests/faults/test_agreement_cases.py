@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from features import agreement, image_file
-from features.candidates import Columns
-from features.dataset import Dataset, ingest
-from features.rules import AudioRules, RowRules, TextRules
+from features import agreement
+from features.images import check as image_file
+from features.sources.candidates import Columns
+from features.datasets.dataset import Dataset, ingest
+from features.ingest.rules import AudioRules, RowRules, TextRules
 from features.spec import AUDIO, IMAGE, ROW, TEXT, RawKind
 from tests.faults.corpus import PNG, at, chunk, classes, encode, good, picture, plant
 from tests.faults.ingests import LENIENT, reasons, records, run

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from features import dataset as datasets
-from features.archives import ArchiveRules, unpack
-from features.candidates import Columns
-from features.dataset import Dataset
+from features.datasets import dataset as datasets
+from features.sources.archives import ArchiveRules, unpack
+from features.sources.candidates import Columns
+from features.datasets.dataset import Dataset
 from features.decisions import Decisions, from_card
 from features.errors import DataError
-from features.rules import IngestRules
+from features.ingest.rules import IngestRules
 from features.spec import IMAGE
 
 

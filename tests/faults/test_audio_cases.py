@@ -14,18 +14,19 @@ import pytest
 import soundfile
 import tensorflow as tf
 
-from features import dataset as datasets
-from features import mpeg, sound_decoding
-from features.audio_file import check
-from features.candidates import Columns
-from features.content_type import sniff
+from features.datasets import dataset as datasets
+from features.formats import mpeg
+from features.sounds import decoding
+from features.sounds.check import check
+from features.sources.candidates import Columns
+from features.formats.content_type import sniff
 from features.errors import DataError
 from features.quarantine import NOTES, REASONS, RefusedError
-from features.rules import AudioRules
-from features.sound_decoding import decode, wave_bytes
-from features.sound_formats import CONVERTIBLE, DECODED, ENDINGS, SUFFIXES
+from features.ingest.rules import AudioRules
+from features.sounds.decoding import decode, wave_bytes
+from features.formats.sounds import CONVERTIBLE, DECODED, ENDINGS, SUFFIXES
 from features.spec import AUDIO
-from serving import commands, forms, sounds
+from serving.client import commands, forms, sounds
 from tests.conftest import ROOT
 
 RATE = 16_000
@@ -139,7 +140,7 @@ def test_mp3_without_a_count_cut_anywhere_is_as_long_as_its_frames() -> None:
 _DIRTY = """
 import hashlib, sys
 import numpy as np
-from features.sound_decoding import decode
+from features.sounds.decoding import decode
 if sys.argv[2] == "dirty":
     blocks = [np.full(1 << 16, 1e30, np.float32) for _ in range(200)]
     del blocks
@@ -773,5 +774,5 @@ def test_a_folder_of_all_of_them(cases: Path, tmp_path: Path) -> None:
 
 def test_the_decoding_module_is_the_only_one() -> None:
     """Ingest and the client decode by the same function."""
-    assert sounds.sound_decoding is sound_decoding
-    assert check.__globals__["decode"] is sound_decoding.decode
+    assert sounds.sound_decoding is decoding
+    assert check.__globals__["decode"] is decoding.decode

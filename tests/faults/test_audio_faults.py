@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from features import dataset as datasets
-from features.audio_file import check
-from features.candidates import Columns
+from features.datasets import dataset as datasets
+from features.sounds.check import check
+from features.sources.candidates import Columns
 from features.quarantine import RefusedError
-from features.rules import AudioRules
-from features.sound_decoding import wave_bytes
+from features.ingest.rules import AudioRules
+from features.sounds.decoding import wave_bytes
 from features.spec import AUDIO
 
 RATE = 16000

@@ -15,8 +15,8 @@ import tensorflow as tf
 from features.errors import AccessError, ConfigError, DataError, NoInputError, ServableError, UnavailableError
 from flows import cli
 from flows.workspace import Workspace
-from models import backbones, hub_modules, vectors
-from models.hub import HubLayer
+from models.pretrained import applications, hub_modules, word_vectors
+from models.pretrained.hub import HubLayer
 from tests import golden
 from tests.models import toys
 
@@ -265,7 +265,7 @@ def test_a_cache_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 )
 def test_a_keras_network_of_nearly_this_name_is_suggested(name: str, near: str) -> None:
     with pytest.raises(ConfigError, match=rf"Did you mean .*\b{near}\b") as error:
-        backbones.application(name, None, (32, 32, 3))
+        applications.application(name, None, (32, 32, 3))
     assert error.value.exit_code == 78
 
 
@@ -274,7 +274,7 @@ def test_a_file_without_weights_is_refused(tmp_path: Path, content: bytes) -> No
     path = tmp_path / "a.weights.h5"
     path.write_bytes(content)
     with pytest.raises(ConfigError, match="cannot build MobileNet"):
-        backbones.application("MobileNet", str(path), (32, 32, 3))
+        applications.application("MobileNet", str(path), (32, 32, 3))
 
 
 def test_the_answer_of_a_free_module_is_unchanged(tmp_path: Path) -> None:
@@ -286,4 +286,4 @@ def test_the_answer_of_a_free_module_is_unchanged(tmp_path: Path) -> None:
 def test_an_image_module_gives_no_word_vectors(tmp_path: Path) -> None:
     folder = toys.save_module(tmp_path / "module")
     with pytest.raises(ConfigError, match="no word vectors here"):
-        vectors.load(str(folder), ["a", "b"], SimpleNamespace(hub=tmp_path))  # type: ignore[arg-type]
+        word_vectors.load(str(folder), ["a", "b"], SimpleNamespace(hub=tmp_path))  # type: ignore[arg-type]

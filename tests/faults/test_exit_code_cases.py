@@ -13,7 +13,8 @@ import httpx
 import pytest
 import tensorflow as tf
 
-from flows import cli, crash
+from flows import cli
+from flows.console import crash
 from tests import golden
 from tests.conftest import ROOT
 

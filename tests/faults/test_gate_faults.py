@@ -11,11 +11,14 @@ import pytest
 import tensorflow as tf
 
 from features.errors import ExportError
-from flows import export, gate, pipeline, reporting
-from flows.examiner import Examiner
-from flows.record import Record
+from flows.steps import export
+from flows.gate import gate
+from flows import pipeline
+from flows.reports import report
+from flows.orchestration.warm_process import Examiner
+from flows.runs.run import Record
 from flows.workspace import RunDirectory
-from models.export import WARMUP
+from models.export.export import WARMUP
 from tests.trained import Trained
 
 MANIFEST = Path("assets.extra")
@@ -261,6 +264,6 @@ def test_a_report_that_cannot_be_written_hides_no_refusal(
     pipeline.report_refusal(trained.plan(), record, write)
     assert written == ["report"]
     assert "cannot be written: OSError: no space left on device" in capsys.readouterr().err
-    verdict, tone = reporting.outcome(run.read())
+    verdict, tone = report.outcome(run.read())
     assert (verdict, tone) == ("refused by the gate: latency, got 9 ms, expected 1 ms", "bad")
-    assert reporting.latency(run.read(), "nothing was timed") is None
+    assert report.latency(run.read(), "nothing was timed") is None

@@ -10,13 +10,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from features import image_file
+from features.images import check
 from features.errors import DataError
-from features.image import ImageFeaturizer
-from features.image_decoding import upright
+from features.images.featurizer import ImageFeaturizer
+from features.images.decoding import upright
 from features.image_forms import is_plain
 from features.quarantine import RefusedError
-from serving import commands, forms
+from serving.client import commands, forms
 from tests.faults import bitmaps, corpus
 from tests.faults.ingests import LENIENT, reasons, run
 
@@ -35,7 +35,7 @@ def graph(data: bytes) -> np.ndarray:
 
 def kept(data: bytes) -> bytes:
     """Give what ingest keeps of an image."""
-    return image_file.check(data, "", RULES).stored or data
+    return check.check(data, "", RULES).stored or data
 
 
 def same(found: np.ndarray, expected: np.ndarray, tolerance: float = 0.51) -> None:
@@ -56,7 +56,7 @@ def bmp_case(cases: Path) -> tuple[bytes, np.ndarray]:
 
 def test_pixels_said_to_begin_in_the_palette_are_kept_as_png(cases: Path) -> None:
     data, pixels = bmp_case(cases)
-    facts = image_file.check(data, ".bmp", RULES)
+    facts = check.check(data, ".bmp", RULES)
     assert facts.stored is not None
     assert facts.notes == ("rewritten",)
     assert facts.stored.startswith(b"\x89PNG")
@@ -105,7 +105,7 @@ def test_every_kind_of_bmp_gives_the_pixels_that_were_written(kind: str) -> None
 def test_bmps_of_no_one_meaning_are_refused_by_name(kind: str) -> None:
     data, reason = bitmaps.refused()[kind]
     with pytest.raises(RefusedError) as caught:
-        image_file.check(data, ".bmp", RULES)
+        check.check(data, ".bmp", RULES)
     assert caught.value.reason == reason
     with pytest.raises(DataError, match="an image cannot be decoded"):
         forms.ready("image_bytes", data)
@@ -141,7 +141,7 @@ def pillow(data: bytes) -> np.ndarray:
 @pytest.mark.parametrize("name", ["j1_app_marker_00E1", "j1b_junk16_between"])
 def test_junk_between_jpeg_markers_is_passed_over(cases: Path, name: str) -> None:
     data = (cases / f"jpeg-junk-between-markers/{name}.jpg").read_bytes()
-    facts = image_file.check(data, ".jpg", RULES)
+    facts = check.check(data, ".jpg", RULES)
     assert (facts.format, facts.odd, facts.stored) == ("JPEG", True, None)
     assert facts.notes == ("extraneous_bytes",)
     assert facts.measures == {"width": 64, "height": 48, "orientation": 1}
@@ -162,7 +162,7 @@ def before(data: bytes, marker: bytes, junk: bytes) -> bytes:
 @pytest.mark.parametrize("marker", ["ffdb", "ffc0", "ffc4", "ffda", "ffd9"])
 def test_junk_before_any_marker_changes_no_pixel(junk: str, marker: str) -> None:
     data = before(PHOTO, bytes.fromhex(marker), JUNK[junk])
-    assert image_file.check(data, ".jpg", RULES).measures["width"] == 48
+    assert check.check(data, ".jpg", RULES).measures["width"] == 48
     same(graph(data), graph(PHOTO), 0)
     same(graph(data), pillow(data))
 
@@ -171,7 +171,7 @@ def test_junk_before_any_marker_changes_no_pixel(junk: str, marker: str) -> None
 def test_the_orientation_behind_junk_and_other_segments_is_found(junk: str) -> None:
     other = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0" + b"\xff\xed\0\6Phot" + b"\xff\xfe\0\6Exif"
     data = before(TURNED, b"\xff\xe1", JUNK[junk] + other + JUNK[junk])
-    assert image_file.check(data, ".jpg", RULES).measures["orientation"] == 6
+    assert check.check(data, ".jpg", RULES).measures["orientation"] == 6
     same(graph(data), pillow(TURNED))
 
 
@@ -182,14 +182,14 @@ def test_an_orientation_in_xmp_alone_is_read_by_neither() -> None:
     data = corpus.encode(corpus.picture(41), "JPEG", exif=tags)
     text = b'http://ns.adobe.com/xap/1.0/\0<rdf:Description tiff:Orientation="6"/>'
     data = before(data, b"\xff\xdb", b"\xff\xe1" + struct.pack(">H", len(text) + 2) + text)
-    assert image_file.check(data, ".jpg", RULES).measures["orientation"] == 1
+    assert check.check(data, ".jpg", RULES).measures["orientation"] == 1
     assert graph(data).shape == (40, 48, 3)
 
 
 def test_bytes_behind_the_start_of_a_jpeg_are_refused_by_every_decoder() -> None:
     data = before(PHOTO, b"\xff\xe0", JUNK["bytes"])
     with pytest.raises(RefusedError, match="a JPEG's start with something else"):
-        image_file.check(data, ".jpg", RULES)
+        check.check(data, ".jpg", RULES)
     with pytest.raises(tf.errors.InvalidArgumentError, match="no image"):
         graph(data)
     with pytest.raises(OSError, match="cannot identify"):
@@ -199,11 +199,11 @@ def test_bytes_behind_the_start_of_a_jpeg_are_refused_by_every_decoder() -> None
 def test_bytes_around_a_jpeg() -> None:
     assert kept(PHOTO + b"trailing\xff\xd9\xff") == PHOTO + b"trailing\xff\xd9\xff"
     with pytest.raises(RefusedError, match="a JPEG begins at byte 7, cut off") as caught:
-        image_file.check(b"junk...".ljust(7) + PHOTO, ".jpg", RULES)
+        check.check(b"junk...".ljust(7) + PHOTO, ".jpg", RULES)
     assert caught.value.reason == "not_an_image"
     for end in (-2, -1):
         with pytest.raises(RefusedError, match="truncated"):
-            image_file.check(PHOTO[:end], ".jpg", RULES)
+            check.check(PHOTO[:end], ".jpg", RULES)
 
 
 CMYK = corpus.encode(corpus.picture(42).convert("CMYK"), "JPEG")
@@ -228,11 +228,11 @@ def test_adobes_colour_transforms_are_read_alike(transform: int, components: str
 def test_jpegs_that_the_graph_cannot_decode_are_named(marker: int, name: str) -> None:
     data = corpus.at(PHOTO, PHOTO.index(b"\xff\xc0"), bytes([0xFF, marker]))
     with pytest.raises(RefusedError, match=f"JPEG with {name}.*save it as a baseline JPEG") as caught:
-        image_file.check(data, ".jpg", RULES)
+        check.check(data, ".jpg", RULES)
     assert caught.value.reason == "unsupported_variant"
 
 
 def test_twelve_bits_are_named() -> None:
     data = corpus.at(PHOTO, PHOTO.index(b"\xff\xc0"), b"\xff\xc1\0\x11\x0c")
     with pytest.raises(RefusedError, match="12 bits a sample; 8 can be decoded: save it"):
-        image_file.check(data, ".jpg", RULES)
+        check.check(data, ".jpg", RULES)

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from features import validation
-from features.dataset import Dataset, IngestRules, ingest, load
-from features.decoders import DecoderPool, Job
+from features.ingest import verdict as validation
+from features.datasets.dataset import Dataset, IngestRules, ingest, load
+from features.ingest.decoder_pool import DecoderPool, Job
 from features.errors import AccessError, DataError, NoInputError, TemporaryError
-from features.facts import Facts
-from features.sources import Columns
+from features.ingest.facts import Facts
+from features.sources.recognise import Columns
 from features.spec import IMAGE
 from tests.faults.corpus import Case, classes, encode, good, hostile, mutated, picture, plant
 from tests.faults.ingests import LENIENT, child, notes, reasons, records, run

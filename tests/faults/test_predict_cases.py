@@ -11,10 +11,11 @@ import pytest
 
 from features.errors import AccessError, DataError, NoInputError, UsageError
 from features.quarantine import REASONS
-from flows import cli, predict, raw_inputs
-from serving.commands import FileBytes
-from serving.server import Server
-from tests.test_text_answers import server
+from flows import cli
+from flows.queries import question as predict, raw_inputs
+from serving.client.commands import FileBytes
+from serving.server.server import Server
+from tests.flows.test_text_answers import server
 
 __all__ = ["server"]
 

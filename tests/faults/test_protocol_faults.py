@@ -20,9 +20,9 @@ import pytest
 from tensorflow_serving.apis import predict_pb2
 
 from serving import tensors
-from serving.client import Client
+from serving.client.client import Client
 from serving.config import Options
-from serving.server import Server
+from serving.server.server import Server
 from tests.serving import saved_models
 from tests.serving.test_tensors import mutants
 

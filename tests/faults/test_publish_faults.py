@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from serving.faultpoints import POINTS, fault
-from serving.repository import Repository
+from serving.repository.faultpoints import POINTS, fault
+from serving.repository.repository import Repository
 
 PUBLISHER = """
 import sys
 from pathlib import Path
-from serving.repository import Repository
+from serving.repository.repository import Repository
 root, candidate, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 for _ in range(count):
     print(Repository(root).publish("m", candidate, {"k": 1}).version, flush=True)
@@ -158,7 +158,7 @@ DISK_FULL = """
 import resource, signal, sys
 from pathlib import Path
 from features.errors import StorageError
-from serving.repository import Repository
+from serving.repository.repository import Repository
 resource.setrlimit(resource.RLIMIT_FSIZE, (1024, resource.RLIM_INFINITY))
 try:
     Repository(Path(sys.argv[1])).publish("m", Path(sys.argv[2]), {})

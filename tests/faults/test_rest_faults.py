@@ -15,10 +15,10 @@ import numpy as np
 import psutil
 import pytest
 
-from serving import json_text
-from serving.client import Client
+from serving.rest import json_text
+from serving.client.client import Client
 from serving.config import Options
-from serving.server import Server
+from serving.server.server import Server
 from tests.serving.conftest import Models, config_text, models, post_json, rest_api, server
 
 __all__ = ["models", "post_json", "rest_api", "server"]

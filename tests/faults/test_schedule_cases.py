@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from flows import cli, orchestration, outcome, schedule
+from flows import cli, schedules
+from flows.orchestration import step, outcome
 from flows.workspace import Workspace
 from tests import mlflow_store
 from tests.conftest import ROOT
@@ -106,7 +107,7 @@ def wait_for(condition: Any, *running: subprocess.Popen) -> Any:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("scheduled")
     store = mlflow_store.database(folder / "elsewhere")
-    ports = (orchestration.free_port(), orchestration.free_port())
+    ports = (step.free_port(), step.free_port())
     options = ("--mlflow-port", str(ports[0]), "--prefect-port", str(ports[1]))
     with started(folder / "workspace", "ui", *options, MLFLOW_TRACKING_URI=store) as ui:
         said = collect(ui.stderr)
@@ -307,7 +308,7 @@ def test_a_schedule_that_cannot_be_is_a_usage_error(
 
 @pytest.mark.parametrize("cron", ["0 3 * * *", "@daily", "*/15 8-18 * * mon-fri", "0 0 29 2 *"])
 def test_cron_expressions_that_are_read(cron: str) -> None:
-    assert schedule.When(cron=cron).schedule().cron == cron
+    assert schedules.When(cron=cron).schedule().cron == cron
 
 
 def test_a_role_that_no_column_has_is_a_usage_error(here: Path) -> None:
@@ -328,8 +329,8 @@ def test_files_are_found_wherever_the_worker_was_started(
     (tmp_path / "modules" / "one").mkdir(parents=True)
     (tmp_path / "frozen").mkdir()
     overrides = ("a=vectors.txt", "b=modules/one", "c=frozen", "d=3", "e=", "f=nosuch.txt")
-    request = schedule.Request(TASK, "data", "x", recipe="my.yaml", overrides=overrides)
-    moved = schedule._elsewhere(request)
+    request = schedules.Request(TASK, "data", "x", recipe="my.yaml", overrides=overrides)
+    moved = schedules._elsewhere(request)
     assert moved.data == str(tmp_path / "data")
     assert moved.recipe == str(tmp_path / "my.yaml")
     assert moved.overrides[:2] == (f"a={tmp_path}/vectors.txt", f"b={tmp_path}/modules/one")
@@ -385,8 +386,8 @@ def test_a_port_that_another_program_has_is_named(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         free = {
-            "--mlflow-port": str(orchestration.free_port()),
-            "--prefect-port": str(orchestration.free_port()),
+            "--mlflow-port": str(step.free_port()),
+            "--prefect-port": str(step.free_port()),
         }
         ports = free | {option: port}
         code, line = refusal(capsys, "ui", *(word for pair in ports.items() for word in pair))

@@ -10,10 +10,10 @@ import pytest
 import soundfile
 from PIL import Image
 
-from features.candidates import Columns
-from features.dataset import Dataset, IngestRules, ingest
+from features.sources.candidates import Columns
+from features.datasets.dataset import Dataset, IngestRules, ingest
 from features.errors import DataError
-from features.rules import AudioRules, TextRules
+from features.ingest.rules import AudioRules, TextRules
 from features.spec import AUDIO, TEXT
 from tests.faults.corpus import classes, encode, picture, plant
 from tests.faults.ingests import LENIENT, notes, reasons, run

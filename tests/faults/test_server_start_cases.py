@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from serving import cli, errors, listening, source
+from serving import cli, errors, listening
+from serving.engine import source
 from serving.config import Options
-from serving.repository import Repository
-from serving.server import Server
+from serving.repository.repository import Repository
+from serving.server.server import Server
 from tests.serving import saved_models
 from tests.serving.certificates import Authority
 

@@ -19,11 +19,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from features.errors import UnavailableError
 from serving import errors
-from serving.client import Client
+from serving.client.client import Client
 from serving.config import Options
-from serving.repository import Repository
-from serving.servable import Servable
-from serving.server import Server
+from serving.repository.repository import Repository
+from serving.engine.servable import Servable
+from serving.server.server import Server
 from tests.serving import saved_models
 
 X = np.array([2.0], np.float32)

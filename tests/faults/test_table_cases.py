@@ -10,17 +10,18 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from features import dataset as datasets
-from features import decisions, quarantine, row_features
-from features.candidates import Columns
-from features.corpus import Corpus
-from features.dataset import Dataset
+from features.datasets import dataset as datasets
+from features import decisions, quarantine
+from features.rows import featurizer
+from features.sources.candidates import Columns
+from features.datasets.corpus import Corpus
+from features.datasets.dataset import Dataset
 from features.errors import ConfigError, DataError
-from features.row_features import RowFeaturizer
-from features.rules import CorpusRules, IngestRules, RowRules, TextRules
-from features.sources import recognise
+from features.rows.featurizer import RowFeaturizer
+from features.ingest.rules import CorpusRules, IngestRules, RowRules, TextRules
+from features.sources.recognise import recognise
 from features.spec import IMAGE, ROW, TEXT, WORD
-from flows import config
+from flows.runs import recipe
 from tests.faults.corpus import encode, picture, plant
 
 RULES = {ROW: RowRules, TEXT: TextRules, IMAGE: IngestRules, WORD: CorpusRules}
@@ -195,7 +196,7 @@ def test_the_format_of_numbers_can_be_said_and_is_part_of_the_dataset(tmp_path: 
     assert first.card["rules"]["numbers"] == {"a": "1234,5"}
     assert first.fingerprint != other.fingerprint
     with pytest.raises(ConfigError, match=r"no way to write the number 1234\.5"):
-        config.check(RowRules, {"numbers": {"a": "12"}}, "data")
+        recipe.check(RowRules, {"numbers": {"a": "12"}}, "data")
     with pytest.raises(ConfigError, match=r"data\.numbers names no input"):
         ingest(path, tmp_path, numbers={"b": "1,234.5"})
 
@@ -205,7 +206,7 @@ def test_the_graph_reads_a_row_as_the_table_has_it(cases: Path, tmp_path: Path) 
     dataset = ingest(path, tmp_path)
     rules = RowRules().as_settled(dataset.card)
     lines = sorted(dataset.frame["content"], key=lambda line: float(line.rpartition(b",")[2]))
-    known = row_features.fit(lines, rules.columns, rules.missing_words, numbers=rules.numbers)
+    known = featurizer.fit(lines, rules.columns, rules.missing_words, numbers=rules.numbers)
     columns = RowFeaturizer(known, rules.missing_words).cut(tf.constant(lines))
     wanted = pd.read_csv(path, thousands=",").sort_values("b")
     for name, values in zip(rules.columns, columns, strict=True):
@@ -491,7 +492,7 @@ def test_other_encodings_are_told_by_name(tmp_path: Path) -> None:
     assert quarantine.read(dataset.quarantine)[0]["detail"] == "bytes that are no UTF-16"
     for wrong in ("cp9999", "base64", ""):
         with pytest.raises(ConfigError, match="an encoding that Python knows"):
-            config.check(TextRules, {"encoding": wrong}, "data")
+            recipe.check(TextRules, {"encoding": wrong}, "data")
 
 
 @pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])

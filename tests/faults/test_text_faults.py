@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features import dataset as datasets
-from features.candidates import Columns
-from features.dataset import Dataset
+from features.datasets import dataset as datasets
+from features.sources.candidates import Columns
+from features.datasets.dataset import Dataset
 from features.errors import DataError
 from features.quarantine import RefusedError
-from features.rules import TextRules
+from features.ingest.rules import TextRules
 from features.spec import TEXT
-from features.text_file import check
+from features.texts.check import check
 
 RULES = TextRules().verdict_rules()
 

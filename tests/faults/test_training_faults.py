@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from features import store
+from features.datasets import feature_store
 from features.errors import ConfigError, DataError
-from models import training
-from models.interruption import TrainingInterruptedError
-from models.tasks.task import Network, Phase
+from models.training import training
+from models.training.interruption import TrainingInterruptedError
+from models.task import Network, Phase
 from tests.models import toys
-from tests.models.toy_training import SETTINGS, run
+from tests.models.training.toy_training import SETTINGS, run
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -65,11 +65,11 @@ class Steps(list):
 def spoilt(stores: Path, folder: Path, data, victim: int) -> Path:
     """Copy the cached features with NaN in one row."""
     phase = toys.network().phases[0]
-    name = store.fingerprint(phase.stage)
+    name = feature_store.fingerprint(phase.stage)
     hashes = list(data.frame["sha256"])
-    rows = store.FeatureStore(stores / name).gather(hashes)[np.arange(len(hashes))]
+    rows = feature_store.FeatureStore(stores / name).gather(hashes)[np.arange(len(hashes))]
     rows[victim, 0, 0, 0] = np.nan
-    store.FeatureStore(folder / name).append(hashes, rows)
+    feature_store.FeatureStore(folder / name).append(hashes, rows)
     return folder
 
 
@@ -111,7 +111,7 @@ def test_t1_exploding_weights_are_found_at_the_latest_when_the_epoch_ends(stores
 
 
 def kill_at(step: int, folder: Path, stores: Path) -> None:
-    command = [sys.executable, "-m", "tests.models.toy_training", str(folder), str(stores), str(step)]
+    command = [sys.executable, "-m", "tests.models.training.toy_training", str(folder), str(stores), str(step)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120, check=False)
     assert ended.returncode == -signal.SIGKILL, ended.stderr[-2000:]
 
@@ -328,7 +328,7 @@ def test_t8_a_signal_ends_at_the_next_step_with_a_clean_checkpoint(
 
 SECOND_SIGNAL = """
 import os, signal, sys
-from models.interruption import listening
+from models.training.interruption import listening
 with listening() as bell:
     os.kill(os.getpid(), int(sys.argv[1]))
     print("first", bell.rung, flush=True)

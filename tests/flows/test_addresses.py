@@ -5,8 +5,9 @@ import sqlite3
 import pytest
 
 from features.errors import ConfigError
-from flows import addresses, orchestration
-from flows.redaction import mask, mask_address
+from flows import addresses
+from flows.orchestration import step
+from flows.console.redaction import mask, mask_address
 
 MALFORMED = {
     "localhost:5000": "Write http://localhost:5000",
@@ -150,12 +151,12 @@ def test_addresses_that_work_are_masked_where_they_are_shown():
 def test_malformed_prefect_addresses(given, words, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", given)
     with pytest.raises(ConfigError, match="PREFECT_API_URL cannot be used") as caught:
-        orchestration.configured_api()
+        step.configured_api()
     assert words in str(caught.value)
     assert "expected http://HOST:PORT/api" in str(caught.value)
 
 
 def test_a_prefect_address_that_works(monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api/")
-    assert orchestration.configured_api() == "http://127.0.0.1:4200/api"
-    assert orchestration.page("http://user:pw@host:4200/api") == "http://user:***@host:4200"
+    assert step.configured_api() == "http://127.0.0.1:4200/api"
+    assert step.page("http://user:pw@host:4200/api") == "http://user:***@host:4200"

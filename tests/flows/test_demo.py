@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flows import orchestration
+from flows.orchestration import step as orchestration
 from flows.workspace import Workspace
 from tests import mlflow_store
 from tests.trained import command

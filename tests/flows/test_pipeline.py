@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from features import dataset as datasets
-from flows import tracking
-from serving.repository import Repository
+from features.datasets import dataset as datasets
+from flows.tracking import tracking
+from serving.repository.repository import Repository
 from tests import mlflow_store
 from tests.flows.store import of_run
 from tests.trained import Trained, arguments, command, request

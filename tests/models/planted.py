@@ -10,11 +10,11 @@ import soundfile
 import tensorflow as tf
 from PIL import Image
 
-from features.audio_augment import AudioAugmentationSettings
-from features.augment import AugmentationSettings
-from features.rules import AudioRules, IngestRules
+from features.sounds.augmentation import AudioAugmentationSettings
+from features.images.augmentation import AugmentationSettings
+from features.ingest.rules import AudioRules, IngestRules
 from models.tasks import audio_classification, image_classification
-from models.tasks.task import Blueprint, Network
+from models.task import Blueprint, Network
 
 LABELS = ("blue", "green", "red")
 PITCHES = {"high": 2800.0, "low": 400.0, "middle": 1200.0}

@@ -6,10 +6,10 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import accuracy_score, log_loss
 
-from models import decoding
-from models.examples import class_offsets
+from models.export import decoding
+from models.training.examples import class_offsets
 from models.objective import CLASSIFICATION, adjusted, cross_entropy, hit
-from models.training_settings import TrainingSettings, learning_rate, optimizer
+from models.training.settings import TrainingSettings, learning_rate, optimizer
 
 RANDOM = np.random.default_rng(0)
 LOGITS = RANDOM.normal(0, 3, (40, 5)).astype(np.float32)

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from features.augment import AugmentationSettings
-from features.dataset import Dataset
-from features.rules import IngestRules
+from features.images.augmentation import AugmentationSettings
+from features.datasets.dataset import Dataset
+from features.ingest.rules import IngestRules
 from models.tasks.image_classification import IMAGE_CLASSIFICATION, ImageFeaturizerSettings, ModelSettings
-from models.tasks.task import Blueprint, Network
+from models.task import Blueprint, Network
 from tests.faults import corpus
 
 LABELS = ("blue", "red")

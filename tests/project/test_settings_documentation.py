@@ -9,10 +9,10 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from features.audio_augment import AudioAugmentationSettings
-from features.augment import AugmentationSettings
-from features.rules import AudioRules, CorpusRules, GalleryRules, IngestRules, RowRules, TextRules
-from flows.config import GateSettings
+from features.sounds.augmentation import AudioAugmentationSettings
+from features.images.augmentation import AugmentationSettings
+from features.ingest.rules import AudioRules, CorpusRules, GalleryRules, IngestRules, RowRules, TextRules
+from flows.runs.recipe import GateSettings
 from models.tasks import audio_classification, tabular_classification, text_classification, word_vectors
 from models.tasks.image_classification import (
     CnnSettings,
@@ -22,7 +22,7 @@ from models.tasks.image_classification import (
 )
 from models.tasks.image_clustering import ClusteringSettings
 from models.tasks.image_search import SearchSettings
-from models.training_settings import TrainingSettings
+from models.training.settings import TrainingSettings
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 #: Page and heading to the settings below it.

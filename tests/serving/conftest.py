@@ -12,12 +12,12 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-from serving.client import Client
+from serving.client.client import Client
 from serving.config import Options
 from serving.metrics import Metrics
-from serving.rest import RestApi
-from serving.server import Server
-from serving.service import Services
+from serving.rest.api import RestApi
+from serving.server.server import Server
+from serving.inference.services import Services
 from tests.serving import saved_models
 from tests.serving.request_text import REQUESTS
 

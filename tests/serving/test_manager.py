@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from serving.errors import NotFound
-from serving.manager import Manager
-from serving.states import State, StateMonitor
+from serving.engine.manager import Manager
+from serving.engine.states import State, StateMonitor
 
 
 class Slow:

@@ -1,0 +1,143 @@
+"""Encoded images to pixels, in the graph: the same code in training, in the SavedModel and in tests.
+
+docs/featurizers.md says what comes out for each format, colour space, orientation and size.
+"""
+
+import hashlib
+import json
+from typing import Any, Literal
+
+import keras
+import tensorflow as tf
+
+from features.images.decoding import map_upright
+from features.spec import FeatureSpec
+
+Resize = Literal["stretch", "crop", "pad"]
+
+#: Images that declare more pixels than this are refused before they are decoded.
+MAX_PIXELS = 50_000_000
+
+
+@keras.saving.register_keras_serializable("servable")
+class ImageFeaturizer(keras.Layer):
+    """Decode, turn upright and resize encoded images.
+
+    JPEG, PNG, GIF, BMP and WebP in their plain forms (see image_decoding). The same code runs eagerly, in a
+    tf.data pipeline and in a SavedModel, made of ops that TensorFlow Serving has; answers are equal to the
+    bit.
+
+    Args:
+        height: of the result, in pixels.
+        width: of the result, in pixels.
+        resize: ``stretch`` changes the aspect ratio; ``crop`` keeps it and cuts the centre out;
+            ``pad`` keeps it and adds black. All are antialiased (triangle filter), and leave an image
+            that already fits untouched.
+        channels: 3 for RGB, 1 for luma (ITU-R BT.601).
+        max_pixels: largest width times height that is decoded.
+    """
+
+    #: Raise it whenever the same configuration gives other values: caches then compute them again.
+    revision = 2
+
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        resize: Resize = "stretch",
+        channels: int = 3,
+        max_pixels: int = MAX_PIXELS,
+        **options: Any,
+    ) -> None:
+        options = {"trainable": False, "dtype": "float32"} | options
+        super().__init__(autocast=False, **options)
+        if resize not in _RESIZERS or channels not in (1, 3) or min(height, width, max_pixels) < 1:
+            raise ValueError(
+                f"ImageFeaturizer takes a positive size, resize in {sorted(_RESIZERS)} and 1 or 3 channels; "
+                f"got {height} x {width}, resize={resize!r}, channels={channels}, max_pixels={max_pixels}"
+            )
+        self.height, self.width, self.resize = height, width, resize
+        self.channels, self.max_pixels = channels, max_pixels
+        self._convert_input_args = False
+        self._graph = tf.function(
+            self._featurize, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
+        )
+        self.built = True
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """Shape and dtype of one result: [height, width, channels], float32 in [0, 1]."""
+        return FeatureSpec((self.height, self.width, self.channels), "float32")
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that decides the result: 16 hexadecimal digits."""
+        decisive = [type(self).__name__, self.revision, self.height, self.width, self.resize]
+        decisive += [self.channels, self.max_pixels]
+        return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
+
+    def call(self, images: Any) -> Any:
+        """Turn encoded images, string [batch], into pixels, float32 [batch, height, width, channels].
+
+        Raises:
+            tf.errors.InvalidArgumentError: an image cannot be decoded or declares too many pixels.
+        """
+        return self._graph(images)
+
+    def compute_output_spec(self, images: Any) -> keras.KerasTensor:
+        """Give the result's shape and dtype."""
+        return keras.KerasTensor(self.compute_output_shape(images.shape), dtype="float32")
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Give [batch, height, width, channels]."""
+        return (input_shape[0], *self.spec.shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """Give the arguments that make this layer again."""
+        own = ("height", "width", "resize", "channels", "max_pixels")
+        return super().get_config() | {name: getattr(self, name) for name in own}
+
+    def _featurize(self, images: Any) -> Any:
+        return map_upright(images, self._fit, tf.TensorSpec(self.spec.shape, tf.float32), self.max_pixels)
+
+    def _fit(self, pixels: Any) -> Any:
+        """Bring pixels, uint8 [h, w, 3], to the wanted size and to [0, 1]."""
+        resized = _RESIZERS[self.resize](pixels, self.height, self.width)
+        # A multiplication: graph rewriting turns divisions into it, eager execution does not.
+        scaled = tf.minimum(resized * (1 / 255), 1.0)
+        scaled = scaled if self.channels == 3 else tf.image.rgb_to_grayscale(scaled)
+        return tf.ensure_shape(scaled, self.spec.shape)
+
+
+def _stretch(pixels: Any, height: Any, width: Any) -> Any:
+    return tf.image.resize(pixels, [height, width], antialias=True)
+
+
+def _crop(pixels: Any, height: int, width: int) -> Any:
+    """Cut out the largest centred part of the wanted aspect ratio, then stretch it."""
+    h, w = tf.shape(pixels)[0], tf.shape(pixels)[1]
+    tall = _side(w, height, width)
+    wide = _side(h, width, height)
+    inner_h, inner_w = tf.minimum(h, tall), tf.minimum(w, wide)
+    top, left = (h - inner_h) // 2, (w - inner_w) // 2
+    return _stretch(pixels[top : top + inner_h, left : left + inner_w], height, width)
+
+
+def _pad(pixels: Any, height: int, width: int) -> Any:
+    """Stretch to the largest size of the same aspect ratio that fits, then add black around it."""
+    h, w = tf.shape(pixels)[0], tf.shape(pixels)[1]
+    too_tall = tf.cast(h, tf.int64) * width > tf.cast(w, tf.int64) * height
+    inner_h = tf.where(too_tall, height, _side(tf.constant(width), h, w))
+    inner_w = tf.where(too_tall, _side(tf.constant(height), w, h), width)
+    top, left = (height - inner_h) // 2, (width - inner_w) // 2
+    margins = [[top, height - inner_h - top], [left, width - inner_w - left], [0, 0]]
+    return tf.pad(_stretch(pixels, inner_h, inner_w), margins)
+
+
+def _side(other: Any, numerator: Any, denominator: Any) -> Any:
+    """Give other * numerator / denominator, rounded half up, at least 1: exact in integers."""
+    other, numerator, denominator = (tf.cast(value, tf.int64) for value in (other, numerator, denominator))
+    return tf.cast(tf.maximum((2 * other * numerator + denominator) // (2 * denominator), 1), tf.int32)
+
+
+_RESIZERS = {"stretch": _stretch, "crop": _crop, "pad": _pad}

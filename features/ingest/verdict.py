@@ -1,0 +1,192 @@
+"""Examine one example: read it without being fooled, hash it, decode it fully.
+
+This runs in the decoder processes and imports nothing that takes long. A raw kind joins with one
+line in READERS.
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from features.sounds import check
+from features.images import check as image_file
+from features.rows import check as row_file
+from features.texts import check as text_file
+from features.ingest.facts import Facts
+from features.names import printable, suffix_of
+from features.quarantine import RefusedError
+
+#: Checks the content of one example: (data, file name ending, rules) to Facts, or raises RefusedError.
+Reader = Callable[[bytes, str, Mapping[str, Any]], Facts]
+
+READERS: dict[str, Reader] = {
+    "image": image_file.check,
+    "audio": check.check,
+    "text": text_file.check,
+    "row": row_file.check,
+}
+
+#: Raised by one when a reader starts to judge the same content differently: old verdicts are then redone.
+VERSION = 3
+
+_DETAIL = 300
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found out about one example: accepted where ``reason`` is None.
+
+    Attributes:
+        sha256: of the bytes that `Dataset.read` gives back; None where they could not be read.
+        size: their number.
+        stamp: (size, mtime_ns, ctime_ns, inode) of the file as read; None for a table's own cell.
+        reason: a key of quarantine.REASONS, or None.
+        detail: what exactly was found.
+        format: as Facts.format.
+        identity: as Facts.identity.
+        measures: as Facts.measures.
+        notes: as Facts.notes.
+        stored: path of the converted content that stands in for the file, or None.
+        variant: as Facts.variant.
+        odd: as Facts.odd.
+    """
+
+    sha256: str | None = None
+    size: int | None = None
+    stamp: tuple[int, int, int, int] | None = None
+    reason: str | None = None
+    detail: str = ""
+    format: str = ""
+    identity: str = ""
+    measures: Mapping[str, int | float] | None = None
+    notes: tuple[str, ...] = ()
+    stored: str | None = None
+    variant: str = ""
+    odd: bool = False
+
+
+def stamp_of(status: os.stat_result) -> tuple[int, int, int, int]:
+    """Give what changes when a file's content changes: size, mtime, ctime (ns), inode."""
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def examine(
+    path: bytes | None, content: bytes | None, reader: Reader, rules: Mapping[str, Any], store: bytes | None
+) -> Verdict:
+    """Read, hash and decode one example; never raises for what the example is.
+
+    Args:
+        path: of the file, or None where `content` holds the example itself.
+        content: a table's cell, or None.
+        reader: the raw kind's check.
+        rules: ``max_file_bytes`` and what the reader wants.
+        store: folder for converted content, or None.
+    """
+    stamp = None
+    digest, size = None, None
+    try:
+        if content is None:
+            assert path is not None, "an example is a file or a cell"
+            content, stamp = read_file(path, rules["max_file_bytes"])
+        digest, size = hashlib.sha256(content).hexdigest(), len(content)
+        if not content:
+            raise RefusedError("empty", "0 bytes")
+        facts = reader(content, suffix_of(path or b""), rules)
+    except RefusedError as refusal:
+        detail = printable(refusal.detail[:_DETAIL])
+        return Verdict(digest, size, stamp, reason=refusal.reason, detail=detail)
+    except MemoryError:
+        detail = "reading it needs more memory than a decoder process may take"
+        return Verdict(digest, size, stamp, reason="too_large", detail=detail)
+    return _accept(facts, digest, size, stamp, store)
+
+
+def _accept(
+    facts: Facts, digest: str, size: int, stamp: tuple[int, int, int, int] | None, store: bytes | None
+) -> Verdict:
+    stored = None
+    if facts.stored is not None:
+        assert store is not None, "a reader that converts needs a store"
+        digest, size = hashlib.sha256(facts.stored).hexdigest(), len(facts.stored)
+        stored = _keep(facts.stored, digest, store)
+    return Verdict(
+        digest,
+        size,
+        stamp,
+        format=facts.format,
+        identity=facts.identity,
+        measures=dict(facts.measures),
+        notes=facts.notes,
+        stored=stored,
+        variant=facts.variant,
+        odd=facts.odd,
+    )
+
+
+def _keep(data: bytes, digest: str, store: bytes) -> str:
+    path = Path(os.fsdecode(store), digest[:2], digest)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_suffix(f".{os.getpid()}")
+        aside.write_bytes(data)
+        aside.replace(path)
+    return str(path)
+
+
+def read_file(path: bytes, limit: int) -> tuple[bytes, tuple[int, int, int, int]]:
+    """Read a regular file whole; never follow a link, never wait for a FIFO.
+
+    Returns:
+        The content, and its stamp (see `stamp_of`).
+
+    Raises:
+        RefusedError: ``vanished``, ``unreadable``, ``changed``, ``too_large``.
+    """
+    try:
+        handle = os.open(path, _OPEN)
+    except OSError as error:
+        raise _refusal(error) from None
+    try:
+        before = os.fstat(handle)
+        if not stat.S_ISREG(before.st_mode):
+            raise RefusedError("changed", "it was a file when it was listed, and is none now")
+        if before.st_size > limit:
+            raise RefusedError("too_large", f"{before.st_size:,} bytes; at most {limit:,} are read")
+        content = _read_all(handle, before.st_size)
+        after = os.fstat(handle)
+    except OSError as error:
+        raise _refusal(error) from None
+    finally:
+        with contextlib.suppress(OSError):
+            os.close(handle)
+    if len(content) != before.st_size or stamp_of(before)[:2] != stamp_of(after)[:2]:
+        raise RefusedError("changed", f"{before.st_size} bytes when opened, {len(content)} when read")
+    return content, stamp_of(before)
+
+
+def _read_all(handle: int, size: int) -> bytes:
+    """Read up to size + 1 bytes: one more than expected shows that the file grew."""
+    content = os.read(handle, size + 1)
+    if len(content) >= size or not content:
+        return content
+    parts = [content]
+    missing = size + 1 - len(content)
+    while missing > 0 and (part := os.read(handle, missing)):
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)
+
+
+def _refusal(error: OSError) -> RefusedError:
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return RefusedError("vanished", "it was listed, and is gone")
+    if error.errno == errno.ELOOP:
+        return RefusedError("changed", "it was a file when it was listed, and is a symbolic link now")
+    return RefusedError("unreadable", error.strerror or str(error))

@@ -1,0 +1,210 @@
+"""Encoded sounds to windows of log-mel spectrograms, in the graph: the same in training and serving.
+
+docs/featurizers.md says what comes out, and how close it is to librosa.
+"""
+
+import hashlib
+import json
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from features.sounds import wave
+from features.spec import FeatureSpec
+from features.sounds.spectrogram import SILENCE, LogMel
+
+Features = Literal["log-mel", "mfcc", "samples"]
+
+#: What stands where a shorter example of a batch has no window: never a number, so never a sound.
+ABSENT = float("nan")
+_SIDE_BY_SIDE = 8
+
+
+@keras.saving.register_keras_serializable("servable")
+class AudioFeaturizer(keras.Layer):
+    """Decode sounds, bring them to one rate, and cut them into windows of equal length.
+
+    A sound has as many windows as it needs: the last one is filled with silence. A batch has as many as
+    its longest sound; the windows a shorter one lacks are NaN, so that they are told from silence.
+
+    Args:
+        sample_rate: Hz.
+        seconds: length of a window.
+        hop_seconds: from window to window; None for half a window.
+        length: ``windows`` uses the whole sound; ``crop`` uses one window from its middle.
+        features: ``log-mel`` or ``mfcc`` gives [frames, bands] for each window; ``samples`` gives [samples].
+        max_seconds: longer sounds are refused.
+        spectrum: arguments of :class:`features.sounds.spectrogram.LogMel` beside the rate.
+    """
+
+    #: Raise it whenever the same configuration gives other values: caches then compute them again.
+    revision = 1
+
+    def __init__(
+        self,
+        sample_rate: int,
+        seconds: float = 1.0,
+        hop_seconds: float | None = None,
+        length: Literal["windows", "crop"] = "windows",
+        features: Features = "log-mel",
+        max_seconds: float = 600.0,
+        spectrum: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(autocast=False, **({"trainable": False, "dtype": "float32"} | options))
+        self.sample_rate, self.seconds, self.length, self.features = sample_rate, seconds, length, features
+        self.hop_seconds = hop_seconds or seconds / 2
+        self.max_seconds, self.spectrum = max_seconds, dict(spectrum or {})
+        coefficients = self.spectrum.pop("n_mfcc", 20) if features == "mfcc" else 0
+        self.log_mel = LogMel(sample_rate, n_mfcc=coefficients, **self.spectrum)
+        if features == "mfcc":
+            self.spectrum["n_mfcc"] = coefficients
+        step = 1 if features == "samples" else self.log_mel.hop_length
+        self.window = max(1, round(seconds * sample_rate / step)) + (features != "samples")
+        self.hop = max(1, round(self.hop_seconds * sample_rate / step))
+        self.step = step
+        self._convert_input_args = False
+        self._graph = tf.function(
+            self._featurize, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
+        )
+        self.built = True
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """Windows of [frames, bands] or [samples], float32; NaN where a sound has no window."""
+        inner = (self.window,) if self.features == "samples" else (self.window, self.log_mel.bands)
+        return FeatureSpec((None, *inner), "float32", ABSENT)
+
+    @property
+    def padding(self) -> float:
+        """What fills a row up to the longest of its batch."""
+        return ABSENT
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that decides the result: 16 hexadecimal digits."""
+        own = {key: value for key, value in self.get_config().items() if key not in _NAMES}
+        decisive = [type(self).__name__, self.revision, own]
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
+
+    def call(self, sounds: Any) -> Any:
+        """Turn WAV files, string [batch], into windows, float32 [batch, windows, ...].
+
+        Raises:
+            tf.errors.InvalidArgumentError: a sound is no 16-bit WAV file, empty, or too long.
+        """
+        return self._graph(sounds)
+
+    def _featurize(self, sounds: Any) -> Any:
+        decoded = tf.map_fn(
+            lambda content: wave.decode(content, self.sample_rate, self.max_seconds),
+            sounds,
+            fn_output_signature=tf.RaggedTensorSpec([None], tf.float32, ragged_rank=0),
+            parallel_iterations=_SIDE_BY_SIDE,
+        )
+        return self.from_samples(decoded.to_tensor(), tf.cast(decoded.row_lengths(), tf.int32))
+
+    def from_samples(self, samples: Any, lengths: Any | None = None) -> Any:
+        """Cut samples at the sample rate into windows.
+
+        Args:
+            samples: float32 [batch, time] in [-1, 1]; beyond a sound's end anything.
+            lengths: int32 [batch], samples of each sound; None for all of them.
+        """
+        size = tf.shape(samples)
+        lengths = tf.fill(size[:1], size[1]) if lengths is None else lengths
+        if self.length == "crop":
+            samples, lengths = self._middle(samples, lengths)
+        samples = tf.where(tf.sequence_mask(lengths, tf.shape(samples)[1]), samples, 0.0)
+        if self.features == "samples":
+            return self._windows(samples, lengths, 0.0)
+        frames = self.log_mel.frames(lengths)
+        power = self.log_mel.mel_power(tf.pad(samples, [[0, 0], [0, self._lacking(samples)]]))
+        # Silence is part of the picture up to the end of the last window, and counts as such for top_db.
+        need = self._needed(frames)
+        power = tf.pad(power, [[0, 0], [0, tf.maximum(0, need - tf.shape(power)[1])], [0, 0]])
+        present = tf.sequence_mask(frames, tf.shape(power)[1])
+        return self._windows(self.log_mel.finish(power, present), frames, 0.0)
+
+    def _middle(self, samples: Any, lengths: Any) -> tuple[Any, Any]:
+        wanted = max(1, round(self.seconds * self.sample_rate))
+        start = tf.maximum(0, (lengths - wanted) // 2)
+        places = start[:, tf.newaxis] + tf.range(wanted)[tf.newaxis]
+        places = tf.minimum(places, tf.maximum(0, tf.shape(samples)[1] - 1))
+        return tf.gather(samples, places, axis=1, batch_dims=1), tf.minimum(lengths, wanted)
+
+    def _lacking(self, samples: Any) -> Any:
+        """Give how many samples are missing to one Fourier transform."""
+        return 0 if self.log_mel.center else tf.maximum(0, self.log_mel.n_fft - tf.shape(samples)[1])
+
+    def counts(self, steps: Any) -> Any:
+        """Give the windows of sounds of so many frames or samples: int32 [batch], at least 1."""
+        return 1 + tf.maximum(0, -(-(steps - self.window) // self.hop))
+
+    def _needed(self, steps: Any) -> Any:
+        return self.window + (tf.reduce_max(tf.concat([[1], self.counts(steps)], 0)) - 1) * self.hop
+
+    def _windows(self, values: Any, steps: Any, fill: float) -> Any:
+        """Cut [batch, time, ...] into [batch, windows, window, ...] and blank what a sound lacks."""
+        need = self._needed(steps)
+        after = tf.maximum(0, need - tf.shape(values)[1])
+        edges = [[0, 0], [0, after]] + [[0, 0]] * (values.shape.rank - 2)
+        padded = tf.pad(values, edges, constant_values=fill)[:, :need]
+        cut = tf.signal.frame(padded, self.window, self.hop, axis=1)
+        there = tf.sequence_mask(self.counts(steps), tf.shape(cut)[1])
+        there = tf.reshape(there, tf.concat([tf.shape(there), [1] * (cut.shape.rank - 2)], 0))
+        return tf.ensure_shape(tf.where(there, cut, ABSENT), [None, *self.spec.shape])
+
+    def starts(self, windows: Any) -> Any:
+        """Give when each of so many windows begins, in seconds: float32 [windows]."""
+        return tf.range(tf.cast(windows, tf.float32)) * (self.hop * self.step / self.sample_rate)
+
+    def compute_output_spec(self, sounds: Any) -> keras.KerasTensor:
+        """Give the result's shape and dtype."""
+        return keras.KerasTensor((sounds.shape[0], *self.spec.shape), "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        """Give the arguments that make this layer again."""
+        own = ("sample_rate", "seconds", "hop_seconds", "length", "features", "max_seconds", "spectrum")
+        return super().get_config() | {name: getattr(self, name) for name in own}
+
+
+_NAMES = ("name", "trainable", "dtype")
+
+
+def band_statistics(featurizer: AudioFeaturizer, sounds: Any, batch_size: int = 64) -> dict[str, list[float]]:
+    """Measure mean and standard deviation of each band over all frames of some sounds.
+
+    Args:
+        featurizer: gives log-mel or MFCC.
+        sounds: iterable of WAV bytes, read once.
+        batch_size: sounds at a time.
+
+    Returns:
+        ``mean`` and ``deviation`` by band; the deviation is at least 1 dB.
+    """
+    total, squares, count = np.zeros(1), np.zeros(1), 0
+    batch: list[bytes] = []
+
+    def add() -> None:
+        nonlocal total, squares, count
+        values = featurizer(tf.constant(batch)).numpy().reshape(-1, featurizer.log_mel.bands)
+        values = values[~np.isnan(values[:, 0])].astype(np.float64)
+        total, squares = total + values.sum(0), squares + np.square(values).sum(0)
+        count += len(values)
+        batch.clear()
+
+    for sound in sounds:
+        batch.append(sound)
+        if len(batch) == batch_size:
+            add()
+    if batch:
+        add()
+    mean = total / max(count, 1)
+    deviation = np.sqrt(np.maximum(squares / max(count, 1) - mean**2, 1.0))
+    return {"mean": mean.tolist(), "deviation": deviation.tolist()}
+
+
+__all__ = ["ABSENT", "SILENCE", "AudioFeaturizer", "band_statistics"]

@@ -1,0 +1,146 @@
+"""Find the columns of a table that hold input, target, split and fold."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from features.sources.candidates import Columns
+from features.errors import DataError
+from features.spec import RawKind
+from features.sources.tables.file import TableFile
+
+#: Usual column names, tried where Columns leaves one open; compared without regard to case.
+_FILE_NAMES = ("path", "file", "filename", "file_name", "filepath", "file_path")
+_TEXT_NAMES = ("text", "sentence", "review", "phrase", "document", "comment", "message")
+_TARGET_NAMES = ("label", "class", "target", "category", "sentiment", "polarity")
+_SPLIT_NAMES = ("split", "subset", "partition")
+_FOLD_NAMES = ("fold",)
+#: Columns that a message names before it counts the rest.
+_LISTED = 20
+
+
+@dataclass(frozen=True)
+class Places:
+    """Positions of the columns in a row; None where there is none."""
+
+    inputs: tuple[int, ...]
+    target: int
+    split: int | None
+    fold: int | None
+
+    def chosen(self) -> list[int]:
+        """List the positions that are set."""
+        places = (*self.inputs, self.target, self.split, self.fold)
+        return list(dict.fromkeys(place for place in places if place is not None))
+
+
+def find(table: TableFile, raw: RawKind, columns: Columns) -> Places:
+    """Find the columns by the names given, else by the usual ones.
+
+    Raises:
+        DataError: a column is missing, or several could be meant; names those found and expected.
+    """
+    inputs = (*_FILE_NAMES, raw.name, f"{raw.name}_path") if not raw.cells else _TEXT_NAMES
+    source = None if raw.rows else _place(table, "input", columns.input, inputs)
+    target = _place(table, "target", columns.target, _TARGET_NAMES)
+    if target is None or (source is None and not raw.rows):
+        missing, usual = ("target", _TARGET_NAMES) if raw.rows or source is not None else ("input", inputs)
+        raise _unknown(table, missing, usual)
+    split = _place(table, "split", columns.split, _SPLIT_NAMES)
+    fold = _place(table, "fold", columns.fold, _FOLD_NAMES)
+    taken = (target, split, fold)
+    chosen = (source,) if source is not None else _row_columns(table, columns, taken)
+    return Places(chosen, target, split, fold)
+
+
+def find_text(table: TableFile, columns: Columns) -> int:
+    """Find the column that holds texts, where no label is wanted.
+
+    Raises:
+        DataError: there is no such column.
+    """
+    place = _place(table, "input", columns.input, _TEXT_NAMES)
+    if place is None:
+        raise _unknown(table, "input", _TEXT_NAMES)
+    return place
+
+
+def _unknown(table: TableFile, role: str, usual: Sequence[str]) -> DataError:
+    return DataError(
+        f"table {table.path.name} has no {role} column that can be told by its name",
+        got=_listed(table),
+        expected=f"one of {', '.join(usual)}",
+        todo=_remedy(table, f"name it with --{role}-column"),
+    )
+
+
+def _remedy(table: TableFile, todo: str) -> str:
+    """Say what to do, first of all where the table has no header."""
+    if table.without_header():
+        return (
+            "the first row looks like data: add --no-header, and name columns as column_1 or by their number"
+        )
+    return todo
+
+
+def _listed(table: TableFile) -> str:
+    more = f" and {len(table.names) - _LISTED} more" if len(table.names) > _LISTED else ""
+    return f"columns {', '.join(map(repr, table.names[:_LISTED]))}{more}"
+
+
+def _row_columns(table: TableFile, columns: Columns, taken: Sequence[int | None]) -> tuple[int, ...]:
+    """Find the columns that make a row: those named, else all without another part."""
+    free = [name for place, name in enumerate(table.names) if place not in taken]
+    wanted = free
+    if columns.input is not None:
+        # A name may hold a comma itself.
+        one = columns.input in table.names
+        wanted = [columns.input] if one else [name.strip() for name in columns.input.split(",")]
+        wanted = [_numbered(table, name) for name in wanted]
+    unknown = [name for name in (*wanted, *columns.ignored) if name not in free]
+    left = [name for name in wanted if name not in columns.ignored]
+    if unknown or not left:
+        raise DataError(
+            f"table {table.path.name} has no such input column"
+            if unknown
+            else f"table {table.path.name} has no input column",
+            got=", ".join(map(repr, unknown)) or "every column ignored",
+            expected=f"some of {', '.join(map(repr, free)) or 'at least one beside the target'}",
+            todo=_remedy(table, "correct --input-column or data.columns"),
+        )
+    return tuple(table.names.index(name) for name in left)
+
+
+def _numbered(table: TableFile, name: str) -> str:
+    """Give the name of a column that is named by its number, where the table has no header."""
+    headless = table.dialect is not None and not table.dialect.header
+    known = headless and name.isdecimal() and 0 < int(name) <= len(table.names)
+    return table.names[int(name) - 1] if known else name
+
+
+def _place(table: TableFile, role: str, given: str | None, usual: Sequence[str]) -> int | None:
+    if given is not None:
+        given = _numbered(table, given.strip())
+        if given not in table.names:
+            raise DataError(
+                f"table {table.path.name} has no column {given!r} for the {role}",
+                got=_listed(table),
+                todo=_remedy(table, f"correct --{role}-column"),
+            )
+        found = [table.names.index(given)]
+    else:
+        found = [place for place, name in enumerate(table.names) if name.lower() in usual]
+    if len(found) > 1:
+        raise DataError(
+            f"table {table.path.name} has several columns that could be the {role}",
+            got=", ".join(repr(table.names[place]) for place in found),
+            expected="one",
+            todo=f"name it with --{role}-column",
+        )
+    if found and table.names[found[0]] in table.repeated:
+        raise DataError(
+            f"table {table.path.name} has columns of the same name, of which one is to be the {role}",
+            got=repr(table.names[found[0]]),
+            expected="this name once in the header",
+            todo="rename the others",
+        )
+    return found[0] if found else None

@@ -1,0 +1,187 @@
+"""Tables as a source: CSV, TSV and Parquet, one example a row."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from features.sources.tables import columns as table_columns, file
+from features.sources.candidates import Candidate, Columns, Entry, Source, TableOptions
+from features.decisions import Decisions
+from features.sources.tables.delimited import Broken, Row, Tally
+from features.errors import DataError
+from features.names import printable
+from features.sources.selection import Selection
+from features.spec import RawKind
+from features.sources.tables.columns import Places
+from features.sources.tables.file import TableFile
+from features.sources.tables.reader import RowReader
+
+SUFFIXES = (".csv", ".tsv", ".parquet")
+#: How a table is read of which nothing is known.
+_AS_FOUND = TableOptions()
+#: Input columns of a row that are named in its source's description.
+_SHOWN = 6
+
+
+def is_table(path: Path) -> bool:
+    """Say whether the file's name ends like a table that can be read."""
+    return path.name.lower().endswith(SUFFIXES)
+
+
+def open_table(
+    path: Path, selection: Selection, columns: Columns, decisions: Decisions | None = None
+) -> Source:
+    """Make a source of a table.
+
+    Args:
+        path: of a file whose name ends with one of SUFFIXES.
+        selection: what is meant; the examples are files beside the table, or its own cells.
+        columns: where to find input, target, split and fold, and how to read the table.
+        decisions: takes what is decided; None: the source has its own.
+
+    Raises:
+        DataError: the table has no usable header, or lacks a column.
+        OSError: the file cannot be read.
+    """
+    table = file.read(path, columns.table)
+    return _source(
+        table,
+        table_columns.find(table, selection.raw, columns),
+        selection,
+        columns,
+        Decisions() if decisions is None else decisions,
+    )
+
+
+def _source(
+    table: TableFile, places: Places, selection: Selection, columns: Columns, decisions: Decisions
+) -> Source:
+    root = os.fsencode(table.path.parent)
+
+    def scan() -> Iterator[Entry]:
+        tally, reader = Tally(), RowReader(root, table.path.name, selection, places, columns.table)
+        for number, row in enumerate(table.rows(places.chosen(), tally), start=1):
+            tally.rows = number
+            yield reader.entry(row)
+        table.record(tally, decisions)
+        reader.record(decisions)
+
+    def narrow(left: tuple[str, ...]) -> Source:
+        kept = tuple(place for place in places.inputs if table.names[place] not in left)
+        return _source(table, replace(places, inputs=kept), selection, columns, decisions)
+
+    inputs = tuple(table.names[place] for place in places.inputs)
+    source = Source("table", _described(table, places), root, (), (), scan, decisions=decisions)
+    if not selection.raw.rows:
+        return source
+    return replace(
+        source,
+        columns=inputs,
+        named=columns.input is not None,
+        indexes=table.indexes,
+        nameless=table.nameless,
+        narrow=narrow,
+    )
+
+
+def _described(table: TableFile, places: Places) -> str:
+    inputs = [table.names[place] for place in places.inputs]
+    roles = {"target": places.target, "split": places.split, "fold": places.fold}
+    named = [f"input from {', '.join(map(repr, inputs[:_SHOWN]))}{' ...' if len(inputs) > _SHOWN else ''}"]
+    named += [f"{role} from {table.names[place]!r}" for role, place in roles.items() if place is not None]
+    return printable(f"table {table.path.name}: {', '.join(named)}")
+
+
+def open_split_tables(found: Mapping[str, Path], selection: Selection, columns: Columns) -> Source:
+    """Make one source of a table for each split, in the same folder.
+
+    Args:
+        found: split to table.
+        selection: as of `open_table`.
+        columns: as of `open_table`; a split column is not looked for.
+
+    Raises:
+        DataError: as of `open_table`, or a split column is named beside split tables.
+    """
+    if columns.split is not None:
+        raise DataError(
+            "the split is given twice",
+            got=f"--split-column {columns.split}, and tables named {', '.join(sorted(found))}",
+            expected="one of the two",
+            todo="leave --split-column out, or pass one table as --data",
+        )
+    decisions = Decisions()
+    return _joined({split: open_table(path, selection, columns, decisions) for split, path in found.items()})
+
+
+def _joined(sources: Mapping[str, Source]) -> Source:
+    kept = _common_columns(sources)
+    first = next(iter(sources.values()))
+
+    def scan() -> Iterator[Entry]:
+        for split, source in sources.items():
+            for entry in source:
+                yield replace(entry, split=split) if isinstance(entry, Candidate) else entry
+
+    def narrow(left: tuple[str, ...]) -> Source:
+        return _joined({split: source.without(left) for split, source in sources.items()})
+
+    described = "; ".join(f"{split}: {source.description}" for split, source in sources.items())
+    return replace(
+        first,
+        layout="split-tables",
+        description=printable(described),
+        splits=tuple(sources),
+        scan=scan,
+        columns=kept,
+        narrow=narrow if first.narrow else None,
+    )
+
+
+def _common_columns(sources: Mapping[str, Source]) -> tuple[str, ...]:
+    """Give the columns of rows, which must be the same in every table and in the same order."""
+    (first, wanted), *others = [(split, source.columns) for split, source in sources.items()]
+    for split, found in others:
+        if found != wanted:
+            raise DataError(
+                "the tables of the splits have different columns",
+                got=f"{split}: {', '.join(map(repr, found))}",
+                expected=f"as {first}: {', '.join(map(repr, wanted))}",
+                todo="give all the same columns in the same order, or name those to use with --input-column",
+            )
+    return wanted
+
+
+def text_column(path: Path, columns: Columns) -> tuple[TableFile, int]:
+    """Find the column of a table that holds texts, where no label is wanted.
+
+    Returns:
+        The table, and the column's position.
+
+    Raises:
+        DataError: the table has no usable header, or no such column.
+        OSError: the file cannot be read.
+    """
+    table = file.read(path, columns.table)
+    return table, table_columns.find_text(table, columns)
+
+
+def all_rows(path: Path, options: TableOptions = _AS_FOUND) -> "tuple[list[str], Iterator[Row | Broken]]":
+    """Read a table's header, and its rows with every column.
+
+    Raises:
+        DataError: the table has no usable header, or is damaged.
+        OSError: the file cannot be read.
+    """
+    table = file.read(path, options)
+    return list(table.names), table.rows(range(len(table.names)))
+
+
+def usable(path: Path, raw: RawKind, columns: Columns) -> bool:
+    """Say whether a table has an input and a target column of usual names, so that it may be meant."""
+    try:
+        table_columns.find(file.read(path, columns.table), raw, Columns(table=columns.table))
+    except (DataError, OSError):
+        return False
+    return True

@@ -1,0 +1,95 @@
+"""Show the activation maps of a trained network's layer for one file.
+
+The network of the run is asked, not the served model: any layer can be looked at, and no release has to carry
+the outputs of all its layers.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from features.errors import DataError
+from flows.console import quiet as quieting
+from flows.console import terminal
+from flows.workspace import Workspace
+
+
+def activations(
+    name: Annotated[str, typer.Argument(help="The model, or the folder of a run.")],
+    file: Annotated[
+        str | None,
+        typer.Argument(help="A file, or a text for a model of texts; without one the layers are listed."),
+    ] = None,
+    layer: Annotated[str | None, typer.Option(help="Number or name of the layer.")] = None,
+    out: Annotated[Path, typer.Option(help="Picture to write, .png or .svg.")] = Path("maps.png"),
+    version: Annotated[int | None, typer.Option(help="A version other than the stable one.")] = None,
+    workspace: Annotated[
+        Path | None,
+        typer.Option("--workspace", help="Folder it was trained in (or SERVABLE_WORKSPACE).", metavar="DIR"),
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+) -> None:
+    """Draw what a layer of a trained network makes of a file: its activation maps."""
+    with quieting.native_stderr():
+        from flows.runs import finished
+        from flows.queries import raw_inputs
+    raw_inputs.require([] if file is None else [file])
+    training = finished.find(Workspace.open(workspace), name, version)
+    for row in _listed(training) if file is None else [_drawn(training, file, layer, out)]:
+        print(json.dumps(row) if json_output else _sentence(row))
+
+
+def _listed(training: Any) -> list[dict[str, Any]]:
+    from models.explain import activations as looking
+
+    return [_described(layer) for layer in looking.map_layers(training.network())]
+
+
+def _described(layer: Any) -> dict[str, Any]:
+    height, width, maps = layer.size
+    return {
+        "layer": layer.number,
+        "name": layer.name,
+        "kind": layer.kind,
+        "height": height,
+        "width": width,
+        "maps": maps,
+    }
+
+
+def _drawn(training: Any, file: str, layer: str | None, out: Path) -> dict[str, Any]:
+    from models.figures import activation_figures, canvas
+    from models.explain import activations as looking
+
+    network = training.network()
+    chosen = looking.choose(looking.map_layers(network), layer)
+    found = looking.activations(network, _content(training.plan, file), chosen.name)
+    draw = canvas.svg if out.suffix.lower() == ".svg" else canvas.png
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(draw(activation_figures.maps(found)))
+    flat = found.maps.reshape(-1, found.maps.shape[-1])
+    figures = {"mean": flat.mean(0).tolist(), "largest": flat.max(0).tolist()}
+    return {"input": file, **_described(found.layer), "out": str(out), **figures}
+
+
+def _content(plan: Any, file: str) -> bytes:
+    """Read a file or a text as ingest would keep it."""
+    from features.names import suffix_of
+    from features.quarantine import RefusedError
+    from features.ingest.verdict import READERS
+    from flows.queries import raw_inputs
+
+    data = raw_inputs.read_one(file, plan.task.raw.input).content
+    try:
+        facts = READERS[plan.task.raw.name](data, suffix_of(os.fsencode(file)), plan.rules.decoder_rules())
+    except RefusedError as refusal:
+        raise DataError(f"{file} cannot be used", got=f"{refusal.reason}: {refusal.detail}") from None
+    return facts.stored or data
+
+
+def _sentence(row: dict[str, Any]) -> str:
+    text = "{layer}  {name} ({kind}): {maps} maps of {height} x {width}".format(**row)
+    return terminal.printable(f"{row['input']}: layer {text} -> {row['out']}" if "out" in row else text)

@@ -1,0 +1,29 @@
+"""Show the summary of a finished training to people."""
+
+from typing import Any
+
+from flows.console import terminal
+
+#: Metrics of the finished model, by the beginning of their names.
+SHOWN = ("test/", "eval/", "cv/")
+
+
+def show(summary: dict[str, Any]) -> None:
+    """Print the main figures of a training and where to look next."""
+    metrics = summary["metrics"]
+    shown = [(name, f"{value:.4f}") for name, value in sorted(metrics.items()) if name.startswith(SHOWN)]
+    terminal.table(f"{summary['model']} version {summary['version']}", ("metric", "value"), shown)
+    stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in summary["seconds"].items())
+    terminal.note(f"seconds: {stages}")
+    terminal.note(f"report:  {summary['report']}")
+    terminal.note(f"release: {summary['release']}")
+    terminal.note(
+        f"serve it: servable serve; then: servable predict {summary['model']} {_asked(summary['task'])}"
+    )
+
+
+def _asked(task: str) -> str:
+    from models import tasks
+
+    raw = tasks.find(task).raw
+    return raw.name.upper() if raw.cells else "FILE"

@@ -1,0 +1,159 @@
+"""What the courses of image-search and image-clustering share: embed every photo once, export a gallery."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features.datasets import feature_store
+from features.datasets.dataset import Dataset
+from features.images.thumbnail import Thumbnailer
+from flows.steps import export as exports
+from flows.runs import networks
+from flows.orchestration import step
+from flows.console import terminal
+from flows.runs.plan import Plan
+from flows.runs.run import Record
+from flows.workspace import write_atomically
+from models.export import export as exporting
+from models.search import image_embedding, ranking
+from models.training import training
+from models.search.gallery import Gallery
+from models.task import Network
+from models.search.vector_index import unit_rows
+
+#: What the k of a request is when the three answers are compared: one row of each.
+ASKED = (1, 3, 10, 1000)
+
+
+def labelled(dataset: Dataset) -> bool:
+    """Tell whether the photos have labels that tell them apart."""
+    return len(dataset.labels) > 1
+
+
+def _seen(dataset: Dataset) -> list[Any]:
+    """Give what is computed of each photo beside its vector; pixels are compared by labels alone."""
+    return [Thumbnailer(), *([image_embedding.raw_pixels()] if labelled(dataset) else [])]
+
+
+@step.step("featurize", run_name="featurize {plan.name}", retries=2)
+def featurize(plan: Plan, record: Record) -> str:
+    """Compute vector, thumbnail and pixels of every photo not seen before; return the folder of all."""
+    dataset = record.load_dataset()
+    networks.forget()
+    network = networks.network(plan, dataset)
+    new = len(_cache(plan, network.phases[0].stage).missing(list(dataset.frame["sha256"])))
+    training.featurize(network, dataset, plan.workspace.features, progress=terminal.report_progress)
+    terminal.note(f"{new:,d} photos embedded, {dataset.frame['sha256'].nunique() - new:,d} were already")
+    for stage in _seen(dataset):
+        feature_store.compute(stage, dataset, _cache(plan, stage), progress=terminal.report_progress)
+    return str(plan.workspace.features)
+
+
+def _cache(plan: Plan, stage: Any) -> feature_store.FeatureStore:
+    return feature_store.FeatureStore(plan.workspace.features / feature_store.fingerprint(stage))
+
+
+def vectors(plan: Plan, network: Network, frame: Any) -> np.ndarray:
+    """Give the vectors of rows of the manifest, float32 [rows, d]."""
+    return _rows(plan, network.phases[0].stage, frame)
+
+
+def pixels(plan: Plan, frame: Any) -> np.ndarray:
+    """Give the raw pixels of rows of the manifest, float32 [rows, pixels]."""
+    return _rows(plan, image_embedding.raw_pixels(), frame).reshape(len(frame), -1)
+
+
+def thumbnails(plan: Plan, frame: Any) -> np.ndarray:
+    """Give the thumbnails of rows of the manifest, uint8 [rows, bytes]."""
+    return _rows(plan, Thumbnailer(), frame)
+
+
+def pictures(plan: Plan, frame: Any) -> list[bytes]:
+    """Give the thumbnails of rows of the manifest as JPEG files."""
+    return [row.tobytes().rstrip(b"\0") for row in thumbnails(plan, frame)]
+
+
+def _rows(plan: Plan, stage: Any, frame: Any) -> np.ndarray:
+    return _cache(plan, stage).gather(list(frame["sha256"]))[np.arange(len(frame))]
+
+
+def gallery(network: Network) -> Gallery:
+    """Give the layer that holds the items."""
+    found: Gallery = network.model.get_layer("index")
+    return found
+
+
+def fill(plan: Plan, network: Network, frame: Any) -> np.ndarray:
+    """Give the gallery the vectors and thumbnails of its items; return the vectors at length 1."""
+    found, index = vectors(plan, network, frame), gallery(network)
+    index.fill(found, plan.request.seed)
+    index.show(thumbnails(plan, frame))
+    return unit_rows(found)
+
+
+def is_filled(record: Record, network: Network) -> bool:
+    """Tell whether this run holds the gallery of this very network already."""
+    same = record.run.read().get("embedding") == feature_store.fingerprint(network.phases[0].stage)
+    return same and record.run.weights.is_file()
+
+
+def keep(record: Record, network: Network) -> str:
+    """Keep a filled network in the run's folder; return its file."""
+    networks.save(record, network)
+    write_atomically(record.run.path / "history.json", "[]")
+    embedding = feature_store.fingerprint(network.phases[0].stage)
+    record.run.record(weights_hash=training.weights_hash(network.model), embedding=embedding)
+    return str(record.run.weights)
+
+
+def measured(plan: Plan, record: Record, metrics: dict[str, float], details: dict[str, Any]) -> None:
+    """Keep what was measured: metrics by name in the run and on MLflow, details for the report."""
+    record.run.evaluation.mkdir(exist_ok=True)
+    write_atomically(record.run.evaluation / "gallery.json", json.dumps(details, indent=1))
+    record.run.record(metrics=metrics)
+    record.tracked.metrics(metrics, step=0)
+    rows = [{"metric": name, "value": value} for name, value in sorted(metrics.items())]
+    step.show_table(step.artifact_key("metrics", plan.name), rows, f"Tests of {plan.name}")
+
+
+def details(record: Record) -> dict[str, Any]:
+    """Read back what `measured` kept for the report."""
+    found: dict[str, Any] = json.loads((record.run.evaluation / "gallery.json").read_text())
+    return found
+
+
+@step.step("export", run_name="export {plan.name}")
+def export(plan: Plan, record: Record) -> str:
+    """Write the candidate, and beside the run what the gallery answers to photos of the test split."""
+    record.examiner.start()
+    dataset = record.load_dataset()
+    network = networks.trained(plan, record, dataset)
+    raws = exports.sample(dataset, plan.gate.parity_rows)
+    functions = networks.functions(plan, record, dataset)
+    answers = ranking.settled(exporting.answer(functions[exporting.DEFAULT], raws), 2 * plan.gate.parity)
+    asked = _calls(plan, functions, raws, gallery(network))
+    return exports.write_candidate(plan, record, network, raws, answers, asked)
+
+
+def _calls(plan: Plan, functions: dict[str, Any], raws: list[bytes], items: Gallery) -> list[exports.Call]:
+    """Make a call of every signature beside the default one; what nearly ties may stand in any order."""
+    argument = plan.task.raw.input
+    few = raws[: len(ASKED)]
+    search = {argument: np.array(few, object), "k": np.array(ASKED[: len(few)], np.int32)}
+    ids = {"id": np.array([*items.ids.numpy()[:2], b"unknown"], object)}
+    asked = [
+        *exports.calls(functions, [{argument: np.array(few, object)}]),
+        exports.call("search", functions["search"], search),
+        exports.call("thumbnail", functions["thumbnail"], ids),
+    ]
+    within = 2 * plan.gate.parity
+    return [exports.Call(one.signature, one.inputs, ranking.settled(one.outputs, within)) for one in asked]
+
+
+def folder(record: Record, name: str) -> Path:
+    """Give a folder of the run's evaluation, made where it is missing."""
+    place = record.run.evaluation / name
+    place.mkdir(parents=True, exist_ok=True)
+    return place

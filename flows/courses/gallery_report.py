@@ -1,0 +1,221 @@
+"""The reports of image-search and image-clustering: what is found, what lies together, what repeats."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from features.datasets.dataset import Dataset
+from flows.courses import gallery, image_clustering, image_search
+from flows.runs import networks
+from flows.orchestration import step
+from flows import projection
+from flows.reports import page as report, report as reporting, sections
+from flows.runs.plan import Plan
+from flows.runs.run import Record, command_line
+from models.figures import contact_sheet, classification
+from models.task import Network
+from models.search.vector_index import unit_rows
+
+#: Near duplicates shown as pictures, two a pair; and photos on the contact sheet of a cluster.
+SHOWN_PAIRS, SHOWN_MEMBERS = 12, 40
+
+#: What a metric's name means, for readers who did not choose it.
+MEANINGS = {
+    "eval/precision_at_10": "share of the 10 nearest training photos that have the label of a test photo",
+    "eval/precision_at_10_pixels": "the same, searched by raw pixels of 32 x 32 copies",
+    "eval/recall_at_10": "share of the 10 exactly nearest that the published index finds",
+    "eval/items": "photos that are searched",
+    "eval/near_duplicates": "pairs of photos at least as alike as model.near_duplicate",
+    "eval/clusters": "clusters",
+    "eval/silhouette": "how much nearer photos lie to their own cluster than to the next, -1 to 1",
+    "eval/ari_embeddings": "agreement of clusters and labels, 0 by chance, 1 for the same (adjusted Rand)",
+    "eval/ari_pixels": "the same, of clusters of raw pixels",
+    "eval/nmi_embeddings": "normalised mutual information of clusters and labels, 0 to 1",
+    "eval/nmi_pixels": "the same, of clusters of raw pixels",
+    "eval/purity_embeddings": "share of photos whose label is the most frequent one of their cluster",
+    "eval/purity_pixels": "the same, of clusters of raw pixels",
+}
+
+
+@step.step("report", run_name=reporting.run_name)
+def write_report(plan: Plan, record: Record) -> str:
+    """Write report.html and what goes with it into the run and to MLflow; return its path."""
+    dataset = record.load_dataset()
+    network = networks.trained(plan, record, dataset)
+    own = [part for name in plan.task.report for part in SECTIONS[name](plan, record, dataset, network)]
+    return reporting.keep(plan, record, dataset, _compose(plan, record, dataset, network, own))
+
+
+def _compose(
+    plan: Plan, record: Record, dataset: Dataset, network: Network, own: list[report.Section]
+) -> report.Report:
+    state = record.run.read()
+    index = gallery.gallery(network)
+    counts = reporting.class_counts(dataset)
+    counts = counts if gallery.labelled(dataset) else dict(zip(["photos"], counts.values(), strict=True))
+    latency = reporting.latency(state, "One photo at a time through the exported model.")
+    verdict, tone = reporting.outcome(state)
+    return report.Report(
+        title=plan.name,
+        kind=plan.request.task,
+        verdict=verdict,
+        tone=tone,
+        subtitle=f"{plan.recipe['name']} on {plan.request.data}",
+        facts=[report.Fact("photos", index.items), report.Fact("dimensions", index.dimensions)],
+        sections=[
+            _metrics(state["metrics"]),
+            *own,
+            *([latency] if latency else []),
+            sections.dataset(dataset.card, counts),
+            sections.checks(reporting.checks(state["gate"])),
+            sections.reproduction(
+                yaml.safe_dump(plan.recipe, sort_keys=False),
+                command_line(),
+                reporting.facts(plan, record, state),
+            ),
+        ],
+    )
+
+
+def _metrics(metrics: Mapping[str, float]) -> report.Section:
+    counted = {"eval/items", "eval/near_duplicates", "eval/clusters"}
+    rows = [
+        [name, int(metrics[name]) if name in counted else metrics[name], meaning]
+        for name, meaning in MEANINGS.items()
+        if name in metrics
+    ]
+    return report.Section("Metrics", tables=[report.Table(("metric", "value", "meaning"), rows)])
+
+
+def _search(plan: Plan, record: Record, dataset: Dataset, network: Network) -> list[report.Section]:
+    found = gallery.details(record)
+    pairs = pd.DataFrame(found["duplicates"])
+    frame = image_search.items(plan, dataset)
+    return [
+        *([_precision(record, found["precision"])] if found["precision"] else []),
+        _duplicates(plan, record, frame, pairs),
+    ]
+
+
+def _precision(record: Record, by_label: Mapping[str, Mapping[str, float]]) -> report.Section:
+    table = pd.DataFrame(by_label).rename(
+        columns={"eval/precision_at_10": "embeddings", "eval/precision_at_10_pixels": "raw pixels"}
+    )
+    table = table.sort_values("embeddings", kind="stable").rename_axis("class").reset_index()
+    record.tracked.table(table, "tables/precision_at_10.json")
+    prose = (
+        "Each test photo is looked for among the training photos: the share of its class in its 10 nearest."
+    )
+    columns = tuple(table.columns)
+    rows = [list(row) for row in table.itertuples(index=False)]
+    shown = report.Table(columns, rows, "By class, the hardest first", frozenset(columns[1:]))
+    return report.Section("Precision at 10", prose=[prose], tables=[shown])
+
+
+def _duplicates(plan: Plan, record: Record, frame: Any, pairs: pd.DataFrame) -> report.Section:
+    least, total = plan.sections["model"].near_duplicate, record.run.read()["metrics"]["eval/near_duplicates"]
+    if not len(pairs):
+        return report.Section(
+            "Near duplicates", prose=[f"None: no two photos have a cosine of {least:g} or more."]
+        )
+    names = frame["name"].to_numpy(object)
+    table = pd.DataFrame(
+        {"photo": names[pairs["first"]], "like": names[pairs["second"]], "cosine": pairs["cosine"]}
+    )
+    record.tracked.table(table, "tables/near_duplicates.json")
+    few = pairs[["first", "second", "cosine"]].head(SHOWN_PAIRS)
+    media = [
+        _pair(plan, frame.iloc[[first, second]], cosine)
+        for first, second, cosine in few.itertuples(index=False)
+    ]
+    prose = f"{int(total):,d} pairs have a cosine of {least:g} or more; the {len(few)} most alike are shown."
+    listed = report.Table(
+        tuple(table.columns), table.to_numpy(object).tolist(), "Near duplicates", folded=True
+    )
+    return report.Section("Near duplicates", prose=[prose], media=media, tables=[listed])
+
+
+def _pair(plan: Plan, rows: Any, cosine: float) -> report.Media:
+    """Show two photos side by side: apart, a row of the page would end between them."""
+    first, second = rows["name"]
+    picture = contact_sheet.sheet(gallery.pictures(plan, rows), columns=2, side=160)
+    return report.Media(first, [second, f"cosine {cosine:.4f}"], picture)
+
+
+def _clusters(plan: Plan, record: Record, dataset: Dataset, network: Network) -> list[report.Section]:
+    found = image_clustering.clusters(record)
+    members = np.array(found["members"])
+    frame, unit = dataset.frame, unit_rows(gallery.vectors(plan, network, dataset.frame))
+    centres = network.model.get_layer("clusters").centres.numpy()
+    distances = np.linalg.norm(unit - centres[members], axis=1)
+    table = pd.DataFrame({"photo": frame["name"], "cluster": members, "distance": distances})
+    record.tracked.table(table, "tables/clusters.json")
+    _map(plan, record, dataset, unit, members)
+    drawn = [_sheet(plan, dataset, members, distances, number) for number in range(found["k"])]
+    tables = [_counts(dataset, members)] if gallery.labelled(dataset) else []
+    if found["tried"]:
+        tried = [[int(k), value] for k, value in found["tried"].items()]
+        tables.append(report.Table(("clusters", "silhouette"), tried, "Numbers of clusters that were tried"))
+    prose = (
+        "K-means over the vectors, at length 1. A sheet goes from the middle of its cluster outwards. "
+        "projection.html, beside this page, is a map of all photos."
+    )
+    return [report.Section("Clusters", prose=[prose], figures=drawn, tables=tables)]
+
+
+def _sheet(
+    plan: Plan, dataset: Dataset, members: np.ndarray, distances: np.ndarray, number: int
+) -> report.Picture:
+    rows = np.flatnonzero(members == number)
+    rows = rows[np.argsort(distances[rows], kind="stable")]
+    # From the middle to the edge: evenly spread where there are more than are shown.
+    shown = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), SHOWN_MEMBERS)).round().astype(int))]
+    picture = contact_sheet.sheet(gallery.pictures(plan, dataset.frame.iloc[shown]))
+    said = f"{len(rows):,d} photos"
+    if gallery.labelled(dataset):
+        shares = dataset.frame.iloc[rows]["label"].value_counts(normalize=True).head(3)
+        said += ": " + ", ".join(f"{label} {report.percent(share, 0)}" for label, share in shares.items())
+    return report.Picture(f"Cluster {number}", picture, caption=said, mime="image/png", width=1000)
+
+
+def _counts(dataset: Dataset, members: np.ndarray) -> report.Table:
+    table = pd.crosstab(dataset.frame["label"], members)
+    columns = ("class", *(f"cluster {number}" for number in table.columns))
+    return report.Table(
+        columns,
+        [[label, *row] for label, row in zip(table.index, table.to_numpy().tolist(), strict=True)],
+        "Photos by class and cluster",
+    )
+
+
+def _map(plan: Plan, record: Record, dataset: Dataset, unit: np.ndarray, members: np.ndarray) -> None:
+    """Write the interactive map into the run and to MLflow."""
+    rows = projection.chosen(len(unit), plan.request.seed)
+    if len(rows) < 3:
+        return
+    frame = dataset.frame.iloc[rows]
+    pictures = gallery.pictures(plan, frame)
+    groups = {"cluster": [str(number) for number in members[rows]]}
+    groups |= {"label": list(frame["label"])} if gallery.labelled(dataset) else {}
+    page = projection.Projection(
+        title=plan.name,
+        caption=f"{len(rows):,d} of {len(unit):,d} photos: near means alike; far apart means little.",
+        points=[
+            projection.Point(name, data=file) for name, file in zip(frame["name"], pictures, strict=True)
+        ],
+        layouts={"t-SNE": classification.flattened(unit[rows]), "PCA": classification.principal(unit[rows])},
+        colours=groups,
+    )
+    path = record.run.path / "projection.html"
+    projection.write(page, path)
+    record.tracked.artifact(path)
+
+
+#: Name in ``Task.report`` to the sections it stands for.
+SECTIONS: dict[str, Callable[[Plan, Record, Dataset, Network], list[report.Section]]] = {
+    "search": _search,
+    "clusters": _clusters,
+}

@@ -1,0 +1,59 @@
+"""The course of image-clustering: group the photos by their vectors, and compare with labels and pixels."""
+
+import json
+from typing import Any
+
+import numpy as np
+
+from flows.courses import gallery
+from flows.runs import networks
+from flows.orchestration import step
+from flows.runs.plan import Plan
+from flows.runs.run import Record
+from flows.workspace import write_atomically
+from models.search import clustering
+from models.search.vector_index import unit_rows
+
+
+@step.step("cluster", run_name="cluster {plan.name}")
+def fit(plan: Plan, record: Record) -> str:
+    """Find the clusters and fill the gallery; return the file of the filled network."""
+    dataset = record.load_dataset()
+    network = networks.network(plan, dataset)
+    if gallery.is_filled(record, network):
+        return str(record.run.weights)
+    unit = gallery.fill(plan, network, dataset.frame)
+    settings, seed = plan.sections["model"], plan.request.seed
+    k, tried = (settings.k, {}) if settings.k else clustering.choose(unit, settings.most_groups, seed)
+    grouped = clustering.cluster(unit, k, seed)
+    network.model.get_layer("clusters").fill(grouped.centres)
+    kept = {"k": k, "tried": tried, "members": grouped.members.tolist()}
+    write_atomically(record.run.path / "clusters.json", json.dumps(kept))
+    return gallery.keep(record, network)
+
+
+def clusters(record: Record) -> dict[str, Any]:
+    """Read what was found: ``k``, the silhouettes ``tried`` by k, and the ``members``, a cluster by row."""
+    found: dict[str, Any] = json.loads((record.run.path / "clusters.json").read_text())
+    return found
+
+
+@step.step("evaluate", run_name="evaluate {plan.name}")
+def evaluate(plan: Plan, record: Record) -> dict[str, float]:
+    """Measure the clusters, and those of raw pixels beside them; return the metrics by name."""
+    dataset = record.load_dataset()
+    network = networks.trained(plan, record, dataset)
+    found, seed = clusters(record), plan.request.seed
+    members = np.array(found["members"])
+    unit = unit_rows(gallery.vectors(plan, network, dataset.frame))
+    value = clustering.silhouette(unit, members, seed)
+    metrics = {"eval/clusters": float(found["k"])}
+    metrics |= {"eval/silhouette": value} if value is not None else {}
+    if gallery.labelled(dataset):
+        labels = dataset.frame["target"].to_numpy()
+        raw = clustering.cluster(gallery.pixels(plan, dataset.frame), found["k"], seed)
+        for name, groups in (("embeddings", members), ("pixels", raw.members)):
+            agreed = clustering.agreement(labels, groups)
+            metrics |= {f"eval/{measure}_{name}": share for measure, share in agreed.items()}
+    gallery.measured(plan, record, metrics, {})
+    return metrics

@@ -1,0 +1,162 @@
+"""The report of word vectors: what they are worth, which stand side by side, and a map of frequent ones."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import yaml
+
+from flows.runs import networks
+from flows.orchestration import step
+from flows import projection
+from flows.reports import page as report, report as reporting, sections
+from flows.courses import word_vectors
+from flows.runs.plan import Plan
+from flows.runs.run import Record, command_line
+from flows.steps.train import by_split
+from models.search import clustering
+from models.figures import classification
+from models.evaluation import words as word_evaluation
+from models.search.vector_index import unit_rows
+
+#: Words whose neighbours are shown, and words on the map; of so many letters, since the most frequent words
+#: of any language are short and say little.
+SHOWN, MAPPED, LETTERS = 24, 100, 4
+NEIGHBOURS = 6
+#: Words on the interactive map, and the groups that it colours.
+PROJECTED, GROUPS = 300, 10
+
+#: What a metric's name means, for readers who did not choose it.
+MEANINGS = {
+    "eval/wordsim353_spearman": "rank correlation with people's ratings of relatedness, -1 to 1",
+    "eval/wordsim353_pairs": "pairs of WordSim-353 in the vocabulary, of 353",
+    "eval/simlex999_spearman": "rank correlation with people's ratings of similarity, -1 to 1",
+    "eval/simlex999_pairs": "pairs of SimLex-999 in the vocabulary, of 999",
+    "eval/analogies": "share of the analogies answered right, of those whose words are all known",
+    "eval/analogies_known": "analogies whose words are all in the vocabulary, of 19,544",
+}
+
+
+@step.step("report", run_name=reporting.run_name)
+def write_report(plan: Plan, record: Record) -> str:
+    """Write report.html into the run and the same figures and tables to MLflow; return its path."""
+    corpus = record.load_dataset()
+    _write_map(plan, record, *word_vectors.vectors_of(networks.trained(plan, record, corpus)))
+    return reporting.keep(plan, record, corpus, _compose(plan, record, corpus))
+
+
+def _write_map(plan: Plan, record: Record, words: tuple[str, ...], vectors: np.ndarray) -> None:
+    """Write the interactive map of frequent words into the run and to MLflow."""
+    rows = [place for place, word in enumerate(words) if len(word) >= LETTERS and word.isalpha()][:PROJECTED]
+    if len(rows) < 3 or vectors.shape[1] < 2:
+        return
+    page = projection.Projection(
+        title=plan.name,
+        caption=f"{len(rows):,d} frequent words of {LETTERS} letters and more: near means alike; far apart "
+        "means little.",
+        points=[projection.Point(words[row], [f"the {row + 1:,d}. word by frequency"]) for row in rows],
+        layouts={"t-SNE": classification.flattened(vectors[rows]), "PCA": classification.principal(vectors[rows])},
+        colours={"cluster": [str(one) for one in _groups(vectors[rows], plan.request.seed)]},
+    )
+    path = record.run.path / "projection.html"
+    projection.write(page, path)
+    record.tracked.artifact(path)
+
+
+def _groups(vectors: np.ndarray, seed: int) -> np.ndarray:
+    unit = unit_rows(vectors)
+    return clustering.cluster(unit, min(GROUPS, clustering.different(unit)), seed).members
+
+
+def _compose(plan: Plan, record: Record, corpus: Any) -> report.Report:
+    state = record.run.read()
+    words, vectors = word_vectors.vectors_of(networks.trained(plan, record, corpus))
+    verdict, tone = reporting.outcome(state)
+    return report.Report(
+        title=plan.name,
+        kind=plan.request.task,
+        verdict=verdict,
+        tone=tone,
+        subtitle=f"{plan.recipe['name']} on {plan.request.data}",
+        facts=[
+            report.Fact("words", len(words)),
+            report.Fact("dimensions", int(vectors.shape[1])),
+            report.Fact("words of text", int(networks.knowledge(plan, corpus)["tokens"])),
+        ],
+        sections=[part for part in _sections(plan, record, corpus, words, vectors) if part is not None],
+    )
+
+
+def _sections(
+    plan: Plan, record: Record, corpus: Any, words: tuple[str, ...], vectors: np.ndarray
+) -> list[report.Section | None]:
+    state = record.run.read()
+    rows = json.loads((record.run.path / "history.json").read_text())
+    history = [{"phase": row["phase"], **by_split(row["metrics"])} for row in rows]
+    history = [{k: v for k, v in row.items() if k != "train/words_per_second"} for row in history]
+    gate = state["gate"]
+    measured = json.loads((record.run.evaluation / "words.json").read_text())
+    return [
+        _tests(measured),
+        _neighbours(words, vectors),
+        _map(words, vectors),
+        sections.training(history) if history else None,
+        reporting.latency(state, "The neighbours of one word through the exported model."),
+        _corpus(corpus.card),
+        sections.checks(reporting.checks(gate)),
+        sections.reproduction(
+            yaml.safe_dump(plan.recipe, sort_keys=False),
+            command_line(),
+            reporting.facts(plan, record, state),
+        ),
+    ]
+
+
+def _tests(measured: Mapping[str, Any]) -> report.Section:
+    metrics = measured["metrics"]
+    rows = [[name, metrics[name], meaning] for name, meaning in MEANINGS.items() if name in metrics]
+    counted = ("pairs", "known")
+    rows = [[name, int(value) if name.endswith(counted) else value, text] for name, value, text in rows]
+    by_section = [[name, right, known, right / known] for name, right, known in measured["analogies"]]
+    tables = [report.Table(("metric", "value", "meaning"), rows)]
+    if by_section:
+        columns = ("analogies", "right", "known", "share")
+        tables.append(report.Table(columns, by_section, "Analogies by section", frozenset({"share"})))
+    prose = "The tests are English: words of other languages are not in them."
+    return report.Section("Tests", prose=[prose], tables=tables)
+
+
+def _telling(words: tuple[str, ...], most: int) -> list[str]:
+    chosen = [word for word in words if len(word) >= LETTERS and word.isalpha()]
+    return (chosen or list(words))[:most]
+
+
+def _neighbours(words: tuple[str, ...], vectors: np.ndarray) -> report.Section:
+    found = word_evaluation.keyed(words, vectors)
+    rows = []
+    for word in _telling(words, SHOWN):
+        near = found.most_similar(word, topn=min(NEIGHBOURS, len(words) - 1)) if len(words) > 1 else []
+        rows.append([word, ", ".join(f"{other} {cosine:.2f}" for other, cosine in near)])
+    prose = f"The most frequent words of {LETTERS} letters and more, each with its nearest by cosine."
+    return report.Section("Neighbours", prose=[prose], tables=[report.Table(("word", "nearest words"), rows)])
+
+
+def _map(words: tuple[str, ...], vectors: np.ndarray) -> report.Section | None:
+    chosen = _telling(words, MAPPED)
+    if len(chosen) < 3:
+        return None
+    place = {word: number for number, word in enumerate(words)}
+    points = classification.flattened(vectors[[place[word] for word in chosen]])
+    drawn = report.picture(
+        "Map of words",
+        lambda theme: classification.word_map(points, chosen, theme),
+        "Near on the map means near in the space, by t-SNE over cosines (van der Maaten and Hinton 2008); "
+        "far apart on the map means little.",
+    )
+    return report.Section("Map", figures=[drawn])
+
+
+def _corpus(card: Mapping[str, Any]) -> report.Section:
+    counts = [report.Fact(name, card[name]) for name in ("found", "accepted", "quarantined", "skipped")]
+    return report.Section("Corpus", prose=[card["source"]], facts=counts, tables=sections.ingested(card))

@@ -1,0 +1,176 @@
+"""The course of word vectors: cut a corpus into words, train word2vec on it, measure it on fixed tests."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features.texts import words
+from flows.steps import export as exports
+from flows.runs import networks
+from flows.orchestration import step
+from flows.console import terminal
+from flows.runs.plan import Plan
+from flows.runs.run import Record
+from flows.workspace import fingerprint, write_atomically
+from models.export import export as exporting
+from models.training import training
+from models.words import word2vec
+from models.evaluation import words as word_evaluation
+from models.tasks import word_vectors
+from models.task import Network
+
+#: Frequent words that answers are compared on, and those that a call of several words takes.
+ASKED_WORDS = 4
+
+
+def _tokens(plan: Plan, corpus: Any) -> Path:
+    """Give the file of the corpus cut into words, by all that decides it."""
+    key = fingerprint([corpus.fingerprint, plan.recipe["featurizer"]])
+    return plan.workspace.features / "words" / f"{key}.txt"
+
+
+@step.step("featurize", run_name="featurize {plan.name}", retries=2)
+def featurize(plan: Plan, record: Record) -> str:
+    """Choose the vocabulary and write the corpus as words, unless that is done; return the file."""
+    corpus: Any = record.load_dataset()
+    networks.forget()
+    known = networks.knowledge(plan, corpus)
+    path = _tokens(plan, corpus)
+    if not path.is_file() and plan.sections["model"].root.kind == "word2vec":
+        texts = _counted(corpus.texts(plan.sections["featurizer"].wrapped))
+        words.write(words.cut(word_vectors.tokenizer(networks.blueprint(plan, corpus)), texts), path)
+    step.show_table(
+        step.artifact_key("words", plan.name), [dict(known["figures"])], f"Words of {plan.name}"
+    )
+    return str(path)
+
+
+def _counted(texts: Iterator[bytes]) -> Iterator[bytes]:
+    for done, text in enumerate(texts, start=1):
+        terminal.report_progress("cut", done, None)
+        yield text
+
+
+@step.step("train", run_name="train {plan.name}")
+def fit(plan: Plan, record: Record) -> str:
+    """Train, or go on where a training was cut off; return the file of the final vectors."""
+    history_file = record.run.path / "history.json"
+    if record.run.weights.is_file() and history_file.is_file():
+        return str(record.run.weights)
+    corpus = record.load_dataset()
+    network = networks.network(plan, corpus)
+    if plan.sections["model"].root.kind == "word2vec":
+        _train(plan, record, network, history_file)
+    else:
+        write_atomically(history_file, "[]")
+    record.tracked.metrics(networks.figures(plan, corpus))
+    networks.save(record, network)
+    record.run.record(weights_hash=training.weights_hash(network.model))
+    return str(record.run.weights)
+
+
+def _train(plan: Plan, record: Record, network: Network, history_file: Path) -> None:
+    corpus = record.load_dataset()
+    known, settings = networks.knowledge(plan, corpus), plan.training
+    if settings.reproducible and settings.workers > 1:
+        terminal.note(
+            "training.reproducible: one thread trains; training.reproducible=false would use "
+            f"{settings.workers}, and give other vectors each time"
+        )
+    journal = history_file.with_suffix(".jsonl")
+    if plan.request.restart:
+        journal.unlink(missing_ok=True)
+
+    def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
+        row = {f"train/{name}" if name == "loss" else name: value for name, value in metrics.items()}
+        record.tracked.metrics(row, step=epoch)
+        with journal.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps({"phase": "word2vec", "epoch": epoch, "metrics": metrics}) + "\n")
+
+    vectors = word2vec.train(
+        _tokens(plan, corpus),
+        dict(zip(known["vocabulary"], known["counts"], strict=True)),
+        known["tokens"],
+        model=plan.sections["model"].root,
+        settings=settings,
+        checkpoints=record.run.checkpoints / "word2vec",
+        seed=plan.request.seed,
+        progress=terminal.report_progress,
+        on_epoch=on_epoch,
+    )
+    network.model.get_layer("space").fill(vectors)
+    write_atomically(history_file, json.dumps(_epochs(journal)))
+
+
+def _epochs(journal: Path) -> list[dict[str, Any]]:
+    """Read the epochs; of one that a resumed training repeated, the later row counts."""
+    rows = [json.loads(line) for line in journal.read_text(encoding="utf-8").splitlines()]
+    return list({row["epoch"]: row for row in rows}.values())
+
+
+def vectors_of(network: Network) -> tuple[tuple[str, ...], np.ndarray]:
+    """Give the words of a trained network and their vectors, float32 [words, d]."""
+    return network.featurizer.vocabulary, network.model.get_layer("space").known
+
+
+@step.step("evaluate", run_name="evaluate {plan.name}")
+def evaluate(plan: Plan, record: Record) -> dict[str, float]:
+    """Measure the vectors on the tests that come with gensim; return the metrics by name."""
+    network = networks.trained(plan, record, record.load_dataset())
+    measured = word_evaluation.evaluate(*vectors_of(network))
+    record.run.evaluation.mkdir(exist_ok=True)
+    write_atomically(record.run.evaluation / "words.json", json.dumps(asdict(measured), indent=1))
+    record.run.record(metrics=measured.metrics)
+    record.tracked.metrics(measured.metrics, step=0)
+    rows = [{"metric": name, "value": value} for name, value in sorted(measured.metrics.items())]
+    step.show_table(step.artifact_key("metrics", plan.name), rows, f"Tests of {plan.name}")
+    return measured.metrics
+
+
+@step.step("export", run_name="export {plan.name}")
+def export(plan: Plan, record: Record) -> str:
+    """Write the candidate, and beside the run what the network answers to frequent and to unknown words."""
+    record.examiner.start()
+    corpus = record.load_dataset()
+    network = networks.trained(plan, record, corpus)
+    functions = networks.functions(plan, record, corpus)
+    raws = asked(network, plan.gate.parity_rows)
+    made = [exports.call(name, functions[name], given) for name, given in calls(network)]
+    answers = exporting.answer(functions[exporting.DEFAULT], raws)
+    return exports.write_candidate(plan, record, network, raws, answers, made)
+
+
+def asked(network: Network, rows: int) -> list[bytes]:
+    """Give the most frequent words, and one that is not known."""
+    known = [word.encode() for word in network.featurizer.vocabulary[: rows - 1]]
+    return [*(known * rows)[: rows - 1], UNKNOWN]
+
+
+#: No tokenizer makes a word with a blank in it.
+UNKNOWN = b"no word"
+
+
+def calls(network: Network) -> list[tuple[str, Mapping[str, np.ndarray]]]:
+    """Make a call of every signature beside the default one, unknown and missing words among its inputs."""
+    known = (list(network.featurizer.vocabulary) * ASKED_WORDS)[:ASKED_WORDS]
+    four = np.array([word.encode() for word in known], object)
+    one, two, three, _ = four
+    most = np.array([1, 3, 1000, 7], np.int32)
+    return [
+        ("most_similar", {"word": np.array([one, two, three, UNKNOWN], object), "k": most}),
+        (
+            "analogy",
+            {
+                "positive": np.array([[one, two], [two, b""], [three, UNKNOWN]], object),
+                "negative": np.array([[three], [b""], [one]], object),
+                "k": most[:3],
+            },
+        ),
+        ("similarity", {"words": np.array([[one, two], [one, one], [two, UNKNOWN]], object)}),
+        ("doesnt_match", {"words": np.array([[*four], [one, two, UNKNOWN, b""]], object)}),
+        ("embed", {"word": np.array([*four, UNKNOWN], object)}),
+    ]

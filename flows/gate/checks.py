@@ -1,0 +1,212 @@
+"""The checks the gate runs on a candidate, each a generator of what it found."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from flows.steps.export import Call, read_calls, read_expectations
+from flows.gate.gate import Check
+from models.export import savedmodel
+from models.export.export import WARMUP, stacked
+from serving.client.client import Client
+from serving.config import Options
+from serving.server.server import Server
+
+#: Calls that are timed one by one for the latency, after the first ones.
+TIMED_CALLS = 30
+#: Seconds that one call may take: a map of occlusion is hundreds of answers of what may be a large network.
+LONGEST_CALL = 900.0
+
+
+class Examination:
+    """A candidate under examination; see flows.gate.gate for the request."""
+
+    def __init__(self, request: dict[str, Any]) -> None:
+        self.request = request
+        self.directory = Path(request["candidate"])
+        self.settings = request["settings"]
+        self.raws, self.expected = read_expectations(Path(request["expectations"]))
+        self.calls = read_calls(Path(request["expectations"]))
+        self.latency: list[float] = []
+        self._starter = ThreadPoolExecutor(1, "live-server")
+
+    def steps(self) -> list[Callable[[], Iterator[Check]]]:
+        """Give the checks in order; a failed one ends the examination."""
+        return [
+            self._ops,
+            self._loads,
+            self._signatures,
+            self._finite,
+            self._parity_of_saved_model,
+            self._warmup,
+            self._parity_of_live_server,
+            self._latency,
+        ]
+
+    def close(self) -> None:
+        """Stop the live server, if it was started."""
+        self._starter.shutdown(wait=True)
+        if "_server" in vars(self) and self._server.exception() is None:
+            self._server.result().stop()
+
+    @cached_property
+    def model(self) -> Any:
+        """The candidate as this process loaded it."""
+        return tf.saved_model.load(str(self.directory))
+
+    @cached_property
+    def _server(self) -> Future[Server]:
+        """A live server with the candidate; it loads while the SavedModel is checked."""
+        options = Options(
+            port=0,
+            model_name=self.request["model"],
+            model_base_path=self.directory.parent,
+        )
+        return self._starter.submit(lambda: Server(options).start())
+
+    def _ops(self) -> Iterator[Check]:
+        found = savedmodel.forbidden(self.directory, self.settings["allow_ops"])
+        yield Check(
+            "ops",
+            not found,
+            ", ".join(found[:5]) or "all safe",
+            "no op that touches files, network or Python",
+        )
+
+    def _loads(self) -> Iterator[Check]:
+        _ = self._server  # the ops are known to be safe: it may load the candidate from now on
+        yield Check(
+            "loads", bool(self.model.signatures), "loaded", "a SavedModel that loads in a fresh process"
+        )
+
+    def _signatures(self) -> Iterator[Check]:
+        found = sorted(self.model.signatures)
+        yield Check(
+            "signatures",
+            set(found) >= set(self.request["signatures"]),
+            ", ".join(found),
+            ", ".join(self.request["signatures"]),
+        )
+        inputs = self.model.signatures["serving_default"].structured_input_signature[1]
+        kinds = {name: spec.dtype.name for name, spec in inputs.items()}
+        yield Check(
+            "preprocessing inside", kinds == {self.request["input"]: "string"}, str(kinds), "raw examples"
+        )
+
+    def _finite(self) -> Iterator[Check]:
+        weights = tf.train.load_checkpoint(str(self.directory / "variables" / "variables"))
+        kinds = weights.get_variable_to_dtype_map()
+        floating = [name for name in sorted(kinds) if kinds[name].is_floating]
+        wrong = [name for name in floating if not np.isfinite(weights.get_tensor(name)).all()]
+        found = ", ".join(wrong[:3]) or f"{len(floating)} arrays, all finite"
+        yield Check("finite weights", not wrong, found, "no NaN, no infinity")
+
+    def _answer(self, raws: list[bytes]) -> dict[str, np.ndarray]:
+        outputs = self.model.signatures["serving_default"](**{self.request["input"]: tf.constant(raws)})
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    def _parity_of_saved_model(self) -> Iterator[Check]:
+        parts = [self._answer(self.raws[start : start + 32]) for start in range(0, len(self.raws), 32)]
+        yield self._compare("SavedModel answers as training", stacked(parts), self.expected)
+
+    def _compare(
+        self, name: str, answers: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]
+    ) -> Check:
+        allowed = self.settings["parity"]
+        worst, place = 0.0, ""
+        for output, wanted in expected.items():
+            differing = _difference(answers[output], wanted)
+            if differing.size and differing.max() > worst:
+                worst = float(differing.max())
+                if worst > allowed:
+                    row = int(np.argwhere(differing > allowed)[:1].ravel()[:1].sum())
+                    place = f", first in output {output} of example {row}"
+        examples = max((len(value) for value in expected.values() if value.ndim), default=1)
+        found = f"largest difference {worst:.2e} over {examples} examples{place}"
+        return Check(name, worst <= allowed, found, f"at most {allowed:g}")
+
+    def _latency(self) -> Iterator[Check]:
+        for raw in self.raws[:3]:
+            self._answer([raw])
+        for number in range(TIMED_CALLS):
+            begin = time.perf_counter()
+            self._answer([self.raws[number % len(self.raws)]])
+            self.latency.append((time.perf_counter() - begin) * 1000)
+        median = float(np.median(self.latency))
+        limit = self.settings["max_latency_ms"]
+        passed = limit is None or median <= limit
+        yield Check(
+            "latency",
+            passed,
+            f"median {median:.1f} ms",
+            f"at most {limit} ms" if limit else "measured",
+        )
+
+    def _warmup(self) -> Iterator[Check]:
+        records = list(tf.data.TFRecordDataset(str(self.directory / WARMUP)))
+        yield Check("warmup", bool(records), f"{len(records)} records", "at least one")
+
+    def _parity_of_live_server(self) -> Iterator[Check]:
+        target = self._server.result().target
+        with Client(target, timeout=LONGEST_CALL) as client:
+            argument = self.request["input"]
+            parts = [
+                client.predict(
+                    self.request["model"], {argument: np.array(self.raws[start : start + 16], dtype=object)}
+                )
+                for start in range(0, len(self.raws), 16)
+            ]
+            yield self._compare(
+                "live server answers as training", stacked([dict(part) for part in parts]), self.expected
+            )
+            # Of the other signatures the server's answer is the SavedModel's, too: each is optimised anew by
+            # whoever calls it first, which takes longer than the answer.
+            for call in self.calls:
+                yield self._compare(
+                    f"live server's {call.signature} answers as training",
+                    self._ask(client, call),
+                    call.outputs,
+                )
+
+    def _ask(self, client: Client, call: Call) -> dict[str, np.ndarray]:
+        return dict(client.predict(self.request["model"], dict(call.inputs), signature=call.signature))
+
+    def serving_metric(self) -> dict[str, Any] | None:
+        """Give the serving version's metric on this dataset's test split; measure it if it has to be."""
+        serving = self.request["serving"]
+        if serving is None or serving["value"] is not None or "note" in serving:
+            return serving
+        from features.datasets import dataset as datasets
+        from flows.steps.evaluate import metric_of_saved_model
+
+        dataset = datasets.load(Path(serving["dataset"]))
+        name = self.request["metric"]["name"]
+        value, note = metric_of_saved_model(Path(serving["path"]), dataset, self.request["input"], name)
+        return serving | {"value": value, "note": note}
+
+
+def _difference(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Give the distance of each element, relative to those beyond 1.
+
+    Texts are 0 or 1 apart, 0 where any text is right (None); other shapes, and NaN, infinitely far.
+    """
+    if got.shape != wanted.shape:
+        return np.full(1, np.inf)
+    if wanted.dtype == object:
+        pairs = zip(map(_bytes, got.ravel()), map(_bytes, wanted.ravel()), strict=True)
+        differs = [float(one != other and other is not None) for one, other in pairs]
+        return np.array(differs).reshape(wanted.shape)
+    differing = np.abs(got.astype(np.float64) - wanted) / np.maximum(1.0, np.abs(wanted))
+    # NaN compares as no difference at all: it must fail.
+    return np.where(np.isfinite(differing), differing, np.inf)
+
+
+def _bytes(cell: Any) -> bytes | None:
+    # Not every string is text: some are files. None stands where any text is right.
+    return cell if isinstance(cell, bytes) else None if cell is None else str(cell).encode()

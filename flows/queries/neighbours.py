@@ -1,0 +1,80 @@
+"""What an image search found, as a line or as one picture."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from features.errors import StorageError, UsageError
+
+if TYPE_CHECKING:
+    from serving.client.client import Client
+
+#: Neighbours named in a line, and neighbours drawn, at most.
+NAMED, DRAWN = 10, 59
+
+
+def sentence(answer: Mapping[str, Any]) -> str:
+    """Put the cluster of an image, where it has one, and its neighbours in one line."""
+    found = [f"{path} {score:.3f}" for path, score in _found(answer)[:NAMED]]
+    group = f"cluster {answer['cluster']} ({answer['distance']:.3f}); " if "cluster" in answer else ""
+    return f"{answer['input']}: {group}{', '.join(found)}"
+
+
+def _found(answer: Mapping[str, Any]) -> list[tuple[str, float]]:
+    return [pair for pair in zip(answer["paths"], answer["scores"], strict=True) if pair[0]]
+
+
+def require_one(examples: Sequence[Any]) -> None:
+    """Check that one example alone goes into a picture.
+
+    Raises:
+        UsageError: there is none, or several.
+    """
+    if len(examples) != 1:
+        raise UsageError("--out draws the neighbours of one image", got=f"{len(examples)} examples")
+
+
+def draw(client: "Client", answer: Mapping[str, Any], out: Path) -> None:
+    """Draw an image and its neighbours as a PNG; the model itself is asked for their thumbnails.
+
+    Raises:
+        UsageError: the answer names no neighbours.
+        StorageError: the file cannot be written.
+    """
+    if not isinstance(answer.get("ids"), list) or not isinstance(answer.get("paths"), list):
+        raise UsageError(
+            f"{answer['model']} has no neighbours to draw",
+            got=", ".join(sorted(set(answer) - {"input", "model", "version"})),
+            expected="the answer of an image-search or image-clustering model",
+            todo="leave --out out",
+        )
+    from models.figures import canvas, classification
+
+    shown = _found(answer)[:DRAWN]
+    ids = np.array([one.encode() for one in answer["ids"][: len(shown)]], object)
+    files = client.predict(answer["model"], {"id": ids}, signature="thumbnail", version=answer["version"])
+    pictures = [Path(answer["input"]).read_bytes(), *files["thumbnail_bytes"]]
+    captions = [f"query\n{Path(answer['input']).name}"]
+    captions += [f"{place}.  {score:.3f}\n{path}" for place, (path, score) in enumerate(shown, start=1)]
+    drawn = canvas.png(classification.gallery([_pixels(file) for file in pictures], captions))
+    try:
+        out.write_bytes(drawn)
+    except OSError as error:
+        raise StorageError(f"cannot write {out}", got=error.strerror, todo="name another file") from error
+
+
+def _pixels(file: bytes) -> np.ndarray:
+    """Decode an image, upright, at most 320 pixels wide and high; grey where it cannot be."""
+    import io
+
+    from PIL import Image
+
+    from flows.reports import page
+
+    shown = page.image(file, "").data
+    if shown is None:
+        return np.full((96, 96, 3), 128, np.uint8)
+    with Image.open(io.BytesIO(shown)) as opened:
+        return np.asarray(opened.convert("RGB"))

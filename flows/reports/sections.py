@@ -1,0 +1,284 @@
+"""The parts of a classifier's report, each from plain data, for any task to put together."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from features import decisions, quarantine
+from flows.reports.page import Fact, Media, Picture, Range, Section, Table, picture
+from models.figures import classification
+
+if TYPE_CHECKING:
+    from models.evaluation.classification import Evaluation
+
+#: What a metric's name means, for readers who did not choose it.
+MEANINGS = {
+    "accuracy": "share of examples whose highest score is the true label",
+    "balanced_accuracy": "recall averaged over the classes, each counting the same",
+    "loss": "mean negative log-likelihood of the true label, in nats",
+    "macro_f1": "F1 averaged over the classes, each counting the same",
+    "top_k_accuracy": "share of examples whose true label is among the k highest scores",
+    "ece": "expected calibration error: mean distance of confidence from accuracy (Guo et al. 2017)",
+    "examples": "examples measured",
+}
+
+
+def headline(evaluation: "Evaluation") -> Range | None:
+    """Show the main metric with its interval; None for a metric that is not a share."""
+    interval = evaluation.interval
+    if interval.metric == "loss":
+        return None
+    name = f"{evaluation.split} {interval.metric.replace('_', ' ')}"
+    note = f"{interval.confidence:.0%} bootstrap interval".replace("%", " %")
+    return Range(name, interval.value, interval.low, interval.high, note)
+
+
+def dataset(card: Mapping[str, Any], classes: Mapping[str, Mapping[str, int]]) -> Section:
+    """Describe a dataset: where every file went, and how the classes fill the splits.
+
+    Args:
+        card: ``found``, ``accepted``, ``quarantined``, ``skipped`` counts, ``reasons`` (quarantine
+            reason to count), ``skip_reasons``, ``formats`` and ``notes`` (likewise), and ``decisions``, of
+            which any may be missing.
+        classes: label to split to number of examples.
+    """
+    counts = [
+        Fact(name, card[name]) for name in ("found", "accepted", "quarantined", "skipped") if name in card
+    ]
+    splits = list(dict.fromkeys(split for row in classes.values() for split in row))
+    filled = {label: [row.get(split, 0) for split in splits] for label, row in classes.items()}
+    rows: list[list[object]] = [[label, *row, sum(row)] for label, row in filled.items()]
+    totals = [sum(column) for column in zip(*filled.values(), strict=True)]
+    rows.append(["all", *totals, sum(totals)])
+    tables = [Table(("class", *splits, "all"), rows, "Examples by class and split", folded=len(classes) > 24)]
+    tables += [
+        Table((name, "examples"), list(counts.items()), f"Examples by {name}", folded=True)
+        for name, counts in card.get("values", {}).items()
+        if len(counts) > 1 or name == "rate"
+    ]
+    return Section("Dataset", facts=counts, tables=[*tables, *ingested(card)])
+
+
+#: The counts of a card that a report shows: key of the card, heading, caption, what each entry means.
+_COUNTED: tuple[tuple[str, str, str, Mapping[str, str]], ...] = (
+    ("reasons", "reason", "Quarantined", quarantine.REASONS),
+    ("skip_reasons", "rule", "Skipped by rule", quarantine.SKIPS),
+    ("skipped_endings", "ending", "Endings of files skipped for them", {}),
+    ("formats", "format", "Formats", {}),
+    ("notes", "note", "Accepted, with a note", quarantine.NOTES),
+)
+
+
+def ingested(card: Mapping[str, Any]) -> list[Table]:
+    """Tabulate what ingest decided about the data, and what it refused, skipped and noted."""
+    tables = []
+    if decided := decisions.from_card(card):
+        decided.sort(key=lambda decision: not decision.warning)
+        rows = [
+            [f"{decision.topic} {decision.name}".strip(), decision.choice, decision.reason]
+            for decision in decided
+        ]
+        columns = ("about", "decided", "because")
+        tables.append(Table(columns, rows, "Decided at ingest", folded=len(rows) > 24))
+    for key, heading, caption, meanings in _COUNTED:
+        counts = sorted(card.get(key, {}).items(), key=lambda item: (-item[1], item[0]))
+        if meanings and counts:
+            rows = [[name, count, meanings.get(name, "")] for name, count in counts]
+            tables.append(Table((heading, "count", "meaning"), rows, caption))
+        elif len(counts) > 1:
+            tables.append(Table((heading, "count"), counts, caption, folded=True))
+    return tables
+
+
+def windows(shown: Sequence[tuple[str, np.ndarray, np.ndarray]], labels: Sequence[str]) -> Section:
+    """Show when what was heard in some examples.
+
+    Args:
+        shown: of each example a title, the starts of its windows in seconds, and their scores.
+        labels: of the classes.
+    """
+    drawn = [
+        picture(title, lambda theme, a=starts, b=scores: classification.window_scores(a, b, labels, theme))
+        for title, starts, scores in shown
+    ]
+    prose = "The longest test examples, window by window; an example's answer is the mean over its windows."
+    return Section("Windows", prose=[prose], figures=drawn)
+
+
+def texts(rows: Sequence[Sequence[object]], vocabulary: int, max_tokens: int | None) -> Section:
+    """Show how much of the texts is read and known.
+
+    Args:
+        rows: of each split its name, the median and the largest number of tokens, and the shares of texts
+            cut and of tokens that are not known.
+        vocabulary: number of known tokens.
+        max_tokens: of a text; None for all.
+    """
+    read = f"the first {max_tokens:,d} tokens of each" if max_tokens else "every token"
+    columns = ("split", "median tokens", "most tokens", "texts cut", "tokens unknown")
+    table = Table(columns, rows, "Texts by split", frozenset(columns[3:]))
+    prose = f"The network knows {vocabulary:,d} tokens and reads {read}."
+    return Section("Texts", prose=[prose], tables=[table])
+
+
+def metrics(evaluation: "Evaluation") -> Section:
+    """Tabulate the metrics with what they mean."""
+    rows, main = [], evaluation.interval.metric
+    short_names = {name: name.partition("/")[2] for name in evaluation.metrics}
+    # The main metric and the ends of its interval come first.
+    for name, short in sorted(short_names.items(), key=lambda item: not item[1].startswith(main)):
+        value = evaluation.metrics[name]
+        meaning = MEANINGS.get(short, "")
+        if short == "top_k_accuracy":
+            meaning = meaning.replace("k highest", f"{evaluation.top_k} highest")
+        if short.endswith(("_low", "_high")):
+            meaning = (
+                f"{'lower' if short.endswith('_low') else 'upper'} end of the {_interval_name(evaluation)}"
+            )
+        rows.append([name, int(value) if short == "examples" else value, meaning])
+    return Section("Metrics", tables=[Table(("metric", "value", "meaning"), rows)])
+
+
+def _interval_name(evaluation: "Evaluation") -> str:
+    interval = evaluation.interval
+    return f"{100 * interval.confidence:.0f} % interval, {interval.resamples:,d} bootstrap resamples"
+
+
+def classes(evaluation: "Evaluation") -> Section:
+    """Show which classes are learnt and which are mistaken for which."""
+    table = evaluation.per_class
+    columns = ("label", "precision", "recall", "f1", "support", "predicted")
+    rows = [[row[column] for column in columns] for row in table[list(columns)].to_dict("records")]
+    shares = frozenset(("precision", "recall", "F1"))
+    matrix = picture(
+        "Confusion matrix",
+        lambda theme: classification.confusion(evaluation.confusion, evaluation.labels, theme),
+        "Rows are true classes, columns predictions; the shade is the share of the row.",
+    )
+    bars = picture(
+        "Precision, recall and F1",
+        lambda theme: classification.per_class(table, theme),
+        f"The weakest classes first, with the number of {evaluation.split} examples in brackets.",
+    )
+    every = Table(
+        ("class", "precision", "recall", "F1", "support", "predicted"),
+        rows,
+        "Every class",
+        shares,
+        folded=len(rows) > 24,
+    )
+    return Section("Classes", figures=[matrix, bars], tables=[every, *_confusions(evaluation)])
+
+
+def _confusions(evaluation: "Evaluation", most: int = 10) -> list[Table]:
+    """List the most frequent mistakes between two classes, for more classes than the eye can scan."""
+    wrong = evaluation.confusion * (1 - np.eye(len(evaluation.labels), dtype=np.int64))
+    if len(evaluation.labels) <= 8 or not wrong.any():
+        return []
+    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    pairs = [np.unravel_index(at, wrong.shape) for at in order]
+    names = evaluation.labels
+    rows = [
+        [names[true], names[found], int(wrong[true, found])] for true, found in pairs if wrong[true, found]
+    ]
+    return [Table(("true", "predicted", "times"), rows, "Most frequent confusions")]
+
+
+def calibration(evaluation: "Evaluation") -> Section:
+    """Show whether scores can be read as probabilities."""
+    error = evaluation.metrics[f"{evaluation.split}/ece"]
+    bands = evaluation.calibration
+    caption = "Bars on the dashed line mean that a score of 0.8 is right 8 times in 10."
+    return Section(
+        "Calibration",
+        figures=[
+            picture("Accuracy by confidence", lambda theme: classification.calibration(bands, error, theme), caption)
+        ],
+    )
+
+
+def training(epochs: Sequence[Mapping[str, object]], kernels: np.ndarray | None = None) -> Section:
+    """Show the learning curves and, for a network trained from pixels, what its first layer sees.
+
+    Args:
+        epochs: as for ``models.figures.classification.learning_curves``.
+        kernels: float [height, width, channels, filters] of the first convolution, or None.
+    """
+    shown: list[Picture] = []
+    if epochs:
+        shown.append(picture("Learning curves", lambda theme: classification.learning_curves(epochs, theme)))
+    if kernels is not None:
+        caption = "One tile per filter of the first convolution, each scaled to its own range."
+        shown.append(picture("First-layer kernels", lambda theme: classification.kernels(kernels, theme), caption))
+    return Section("Training", figures=shown)
+
+
+def mistakes(media: Sequence[Media], total: int, split: str = "test") -> Section:
+    """Show the most confident mistakes.
+
+    Args:
+        media: gallery items, the most confident first.
+        total: how many mistakes there are.
+        split: where they were made.
+    """
+    if not total:
+        return Section("Mistakes", prose=[f"None: every {split} example was predicted right."])
+    prose = f"{total:,d} {split} example{'s were' if total > 1 else ' was'} predicted wrong"
+    prose += f"; shown are the {len(media)} with the highest scores." if len(media) < total else "."
+    return Section("Mistakes", prose=[prose], media=media)
+
+
+def heatmaps(media: Sequence[Media], absent: Mapping[str, str]) -> Section:
+    """Show where in some examples the evidence lies.
+
+    Args:
+        media: overlays, typical hits first and then the worst mistakes.
+        absent: method that the network has not, to the reason.
+    """
+    prose = [f"There is no {method}: {reason}." for method, reason in sorted(absent.items())]
+    if media:
+        prose = [
+            "Where the evidence for the answer lies, in typical right answers and then in the most confident "
+            "wrong ones: blue speaks for the answer, orange against it, each up to its own strongest.",
+            *prose,
+        ]
+    return Section("Heatmaps", prose=prose, media=media)
+
+
+def latency(milliseconds: Sequence[float], what: str) -> Section:
+    """Show how long an answer takes.
+
+    Args:
+        milliseconds: one duration per request.
+        what: what was timed, in a sentence.
+    """
+    percentiles = np.percentile(milliseconds, [50, 95, 99])
+    facts = [Fact(f"p{at}", f"{value:.3g} ms") for at, value in zip((50, 95, 99), percentiles, strict=True)]
+    curve = picture("Time per request", lambda theme: classification.latency(milliseconds, theme))
+    return Section(
+        "Latency", prose=[what], facts=[*facts, Fact("requests", len(milliseconds))], figures=[curve]
+    )
+
+
+def checks(rows: Sequence[Sequence[object]]) -> Section:
+    """Tabulate what the gate checked.
+
+    Args:
+        rows: check, what was got, what was expected, and the outcome, each.
+    """
+    return Section("Gate", tables=[Table(("check", "got", "expected", "outcome"), rows)])
+
+
+def reproduction(recipe: str, command: str, facts: Mapping[str, object]) -> Section:
+    """Say all that is needed to make this model again.
+
+    Args:
+        recipe: the resolved recipe as YAML.
+        command: the command line.
+        facts: such as seed, dataset fingerprint, commit and library versions, by name.
+    """
+    code = f"$ {command}\n\n{recipe}" if command else recipe
+    return Section(
+        "Reproduction", facts=[Fact(name, value) for name, value in facts.items()], code=code.strip()
+    )

@@ -1,0 +1,75 @@
+"""A finished training opened again, from its run's folder or from the release it became."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from features.errors import NoInputError
+from flows.runs import networks
+from flows.runs.plan import Plan
+from flows.runs.run import seen
+from flows.runs.request import Request
+from flows.workspace import MODEL_NAME, RunDirectory, Workspace
+from models.task import Network
+from serving.repository.repository import Repository
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A training's run and plan.
+
+    Attributes:
+        plan: with the recipe as it was resolved.
+        run: its folder.
+    """
+
+    plan: Plan
+    run: RunDirectory
+
+    @cached_property
+    def dataset(self) -> Any:
+        """The dataset it was trained on, as the training saw it."""
+        return seen(self.run.read()["dataset"])
+
+    def network(self) -> Network:
+        """Build the network with the weights its training ended with.
+
+        Raises:
+            NoInputError: the dataset is gone from the workspace.
+        """
+        return networks.with_weights(self.plan, self.run, self.dataset)
+
+
+def find(workspace: Workspace, name: str, version: int | None = None) -> Finished:
+    """Open the training of a published model, or of a run's folder.
+
+    Args:
+        workspace: where both lie.
+        name: of the model, or path of the run's folder.
+        version: of the model; None for the stable one.
+
+    Raises:
+        NoInputError: there is no such model or run, or its weights are gone.
+    """
+    run = _of_release(workspace, name, version) if MODEL_NAME.fullmatch(name) else RunDirectory(Path(name))
+    state = run.read() if run is not None else {}
+    if run is None or "recipe" not in state or not run.weights.is_file():
+        raise NoInputError(
+            "no finished training of this name",
+            got=name if version is None else f"{name} version {version}",
+            expected=f"a model trained in {workspace.root}, or the folder of a run",
+            todo="see what there is with servable models, or name another --workspace",
+        )
+    recipe = state["recipe"]
+    request = Request(recipe["task"], "", run.path.parent.name, workspace=str(workspace.root))
+    return Finished(Plan(request, recipe), run)
+
+
+def _of_release(workspace: Workspace, name: str, version: int | None) -> RunDirectory | None:
+    wanted = version or Repository(workspace.repository).stable(name)
+    for file in sorted(workspace.runs(name).glob("*/run.json"), reverse=True):
+        run = RunDirectory(file.parent)
+        if wanted is not None and run.read().get("version") == wanted:
+            return run
+    return None

@@ -1,0 +1,80 @@
+"""What was asked of a training, and its run under Prefect or without; imports nothing heavy.
+
+A Prefect server takes as long to start as TensorFlow takes to be imported: here the one is started
+before the other is imported, so that the two cores of a small machine do both at once.
+"""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flows.orchestration import step
+from flows.console import quiet
+from flows.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for, as plain data: the parameters of the training flow."""
+
+    task: str
+    data: str
+    name: str
+    recipe: str | None = None
+    overrides: tuple[str, ...] = ()
+    columns: dict[str, str] = field(default_factory=dict)
+    seed: int = 0
+    accept_worse: bool = False
+    restart: bool = False
+    workspace: str = "workspace"
+
+    def as_parameters(self) -> dict[str, Any]:
+        """Give the request as flow parameters that JSON can carry."""
+        return asdict(self) | {"overrides": list(self.overrides)}
+
+
+def check_addresses(workspace: Workspace, *, local: bool = False) -> None:
+    """Check the addresses that the environment names for MLflow and Prefect, before anything runs.
+
+    Raises:
+        ConfigError: one of them cannot work.
+    """
+    from flows.tracking import tracking
+
+    tracking.tracking_uri(workspace)
+    if not local:
+        step.configured_api()
+
+
+def run(request: Request, *, local: bool = False) -> dict[str, Any]:
+    """Run the training flow and return its summary.
+
+    Args:
+        request: what to train.
+        local: do without Prefect.
+
+    Raises:
+        ServableError: whatever stopped the training; see the error tree for the exit codes.
+    """
+    check_addresses(Workspace.open(Path(request.workspace)), local=local)
+    if local:
+        return _flow()(**request.as_parameters())
+    with step.running_api(Workspace.open(Path(request.workspace))) as ready:
+        train_model = _flow()
+        from flows.runs import plan
+
+        # Before the server is waited for: a mistake in the request is told at once.
+        plan.resolve(request)
+        return step.run(
+            train_model,
+            request.as_parameters(),
+            api=ready(),
+            name="servable-train",
+            run_name=f"{request.task} {request.name}",
+        )
+
+
+def _flow() -> Any:
+    with quiet.native_stderr():
+        from flows import pipeline
+    return pipeline.train_model

@@ -1,0 +1,88 @@
+"""Cross-validation: a training for each fold, then the measure of a model that is trained on all of them."""
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features.datasets import dataset as datasets
+from features.datasets import folds
+from features.datasets.dataset import Dataset
+from flows.orchestration import step
+from flows.console import terminal
+from flows.steps.evaluate import evaluate
+from flows.steps.featurize import featurize
+from flows.runs.plan import Plan
+from flows.runs.run import Record, open_record
+from flows.steps.train import fit
+from flows.workspace import write_atomically
+
+
+def whole_view(plan: Plan, dataset: dict[str, Any]) -> dict[str, Any]:
+    """Describe the dataset of the final model: everything is trained on."""
+    return _view(plan, dataset, None)
+
+
+def _view(plan: Plan, dataset: dict[str, Any], value: str | None) -> dict[str, Any]:
+    fold = {"value": value, "validation": plan.rules.validation_fraction, "seed": plan.request.seed}
+    whole = datasets.load(Path(dataset["directory"]))
+    return dataset | {"fold": fold, "fingerprint": folds.fingerprint(whole.fingerprint, fold)}
+
+
+@step.step("cross-validate", run_name="cross-validate {plan.name}")
+def cross_validate(plan: Plan, record: Record) -> dict[str, float]:
+    """Train and measure a model for each fold that has none yet; keep the scores of every example.
+
+    Each fold is an MLflow run of its own, nested under the final model's. The scores of all examples,
+    each given by the model that did not see it, become the test scores of the final model.
+
+    Returns:
+        ``cv/accuracy_mean`` and ``cv/accuracy_std`` (of the sample) over the folds, and
+        ``cv/accuracy_fold_NAME`` of each.
+    """
+    whole = datasets.load(Path(record.dataset["directory"]))
+    path = record.run.path / "folds.json"
+    done: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    names = folds.values(whole)
+    # A fold's run names its parent: MLflow must know that first, if it can be reached at all.
+    record.tracking.drain()
+    for number, name in enumerate(names, start=1):
+        if name not in done:
+            terminal.note(f"fold {name}, {number} of {len(names)}")
+            done[name] = _fold(plan, record, name)
+            write_atomically(path, json.dumps(done))
+    _pool(record, whole, done)
+    figures = _summary({name: kept["metrics"][plan.task.objective.report] for name, kept in done.items()})
+    record.run.record(cross_validation=figures)
+    record.tracked.metrics(figures)
+    return figures
+
+
+def _fold(plan: Plan, parent: Record, name: str) -> dict[str, Any]:
+    dataset = {key: value for key, value in parent.dataset.items() if key not in ("fold", "fingerprint")}
+    with open_record(plan, _view(plan, dataset, name), parent=parent, label=f"fold {name}") as record:
+        featurize(plan, record)
+        fit(plan, record)
+        measured = evaluate(plan, record)
+        seen = record.load_dataset()
+        tested = seen.frame.loc[seen.frame["split"] == "test", "sha256"]
+        return {"metrics": measured, "tested": list(tested), "run": str(record.run.path)}
+
+
+def _pool(record: Record, whole: Dataset, done: dict[str, Any]) -> None:
+    """Write the scores of all examples in the order of the dataset."""
+    scores: dict[str, np.ndarray] = {}
+    for kept in done.values():
+        rows = np.load(f"{kept['run']}/evaluation/scores.npy", allow_pickle=False)
+        scores |= dict(zip(kept["tested"], rows, strict=True))
+    record.run.evaluation.mkdir(exist_ok=True)
+    pooled = np.stack([scores[content] for content in whole.frame["sha256"]])
+    np.save(record.run.evaluation / "scores.npy", pooled, allow_pickle=False)
+
+
+def _summary(found: dict[str, float]) -> dict[str, float]:
+    each = {f"cv/accuracy_fold_{name}": value for name, value in found.items()}
+    spread = statistics.stdev(found.values())
+    return {"cv/accuracy_mean": statistics.fmean(found.values()), "cv/accuracy_std": spread} | each

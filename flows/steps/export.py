@@ -1,0 +1,253 @@
+"""The export step: from trained weights to a candidate SavedModel and the answers it must give."""
+
+import base64
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from features.datasets.dataset import Dataset
+from flows.queries import inputs
+from flows.runs import networks
+from flows.orchestration import step
+from flows.runs.plan import Plan
+from flows.runs.run import Record
+from flows.workspace import write_atomically
+from models.export import export as exporting
+from models.export.export import DEFAULT
+from models.task import Network
+
+
+def candidate(plan: Plan, record: Record) -> Path:
+    """Give the candidate's folder, named like a version so that a server can load it as one."""
+    return plan.workspace.candidates / plan.name / record.run.path.name / "1"
+
+
+def expectations(record: Record) -> Path:
+    """Give the folder with raw examples and the training graph's own answers to them."""
+    return record.run.path / "parity"
+
+
+#: Raw examples that each further signature is asked about; fewer where it takes further inputs, since one
+#: that hides patches answers hundreds of examples for each.
+CALL_ROWS, FURTHER_ROWS = 4, 2
+#: Places of a patch, along the shorter side, at which the gate compares heatmaps.
+POSITIONS = 4
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of one signature and what the training graph answered; arrays by name."""
+
+    signature: str
+    inputs: Mapping[str, np.ndarray]
+    outputs: Mapping[str, np.ndarray]
+
+
+@step.step("export", run_name="export {plan.name}")
+def export(plan: Plan, record: Record) -> str:
+    """Write the candidate and, beside the run, what the training graph answers to real test files."""
+    record.examiner.start()
+    dataset = record.load_dataset()
+    network = networks.trained(plan, record, dataset)
+    raws = sample(dataset, plan.gate.parity_rows)
+    functions = networks.functions(plan, record, dataset)
+    answers = exporting.answer(functions[DEFAULT], raws)
+    few = inputs.coarse(network.featurizer.spec.shape, POSITIONS)
+    asked = calls(functions, forms(network, plan.task.raw.input, raws[:CALL_ROWS]), few)
+    return write_candidate(plan, record, network, raws, answers, asked)
+
+
+def write_candidate(
+    plan: Plan,
+    record: Record,
+    network: Network,
+    raws: Sequence[bytes],
+    answers: dict[str, np.ndarray],
+    asked: Sequence[Call],
+) -> str:
+    """Write the candidate of a trained network, and beside the run what it must answer.
+
+    Args:
+        plan: what is trained.
+        record: of the training.
+        network: trained.
+        raws: raw examples.
+        answers: what ``serving_default`` gives for them; None in place of a text allows any.
+        asked: calls of other signatures.
+
+    Returns:
+        The candidate's folder.
+    """
+    dataset = record.load_dataset()
+    functions = networks.functions(plan, record, dataset)
+    directory = candidate(plan, record)
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    record.run.record(
+        signatures=sorted(functions), absent=exporting.absent(network, plan.task, dataset.labels)
+    )
+    write_expectations(expectations(record), raws, answers)
+    write_calls(expectations(record), asked)
+    exporting.export(
+        network,
+        plan.task,
+        dataset.labels,
+        directory,
+        warmup=raws[:4],
+        model_name=plan.name,
+        functions=functions,
+    )
+    return str(directory)
+
+
+def sample(dataset: Dataset, rows: int) -> list[bytes]:
+    """Read the first examples of the test split by content hash, topped up from the other splits."""
+    frame = dataset.frame.assign(_rank=dataset.frame["split"].map({"test": 0, "validation": 1, "train": 2}))
+    chosen = frame.sort_values(["_rank", "sha256"], kind="stable").head(rows)
+    return [dataset.read(row) for row in chosen.itertuples()]
+
+
+def forms(network: Network, argument: str, raws: Sequence[bytes]) -> list[Mapping[str, np.ndarray]]:
+    """Give the forms in which a signature may take the same examples: raw, and by column where they have any.
+
+    Args:
+        network: whose featurizer may have ``inputs``, names of columns, and ``cut`` examples into values or
+            ``cells`` of these.
+        argument: name of the input that takes raw examples.
+        raws: the examples.
+    """
+    given: list[Mapping[str, np.ndarray]] = [{argument: np.array(raws, dtype=object)}]
+    if hasattr(network.featurizer, "inputs"):
+        featurizer, rows = network.featurizer, tf.constant(list(raws))
+        for columns in (featurizer.cut(rows), featurizer.cells(rows)):
+            values = (column.numpy() for column in columns)
+            given.append(dict(zip(featurizer.inputs, values, strict=True)))
+    return given
+
+
+def calls(
+    functions: Mapping[str, Any],
+    given: Sequence[Mapping[str, np.ndarray]],
+    values: Mapping[str, str] = inputs.USUAL,
+) -> list[Call]:
+    """Ask every function beside the default one that takes examples, with these further inputs.
+
+    Args:
+        functions: signatures by name.
+        given: the forms in which a signature may take the same examples.
+        values: of further inputs, by name, as they would be typed.
+    """
+    found = []
+    for name, function in functions.items():
+        form = next((form for form in given if _takes(function, form)), None)
+        if name != DEFAULT and form is not None:
+            found.append(call(name, function, _asked(function, form, values)))
+    return found
+
+
+def _takes(function: Any, form: Mapping[str, np.ndarray]) -> bool:
+    """Tell whether a function takes this form, and nothing beside it that has no usual value."""
+    wanted = _inputs(function)
+    same = all(wanted.get(name) == tf.as_dtype(value.dtype) for name, value in form.items())
+    return same and wanted.keys() - form.keys() <= inputs.USUAL.keys()
+
+
+def _asked(
+    function: Any, form: Mapping[str, np.ndarray], values: Mapping[str, str]
+) -> Mapping[str, np.ndarray]:
+    if not _inputs(function).keys() - form.keys():
+        return form
+    few = {name: value[:FURTHER_ROWS] for name, value in form.items()}
+    return few | inputs.usual(function, few.keys(), len(next(iter(few.values()))), values)
+
+
+def _inputs(function: Any) -> dict[str, Any]:
+    return {spec.name: spec.dtype for spec in tf.nest.flatten(function.structured_input_signature)}
+
+
+def call(name: str, function: Any, given: Mapping[str, np.ndarray]) -> Call:
+    """Ask a signature's function, by the names of its inputs, and keep what it answers."""
+    tensors = {argument: tf.constant(value) for argument, value in given.items()}
+    specs = tf.nest.flatten(function.structured_input_signature)
+    answers = function(*(tensors[spec.name] for spec in specs))
+    return Call(name, given, {output: value.numpy() for output, value in answers.items()})
+
+
+def write_calls(folder: Path, asked: Sequence[Call]) -> None:
+    """Keep calls and their answers beside the expectations."""
+    rows = [
+        {
+            "signature": one.signature,
+            "inputs": {name: _packed(value) for name, value in one.inputs.items()},
+            "outputs": {name: _packed(value) for name, value in one.outputs.items()},
+        }
+        for one in asked
+    ]
+    write_atomically(folder / "calls.json", json.dumps(rows))
+
+
+def read_calls(folder: Path) -> list[Call]:
+    """Read back what write_calls kept."""
+    rows = json.loads((folder / "calls.json").read_text())
+    return [
+        Call(
+            row["signature"],
+            *(
+                {name: _unpacked(value) for name, value in row[side].items()}
+                for side in ("inputs", "outputs")
+            ),
+        )
+        for row in rows
+    ]
+
+
+def _packed(array: np.ndarray) -> dict[str, Any]:
+    array = np.asarray(array)
+    flat = array.ravel().tolist()
+    if array.dtype == object:
+        flat = [None if cell is None else base64.b64encode(_bytes(cell)).decode() for cell in flat]
+    return {"dtype": array.dtype.name, "shape": array.shape, "values": flat}
+
+
+def _bytes(cell: bytes | str) -> bytes:
+    return cell if isinstance(cell, bytes) else cell.encode()
+
+
+def _unpacked(packed: Mapping[str, Any]) -> np.ndarray:
+    values = packed["values"]
+    if packed["dtype"] != "object":
+        return np.array(values, dtype=packed["dtype"]).reshape(packed["shape"])
+    array = np.empty(len(values), dtype=object)
+    array[:] = [None if cell is None else base64.b64decode(cell) for cell in values]
+    return array.reshape(packed["shape"])
+
+
+def write_expectations(folder: Path, raws: Sequence[bytes], answers: dict[str, np.ndarray]) -> None:
+    """Keep raw examples and answers as plain files, so that another process can compare."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for number, raw in enumerate(raws):
+        (folder / f"{number:04d}.raw").write_bytes(raw)
+    plain = {name: value.tolist() for name, value in answers.items() if value.dtype != object}
+    texts = {
+        name: np.vectorize(lambda cell: None if cell is None else cell.decode(), otypes=[object])(
+            value
+        ).tolist()
+        for name, value in answers.items()
+        if value.dtype == object
+    }
+    write_atomically(folder / "answers.json", json.dumps({"numbers": plain, "texts": texts}))
+
+
+def read_expectations(folder: Path) -> tuple[list[bytes], dict[str, np.ndarray]]:
+    """Read back what write_expectations kept; numbers as float64, texts as objects of str."""
+    raws = [path.read_bytes() for path in sorted(folder.glob("*.raw"))]
+    content = json.loads((folder / "answers.json").read_text())
+    numbers = {name: np.array(value) for name, value in content["numbers"].items()}
+    return raws, numbers | {name: np.array(value, dtype=object) for name, value in content["texts"].items()}

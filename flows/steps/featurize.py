@@ -1,0 +1,19 @@
+"""The featurize step: compute and cache what the training takes as input."""
+
+from flows.runs import networks
+from flows.orchestration import step
+from flows.console import terminal
+from flows.runs.plan import Plan
+from flows.runs.run import Record
+from models.training import training
+
+
+@step.step("featurize", run_name="featurize {plan.name}", retries=2)
+def featurize(plan: Plan, record: Record) -> str:
+    """Fill the feature stores for every example not cached yet; return their folder."""
+    dataset = record.load_dataset()
+    networks.forget()
+    training.featurize(
+        networks.network(plan, dataset), dataset, plan.workspace.features, progress=terminal.report_progress
+    )
+    return str(plan.workspace.features)

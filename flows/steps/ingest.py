@@ -1,0 +1,77 @@
+"""The ingest step: a source becomes a Dataset."""
+
+from pathlib import Path
+from typing import Any
+
+from features.datasets import dataset as datasets
+from features import decisions
+from flows.orchestration import step
+from flows.console import terminal
+from flows.runs.plan import Plan
+
+
+@step.step("ingest", run_name="ingest {plan.request.data}", retries=2)
+def ingest(plan: Plan) -> dict[str, Any]:
+    """Read, check and split the data; return the dataset's folder, fingerprint, counts and columns."""
+    dataset = datasets.ingest(
+        Path(plan.request.data),
+        raw=plan.task.raw,
+        columns=plan.columns,
+        rules=plan.rules,
+        root=plan.workspace.datasets,
+        progress=terminal.report_progress,
+    )
+    card = dataset.card
+    counts = {key: card[key] for key in ("found", "accepted", "quarantined", "skipped")}
+    terminal.note(_sentence(counts, card, dataset.quarantine))
+    for line in decisions.summarise(decisions.from_card(card)):
+        terminal.note(f"  {line}")
+    step.show_table(
+        step.artifact_key("dataset", plan.name),
+        [counts],
+        f"Dataset {dataset.fingerprint} of {plan.name}",
+    )
+    return {
+        "directory": str(dataset.directory),
+        "fingerprint": dataset.fingerprint,
+        **counts,
+        **_columns(card),
+    }
+
+
+def _columns(card: dict[str, Any]) -> dict[str, Any]:
+    """Give name and kind of each column of a row, and how its numbers are written where that is not plain."""
+    kinds, numbers = card["rules"].get("columns"), card["rules"].get("numbers", {})
+    if not kinds:
+        return {}
+    return {
+        "columns": [
+            [*column, *([numbers[column[0]]] if column[0] in numbers else ())] for column in kinds.items()
+        ]
+    }
+
+
+def _sentence(counts: dict[str, int], card: dict[str, Any], quarantine: Path) -> str:
+    text = (
+        "{found} {what} found = {accepted} accepted + {quarantined} quarantined + {skipped} skipped by rule"
+    )
+    sentence = text.format(what=_FOUND.get(card["layout"], "files"), **counts)
+    if counts["quarantined"]:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(card["reasons"].items()))
+        sentence += f" ({reasons}) -> {quarantine}"
+    if counts["skipped"]:
+        sentence += f"; skipped: {_skips(card)}"
+    return sentence
+
+
+def _skips(card: dict[str, Any]) -> str:
+    """List the reasons of skips with their counts, and the endings where those are the reason."""
+    endings = ", ".join(f"{ending} {count}" for ending, count in card["skipped_endings"].items())
+    return ", ".join(
+        f"{reason} {count}" + (f" ({endings})" if reason == "unsupported_extension" and endings else "")
+        for reason, count in card["skip_reasons"].items()
+    )
+
+
+#: What is counted, by the layout of the source.
+_FOUND = {"corpus": "lines", "table": "rows", "split-tables": "rows"}

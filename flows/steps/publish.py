@@ -1,0 +1,68 @@
+"""The publish step: a candidate that passed the gate becomes a release, stable and registered."""
+
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from flows.steps import export
+from flows.orchestration import step
+from flows.runs.plan import Plan
+from flows.runs.run import Record, versions
+from flows.runs.releases import ALIAS
+from serving.repository.repository import Repository
+
+#: What a release says of the dataset it was trained on; columns are those of rows, name and kind in order.
+DATASET = ("fingerprint", "found", "accepted", "quarantined", "skipped", "columns")
+
+
+@step.step("publish", run_name="publish {plan.name}")
+def publish(plan: Plan, record: Record) -> dict[str, Any]:
+    """Publish the candidate, make it stable and register it; return version and path."""
+    state = record.run.read()
+    if "release" in state:
+        return {"version": state["version"], "release": state["release"]}
+    repository = Repository(plan.workspace.repository)
+    release = repository.publish(
+        plan.name, export.candidate(plan, record), manifest(plan, record), promote=True
+    )
+    record.run.record(version=release.version, release=str(release.path))
+    shutil.rmtree(export.candidate(plan, record).parent, ignore_errors=True)
+    examples, _ = export.read_expectations(export.expectations(record))
+    record.tracked.register(
+        release.path,
+        plan.name,
+        release=release.version,
+        examples={plan.task.raw.input: examples[:2]},
+        tags=dict(state["metrics"]) | {"task": plan.request.task},
+        description=without(state["absent"]),
+    )
+    record.tracking.promote(plan.name, release.version, ALIAS)
+    return {"version": release.version, "release": str(release.path)}
+
+
+def without(absent: Mapping[str, str]) -> str:
+    """Say which signatures a release has not, and why; nothing where it has all."""
+    return "; ".join(f"no signature {name}: {reason}" for name, reason in sorted(absent.items()))
+
+
+def manifest(plan: Plan, record: Record) -> dict[str, Any]:
+    """Describe a release: where it comes from, what it knows and what it is worth."""
+    state = record.run.read()
+    return {
+        "task": plan.request.task,
+        "recipe": plan.recipe,
+        "recipe_yaml": yaml.safe_dump(plan.recipe, sort_keys=False),
+        "seed": plan.request.seed,
+        "dataset": {k: record.dataset[k] for k in DATASET if k in record.dataset},
+        "labels": list(record.load_dataset().labels),
+        "metric": plan.task.objective.report,
+        "metrics": state["metrics"],
+        "gate": state["gate"],
+        "absent": state["absent"],
+        "run_id": record.tracked.run_id,
+        "weights_hash": state.get("weights_hash"),
+        "accepted_worse": plan.request.accept_worse,
+        "versions": versions(),
+    }

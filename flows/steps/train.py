@@ -1,0 +1,59 @@
+"""The training step: from cached features to trained weights."""
+
+import json
+from collections.abc import Mapping
+
+from flows.runs import networks
+from flows.orchestration import step
+from flows.console import terminal
+from flows.runs.plan import Plan
+from flows.runs.run import Record
+from flows.workspace import write_atomically
+from models.training import training
+from models.objective import Objective
+
+
+@step.step("train", run_name="train {plan.name}")
+def fit(plan: Plan, record: Record) -> str:
+    """Train, or go on where a training was cut off; return the file of the final weights."""
+    history_file = record.run.path / "history.json"
+    if record.run.weights.is_file() and history_file.is_file():
+        return str(record.run.weights)
+    dataset = record.load_dataset()
+    network = networks.network(plan, dataset)
+    objective = plan.task.objective
+    assert isinstance(objective, Objective), "a task without a loss takes a course of its own"
+
+    def on_epoch(phase: str, epoch: int, metrics: dict[str, float]) -> None:
+        record.tracked.metrics(by_split(metrics), step=epoch)
+
+    history = training.train(
+        network,
+        dataset,
+        objective=objective,
+        settings=plan.training,
+        stores=plan.workspace.features,
+        checkpoints=record.run.checkpoints,
+        seed=plan.request.seed,
+        restart=plan.request.restart,
+        progress=terminal.report_progress,
+        on_epoch=on_epoch,
+    )
+    record.tracked.metrics(networks.figures(plan, dataset))
+    networks.save(record, network)
+    write_atomically(history_file, json.dumps(history.epochs))
+    record.run.record(weights_hash=training.weights_hash(network.model))
+    return str(record.run.weights)
+
+
+def by_split(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Name an epoch's metrics as test metrics are: ``train/loss``, ``validation/loss``; the rest as it is."""
+    common = {name: metrics[name] for name in ("learning_rate", "seconds") if name in metrics}
+    split = {
+        f"validation/{name.removeprefix('validation_')}"
+        if name.startswith("validation_")
+        else f"train/{name}": value
+        for name, value in metrics.items()
+        if name not in common
+    }
+    return split | common

@@ -1,0 +1,243 @@
+"""One tracked run, as the code that trains sees it: every method writes to disk and returns at once."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from features.errors import InternalError
+from flows.tracking import mlflow_model
+from flows.tracking.mlflow_store import RELEASE_TAG
+from flows.console.redaction import mask, slug
+from flows.tracking.outbox import Journal, number
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+#: Longer params are kept as artefacts, which MLflow would refuse or cut.
+LONGEST_PARAM, LONGEST_TAG = 6000, 8000
+
+STATUSES = ("FINISHED", "FAILED", "KILLED")
+
+
+class TrackedRun:
+    """One run: every method writes to the spool and returns at once.
+
+    As a context manager it finishes the run: FINISHED, KILLED after KeyboardInterrupt or
+    SystemExit, FAILED after any other exception.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        journal: Journal,
+        wake: Callable[[], None],
+        known: Callable[[], Mapping[str, Any]],
+        forget: Callable[[], None],
+    ) -> None:
+        """Write to a journal.
+
+        Args:
+            key: of the run.
+            journal: its spool folder, opened.
+            wake: called when there is something to send.
+            known: tells what MLflow called things: run_id, versions.
+            forget: called when the run is finished.
+        """
+        self.key = key
+        self._journal, self._wake, self._known, self._forget = journal, wake, known, forget
+        self._seen = {
+            (name, event.body["step"])
+            for event in journal.read()
+            if event.kind == "metrics"
+            for name in event.body["metrics"]
+        }
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Finish with the state the body ended in."""
+        if error is None:
+            self.finish("FINISHED")
+        elif isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)):
+            self.finish("KILLED", note=type(error).__name__)
+        else:
+            self.finish("FAILED", note=f"{type(error).__name__}: {error}")
+
+    @property
+    def run_id(self) -> str | None:
+        """MLflow's id of the run; None until MLflow has been reached."""
+        return self._known().get("run_id")
+
+    def version(self, name: str) -> int | None:
+        """Return the number MLflow gave to the version registered under a name, None until it has."""
+        return self._known().get("versions", {}).get(slug(name))
+
+    def write(self, kind: str, *, at: int | None = None, **body: Any) -> None:
+        """Write one event to the spool and wake the sender."""
+        self._journal.append(kind, body, at=at)
+        self._wake()
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Record metrics of one step; a name already recorded for this step keeps its first value.
+
+        So an epoch that a resumed training repeats is not recorded twice.
+
+        Args:
+            values: by name, such as ``validation/loss``; NaN and infinities are kept.
+            step: such as the epoch.
+        """
+        fresh = {slug(name): number(value) for name, value in values.items()}
+        fresh = {name: value for name, value in fresh.items() if (name, step) not in self._seen}
+        if fresh:
+            self._seen.update((name, step) for name in fresh)
+            self.write("metrics", metrics=fresh, step=step)
+
+    def params(self, values: Mapping[str, object]) -> None:
+        """Record settings; secrets are masked, a value of more than 6,000 characters becomes an artefact."""
+        kept = {}
+        for name, value in values.items():
+            text = mask(_text(value), name)
+            if len(text) > LONGEST_PARAM:
+                path = f"params/{slug(name.replace('/', '_'), 100)}.txt"
+                self.text(text, path)
+                text = f"{len(text):,d} characters, see the artefact {path}"
+            kept[slug(name)] = text
+        if kept:
+            self.write("params", params=kept)
+
+    def tags(self, values: Mapping[str, object]) -> None:
+        """Record tags; secrets are masked, values cut at 8,000 characters."""
+        if values:
+            self.write("tags", tags=as_tags(values))
+
+    def artifact(self, path: Path, folder: str = "") -> None:
+        """Keep a file or folder, as it is now, among the run's artefacts.
+
+        Args:
+            path: the file or folder.
+            folder: where among the artefacts.
+        """
+        self.write("artifact", file=self._journal.stage(path), folder=folder)
+
+    def text(self, content: str, path: str) -> None:
+        """Keep a text among the artefacts under a path such as ``recipe.yaml``; secrets are masked."""
+        self._artifact(mask(content).encode("utf-8", "backslashreplace"), path)
+
+    def figure(self, figure: "Figure", path: str) -> None:
+        """Keep a figure under a path that ends in ``.png`` or ``.svg``."""
+        from models.figures.canvas import png, svg
+
+        self._artifact(svg(figure) if path.endswith(".svg") else png(figure), path)
+
+    def table(self, frame: "pd.DataFrame", path: str) -> None:
+        """Keep a table under a path that ends in ``.json``, so that MLflow's UI can show it."""
+        content = frame.to_json(orient="split", index=False, double_precision=10, force_ascii=True)
+        self._artifact(content.encode(), path, table=True)
+
+    def _artifact(self, content: bytes, path: str, *, table: bool = False) -> None:
+        folder, _, name = path.rpartition("/")
+        self.write("artifact", file=self._journal.stage_bytes(name, content), folder=folder, table=table)
+
+    def dataset(
+        self,
+        name: str,
+        *,
+        fingerprint: str,
+        source: str,
+        profile: Mapping[str, object] | None = None,
+        context: str = "training",
+    ) -> None:
+        """Record a dataset as an input of the run.
+
+        Args:
+            name: the dataset's name.
+            fingerprint: of its content; MLflow's digest takes the first 36 characters.
+            source: where it came from.
+            profile: such as the counts of examples.
+            context: what it was used for.
+        """
+        self.write(
+            "dataset",
+            name=slug(name),
+            digest=fingerprint[:36],
+            source_type="local",
+            source=json.dumps({"uri": mask(source)}),
+            profile=json.dumps(profile or {}),
+            context=context,
+        )
+
+    def register(
+        self,
+        saved_model: Path,
+        name: str,
+        *,
+        release: int,
+        examples: Mapping[str, Sequence[Any]] | None = None,
+        tags: Mapping[str, object] | None = None,
+        description: str = "",
+    ) -> None:
+        """Register an exported SavedModel as a new version of a model.
+
+        Its MLflow signature is read from its ``serving_default``. The number of the version is
+        :meth:`version`, once MLflow has been reached.
+
+        Args:
+            saved_model: the exported folder; its files are linked, so it may be deleted afterwards.
+            name: of the registered model.
+            release: number of the release, by which :meth:`Tracking.promote` finds the version.
+            examples: a few examples of every input of ``serving_default``.
+            tags: of the version, such as its test metric.
+            description: of the version.
+
+        Raises:
+            InternalError: the folder holds no SavedModel with a ``serving_default``.
+        """
+        try:
+            signature = mlflow_model.describe(saved_model)
+        except (OSError, ValueError, IndexError) as error:
+            raise InternalError(
+                f"cannot register {saved_model}", got=str(error), expected="a SavedModel"
+            ) from error
+        staged = self._journal.stage(saved_model, name=mlflow_model.SAVED_MODEL, link=True)
+        self.write(
+            "register",
+            id=f"{self._journal.directory.name}-{staged}",
+            name=slug(name),
+            file=str(Path(staged).parent),
+            signature=signature,
+            example=mlflow_model.example(examples) if examples else None,
+            tags=as_tags(tags or {}) | {RELEASE_TAG: str(release)},
+            description=mask(description),
+        )
+
+    def finish(self, status: str = "FINISHED", note: str = "") -> None:
+        """End the run; only the first call counts.
+
+        Args:
+            status: FINISHED, FAILED or KILLED; after the latter two, a start with the same key
+                goes on in the same run.
+            note: why, for people.
+        """
+        if status not in STATUSES:
+            raise InternalError("unknown run status", got=status, expected=", ".join(STATUSES))
+        if self._journal.closed:
+            return
+        self.write("finish", status=status, note=mask(note)[:LONGEST_TAG])
+        self._journal.close()
+        self._forget()
+        self._wake()
+
+
+def as_tags(values: Mapping[str, object]) -> dict[str, str]:
+    """Make tags MLflow takes: names slugged, secrets masked, values cut at 8,000 characters."""
+    return {slug(name): mask(_text(value), name)[:LONGEST_TAG] for name, value in values.items()}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, (dict, list, tuple)):
+        return json.dumps(value, default=str, ensure_ascii=False)
+    return str(value).encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,148 @@
+"""What turns pixels into a vector: a hub module, a keras.applications network or our own convolutions."""
+
+import difflib
+import hashlib
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from features.errors import ConfigError, NoInputError, UnavailableError
+from models.networks import last_maps as mapping
+
+
+def known_applications() -> dict[str, Callable]:
+    """Map the names of keras.applications networks to their constructors."""
+    return {
+        name: value
+        for name, value in vars(keras.applications).items()
+        if callable(value) and name[0].isupper()
+    }
+
+
+@keras.saving.register_keras_serializable("servable")
+class ApplicationBackbone(keras.Layer):
+    """A keras.applications network as a layer: pixels [batch, h, w, 3] in [0, 1] to vectors [batch, d].
+
+    Args:
+        application: the network's name, as in keras.applications.
+        shape: [h, w, 3] of one image.
+        learn_batch_norm: whether training updates batch-norm statistics; else these layers, and dropout
+            within the network, always work as in inference.
+        weights: ``imagenet``, the path of a weights file, or None for random ones. Not kept in the config:
+            a layer made again gets its weights from where it was saved.
+
+    Attributes:
+        width: d.
+    """
+
+    def __init__(
+        self,
+        application: str,
+        shape: Sequence[int | None],
+        learn_batch_norm: bool = True,
+        weights: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**({"dtype": "float32"} | options))
+        self.application, self.shape_of_one = application, tuple(shape)
+        self.learn_batch_norm = learn_batch_norm
+        constructor = known_applications()[application]
+        self.preprocess = sys.modules[constructor.__module__].preprocess_input
+        self.network = constructor(
+            include_top=False, weights=weights, input_shape=self.shape_of_one, pooling="avg"
+        )
+        self.width = self.network.output_shape[-1]
+        self.built = True
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Scale pixels as the network was trained on, and apply it."""
+        # Handed on in a functional model, the outer call's flag would win over one fixed here.
+        return self.network(self.prepared(inputs), training=bool(training) and self.learn_batch_norm)
+
+    def prepared(self, inputs: Any) -> Any:
+        """Scale pixels in [0, 1] as the network was trained on."""
+        return self.preprocess(inputs * 255.0)
+
+    def maps(self) -> mapping.Maps | None:
+        """Find the network's last convolutional maps."""
+        found = mapping.of(self.network)
+        return found and found.following(lambda pixels: self.preprocess(pixels * 255.0))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Give [batch, d]."""
+        return (input_shape[0], self.width)
+
+    def get_config(self) -> dict[str, Any]:
+        """Give the arguments that make this layer again; weights are not part of it."""
+        own = {"application": self.application, "shape": self.shape_of_one}
+        return super().get_config() | own | {"learn_batch_norm": self.learn_batch_norm}
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the network and its present weights; the names Keras gives layers play no part."""
+        digest = hashlib.sha256(f"{self.application} {self.shape_of_one} {keras.__version__}".encode())
+        for variable in self.network.weights:
+            digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
+        return digest.hexdigest()[:16]
+
+
+def application(
+    name: str, weights: str | None, shape: tuple[int | None, ...], *, learn_batch_norm: bool = True
+) -> ApplicationBackbone:
+    """Build a keras.applications network up to its pooled features.
+
+    Args:
+        name: as in keras.applications, for example MobileNetV2.
+        weights: ``imagenet``, the path of a weights file, or None for random ones.
+        shape: [h, w, 3] of one image in [0, 1].
+        learn_batch_norm: as in ApplicationBackbone.
+
+    Raises:
+        ConfigError: no such network, or weights that do not fit it.
+        NoInputError: no such weights file.
+        UnavailableError: the ImageNet weights cannot be fetched.
+    """
+    known = known_applications()
+    if name not in known:
+        raise ConfigError(
+            "no such keras.applications network",
+            got=name,
+            expected=", ".join(sorted(known)),
+            todo=_suggestion(name, known),
+        )
+    if weights not in (None, "imagenet") and not Path(str(weights)).is_file():
+        raise NoInputError(
+            "no such weights file",
+            got=weights,
+            expected="imagenet, a file or null",
+            todo="correct model.weights",
+        )
+    try:
+        return ApplicationBackbone(name, shape, learn_batch_norm, weights, name=f"backbone_{name.lower()}")
+    except Exception as error:
+        # Keras raises Exception itself, and no kind of it, for an address that cannot be fetched.
+        if not isinstance(error, OSError | ValueError) and type(error) is not Exception:
+            raise
+        raise _refused(name, weights, error) from error
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str | None:
+    folded = {one.casefold(): one for one in known}
+    near = difflib.get_close_matches(re.sub(r"[\W_]", "", name.casefold()), folded, n=3, cutoff=0.7)
+    return f"did you mean {' or '.join(folded[one] for one in near)}?" if near else None
+
+
+def _refused(name: str, weights: str | None, error: Exception) -> Exception:
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+    if weights == "imagenet" and (not isinstance(error, ValueError) or "corrupted file" in text):
+        return UnavailableError(
+            f"cannot fetch the ImageNet weights of {name}",
+            got=text,
+            todo="give a file with --set model.weights=PATH, or --set model.weights=null to start at random",
+        )
+    return ConfigError(f"cannot build {name}", got=text, todo="correct model.weights or featurizer.height")

@@ -1,0 +1,54 @@
+"""TF-Hub audio modules, such as YAMNet, as a Keras 3 layer."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from features.errors import ConfigError
+from models.pretrained.hub import HubLayer
+
+
+@keras.saving.register_keras_serializable("servable")
+class AudioHubLayer(HubLayer):
+    """A reusable SavedModel from one waveform to embeddings, as a layer: [n, samples] to [n, d].
+
+    Such modules take one waveform, float32 [samples] in [-1, 1] at 16 kHz, and give scores, embeddings
+    [frames, d] and a spectrogram. The layer gives the mean of the embeddings of each waveform.
+    """
+
+    RATE = 16_000
+
+    def _shapes(self) -> tuple[tuple[int | None, ...], tuple[int | None, ...]]:
+        first, outputs = self._signature()
+        self._place = self._embeddings(first, outputs)
+        return (None,), (int(tf.nest.flatten(outputs)[self._place].shape[-1]),)
+
+    def _embeddings(self, taken: Any, given: Any) -> int:
+        """Find the embeddings among the outputs: the second of three, as the common interface has it."""
+        flat = tf.nest.flatten(given)
+        if len(taken.shape) == 1 and taken.dtype == tf.float32:
+            place = 1 if len(flat) > 1 else 0
+            if len(flat[place].shape) == 2 and flat[place].shape[-1] is not None:
+                return place
+        raise ConfigError(
+            f"the module {self.handle} is no audio backbone",
+            got=f"{list(taken.shape)} to {[list(one.shape) for one in flat]}",
+            expected="samples [n] to scores [frames, classes], embeddings [frames, d], spectrogram",
+            todo="choose an audio module such as YAMNet",
+        )
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Apply the module to each waveform."""
+
+        def one(waveform: Any) -> Any:
+            return tf.reduce_mean(tf.nest.flatten(self.module(waveform))[self._place], axis=0)
+
+        width = self.output_shape_of_one[0]
+        spec = tf.TensorSpec([width], tf.float32)
+        return tf.map_fn(one, inputs, fn_output_signature=spec, parallel_iterations=8)
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """Give [n, d]."""
+        return (None, *self.output_shape_of_one)

@@ -1,0 +1,146 @@
+"""What one kind of problem needs, as an immutable value."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+from pydantic import BaseModel, Field
+
+from features.errors import ConfigError
+from features.ingest.rules import IngestRules, SourceRules
+from features.settings import Settings
+from features.spec import RawKind
+from models.networks.last_maps import Maps
+from models.objective import Measure
+from models.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One leg of training.
+
+    Attributes:
+        name: as in metrics and checkpoints.
+        stage: a pure, frozen callable from a batch of raw examples to the phase's input; what it
+            gives is computed once and cached.
+        model: uncompiled; stage output to the network's output.
+        augmentation: random, training only, after the cache; None for none.
+        epochs: passes over the training split.
+        learning_rate: highest learning rate; None leaves it to the training settings.
+    """
+
+    name: str
+    stage: Any
+    model: keras.Model
+    augmentation: Any | None
+    epochs: int
+    learning_rate: float | None = None
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model with its featurizer, and how it is trained.
+
+    Attributes:
+        featurizer: raw examples [batch] to features.
+        model: features to outputs, the whole as it is exported.
+        embed: features to the vector before the head [batch, d].
+        phases: legs of training, in order.
+        views: further models over the same features, by name, for signatures of the task's own.
+        maps: the same network cut at its last convolutional maps; over windows, that of one window. None
+            where it has none, or a backbone keeps them to itself.
+    """
+
+    featurizer: Any
+    model: keras.Model
+    embed: keras.Model
+    phases: tuple[Phase, ...]
+    views: Mapping[str, keras.Model] = field(default_factory=dict)
+    maps: Maps | None = None
+
+
+def _no_release(name: str) -> Path:
+    raise ConfigError("no release of this name", got=name, expected="a published model's name")
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """What a task's build is given: typed settings, labels, and where fetched modules are kept.
+
+    ``fitted`` is what the task's fit found in the training split; empty where the task has no fit, and while
+    the fit itself is under way. ``release`` finds the folder of a published model by its name. ``frame`` is
+    the dataset's manifest, for tasks whose models show its examples; None where the examples are lines.
+    """
+
+    rules: Any
+    featurizer: Any
+    model: Any
+    augmentation: Any
+    epochs: int
+    labels: tuple[str, ...]
+    hub: Path
+    fitted: Mapping[str, Any] = field(default_factory=dict)
+    release: Callable[[str], Path] = _no_release
+    frame: Any = None
+
+
+#: From the blueprint and the raw examples of the training split, read once as they are asked for, to what
+#: the network must know of them, such as a vocabulary; plain data that JSON can carry. What stands under
+#: ``figures``, name to number, is logged with the training's metrics.
+Fit = Callable[[Blueprint, Iterable[bytes]], Mapping[str, Any]]
+
+
+class NoAugmentation(Settings):
+    """The augmentation section of a task that has none."""
+
+
+class NoTraining(Settings):
+    """The training section of a task that trains nothing."""
+
+    epochs: int = Field(0, ge=0, le=0, description="nothing is trained")
+
+
+@dataclass(frozen=True)
+class Absent:
+    """What stands in place of a signature that a network cannot have, with the reason in words."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """One kind of problem. No paths, no hyper-parameters, no I/O: variety is in the parts.
+
+    Attributes:
+        name: the field's own name, with hyphens.
+        raw: what one raw example is.
+        featurizer_settings: type of the recipe's ``featurizer`` section.
+        settings: type of the recipe's ``model`` section.
+        augmentation_settings: type of the recipe's ``augmentation`` section.
+        build: makes the network.
+        objective: the metric that decides; where a network is trained on it, an Objective with its loss.
+        decode: in graph, from network outputs and labels to named outputs, each with a batch axis.
+        signatures: in graph, name to a function of (network, raw, decode) that makes a signature, or gives
+            an Absent.
+        report: names of the report's sections, in order; see flows/report.
+        fit: what the network learns from the training split alone, before it is built; None where it
+            learns nothing.
+        rules: type of the recipe's ``data`` section.
+        training: type of the recipe's ``training`` section.
+    """
+
+    name: str
+    raw: RawKind
+    featurizer_settings: type[BaseModel]
+    settings: type[BaseModel]
+    augmentation_settings: type[BaseModel]
+    build: Callable[[Blueprint], Network]
+    objective: Measure
+    decode: Callable[[Any, tuple[str, ...]], dict[str, Any]]
+    signatures: Mapping[str, Callable[..., Any]]
+    report: tuple[str, ...]
+    fit: Fit | None = None
+    rules: type[SourceRules] = IngestRules
+    training: type[BaseModel] = TrainingSettings

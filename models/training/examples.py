@@ -1,0 +1,90 @@
+"""The examples a phase is trained on: cached inputs, targets, and the files they came from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from features.datasets import feature_store
+from features.errors import DataError
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Cached inputs of one split with their targets, and the files they came from."""
+
+    rows: Any
+    targets: np.ndarray
+    names: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+def gather(dataset: Any, cache: feature_store.FeatureStore, split: str) -> Examples:
+    """Take a split's rows out of the cache, in the order of the dataset's frame.
+
+    Raises:
+        DataError: features are missing or damaged.
+    """
+    frame = dataset.frame[dataset.frame["split"] == split]
+    return Examples(
+        cache.gather(list(frame["sha256"])), frame["target"].to_numpy(dtype=np.int32), list(frame["name"])
+    )
+
+
+def class_weights(targets: np.ndarray, balance: str, strength: float = 1.0) -> np.ndarray | None:
+    """Weigh classes [n] by their size to the power of -strength; None unless ``weights`` are asked for.
+
+    The average over the examples is 1.
+    """
+    if balance != "weights":
+        return None
+    counts = np.bincount(targets)
+    weights = np.maximum(counts, 1.0) ** -strength
+    return (weights * len(targets) / (weights * counts).sum()).astype(np.float32)
+
+
+def class_offsets(
+    targets: np.ndarray, model: keras.Model, balance: str, strength: float = 1.0
+) -> np.ndarray | None:
+    """Give what is added to a model's logits while training, [classes]; None unless ``logits`` are asked for.
+
+    The logarithm of each class's share, times strength: the logits need not tell how frequent a class is.
+    At strength 1 their largest is the best guess where classes count all the same (Menon and others 2021).
+    """
+    if balance != "logits":
+        return None
+    shares = np.maximum(np.bincount(targets, minlength=model.output_shape[-1]), 1) / len(targets)
+    return (strength * np.log(shares)).astype(np.float32)
+
+
+def dry_run(model: keras.Model, training: Examples) -> None:
+    """Find what does not fit before the first epoch instead of somewhere in it.
+
+    Raises:
+        DataError: no examples, inputs that the model does not take, or a target out of range.
+    """
+    if not len(training):
+        raise DataError("there is nothing to train on", got="0 examples in the training split")
+    rows = training.rows[np.arange(min(2, len(training)))]
+    try:
+        classes = model(tf.constant(rows)).shape[-1]
+    except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+        raise DataError(
+            f"the examples do not fit the model: {training.names[0]}",
+            got=f"{rows.dtype} of shape {list(rows.shape[1:])}",
+            expected=f"{model.inputs[0].dtype} of shape {list(model.inputs[0].shape[1:])}",
+            todo="correct the featurizer section of the recipe",
+        ) from error
+    wrong = np.flatnonzero((training.targets < 0) | (training.targets >= classes))
+    if len(wrong):
+        raise DataError(
+            f"a target is out of range: {training.names[wrong[0]]}",
+            got=int(training.targets[wrong[0]]),
+            expected=f"0 to {classes - 1}",
+            todo="ingest the data again",
+        )

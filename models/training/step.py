@@ -1,0 +1,112 @@
+"""One step of training and of validation, as graphs."""
+
+import functools
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from models.objective import Objective, PerExample
+from models.training.settings import TrainingSettings
+
+#: From inputs, targets and weights of a batch to sums over it, by name.
+Step = Callable[[Any, Any, Any], dict[str, Any]]
+
+
+def train_step(
+    model: keras.Model, optimizer: Any, loss_of: PerExample, objective: Objective, settings: TrainingSettings
+) -> Step:
+    """Make the step that moves a model's weights once.
+
+    Deterministic kernels use one core each. So a batch is cut into ``settings.towers`` parts, whose
+    forward and backward passes are independent graphs that the executor runs side by side; the gradients
+    are added up in a fixed order. The result depends on the number of towers (batch norm sees one part
+    at a time) but never on the number of cores.
+
+    Returns:
+        A function of inputs, targets and weights that gives the weighted sums of loss and metrics.
+    """
+
+    def tower(part: list[Any], total: Any) -> tuple[Any, dict[str, Any]]:
+        inputs, targets, weights = part
+        with tf.GradientTape() as tape:
+            outputs = model(inputs, training=True)
+            losses = loss_of(targets, outputs) * weights
+            value = tf.reduce_sum(losses) / total
+            if model.losses:
+                value += tf.add_n(model.losses) * (tf.cast(tf.shape(targets)[0], tf.float32) / total)
+        gradients = tape.gradient(value, [v.value for v in model.trainable_variables])
+        return gradients, _weighted_sums(objective, targets, outputs, weights) | {
+            "loss": tf.reduce_sum(losses)
+        }
+
+    def apply(gradients: Any, sums: dict[str, Any]) -> dict[str, Any]:
+        if settings.clip_norm:
+            gradients, norm = tf.clip_by_global_norm(gradients, settings.clip_norm)
+            sums |= {"clipped": tf.cast(norm > settings.clip_norm, tf.float32), "steps": tf.constant(1.0)}
+        optimizer.apply(gradients, model.trainable_variables)
+        return sums
+
+    def step(towers: int, *batch: Any) -> dict[str, Any]:
+        size = tf.shape(batch[1])[0]
+        bounds = [size * number // towers for number in range(towers + 1)]
+        parts = [[part[a:b] for part in batch] for a, b in itertools.pairwise(bounds)]
+        answers = [tower(part, tf.cast(size, tf.float32)) for part in parts]
+        gradients = [_added(each) for each in zip(*(answer[0] for answer in answers), strict=True)]
+        return apply(
+            gradients, {name: tf.add_n([sums[name] for _, sums in answers]) for name in answers[0][1]}
+        )
+
+    whole, split = (_once(model, functools.partial(step, towers)) for towers in (1, settings.towers))
+
+    def choose(inputs: Any, targets: Any, weights: Any) -> dict[str, Any]:
+        # The rest of an epoch may be too small to be divided.
+        divided = settings.towers > 1 and len(targets) >= 2 * settings.towers
+        return (split if divided else whole)(inputs, targets, weights)
+
+    return choose
+
+
+def _added(gradients: Any) -> Any:
+    """Add the towers' gradients of one variable; None where it has none."""
+    return None if gradients[0] is None else tf.add_n([tf.convert_to_tensor(one) for one in gradients])
+
+
+def measure_step(model: keras.Model, objective: Objective) -> Step:
+    """Make the step that measures a batch and changes nothing."""
+    loss_of = objective.loss(0.0)
+
+    def measure(inputs: Any, targets: Any, weights: Any) -> dict[str, Any]:
+        outputs = model(inputs, training=False)
+        losses = tf.reduce_sum(loss_of(targets, outputs) * weights)
+        return _weighted_sums(objective, targets, outputs, weights) | {"loss": losses}
+
+    return _once(model, measure)
+
+
+def _once(model: keras.Model, step: Step) -> Step:
+    """Trace a step once, for batches of any size and length.
+
+    Left to itself, tf.function traces the first batch as it is, the next longer one anew, and the rest of the
+    epoch a third time: at several seconds each, for a step with its gradients.
+    """
+    graph = tf.function(step, autograph=False)
+    traced: list[Any] = []
+
+    def run(*batch: Any) -> dict[str, Any]:
+        if not traced:
+            inputs, *others = map(tf.convert_to_tensor, batch)
+            specs = [tf.TensorSpec(model.inputs[0].shape, inputs.dtype)]
+            specs += [tf.TensorSpec([None, *other.shape[1:]], other.dtype) for other in others]
+            traced.append(graph.get_concrete_function(*specs))
+        found: dict[str, Any] = traced[0](*batch)
+        return found
+
+    return run
+
+
+def _weighted_sums(objective: Objective, targets: Any, outputs: Any, weights: Any) -> dict[str, Any]:
+    sums = {name: tf.reduce_sum(of(targets, outputs) * weights) for name, of in objective.metrics.items()}
+    return sums | {"weight": tf.reduce_sum(weights)}

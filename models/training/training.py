@@ -1,0 +1,310 @@
+"""The training loop: deterministic for a seed, and the same after a kill as without one.
+
+Keras's ``fit`` loses the position in the epoch, the random state and the order of examples when it
+resumes. Here the order and the augmentation are functions of (seed, epoch), and a checkpoint holds
+weights, optimizer, seed generators and the loop's own state.
+"""
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from features.datasets import batches, feature_store
+from features.errors import DataError, StorageError
+from features.spec import Progress, silent
+from models.training import identity
+from models.training.checkpoint import Checkpoints
+from models.training.examples import Examples, class_offsets, class_weights, dry_run, gather
+from models.training.identity import weights_hash
+from models.training.interruption import Bell, TrainingInterruptedError, listening
+from models.objective import Objective, adjusted
+from models.task import Network, Phase
+from models.training.settings import TrainingSettings, optimizer
+from models.training.step import measure_step, train_step
+
+__all__ = ["History", "TrainingDivergedError", "TrainingSettings", "featurize", "train", "weights_hash"]
+
+log = logging.getLogger(__name__)
+
+#: Called after each epoch with the phase's name, the epoch counted over all phases, and its metrics.
+OnEpoch = Callable[[str, int, dict[str, float]], None]
+
+
+class TrainingDivergedError(DataError):
+    """The loss became NaN or infinite."""
+
+
+class OutOfMemoryError(StorageError):
+    """A batch does not fit into memory."""
+
+
+@dataclass(frozen=True)
+class History:
+    """What was measured in each epoch: phase, epoch, metrics."""
+
+    epochs: tuple[dict[str, Any], ...]
+
+
+def featurize(network: Network, dataset: Any, stores: Path, progress: Progress = silent) -> None:
+    """Compute and cache what each phase takes as input, for every example that is not cached yet."""
+    for phase in network.phases:
+        cache = feature_store.FeatureStore(stores / feature_store.fingerprint(phase.stage))
+        feature_store.compute(phase.stage, dataset, cache, progress=progress)
+
+
+def train(
+    network: Network,
+    dataset: Any,
+    *,
+    objective: Objective,
+    settings: TrainingSettings,
+    stores: Path,
+    checkpoints: Path,
+    seed: int,
+    restart: bool = False,
+    progress: Progress = silent,
+    on_epoch: OnEpoch = lambda phase, epoch, metrics: None,
+) -> History:
+    """Train every phase of a network, going on from its checkpoints where there are any.
+
+    Args:
+        network: changed in place: it holds the trained weights afterwards.
+        dataset: accepted examples with splits.
+        objective: loss and metrics.
+        settings: the recipe's training section.
+        stores: folder of feature stores, filled by featurize.
+        checkpoints: folder of this training's state.
+        seed: decides order, augmentation and dropout.
+        restart: discard checkpoints of other settings instead of refusing them.
+        progress: told the step within each epoch.
+        on_epoch: told each epoch's metrics; again for the epochs before a resume, in order.
+
+    Raises:
+        ConfigError: the checkpoints belong to other settings.
+        TrainingDivergedError: NaN or infinite loss; names the batch's files.
+        OutOfMemoryError: a batch does not fit.
+        TrainingInterruptedError: SIGINT or SIGTERM; the state is kept.
+        DataError: inputs or targets that do not fit the model, found before the first epoch.
+    """
+    wanted = settings.model_dump(mode="json") | {"seed": seed, "dataset": dataset.fingerprint}
+    wanted |= {f"phase {phase.name}": identity.describe(phase) for phase in network.phases}
+    identity.require_same(checkpoints, wanted, restart)
+    rows: list[dict[str, Any]] = []
+    with listening() as bell:
+        for phase in network.phases:
+            leg = Leg(phase, objective, settings, checkpoints / phase.name, seed)
+            rows += leg.run(dataset, stores, len(rows), bell, progress, on_epoch)
+    return History(tuple(rows))
+
+
+class Leg:
+    """One phase under way: its model, optimizer, position and measurements."""
+
+    def __init__(
+        self, phase: Phase, objective: Objective, settings: TrainingSettings, folder: Path, seed: int
+    ) -> None:
+        self.phase, self.objective, self.settings, self.seed = phase, objective, settings, seed
+        self.checkpoints = Checkpoints(folder)
+        self.batch_size = settings.batch_size
+        self.epoch = self.step = 0
+        self.rows: list[dict[str, Any]] = []
+        self.best: float | None = None
+        self.wait = 0
+        self.sums: dict[str, float] = {}
+
+    def run(
+        self, dataset: Any, stores: Path, before: int, bell: Bell, progress: Progress, on_epoch: OnEpoch
+    ) -> list[dict[str, Any]]:
+        """Train the phase to its end and return a row per epoch."""
+        cache = feature_store.FeatureStore(stores / feature_store.fingerprint(self.phase.stage))
+        training = gather(dataset, cache, "train")
+        validation = gather(dataset, cache, "validation")
+        self._prepare(training)
+        self._resume(training)
+        for number, row in enumerate(self.rows):
+            on_epoch(self.phase.name, before + number + 1, row["metrics"])
+        while not self._finished():
+            try:
+                metrics = self._epoch(training, validation, bell, progress)
+            except OutOfMemoryError:
+                self._halve_batch(training)
+                continue
+            self._note(metrics)
+            self._save()
+            on_epoch(self.phase.name, before + self.epoch, metrics)
+        if not self.checkpoints.take("final", self.phase.model.variables):
+            if self.settings.patience and self.best is not None:
+                self.checkpoints.take("best", self.phase.model.variables)
+            self.checkpoints.keep("final", self.phase.model.variables)
+        return [row | {"epoch": before + number + 1} for number, row in enumerate(self.rows)]
+
+    def _prepare(self, training: Examples) -> None:
+        steps_per_epoch = max(1, -(-len(training) // self.batch_size))
+        # Counted in batches as they were asked for: a halved batch changes no number of epochs.
+        asked = max(1, -(-len(training) // self.settings.batch_size))
+        self.epochs = max(self.phase.epochs, -(-self.settings.min_steps // asked))
+        highest = self.phase.learning_rate or self.settings.learning_rate
+        self.optimizer = optimizer(self.settings, highest, steps_per_epoch * self.epochs)
+        self.optimizer.build(self.phase.model.trainable_variables)
+        self.variables = [*self.phase.model.variables, *self.optimizer.variables]
+        balance, strength = self.settings.balance, self.settings.balance_strength
+        offsets = class_offsets(training.targets, self.phase.model, balance, strength)
+        loss = adjusted(self.objective.loss(self.settings.label_smoothing), offsets)
+        self.train_step = train_step(self.phase.model, self.optimizer, loss, self.objective, self.settings)
+        self.measure = measure_step(self.phase.model, self.objective)
+        self.weights = class_weights(training.targets, balance, strength)
+        dry_run(self.phase.model, training)
+
+    def _resume(self, training: Examples) -> None:
+        state = self.checkpoints.restore(self.variables)
+        if state is None:
+            self._save()
+            return
+        if state["batch_size"] < self.batch_size:
+            # Memory ran out in an earlier process.
+            self.batch_size = state["batch_size"]
+            self._prepare(training)
+            state = self.checkpoints.restore(self.variables) or state
+        self.epoch, self.rows = state["epoch"], state["rows"]
+        self.best, self.wait, self.sums = state["best"], state["wait"], state["sums"]
+        # Positions count batches; after a halving there are twice as many.
+        steps = self.optimizer.iterations
+        steps.assign(int(steps.numpy()) * state["batch_size"] // self.batch_size)
+        self.step = state["step"] * state["batch_size"] // self.batch_size
+        log.info("phase %s goes on from epoch %d, step %d", self.phase.name, self.epoch + 1, self.step)
+
+    def _halve_batch(self, training: Examples) -> None:
+        if not self.settings.auto_batch or self.batch_size < self.settings.batch_size or self.batch_size == 1:
+            raise
+        self.batch_size //= 2
+        log.warning("out of memory: going on with batches of %d", self.batch_size)
+        self._prepare(training)
+        self._resume(training)
+
+    def _save(self) -> None:
+        state = {"epoch": self.epoch, "step": self.step, "rows": self.rows, "batch_size": self.batch_size}
+        state |= {"best": self.best, "wait": self.wait, "sums": self.sums}
+        self.checkpoints.save((self.epoch, self.step), self.variables, state)
+
+    def _finished(self) -> bool:
+        stale = self.settings.patience is not None and self.wait >= self.settings.patience
+        return self.epoch >= self.epochs or stale
+
+    def _epoch(
+        self, training: Examples, validation: Examples, bell: Bell, progress: Progress
+    ) -> dict[str, float]:
+        begin = time.monotonic()
+        order = batches.epoch_order(
+            len(training),
+            seed=self.seed,
+            epoch=self.epoch,
+            targets=training.targets,
+            balanced=self.settings.balance == "sampling",
+        )
+        lengths = getattr(training.rows, "lengths", None)
+        if self.settings.bucketing and lengths is not None:
+            order = batches.bucketed(order, lengths, self.batch_size, seed=self.seed, epoch=self.epoch)
+        total = -(-len(order) // self.batch_size)
+        for batch in self._batches(training, order):
+            self._train_on(batch, training, order)
+            self.step += 1
+            progress(f"train: {self.phase.name}", self.epoch * total + self.step, self.epochs * total)
+            if bell.rung is not None:
+                self._save()
+                where = f"phase {self.phase.name}, epoch {self.epoch + 1}, step {self.step} of {total}"
+                raise TrainingInterruptedError(bell.rung, where)
+        # The last step's gradients may have spoilt the weights without a loss to show it.
+        if not all(np.isfinite(v.numpy()).all() for v in self.phase.model.trainable_variables):
+            self.step -= 1
+            raise self._diverged("weights that are not finite", training, order)
+        metrics = _means(self.sums)
+        metrics |= {f"validation_{k}": v for k, v in self._validate(validation).items()}
+        metrics["learning_rate"] = float(self.optimizer.learning_rate)
+        metrics["seconds"] = time.monotonic() - begin
+        return metrics
+
+    def _batches(self, training: Examples, order: np.ndarray) -> Iterator[Any]:
+        weights = self.weights[training.targets] if self.weights is not None else None
+        return batches.batches(
+            training.rows,
+            training.targets,
+            batch_size=self.batch_size,
+            weights=weights,
+            order=order,
+            augmentation=self.phase.augmentation,
+            seed=self.seed,
+            epoch=self.epoch,
+            start=self.step,
+        )
+
+    def _train_on(self, batch: Any, training: Examples, order: np.ndarray) -> None:
+        with self._enough_memory():
+            sums = {name: float(value) for name, value in self.train_step(*batch).items()}
+        if not np.isfinite(sums["loss"]):
+            raise self._diverged(f"loss {sums['loss']}", training, order)
+        for name, value in sums.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+
+    @contextlib.contextmanager
+    def _enough_memory(self) -> Iterator[None]:
+        try:
+            yield
+        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+            raise OutOfMemoryError(
+                f"out of memory in phase {self.phase.name}, epoch {self.epoch + 1}, batch {self.step + 1}",
+                got=f"batches of {self.batch_size}",
+                expected="batches that fit into memory",
+                todo=f"try --set training.batch_size={max(1, self.batch_size // 2)}, "
+                "or --set training.auto_batch=true",
+            ) from error
+
+    def _diverged(self, what: str, training: Examples, order: np.ndarray) -> TrainingDivergedError:
+        positions = order[self.step * self.batch_size : (self.step + 1) * self.batch_size]
+        names = [training.names[position] for position in positions]
+        shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        return TrainingDivergedError(
+            f"training diverged in phase {self.phase.name}, epoch {self.epoch + 1}, batch {self.step + 1}",
+            got=f"{what} on {shown}",
+            expected="finite loss and weights",
+            todo="lower training.learning_rate, set training.clip_norm, or look at these files",
+        )
+
+    def _validate(self, validation: Examples) -> dict[str, float]:
+        sums: dict[str, float] = {}
+        if not len(validation):
+            return sums
+        for batch in batches.batches(
+            validation.rows, validation.targets, batch_size=max(64, self.batch_size)
+        ):
+            with self._enough_memory():
+                values = {name: float(value) for name, value in self.measure(*batch).items()}
+            for name, value in values.items():
+                sums[name] = sums.get(name, 0.0) + value
+        return _means(sums)
+
+    def _note(self, metrics: dict[str, float]) -> None:
+        self.rows.append({"phase": self.phase.name, "metrics": metrics})
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
+        watched = metrics.get(f"validation_{self.objective.best}")
+        if watched is None or not self.settings.patience:
+            return
+        if self.objective.better(watched, self.best, self.settings.min_delta):
+            self.best, self.wait = watched, 0
+            self.checkpoints.keep("best", self.phase.model.variables)
+        else:
+            self.wait += 1
+
+
+def _means(sums: dict[str, float]) -> dict[str, float]:
+    counted = {"weight", "steps", "clipped"}
+    means = {name: value / sums["weight"] for name, value in sums.items() if name not in counted}
+    if "clipped" in sums:
+        means["clipped_share"] = sums["clipped"] / sums["steps"]
+    return means

@@ -1,0 +1,140 @@
+"""The client for asyncio: the same calls, awaited."""
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import grpc
+import numpy as np
+from google.protobuf import empty_pb2, struct_pb2
+from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+
+from serving.client import answers, example_requests, requests
+from serving.client.answers import Answer, Metadata, Model, VersionStatus
+from serving.client.connection import Connection, no_list
+from serving.client.example_requests import Class, Example
+from serving.client.requests import LIST_METHOD
+
+
+class AsyncClient:
+    """Asks a model server from asyncio; made and used within one event loop.
+
+    Args:
+        target: host and port, as ``127.0.0.1:8500``, or ``unix:PATH``.
+        timeout: seconds for each call, all its retries included.
+        channel: a ``grpc.aio`` channel to use instead of making one; it is not closed.
+        **settings: retries, token, tls, root_certificates, private_key, certificate: see Connection.
+
+    Raises:
+        ConfigError: the settings cannot be, or would send the token in the clear.
+    """
+
+    def __init__(
+        self, target: str, *, timeout: float = 30.0, channel: grpc.aio.Channel | None = None, **settings: Any
+    ) -> None:
+        self.target, self.timeout = target, timeout
+        self.connection = Connection(target, timeout, **settings)
+        self._own = channel is None
+        self._channel = self.connection.channel(grpc.aio) if channel is None else channel
+        self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+        self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
+        self._list = self._channel.unary_unary(
+            LIST_METHOD, empty_pb2.Empty.SerializeToString, struct_pb2.ListValue.FromString
+        )
+        self._signatures: dict[tuple[str, int | None, str | None], Metadata] = {}
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the channel, if the client made it."""
+        if self._own:
+            await self._channel.close()
+
+    async def predict(
+        self,
+        model: str,
+        inputs: Mapping[str, Any] | None = None,
+        /,
+        *,
+        signature: str | None = None,
+        version: int | None = None,
+        label: str | None = None,
+        **named: Any,
+    ) -> Answer:
+        """Call a signature; arguments and errors as for Client.predict."""
+        values = {**(inputs or {}), **named}
+        asked = requests.spec(model, version, label)
+        known = await self._known(model, version, label) if requests.needs_metadata(values) else None
+        request = requests.predict(asked, signature, values, known)
+        return answers.answer(await self._call(self._prediction.Predict, request, model, version), model)
+
+    async def classify(
+        self,
+        model: str,
+        examples: Sequence[Example],
+        *,
+        context: Example | None = None,
+        signature: str | None = None,
+        version: int | None = None,
+        label: str | None = None,
+    ) -> list[tuple[Class, ...]]:
+        """Give the classes of each example with their scores; arguments and errors as for Client.classify."""
+        asked = requests.spec(model, version, label)
+        request = example_requests.classify(asked, signature, examples, context)
+        return example_requests.classes(await self._call(self._prediction.Classify, request, model, version))
+
+    async def regress(
+        self,
+        model: str,
+        examples: Sequence[Example],
+        *,
+        context: Example | None = None,
+        signature: str | None = None,
+        version: int | None = None,
+        label: str | None = None,
+    ) -> np.ndarray:
+        """Give a number for each example, as float32; arguments and errors as for Client.regress."""
+        asked = requests.spec(model, version, label)
+        request = example_requests.regress(asked, signature, examples, context)
+        return example_requests.values(await self._call(self._prediction.Regress, request, model, version))
+
+    async def _known(self, model: str, version: int | None, label: str | None) -> Metadata:
+        key = (model, version, label)
+        if key not in self._signatures:
+            self._signatures[key] = await self.metadata(model, version, label=label)
+        return self._signatures[key]
+
+    async def models(self) -> list[Model]:
+        """Give every model of the server with the state of its versions; as for Client.models."""
+        try:
+            listed = await self._list(
+                empty_pb2.Empty(), timeout=self.timeout, metadata=self.connection.metadata
+            )
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.UNIMPLEMENTED:
+                raise no_list(self.target) from None
+            raise self.connection.error(error, None, None) from None
+        return [Model(name, tuple(await self.status(name))) for name in listed]
+
+    async def status(self, model: str, version: int | None = None) -> list[VersionStatus]:
+        """Give the state of every version of a model, or of one; as for Client.status."""
+        request = requests.status(model, version)
+        return answers.statuses(await self._call(self._models.GetModelStatus, request, model, version))
+
+    async def metadata(self, model: str, version: int | None = None, *, label: str | None = None) -> Metadata:
+        """Give a model's signatures; as for Client.metadata."""
+        request = requests.metadata(requests.spec(model, version, label))
+        response = await self._call(self._prediction.GetModelMetadata, request, model, version)
+        return answers.metadata(response, model)
+
+    async def _call(self, method: Any, request: Any, model: str, version: int | None) -> Any:
+        try:
+            return await method(request, timeout=self.timeout, metadata=self.connection.metadata)
+        except grpc.RpcError as error:
+            raise self.connection.error(error, model, version) from None

@@ -1,0 +1,114 @@
+"""What a client sends: requests made of names and NumPy arrays."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2, predict_pb2
+
+from features.errors import UsageError
+from serving.client import forms
+from serving import tensors
+from serving.client.answers import DEFAULT_SIGNATURE, SIGNATURE_DEF, Metadata
+
+#: Beside TensorFlow Serving's services: names the models, which its own API cannot.
+LIST_SERVICE = "servable.Models"
+LIST_METHOD = f"/{LIST_SERVICE}/List"
+
+
+def spec(model: str, version: int | None, label: str | None) -> model_pb2.ModelSpec:
+    """Name a model and the version of it that is asked for.
+
+    Raises:
+        UsageError: version and label are both given, or one of them cannot be sent.
+    """
+    if version is not None and label is not None:
+        raise UsageError(
+            "a version is named twice", got=f"version {version} and label {label}", expected="one"
+        )
+    try:
+        made = model_pb2.ModelSpec(name=model)
+        if version is not None:
+            made.version.value = version
+        elif label is not None:
+            made.version_label = label
+    except ValueError as error:  # beyond 64 bits, or no Unicode
+        raise UsageError(
+            "no name or version of a model", got=ascii(version if version is not None else label or model)
+        ) from error
+    return made
+
+
+def predict(
+    asked: model_pb2.ModelSpec,
+    signature: str | None,
+    inputs: Mapping[str, Any],
+    known: Metadata | None = None,
+    *,
+    content: bool = True,
+) -> predict_pb2.PredictRequest:
+    """Make a Predict request.
+
+    Args:
+        asked: the model and version.
+        signature: the signature; None means ``serving_default``.
+        inputs: values by input name.
+        known: the model's signatures: numbers that are no arrays take the dtypes they name.
+        content: send numbers as bytes; False sends them readable, in typed fields.
+    """
+    request = predict_pb2.PredictRequest(model_spec=asked)
+    request.model_spec.signature_name = signature or ""
+    for name, value in inputs.items():
+        tensors.encode(
+            array(forms.ready(name, value), name, signature, known), request.inputs[name], content=content
+        )
+    return request
+
+
+def needs_metadata(inputs: Mapping[str, Any]) -> bool:
+    """Say whether a value among the inputs takes its dtype from the model's signature."""
+    return any(_is_open(value) for value in inputs.values())
+
+
+def _is_open(value: Any) -> bool:
+    if isinstance(value, np.ndarray | np.generic | str | bytes):
+        return False
+    try:
+        return np.asarray(value).dtype.kind not in "SUO"
+    except UnicodeDecodeError:
+        # Text and bytes in one list.
+        return False
+    except ValueError as error:
+        raise UsageError(
+            "an input is no array", got=error, expected="lists of one length at each depth"
+        ) from None
+
+
+def array(value: Any, name: str, signature: str | None, known: Metadata | None) -> np.ndarray:
+    """Make an array of a value: arrays stay as they are, text becomes objects."""
+    if isinstance(value, np.ndarray | np.generic):
+        return np.asarray(value)
+    if not _is_open(value):
+        return _text(value)
+    made = np.asarray(value)
+    found = known.signatures.get(signature or DEFAULT_SIGNATURE) if known else None
+    wanted = found.inputs.get(name) if found else None
+    if wanted is None or wanted.dtype == "string":
+        return made
+    return made.astype(tensors.dtype_named(wanted.dtype))
+
+
+def _text(value: Any) -> np.ndarray:
+    # NumPy's own text arrays would cut trailing NUL bytes.
+    made = np.asarray(value, dtype=object)
+    return made if made.shape else made.reshape(())
+
+
+def status(model: str, version: int | None) -> get_model_status_pb2.GetModelStatusRequest:
+    """Make a GetModelStatus request."""
+    return get_model_status_pb2.GetModelStatusRequest(model_spec=spec(model, version, None))
+
+
+def metadata(asked: model_pb2.ModelSpec) -> get_model_metadata_pb2.GetModelMetadataRequest:
+    """Make a GetModelMetadata request."""
+    return get_model_metadata_pb2.GetModelMetadataRequest(model_spec=asked, metadata_field=[SIGNATURE_DEF])

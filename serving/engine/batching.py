@@ -1,0 +1,400 @@
+"""Puts concurrent requests for one model together, as TensorFlow Serving's batching session does.
+
+Follows batching/batching_session.cc and servables/tensorflow/bundle_factory_util.cc, with two differences
+in favour of the caller: requests whose shapes differ form batches of their own instead of failing
+together, and when a batch fails each of its requests is tried alone, so that a bad one spoils no other.
+
+Batches are run by a few threads of their own, as there: what kernels keep from one call to the next (oneDNN's
+primitives, scratch memory) belongs to a thread, and would be cold in whichever of many threads came.
+"""
+
+import itertools
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tensorflow.core.protobuf import meta_graph_pb2
+
+from serving import text_configs
+from serving.errors import FailedPrecondition, InvalidArgument, Unavailable
+from serving.engine.servable import Servable
+from serving.engine.workers import aside
+
+#: A version's own parameters, in its directory.
+OWN_PARAMETERS = "batching_params.pbtxt"
+
+#: Rows put together where nobody says how many. On a CPU a batch of eight has nearly all there is to gain
+#: (docs/serving.md has the figures), while memory and waiting grow with the batch.
+JOINED_ROWS = 8
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """How batches are formed.
+
+    Attributes:
+        max_batch_size: largest batch in rows, and largest request.
+        batch_timeout: seconds the oldest request waits for others while a slot is free.
+        max_enqueued_batches: full batches that may wait before requests are refused.
+        num_batch_threads: batches of a model version that run at a time.
+        allowed_batch_sizes: sizes that batches are filled up to, ascending; empty means any.
+        pad_variable_length_inputs: pad inputs that differ beyond the batch axis.
+        max_execution_batch_size: rows into which larger requests are cut, or None to run them whole.
+        joined_rows: rows up to which requests are put together, or None for as many as a batch can have.
+    """
+
+    max_batch_size: int = 1000
+    batch_timeout: float = 0.0
+    max_enqueued_batches: int = 10
+    num_batch_threads: int = os.cpu_count() or 1
+    allowed_batch_sizes: tuple[int, ...] = ()
+    pad_variable_length_inputs: bool = False
+    max_execution_batch_size: int | None = None
+    joined_rows: int | None = None
+
+    def __post_init__(self) -> None:
+        sizes = self.allowed_batch_sizes
+        if sizes and sizes[-1] != self.max_batch_size:
+            raise InvalidArgument(
+                "Last entry in allowed_batch_sizes must match max_batch_size; last entry was "
+                f"{sizes[-1]}; expected {self.max_batch_size}"
+            )
+        if list(sizes) != sorted(set(sizes)) or any(size <= 0 for size in sizes):
+            raise InvalidArgument("allowed_batch_sizes entries must be monotonically increasing")
+        if min(self.max_batch_size, self.max_enqueued_batches, self.num_batch_threads) <= 0:
+            raise InvalidArgument(
+                "max_batch_size, max_enqueued_batches and num_batch_threads must be positive"
+            )
+
+    @classmethod
+    def read(cls, path: Path) -> "Parameters":
+        """Read a BatchingParameters file in protobuf text format.
+
+        Raises:
+            InvalidArgument: it cannot be read, or its values contradict each other.
+        """
+        found = text_configs.batching_parameters(path)
+        given: dict[str, Any] = {
+            name: getattr(found, name).value
+            for name in ("max_batch_size", "max_enqueued_batches", "num_batch_threads")
+            if found.HasField(name)
+        }
+        if found.HasField("batch_timeout_micros"):
+            given["batch_timeout"] = found.batch_timeout_micros.value / 1e6
+        if found.enable_large_batch_splitting.value:
+            size = found.max_execution_batch_size.value or found.max_batch_size.value
+            given["max_execution_batch_size"] = size or cls.max_batch_size
+        if "max_batch_size" not in given:
+            given["joined_rows"] = JOINED_ROWS
+        return cls(
+            allowed_batch_sizes=tuple(found.allowed_batch_sizes),
+            pad_variable_length_inputs=found.pad_variable_length_inputs,
+            **given,
+        )
+
+    @property
+    def execution_size(self) -> int:
+        """Rows that one run of the model takes at most."""
+        return min(self.max_execution_batch_size or self.max_batch_size, self.max_batch_size)
+
+    @property
+    def room(self) -> int:
+        """Rows up to which requests are put together; a larger one runs by itself."""
+        return min(self.joined_rows or self.execution_size, self.execution_size)
+
+
+class _Task:
+    """One request, or one part of a large one, on its way through a queue."""
+
+    __slots__ = ("_ended", "arrays", "error", "outputs", "since", "size")
+
+    def __init__(self, arrays: list[np.ndarray], size: int) -> None:
+        self.arrays, self.size = arrays, size
+        self.outputs: list[np.ndarray] | None = None
+        self.error: Exception | None = None
+        self.since = time.monotonic()
+        # A lock that is held until the end: a threading.Event costs four times as much.
+        self._ended = threading.Lock()
+        self._ended.acquire()
+
+    def end(self) -> None:
+        """Let the caller go on: outputs or error are there."""
+        self._ended.release()
+
+    def result(self) -> list[np.ndarray]:
+        """Wait for the outputs.
+
+        Raises:
+            ServerError: the runtime's status.
+        """
+        aside(self._ended.acquire)
+        if self.error is not None:
+            raise self.error
+        assert self.outputs is not None
+        return self.outputs
+
+
+class _Queue:
+    """Tasks that can share a batch: same tensors, dtypes and, unless padded, shapes of a row."""
+
+    def __init__(self) -> None:
+        self.tasks: deque[_Task] = deque()
+        self.rows = 0
+
+    def due(self, room: int, timeout: float) -> float:
+        """Say since when, or from when on, its first batch may run."""
+        since = self.tasks[0].since
+        return since if self.rows >= room else since + timeout
+
+    def take(self, room: int) -> list[_Task]:
+        """Take out the tasks of one batch; a task larger than the room goes by itself."""
+        taken: list[_Task] = []
+        while self.tasks and (not taken or self.tasks[0].size <= room):
+            taken.append(self.tasks.popleft())
+            room -= taken[-1].size
+            self.rows -= taken[-1].size
+        return taken
+
+
+class Batcher:
+    """A Servable whose runs are batched; it stands where a Servable stands.
+
+    Args:
+        servable: what runs the batches.
+        parameters: how batches are formed.
+    """
+
+    def __init__(self, servable: Servable, parameters: Parameters) -> None:
+        self._servable, self._parameters = servable, parameters
+        self.name, self.version, self.path = servable.name, servable.version, servable.path
+        self.signatures: dict[str, meta_graph_pb2.SignatureDef] = servable.signatures
+        self.plans = servable.plans
+        self._room, self._timeout = parameters.room, parameters.batch_timeout
+        # Of the queues and the threads; the condition tells that there is more to do.
+        self._lock = threading.Lock()
+        self._more = threading.Condition(self._lock)
+        self._queues: dict[Any, _Queue] = {}
+        self._threads: list[threading.Thread] = []
+        self._closed = False
+
+    def run(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> list[np.ndarray]:
+        """Run the graph on these values, together with other requests that wait.
+
+        Args:
+            feeds: values by tensor name, all with the same number of rows.
+            fetches: tensor names.
+
+        Raises:
+            InvalidArgument: no batch axis, unequal numbers of rows, or too many rows.
+            FailedPrecondition: an output has another number of rows than the inputs.
+            Unavailable: too many requests wait.
+            ServerError: the runtime's status.
+        """
+        size = rows_of(feeds)
+        if size == 0:
+            return self._servable.run(feeds, fetches)
+        limit = self._parameters.max_batch_size
+        if size > limit:
+            raise InvalidArgument(f"Task size {size} is larger than maximum input batch size {limit}")
+        arrays = [np.asarray(value) for value in feeds.values()]
+        key = (tuple(feeds), tuple(fetches), tuple(map(self._kind, arrays)))
+        tasks = [_Task(*part) for part in parts(arrays, size, self._parameters.execution_size)]
+        self._enqueue(key, tasks, size)
+        outputs = [task.result() for task in tasks]
+        return (
+            outputs[0]
+            if len(outputs) == 1
+            else [np.concatenate(found) for found in zip(*outputs, strict=True)]
+        )
+
+    def _kind(self, array: np.ndarray) -> Any:
+        return (array.dtype, array.ndim if self._parameters.pad_variable_length_inputs else array.shape[1:])
+
+    def _enqueue(self, key: Any, tasks: list[_Task], size: int) -> None:
+        with self._lock:
+            if not self._threads:
+                self._start()
+            queue = self._queues.get(key) or _Queue()
+            full = self._parameters.max_enqueued_batches * self._parameters.max_batch_size
+            if queue.rows + size > full:
+                raise Unavailable("The batch scheduling queue to which this task was submitted is full")
+            self._queues[key] = queue
+            queue.tasks.extend(tasks)
+            queue.rows += size
+            self._more.notify(len(tasks))
+
+    def _start(self) -> None:
+        # Not before the first request: most versions of most models are never asked.
+        for number in range(self._parameters.num_batch_threads):
+            name = f"batch-{self.name}-{self.version}-{number}"
+            self._threads.append(threading.Thread(target=self._work, name=name, daemon=True))
+            self._threads[-1].start()
+
+    def _work(self) -> None:
+        while (batch := self._next()) is not None:
+            self._process(*batch)
+
+    def _next(self) -> tuple[Any, list[_Task]] | None:
+        """Wait for a batch that is due and take it; None when the version is closed."""
+        with self._lock:
+            while not self._closed:
+                dues = {key: queue.due(self._room, self._timeout) for key, queue in self._queues.items()}
+                key = min(dues, key=dues.__getitem__, default=None)
+                wait = None if key is None else dues[key] - time.monotonic()
+                if wait is None or wait > 0:
+                    self._more.wait(wait)
+                    continue
+                queue = self._queues[key]
+                tasks = queue.take(self._room)
+                if not queue.tasks:
+                    del self._queues[key]
+                if self._queues:
+                    # The word of what is left may have come to this thread.
+                    self._more.notify()
+                return key, tasks
+        return None
+
+    def _process(self, key: Any, tasks: list[_Task]) -> None:
+        try:
+            self._run_together(key, tasks)
+        except Exception as error:
+            if len(tasks) == 1:
+                tasks[0].error = error
+            else:
+                self._run_alone(key, tasks)
+        finally:
+            for task in tasks:
+                task.end()
+
+    def _run_alone(self, key: Any, tasks: list[_Task]) -> None:
+        for task in tasks:
+            try:
+                self._run_together(key, [task])
+            except Exception as error:
+                task.error = error
+
+    def _run_together(self, key: Any, tasks: list[_Task]) -> None:
+        feeds, fetches, _ = key
+        size = sum(task.size for task in tasks)
+        filler = filled_size(size, self._parameters.allowed_batch_sizes) - size
+        columns = list(zip(*(task.arrays for task in tasks), strict=True))
+        merged = [
+            merge(column, filler, pad=self._parameters.pad_variable_length_inputs) for column in columns
+        ]
+        found = self._servable.run(dict(zip(feeds, merged, strict=True)), fetches)
+        check_outputs(found, size + filler)
+        bounds = list(itertools.accumulate((task.size for task in tasks), initial=0))
+        for task, (start, end) in zip(tasks, itertools.pairwise(bounds), strict=True):
+            task.outputs = [values[start:end] for values in found]
+
+    def close(self) -> None:
+        """End the threads and free the servable; no run may be under way."""
+        with self._lock:
+            self._closed = True
+            self._more.notify_all()
+        for thread in self._threads:
+            thread.join()
+        self._servable.close()
+
+
+def rows_of(feeds: Mapping[str, np.ndarray]) -> int:
+    """Give the number of rows that all inputs have.
+
+    Raises:
+        InvalidArgument: there is no input, one has no axis, or the numbers differ.
+    """
+    sizes = set()
+    for value in feeds.values():
+        if not np.ndim(value):
+            raise InvalidArgument("Batching Run() input tensors must have at least one dimension")
+        sizes.add(len(value))
+    if not sizes:
+        raise InvalidArgument("Batching Run() must have at least one input tensor")
+    if len(sizes) > 1:
+        raise InvalidArgument("Batching Run() input tensors must have equal 0th-dimension size")
+    return sizes.pop()
+
+
+def parts(arrays: list[np.ndarray], size: int, limit: int) -> list[tuple[list[np.ndarray], int]]:
+    """Cut arrays into parts of at most ``limit`` rows."""
+    starts = range(0, size, limit)
+    return [([array[at : at + limit] for array in arrays], min(limit, size - at)) for at in starts]
+
+
+def filled_size(size: int, allowed: Sequence[int]) -> int:
+    """Give the least allowed size that holds a batch, or its own where none does."""
+    return next((bound for bound in allowed if bound >= size), size)
+
+
+def merge(column: Sequence[np.ndarray], filler: int, *, pad: bool) -> np.ndarray:
+    """Join one input of many requests, with copies of a row at the end that fill the batch up.
+
+    Args:
+        column: the input of each request.
+        filler: rows to add.
+        pad: pad each to the largest size of each axis, with its own first value.
+    """
+    if len(column) == 1 and not filler:
+        return column[0]
+    if pad and len({array.shape[1:] for array in column}) > 1:
+        column = padded(column)
+    rows = list(column)
+    if filler:
+        rows.append(np.repeat(rows[-1][:1], filler, axis=0))
+    return np.concatenate(rows)
+
+
+def padded(column: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Pad arrays beyond the batch axis to one shape, each with its own first value.
+
+    Raises:
+        InvalidArgument: one has no values to pad with.
+    """
+    shape = tuple(max(sizes) for sizes in zip(*(array.shape[1:] for array in column), strict=True))
+    found = []
+    for array in column:
+        if array.size == 0:
+            raise InvalidArgument("Got empty tensor in batch of non-empty tensors.")
+        whole = np.full((len(array), *shape), array.flat[0], array.dtype)
+        whole[tuple(slice(size) for size in array.shape)] = array
+        found.append(whole)
+    return found
+
+
+def check_outputs(found: Sequence[np.ndarray], size: int) -> None:
+    """Make sure that every output has the batch's number of rows.
+
+    Raises:
+        FailedPrecondition: one has not.
+    """
+    for values in found:
+        if not values.ndim:
+            raise FailedPrecondition("Batched output tensor has 0 dimensions")
+        if len(values) != size:
+            raise FailedPrecondition(
+                "Batched output tensor's 0th dimension does not equal the sum of the 0th dimension sizes "
+                "of the input tensors"
+            )
+
+
+def parameters_for(path: Path, common: Parameters, *, own: bool) -> Parameters | None:
+    """Give the parameters of a version, or None where it is not batched.
+
+    Args:
+        path: the version directory.
+        common: the server's parameters.
+        own: take the version's own file, and batch only versions that have one.
+
+    Raises:
+        InvalidArgument: its file cannot be read.
+    """
+    if not own:
+        return common
+    file = path / OWN_PARAMETERS
+    return Parameters.read(file) if file.is_file() else None

@@ -1,0 +1,210 @@
+"""One loaded version of a model: a SavedModel in a session of its own.
+
+Like TensorFlow Serving's SavedModelBundle: the graph is run by tensor names, so that SavedModels of
+TensorFlow 1 and 2 and of Keras behave alike and every error has the runtime's own words.
+"""
+
+import contextlib
+import gc
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf import text_format
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config_pb2
+from tensorflow.python.saved_model import loader_impl
+
+from features.errors import DataError, ServableError
+from serving.engine import allocator
+from serving import errors
+from serving.repository.release import MANIFEST, MODEL_FILES, Release
+from serving.engine.workers import aside
+
+DEFAULT_SIGNATURE = "serving_default"
+
+_WRONG_DTYPE = re.compile(
+    r"Type mismatch: actual (?P<got>\S+) vs\. expect (?P<wanted>\S+)\s.*_(?P<place>\d+)\}\}", re.DOTALL
+)
+
+#: Planned calls kept per model; each combination of fed and fetched tensors needs one.
+MAX_CALLABLES = 256
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """How sessions run graphs.
+
+    Attributes:
+        tags: tags of the MetaGraphDef to load.
+        inter_op_threads: threads that run independent operations of one request; -1 runs them in the
+            caller's thread, which is fastest for most models; 0 lets TensorFlow choose.
+        intra_op_threads: threads within one operation; 0 lets TensorFlow choose.
+        config_file: a ConfigProto in text format, which the two settings above override; or None.
+    """
+
+    tags: tuple[str, ...] = ("serve",)
+    inter_op_threads: int = -1
+    intra_op_threads: int = 0
+    config_file: Path | None = None
+
+    def proto(self) -> config_pb2.ConfigProto:
+        """Make the session's configuration.
+
+        Raises:
+            InvalidArgument: the file cannot be parsed; NotFound, PermissionDenied: it cannot be read.
+        """
+        config = config_pb2.ConfigProto()
+        # TensorFlow passes twice over a graph to optimise it: the second pass changes no call's time here,
+        # and each signature waits for it before its first answer.
+        rewriting = config.graph_options.rewrite_options
+        rewriting.meta_optimizer_iterations = rewriter_config_pb2.RewriterConfig.ONE
+        if self.config_file is not None:
+            try:
+                config.MergeFrom(text_format.Parse(self.config_file.read_text(), config_pb2.ConfigProto()))
+            except (OSError, ValueError, text_format.ParseError) as error:
+                raise errors.of_file(error)(f"Invalid protobuf file: '{self.config_file}': {error}") from None
+        if self.inter_op_threads:
+            config.inter_op_parallelism_threads = self.inter_op_threads
+        if self.intra_op_threads:
+            config.intra_op_parallelism_threads = self.intra_op_threads
+        return config
+
+
+class Servable:
+    """A SavedModel that answers.
+
+    Args:
+        name: the model's name.
+        version: its version.
+        path: the version directory; its hashes are checked where it has a manifest.
+        options: how to run it.
+
+    Attributes:
+        signatures: SignatureDef by name.
+
+    Raises:
+        ServerError: the directory holds no SavedModel with these tags, or it is damaged.
+    """
+
+    def __init__(self, name: str, version: int, path: Path, options: SessionOptions | None = None) -> None:
+        self.name, self.version, self.path = name, version, path
+        check(name, version, path)
+        self._session, meta_graph = _load(path, options or SessionOptions())
+        self.signatures = dict(meta_graph.signature_def)
+        # Calls that were checked once, kept by serving.inference.predict.
+        self.plans: dict[tuple[Any, ...], Any] = {}
+        self._callables: dict[tuple[tuple[str, ...], tuple[str, ...]], Any] = {}
+        self._lock = threading.Lock()
+
+    def run(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> list[np.ndarray]:
+        """Run the graph, outside the interpreter's lock.
+
+        Args:
+            feeds: values by tensor name.
+            fetches: tensor names; one may come twice.
+
+        Raises:
+            ServerError: the runtime's status.
+        """
+        try:
+            values = aside(self._callable(tuple(feeds), tuple(fetches)), *feeds.values())
+        except tf.errors.OpError as error:
+            raise errors.error_of(errors.code_of(error), _as_of_a_run(error.message)) from None
+        except (TypeError, ValueError) as error:
+            # The session's own conversion of an argument, as of text that is no bytes.
+            raise errors.InvalidArgument(str(error)) from None
+        return [np.asarray(value) for value in values]
+
+    def _callable(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Any:
+        found = self._callables.get((feeds, fetches))
+        if found is None:
+            with self._lock:
+                if len(self._callables) >= MAX_CALLABLES:
+                    self._callables.pop(next(iter(self._callables)))
+                # Session.run() checks and plans each call in Python, five times the cost of the
+                # call itself for a small model; a callable is planned once. It also leaves the
+                # checks of dtype to the runtime, whose words the real server passes on.
+                options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
+                found = self._session._make_callable_from_options(options)
+                self._callables[feeds, fetches] = found
+        return found
+
+    def close(self) -> None:
+        """Free the graph and its variables; no run may be under way."""
+        self._callables.clear()
+        self._session.close()
+        self._session = None
+        # A graph refers to itself; without this its memory waits for the collector's next full round.
+        gc.collect()
+        allocator.return_memory()
+
+
+def _as_of_a_run(message: str) -> str:
+    # A planned call leaves the check of dtypes to a kernel; the real server's session makes it, in
+    # these words, before any kernel runs.
+    found = _WRONG_DTYPE.match(message)
+    if found is None:
+        return message
+    return f"Expects arg[{found['place']}] to be {found['wanted']} but {found['got']} is provided"
+
+
+def check(name: str, version: int, path: Path) -> None:
+    """Make sure that a version directory holds a SavedModel, unchanged where its manifest has hashes.
+
+    Raises:
+        NotFound: there is no SavedModel.
+        DataLoss: a file is missing, changed or was added after publishing.
+    """
+    if not any((path / file).is_file() for file in MODEL_FILES):
+        raise errors.NotFound(
+            f"Could not find SavedModel .pb or .pbtxt at supplied export directory path: {path}. Check that "
+            "the directory exists and that you have the right permissions for accessing it."
+        )
+    if not (path / MANIFEST).is_file():
+        return
+    try:
+        Release.load(name, version, path).verify()
+    except DataError as error:
+        raise errors.DataLoss(str(error)) from None
+
+
+def _load(path: Path, options: SessionOptions) -> tuple[Any, meta_graph_pb2.MetaGraphDef]:
+    _register_text_ops()
+    graph = tf.Graph()
+    session = tf.compat.v1.Session(graph=graph, config=options.proto())
+    try:
+        meta_graph = loader_impl.SavedModelLoader(str(path)).load(session, list(options.tags))
+        graph.finalize()
+    except BaseException as error:
+        session.close()
+        if isinstance(error, Exception):
+            raise load_error(path, options.tags, error) from error
+        raise
+    return session, meta_graph
+
+
+def _register_text_ops() -> None:
+    # TensorFlow Serving links tensorflow-text's operations in; importing the package registers them here.
+    with contextlib.suppress(ImportError):
+        import tensorflow_text  # type: ignore[import-not-found,unused-ignore]  # noqa: F401
+
+
+def load_error(path: Path, tags: Sequence[str], error: Exception) -> errors.ServerError:
+    """Make one error of the many kinds that TensorFlow's loader raises."""
+    if isinstance(error, errors.ServerError):
+        return error
+    if isinstance(error, tf.errors.OpError):
+        return errors.error_of(errors.code_of(error), error.message)
+    if isinstance(error, RuntimeError) and "tag" in str(error):
+        return errors.NotFound(
+            f"Could not find meta graph def matching supplied tags: {{ {' '.join(tags)} }}. To inspect "
+            "available tag-sets in the SavedModel, please use the SavedModel CLI: `saved_model_cli`"
+        )
+    if isinstance(error, ServableError | MemoryError):
+        return errors.error_of(errors.code_of(error), errors.words_of(error))
+    return errors.DataLoss(f"Cannot load the SavedModel at {path}: {type(error).__name__}: {error}")

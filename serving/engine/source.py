@@ -1,0 +1,81 @@
+"""Finds the versions to serve: directories below a base path, chosen by a version policy."""
+
+import logging
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from serving import errors
+from serving.repository.version_names import MAX_VERSION
+
+_log = logging.getLogger(__name__)
+_warned: set[str] = set()
+# TensorFlow Serving reads a child's name with a lenient integer parser; 001 is version 1 to it.
+MAX_LENGTH = 64
+_NUMBER = re.compile(r"\s*[+-]?[0-9]+\s*", re.ASCII)
+
+
+def parse_version(name: str) -> int | None:
+    """Read a version as TensorFlow Serving does: a sign, blanks and leading zeros are allowed."""
+    if len(name) > MAX_LENGTH or not _NUMBER.fullmatch(name):
+        return None
+    return int(name) if 0 <= int(name) <= MAX_VERSION else None
+
+
+def versions_on_disk(base: Path, model: str) -> dict[int, Path]:
+    """Give the directories below a base path whose names are numbers.
+
+    Raises:
+        NotFound, PermissionDenied: the base path is not there, or cannot be read.
+    """
+    try:
+        with os.scandir(base) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+    except OSError as error:
+        raise errors.of_file(error)(
+            f"Could not find base path {base} for servable {model} with error {error}", model=model
+        ) from error
+    found: dict[int, Path] = {}
+    for entry in entries:
+        number = parse_version(entry.name)
+        if number is not None and entry.is_dir():
+            found[number] = base / entry.name
+        elif entry.name[:1].isnumeric() or number is not None:
+            _warn_once(
+                f"{base}/{entry.name}", "%s is passed over: a version is a directory named by a number"
+            )
+    return found
+
+
+def _warn_once(subject: str, message: str) -> None:
+    if subject not in _warned:
+        _warned.add(subject)
+        _log.warning(message, ascii(subject))
+
+
+def aspired_versions(config: Any) -> dict[int, Path]:
+    """Give the versions a ModelConfig asks for that are there.
+
+    Args:
+        config: ``tensorflow.serving.ModelConfig``.
+
+    Raises:
+        NotFound, PermissionDenied: its base path is not there, or cannot be read.
+    """
+    present = versions_on_disk(Path(config.base_path), config.name)
+    chosen = _chosen(config.model_version_policy, present)
+    if not chosen:
+        _warn_once(config.base_path, "no version is found under base path %s")
+    return chosen
+
+
+def _chosen(policy: Any, present: dict[int, Path]) -> dict[int, Path]:
+    kind = policy.WhichOneof("policy_choice")
+    if kind == "all":
+        return present
+    if kind == "specific":
+        wanted = set(policy.specific.versions)
+        return {number: path for number, path in present.items() if number in wanted}
+    count = max(policy.latest.num_versions, 1)
+    return {number: present[number] for number in sorted(present, reverse=True)[:count]}

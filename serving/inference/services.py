@@ -1,0 +1,261 @@
+"""The gRPC services: each call parsed by its handler, so that garbage is INVALID_ARGUMENT.
+
+Follows model_servers/prediction_service_impl.cc, model_service_impl.cc, get_model_status_impl.cc and
+servables/tensorflow/get_model_metadata_impl.cc.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.protobuf import empty_pb2, struct_pb2
+from google.protobuf.message import DecodeError, EncodeError, Message
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
+    model_pb2,
+    predict_pb2,
+    regression_pb2,
+)
+
+from serving import errors
+from serving.inference import examples, predict as inference
+from serving.engine.core import Core, validated
+from serving.metrics import Metrics
+from serving.client.requests import LIST_SERVICE
+from serving.engine.states import VersionState
+
+PREDICTION = "tensorflow.serving.PredictionService"
+MODEL = "tensorflow.serving.ModelService"
+SIGNATURE_DEF = "signature_def"
+
+#: The real server cuts messages here before they travel (model_servers/grpc_status_util.cc).
+MESSAGE_LIMIT = 1024
+
+_log = logging.getLogger(__name__)
+
+
+class Services:
+    """The calls that both doors offer, on messages.
+
+    Args:
+        core: what answers.
+        content: answer Predict with tensor_content instead of typed fields.
+        check_methods: insist on the method names of signatures.
+        allowed_roots: folders below which a reloaded configuration may name base paths.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        *,
+        content: bool = False,
+        check_methods: bool = False,
+        allowed_roots: Sequence[Path] = (),
+    ) -> None:
+        self._core, self._content, self._check_methods = core, content, check_methods
+        self._roots = tuple(root.resolve() for root in allowed_roots)
+
+    def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
+        """Answer PredictionService/Predict."""
+        need_spec(request)
+        with self._core.lease(request.model_spec) as servable:
+            return inference.predict(
+                servable, request, content=self._content, check_method=self._check_methods
+            )
+
+    def classify(
+        self, request: classification_pb2.ClassificationRequest
+    ) -> classification_pb2.ClassificationResponse:
+        """Answer PredictionService/Classify."""
+        need_spec(request)
+        with self._core.lease(request.model_spec) as servable:
+            return examples.classify(servable, request, check_method=self._check_methods)
+
+    def regress(self, request: regression_pb2.RegressionRequest) -> regression_pb2.RegressionResponse:
+        """Answer PredictionService/Regress."""
+        need_spec(request)
+        with self._core.lease(request.model_spec) as servable:
+            return examples.regress(servable, request, check_method=self._check_methods)
+
+    def multi_inference(
+        self, request: inference_pb2.MultiInferenceRequest
+    ) -> inference_pb2.MultiInferenceResponse:
+        """Answer PredictionService/MultiInference; the first task says which version answers."""
+        spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
+        with self._core.lease(spec) as servable:
+            return examples.multi_inference(servable, request, check_method=self._check_methods)
+
+    def metadata(
+        self, request: get_model_metadata_pb2.GetModelMetadataRequest
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        """Answer PredictionService/GetModelMetadata: the signatures of a version."""
+        need_spec(request)
+        if not request.metadata_field:
+            raise errors.InvalidArgument("GetModelMetadataRequest must specify at least one metadata_field")
+        for field in request.metadata_field:
+            if field != SIGNATURE_DEF:
+                raise errors.InvalidArgument(f"Metadata field {field} is not supported")
+        response = get_model_metadata_pb2.GetModelMetadataResponse()
+        with self._core.lease(request.model_spec) as servable:
+            signatures = get_model_metadata_pb2.SignatureDefMap()
+            for name, signature in servable.signatures.items():
+                signatures.signature_def[name].CopyFrom(signature)
+            response.model_spec.name = servable.name
+            response.model_spec.version.value = servable.version
+        response.metadata[SIGNATURE_DEF].Pack(signatures)
+        return response
+
+    def status(
+        self, request: get_model_status_pb2.GetModelStatusRequest
+    ) -> get_model_status_pb2.GetModelStatusResponse:
+        """Answer ModelService/GetModelStatus, the newest version first."""
+        need_spec(request)
+        response = get_model_status_pb2.GetModelStatusResponse()
+        for version, known in self._states(request.model_spec).items():
+            entry = response.model_version_status.add(version=version, state=int(known.state))
+            entry.status.SetInParent()
+            entry.status.error_code = known.code.value[0]
+            entry.status.error_message = known.message
+        return response
+
+    def names(self, request: empty_pb2.Empty) -> struct_pb2.ListValue:
+        """Answer servable.Models/List: the names of the configured models."""
+        response = struct_pb2.ListValue()
+        response.extend(self._core.models())
+        return response
+
+    def reload(
+        self, request: model_management_pb2.ReloadConfigRequest
+    ) -> model_management_pb2.ReloadConfigResponse:
+        """Answer ModelService/HandleReloadConfigRequest: take a new configuration of models.
+
+        Raises:
+            InvalidArgument: it is no list of models, or cannot be taken.
+            PermissionDenied: a base path lies outside the allowed roots.
+        """
+        if request.config.WhichOneof("config") != "model_config_list":
+            raise errors.InvalidArgument(
+                "ServerModelConfig type not supported by HandleReloadConfigRequest. "
+                "Only ModelConfigList is currently supported"
+            )
+        for entry in validated(request.config).values():
+            self._check_root(entry)
+        self._core.reload(request.config)
+        response = model_management_pb2.ReloadConfigResponse()
+        response.status.SetInParent()
+        for name in request.metric_names:
+            response.metric.add(name=name)
+        return response
+
+    def _check_root(self, entry: Any) -> None:
+        # Links are followed first: a link below a root may lead out of it.
+        path = Path(entry.base_path).resolve() if "\0" not in entry.base_path else None
+        if path is None or not any(path.is_relative_to(root) for root in self._roots):
+            raise errors.PermissionDenied(
+                f"Model {entry.name} has a base path outside the allowed roots; the server's administrator "
+                "adds one with --allowed_model_roots",
+                model=entry.name,
+            )
+
+    def _states(self, spec: Any) -> dict[int, VersionState]:
+        found = self._core.monitor.versions(spec.name)
+        if spec.HasField("version"):
+            number = spec.version.value
+            if number not in found:
+                raise errors.NotFound(f"Could not find version {number} of model {spec.name}")
+            return {number: found[number]}
+        if not found:
+            raise errors.NotFound(f"Could not find any versions of model {spec.name}")
+        return found
+
+
+def need_spec(request: Any) -> None:
+    """Refuse a request that names no model."""
+    if not request.HasField("model_spec"):
+        raise errors.InvalidArgument("Missing ModelSpec")
+
+
+def handlers(services: Services, metrics: Metrics) -> list[grpc.GenericRpcHandler]:
+    """Make the handlers of the services for a gRPC server, which count what they answer."""
+    prediction = {
+        "Predict": handler(predict_pb2.PredictRequest, counted(services.predict, "Predict", metrics)),
+        "Classify": handler(
+            classification_pb2.ClassificationRequest, counted(services.classify, "Classify", metrics)
+        ),
+        "Regress": handler(regression_pb2.RegressionRequest, counted(services.regress, "Regress", metrics)),
+        "MultiInference": handler(inference_pb2.MultiInferenceRequest, services.multi_inference),
+        "GetModelMetadata": handler(get_model_metadata_pb2.GetModelMetadataRequest, services.metadata),
+    }
+    model = {
+        "GetModelStatus": handler(get_model_status_pb2.GetModelStatusRequest, services.status),
+        "HandleReloadConfigRequest": handler(model_management_pb2.ReloadConfigRequest, services.reload),
+    }
+    return [
+        grpc.method_handlers_generic_handler(PREDICTION, prediction),
+        grpc.method_handlers_generic_handler(MODEL, model),
+        grpc.method_handlers_generic_handler(
+            LIST_SERVICE, {"List": handler(empty_pb2.Empty, services.names)}
+        ),
+    ]
+
+
+def counted(answer: Callable[[Any], Message], api: str, metrics: Metrics) -> Callable[[Any], Message]:
+    """Count requests and latencies of a call by the model it names."""
+
+    def count(request: Any) -> Message:
+        with metrics.request(request.model_spec.name, api, "GRPC"):
+            return answer(request)
+
+    return count
+
+
+def handler(kind: type[Message], answer: Callable[[Any], Message]) -> grpc.RpcMethodHandler:
+    """Make the handler of one call: parse, answer, serialise, and turn every failure into its status."""
+
+    def handle(raw: bytes, context: grpc.ServicerContext) -> bytes:
+        try:
+            return serialized(answer(parsed(kind, raw)))
+        except Exception as error:
+            code = errors.code_of(error)
+            if code in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):
+                _log.exception("%s failed", kind.DESCRIPTOR.full_name)
+            return context.abort(code, truncated(errors.words_of(error)))
+
+    return grpc.unary_unary_rpc_method_handler(handle)
+
+
+def parsed(kind: type[Message], raw: bytes) -> Message:
+    """Parse a request.
+
+    Raises:
+        InvalidArgument: the bytes are no such message.
+    """
+    try:
+        return kind.FromString(raw)
+    except DecodeError:
+        raise errors.InvalidArgument(
+            f"the request is no {kind.DESCRIPTOR.full_name}: its {len(raw)} bytes cannot be parsed"
+        ) from None
+
+
+def serialized(response: Message) -> bytes:
+    """Serialise an answer.
+
+    Raises:
+        ResourceExhausted: it is over the 2 GiB that a message can have.
+    """
+    try:
+        return response.SerializeToString()
+    except (EncodeError, ValueError) as error:
+        raise errors.ResourceExhausted(f"the answer cannot be serialised: {error}") from None
+
+
+def truncated(details: str) -> str:
+    """Cut a message as the real server does before it travels."""
+    return details if len(details) <= MESSAGE_LIMIT else details[:MESSAGE_LIMIT] + "...TRUNCATED"

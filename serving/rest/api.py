@@ -1,0 +1,213 @@
+"""What TensorFlow Serving's REST API answers, apart from how HTTP brings it.
+
+Follows model_servers/http_rest_api_handler.cc, http_rest_api_util.cc and http_server.cc.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+from urllib.parse import unquote
+
+from google.protobuf import json_format
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_pb2,
+    regression_pb2,
+)
+
+from serving import errors
+from serving.inference import predict
+from serving.rest import json_examples, json_input, json_output
+from serving.engine.core import Core
+from serving.metrics import Metrics
+from serving.inference.services import SIGNATURE_DEF, Services
+
+JSON = "application/json"
+TEXT = "text/plain"
+
+#: Characters of a message that travel.
+MESSAGE_LIMIT = 4096
+
+_API = re.compile(r"/v1/.*", re.IGNORECASE | re.DOTALL)
+_WHICH = r"(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
+_CALL = re.compile(
+    rf"/v1/models/(?P<model>[^/:]+){_WHICH}:(?P<method>classify|regress|predict)", re.IGNORECASE
+)
+_MODEL = re.compile(rf"/v1/models(?:/(?P<model>[^/:]+))?{_WHICH}(?P<metadata>/metadata)?", re.IGNORECASE)
+_WEB_ORIGIN = re.compile(r"https?://")
+
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST, GET",
+    "Access-Control-Allow-Headers": "Content-Type",
+}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An HTTP answer: status, body, its type and further headers."""
+
+    status: int
+    body: bytes
+    kind: str = JSON
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class RestApi:
+    """Turns a method, a path and a body into a Reply; every failure has one.
+
+    Args:
+        services: the calls on messages.
+        core: gives the servables to predict with.
+        metrics: told of every request.
+        metrics_path: path of the Prometheus page, or None for none.
+        cors: answer with headers that let other web pages call.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        core: Core,
+        metrics: Metrics,
+        *,
+        metrics_path: str | None = None,
+        cors: bool = False,
+    ) -> None:
+        self._services, self._core, self._metrics = services, core, metrics
+        self._metrics_path, self._cors = metrics_path, cors
+
+    def answer(self, method: str, path: str, body: bytes, origin: str = "") -> Reply:
+        """Answer a request.
+
+        Args:
+            method: GET, POST or OPTIONS; any other is malformed.
+            path: the path as it was sent, percent signs and all, without query.
+            body: the body, decompressed.
+            origin: the Origin header.
+        """
+        own = self._own(path)
+        if own is not None:
+            return own
+        if not _API.fullmatch(path):
+            return refusal(404, "Not found: the REST API lies below /v1/models")
+        headers = dict(_CORS) if self._cors else {}
+        if method == "OPTIONS":
+            # A preflight; the real server answers it whether or not other origins are then allowed.
+            return Reply(200 if _WEB_ORIGIN.search(origin) else 400, b"", headers=headers)
+        try:
+            return Reply(200, self._call(method, path, body), headers=headers)
+        except Exception as error:
+            code = errors.code_of(error)
+            reply = refusal(errors.HTTP_STATUS[code], errors.words_of(error))
+            return Reply(reply.status, reply.body, headers=headers)
+
+    def _own(self, path: str) -> Reply | None:
+        if path == "/livez":
+            return Reply(200, b"ok\n", TEXT)
+        if path == "/readyz":
+            return Reply(200, b"ok\n", TEXT) if self._core.is_ready() else Reply(503, b"not ready\n", TEXT)
+        if self._metrics_path is not None and path == self._metrics_path:
+            return Reply(200, self._metrics.page(), TEXT)
+        return None
+
+    def _call(self, method: str, path: str, body: bytes) -> bytes:
+        found = {"POST": _CALL, "GET": _MODEL}.get(method, _NOTHING).fullmatch(path)
+        if found is None:
+            raise errors.InvalidArgument(f"Malformed request: {method} {path}")
+        spec = model_spec(found)
+        if method == "POST":
+            return self._infer(found["method"], spec, body)
+        if not spec.name:
+            raise errors.InvalidArgument("Missing model name in request.")
+        return self._metadata(spec) if found["metadata"] else self._status(spec)
+
+    def _infer(self, method: str, spec: model_pb2.ModelSpec, body: bytes) -> bytes:
+        calls: dict[str, Callable[[model_pb2.ModelSpec, bytes], bytes]] = {
+            "predict": self._predict,
+            "classify": self._classify,
+            "regress": self._regress,
+        }
+        # The path matches in any case of letters, the method in this one alone.
+        if method not in calls:
+            raise errors.InvalidArgument(f"Malformed request: POST method {method}")
+        with self._metrics.request(spec.name, method.capitalize(), "REST"):
+            return calls[method](spec, body)
+
+    def _predict(self, spec: model_pb2.ModelSpec, body: bytes) -> bytes:
+        document = json_input.parse(body)
+        name = json_input.signature_name(document) or predict.DEFAULT_SIGNATURE
+        with self._core.lease(spec) as servable:
+            signature = servable.signatures.get(name)
+            if signature is None:
+                raise errors.InvalidArgument(f'Serving signature name: "{name}" not found in signature def')
+            if not signature.inputs:
+                raise errors.InvalidArgument(f"Failed to get input map for signature: {name}")
+            arrays, by_row = json_input.predict_inputs(document, signature.inputs)
+            started = perf_counter()
+            _, outputs = predict.predict_arrays(servable, name, arrays)
+            self._metrics.runtime(spec.name, "Predict", perf_counter() - started)
+        return json_output.rows(outputs) if by_row else json_output.columns(outputs)
+
+    def _classify(self, spec: model_pb2.ModelSpec, body: bytes) -> bytes:
+        document = json_input.parse(body)
+        spec.signature_name = json_input.signature_name(document)
+        request = classification_pb2.ClassificationRequest(
+            model_spec=spec, input=json_examples.examples(document)
+        )
+        return json_output.classifications(self._services.classify(request).result)
+
+    def _regress(self, spec: model_pb2.ModelSpec, body: bytes) -> bytes:
+        document = json_input.parse(body)
+        spec.signature_name = json_input.signature_name(document)
+        request = regression_pb2.RegressionRequest(model_spec=spec, input=json_examples.examples(document))
+        return json_output.regressions(self._services.regress(request).result)
+
+    def _status(self, spec: model_pb2.ModelSpec) -> bytes:
+        request = get_model_status_pb2.GetModelStatusRequest(model_spec=spec)
+        return _json(self._services.status(request)).encode()
+
+    def _metadata(self, spec: model_pb2.ModelSpec) -> bytes:
+        request = get_model_metadata_pb2.GetModelMetadataRequest(
+            model_spec=spec, metadata_field=[SIGNATURE_DEF]
+        )
+        response = self._services.metadata(request)
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        response.metadata[SIGNATURE_DEF].Unpack(signatures)
+        parts = (_json(response.model_spec, names=True), _json(signatures, names=True))
+        return '{{\n"model_spec":{},\n"metadata": {{"signature_def": {}}}\n}}\n'.format(*parts).encode()
+
+
+_NOTHING = re.compile(r"(?!)")
+
+
+def model_spec(found: re.Match[str]) -> model_pb2.ModelSpec:
+    """Make the ModelSpec a path names.
+
+    Raises:
+        InvalidArgument: its version is over 64 bits.
+    """
+    spec = model_pb2.ModelSpec(name=unquote(found["model"] or ""))
+    if found["version"]:
+        number = int(found["version"]) if len(found["version"]) < 20 else 2**63
+        if number >= 2**63:
+            raise errors.InvalidArgument(f"Failed to convert version: {found['version'][:64]} to numeric.")
+        spec.version.value = number
+    elif found["label"]:
+        spec.version_label = unquote(found["label"])
+    return spec
+
+
+def _json(message: Any, *, names: bool = False) -> str:
+    return json_format.MessageToJson(
+        message, indent=1, always_print_fields_with_no_presence=True, preserving_proto_field_name=names
+    )
+
+
+def refusal(status: int, message: str) -> Reply:
+    """Make the reply that refuses a request; names it repeats may be of any length."""
+    cut = message if len(message) <= MESSAGE_LIMIT else f"{message[:MESSAGE_LIMIT]}...TRUNCATED"
+    return Reply(status, json_output.error(cut))

@@ -1,0 +1,294 @@
+"""The embedded model server."""
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import cast
+
+from tensorflow_serving.config import model_server_config_pb2
+
+from features.errors import ConfigError
+from serving.engine import batching
+from serving.inference import services as service, warmup
+from serving import text_configs
+from serving.engine.batching import Batcher, Parameters
+from serving.config import Options
+from serving.engine.core import PLATFORM, Core
+from serving.errors import ServerError
+from serving.server.grpc_server import GrpcServer, bracketed
+from serving.engine.manager import LoadPolicy, Manager
+from serving.metrics import PATH as METRICS_PATH
+from serving.metrics import Metrics
+from serving.repository.repository import Repository
+from serving.rest.api import RestApi
+from serving.rest.http_server import RestServer
+from serving.engine.servable import Servable, SessionOptions
+from serving.engine.states import StateMonitor, VersionState
+
+_log = logging.getLogger(__name__)
+
+
+class Server:
+    """Speaks TensorFlow Serving's gRPC API for the models that its options name.
+
+    Args:
+        options: what to serve and where.
+
+    Raises:
+        ConfigError: the options contradict each other or would expose the server.
+        ServerError: a file that they name cannot be read or parsed.
+    """
+
+    def __init__(self, options: Options) -> None:
+        options.check()
+        self.options = options
+        self._core = _core(options, self._tell_health)
+        self._services = _services(options, self._core)
+        self.metrics = Metrics()
+        self._grpc = GrpcServer(options, service.handlers(self._services, self.metrics))
+        self._listens = False
+        self._rest: RestServer | None = None
+        self._stopping = threading.Lock()
+        self._ended = threading.Event()
+        self._draining = False
+        self._stopped = False
+
+    def start(self) -> "Server":
+        """Listen, load the models, and return when each of them answers or has failed to load.
+
+        While models load, health says NOT_SERVING and a request gets NOT_FOUND.
+
+        Raises:
+            UnavailableError: the port is taken.
+            ServerError: the configuration of the models is refused.
+        """
+        self._tell_health()
+        self._grpc.start()
+        self._listens = True
+        try:
+            self._start_rest(self._services)
+            self._core.reload(_config(self.options))
+            self._core.start()
+        except BaseException:
+            self.stop(0)
+            raise
+        self._follow_config_file()
+        self._tell_health()
+        return self
+
+    def require_models(self) -> None:
+        """Check that what was asked for is served, or will be tried again; as of `Core.require_models`."""
+        self._core.require_models()
+
+    def _start_rest(self, services: service.Services) -> None:
+        options = self.options
+        if options.rest_port is None:
+            return
+        api = RestApi(
+            services,
+            self._core,
+            self.metrics,
+            metrics_path=prometheus_path(options.monitoring_config_file),
+            cors=options.rest_cors,
+        )
+        self._rest = RestServer(
+            api,
+            host=options.host,
+            port=options.rest_port,
+            threads=options.rest_request_threads,
+            queue=options.queue,
+            timeout=options.rest_timeout,
+            max_body=options.rest_max_body,
+            idle_seconds=options.rest_idle_seconds,
+        )
+        self._rest.start()
+
+    def _follow_config_file(self) -> None:
+        seconds, path = self.options.model_config_poll_seconds, self.options.model_config_file
+        if path is None or seconds <= 0:
+            return
+
+        def repeat() -> None:
+            while not self._ended.wait(seconds):
+                try:
+                    self._core.reload(text_configs.model_server_config(path))
+                except ServerError as error:
+                    _log.error("the model config file was not taken over: %s", error)
+
+        threading.Thread(target=repeat, name="config-poll", daemon=True).start()
+
+    def _tell_health(self) -> None:
+        self._grpc.tell(ready=self._core.is_ready(), draining=self._draining)
+
+    @property
+    def port(self) -> int:
+        """The gRPC port.
+
+        Raises:
+            ConfigError: the server was not started.
+        """
+        if not self._listens:
+            raise ConfigError("the server has no port yet", todo="call start() first")
+        return self._grpc.port
+
+    @property
+    def target(self) -> str:
+        """The address for a client: host and port."""
+        return f"{bracketed(self.options.host)}:{self.port}"
+
+    @property
+    def rest_port(self) -> int | None:
+        """The REST port, or None where REST is off."""
+        return None if self._rest is None else self._rest.port
+
+    @property
+    def rest_target(self) -> str | None:
+        """The address of the REST interface: host and port, or None where it is off."""
+        return None if self._rest is None else f"{bracketed(self.options.host)}:{self._rest.port}"
+
+    @property
+    def ready(self) -> bool:
+        """Whether every configured model answers."""
+        return self._core.is_ready() and not self._draining
+
+    def stop(self, grace: float | None = None) -> None:
+        """Drain and end: health turns NOT_SERVING, new requests are refused, those in flight finish.
+
+        Args:
+            grace: seconds that requests in flight have; the option's value when None.
+        """
+        with self._stopping:
+            if self._stopped:
+                return
+            self._draining = True
+            self._ended.set()
+            self._tell_health()
+            grace = self.options.grace if grace is None else grace
+            ended = self._grpc.stop(grace)
+            if self._rest is not None:
+                self._rest.stop(grace)
+            ended.wait()
+            self._core.close()
+            self._grpc.close()
+            self._stopped = True
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the server has ended; True where it still runs when the time is over."""
+        return self._grpc.wait(timeout)
+
+    def __enter__(self) -> "Server":
+        return self if self._listens else self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class _Told(StateMonitor):
+    """A monitor that says when a state changed."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def publish(self, model: str, version: int, state: VersionState) -> None:
+        super().publish(model, version, state)
+        self._tell()
+
+
+def _core(options: Options, tell: Callable[[], None]) -> Core:
+    common = _batching(options)
+    session = SessionOptions(
+        tags=options.tags,
+        inter_op_threads=options.inter_op_threads,
+        intra_op_threads=options.intra_op_threads or _threads_of_a_batch(options, common),
+        config_file=options.session_config_file,
+    )
+
+    session.proto()  # a file that cannot be used is a fault of the start, and not of each model
+
+    def load(name: str, version: int, path: Path) -> Servable:
+        servable = Servable(name, version, path, session)
+        if options.warmup:
+            warmup.replay(servable, iterations=options.warmup_iterations)
+        parameters = common and batching.parameters_for(path, common, own=options.per_model_batching)
+        # A Batcher stands where a Servable stands.
+        return cast(Servable, Batcher(servable, parameters)) if parameters else servable
+
+    policy = LoadPolicy(options.load_threads, options.max_load_retries, options.load_retry_seconds)
+    return Core(
+        Manager(load, _Told(tell), policy),
+        allow_unavailable_labels=options.labels_for_unavailable,
+        poll_seconds=options.poll_seconds,
+        live_config=Repository(options.repository).config if options.repository else None,
+    )
+
+
+def _batching(options: Options) -> Parameters | None:
+    if not options.batching:
+        return None
+    file = options.batching_parameters_file
+    return Parameters(joined_rows=batching.JOINED_ROWS) if file is None else Parameters.read(file)
+
+
+def _threads_of_a_batch(options: Options, common: Parameters | None) -> int:
+    """Share the processors out among the batches that run at a time; 0 leaves it to TensorFlow.
+
+    Left to it, every batch uses all processors, and batches that run at the same time cut each other's
+    operations into parts that wait for one another: a tenth to a third more work for an image classifier on
+    two cores (docs/serving.md).
+    """
+    if common is None or options.per_model_batching or options.session_config_file is not None:
+        return 0
+    return max(1, (os.cpu_count() or 1) // common.num_batch_threads)
+
+
+def _services(options: Options, core: Core) -> service.Services:
+    return service.Services(
+        core,
+        content=options.content_responses,
+        check_methods=options.check_method_names,
+        allowed_roots=model_roots(options),
+    )
+
+
+def model_roots(options: Options) -> list[Path]:
+    """Give the folders below which a configuration that arrives over the network may name base paths.
+
+    These are the repository, the base paths named at the start, and what the options add.
+    """
+    named = [*options.allowed_model_roots, options.repository, options.model_base_path]
+    if options.model_config_file is not None:
+        config = text_configs.model_server_config(options.model_config_file)
+        named += [Path(entry.base_path) for entry in config.model_config_list.config]
+    return [Path(root).absolute() for root in named if root is not None]
+
+
+def _config(options: Options) -> model_server_config_pb2.ModelServerConfig:
+    if options.repository is not None:
+        return Repository(options.repository).config()
+    if options.model_config_file is not None:
+        return text_configs.model_server_config(options.model_config_file)
+    config = model_server_config_pb2.ModelServerConfig()
+    config.model_config_list.config.add(
+        name=options.model_name,
+        base_path=str(options.model_base_path and options.model_base_path.absolute()),
+        model_platform=PLATFORM,
+    )
+    return config
+
+
+def prometheus_path(file: Path | None) -> str | None:
+    """Give the path of the Prometheus page that a MonitoringConfig turns on, or None.
+
+    Raises:
+        InvalidArgument: the file cannot be read or parsed.
+    """
+    if file is None:
+        return None
+    config = text_configs.monitoring_config(file).prometheus_config
+    return (config.path or METRICS_PATH) if config.enable else None

@@ -1,0 +1,106 @@
+"""keras.applications backbones: scaling, weights, batch norm, wrong names."""
+
+import keras
+import numpy as np
+import pytest
+
+from features.datasets import feature_store
+from features.errors import ConfigError, NoInputError
+from models.pretrained import applications
+from tests.models import toys
+
+#: h5py hands NumPy's new keyword on to Keras variables, which do not take it.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+SHAPE = (32, 32, 3)
+NAME = "MobileNet"
+PIXELS = np.random.default_rng(0).random((2, *SHAPE), np.float32)
+
+
+@pytest.fixture(scope="module")
+def plain() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    return keras.applications.MobileNet(include_top=False, weights=None, input_shape=SHAPE, pooling="avg")
+
+
+@pytest.fixture(scope="module")
+def weights(plain, tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("weights") / "mobilenet.weights.h5"
+    plain.save_weights(path)
+    return str(path)
+
+
+def test_a_weights_file_gives_the_networks_own_answer(plain, weights):
+    backbone = applications.application(NAME, weights, SHAPE)
+    expected = plain(keras.applications.mobilenet.preprocess_input(PIXELS * 255.0))
+    np.testing.assert_allclose(backbone(PIXELS), expected, atol=1e-5)
+    assert backbone.width == 1024
+
+
+def test_without_weights_everything_is_trained_from_the_start():
+    network = toys.network({"kind": "keras", "backbone": NAME, "weights": None}, size=32)
+    assert [phase.name for phase in network.phases] == ["train"]
+    assert network.phases[0].model.count_params() > 3_000_000
+
+
+@pytest.mark.parametrize("learn", [False, True])
+def test_batch_norm_moves_only_where_it_may(weights, learn):
+    backbone = applications.application(NAME, weights, SHAPE, learn_batch_norm=learn)
+    before = [v.numpy() for v in backbone.non_trainable_variables]
+    inputs = keras.Input(SHAPE)
+    keras.Model(inputs, backbone(inputs))(PIXELS, training=True)
+    after = [v.numpy() for v in backbone.non_trainable_variables]
+    changed = any((a != b).any() for a, b in zip(before, after, strict=True) if a.dtype.kind == "f")
+    assert changed == learn
+    assert len(backbone.trainable_variables) > 50
+
+
+@pytest.mark.parametrize("name", ["MobileNetV2", "ResNet50"])
+def test_scaling_is_each_networks_own(name):
+    module = {
+        "MobileNetV2": keras.applications.mobilenet_v2,
+        "ResNet50": keras.applications.resnet,
+    }[name]
+    backbone = applications.application(name, None, SHAPE)
+    expected = backbone.network(module.preprocess_input(PIXELS * np.float32(255)))
+    np.testing.assert_allclose(backbone(PIXELS), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_name_of_the_cache_follows_weights_not_layer_names(weights):
+    first, second = (applications.application(NAME, weights, SHAPE) for _ in range(2))
+    assert feature_store.fingerprint(first) == feature_store.fingerprint(second)
+    assert feature_store.fingerprint(first) != feature_store.fingerprint(applications.application(NAME, None, SHAPE))
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(first))
+    copy.set_weights(first.get_weights())
+    assert copy.fingerprint == first.fingerprint
+    np.testing.assert_array_equal(copy(PIXELS), first(PIXELS))
+
+
+@pytest.mark.parametrize("mode", ["frozen", "fine-tune"])
+def test_modes_with_weights(weights, mode):
+    recipe = {"kind": "keras", "backbone": NAME, "weights": weights, "mode": mode}
+    network = toys.network(recipe, size=32)
+    assert [phase.name for phase in network.phases] == ["head", "fine-tune"][: 1 + (mode == "fine-tune")]
+    assert network.phases[0].model.input_shape == (None, 1024)
+    assert len(network.phases[-1].model.trainable_variables) == (2 if mode == "frozen" else 2 + 81)
+
+
+def test_wrong_names_list_the_known_ones():
+    with pytest.raises(ConfigError, match=r"got MobileNetV9; expected .*MobileNetV2, .*ResNet50") as error:
+        applications.application("MobileNetV9", None, SHAPE)
+    assert error.value.exit_code == 78
+
+
+@pytest.mark.filterwarnings("ignore:Skipping nested container:UserWarning")
+def test_missing_and_foreign_weights_files_are_named(tmp_path):
+    with pytest.raises(NoInputError, match=r"no such weights file; got .*nowhere\.h5"):
+        applications.application(NAME, str(tmp_path / "nowhere.h5"), SHAPE)
+    other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    other.save_weights(tmp_path / "other.weights.h5")
+    with pytest.raises(ConfigError, match="cannot build MobileNet"):
+        applications.application(NAME, str(tmp_path / "other.weights.h5"), SHAPE)
+
+
+def test_pictures_too_small_for_a_network_are_refused():
+    with pytest.raises(ConfigError, match=r"cannot build InceptionV3.*featurizer\.height"):
+        applications.application("InceptionV3", None, (16, 16, 3))
