@@ -18,16 +18,18 @@ from typing import Any
 
 import numpy as np
 
-from features.images import check
-from features.rows import check as row_file
-from features.sources.tables import cells as rows
-from features.sources.candidates import Candidate
 from features.decisions import Decisions
+from features.images import check
 from features.ingest.examination import Examination, Example
-from features.quarantine import RefusedError
 from features.ingest.rules import IngestRules
+from features.ingest.verdict import Verdict
+from features.quarantine import RefusedError
+from features.rows import check as row_file
+from features.sources.candidates import Candidate
+from features.sources.tables import cells as rows
 from features.spec import Progress, RawKind
-from features.ingest.verdict import Verdict, read_file
+from features.storage.files import read_file
+from features.texts import tokenizer
 
 #: Compares the decoders on one example: (the file's own bytes, those kept in their place, rules) to what
 #: differs, or None where they agree.
@@ -251,10 +253,8 @@ def _text(own: bytes, kept: bytes, rules: Mapping[str, Any]) -> str | None:
     """Compare Python's characters with those that the featurizer's decoder gives."""
     import tensorflow as tf
 
-    from features.texts import featurizer
-
     expected = kept.decode("utf-8")
-    found = featurizer.decoded(tf.constant(kept)).numpy().decode("utf-8", "replace")
+    found = tokenizer.decoded(tf.constant(kept)).numpy().decode("utf-8", "replace")
     if found == expected:
         return None
     place = next((at for at, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), len(found))

@@ -22,11 +22,12 @@ from PIL import Image
 
 from features.errors import UnavailableError
 from features.sounds.decoding import wave_bytes
-from flows.orchestration import step
-from flows.queries import question
-from flows.console import terminal
-from flows.runs import request as requests
+from flows import launch
 from flows.console import summary as summaries
+from flows.console import terminal
+from flows.orchestration import prefect_server
+from flows.queries import question
+from flows.runs import request as requests
 from flows.workspace import Workspace
 
 
@@ -56,7 +57,7 @@ def run(workspace: Workspace) -> None:
     requests.check_addresses(workspace)
     asked: dict[str, list[Any]] = {}
     summaries_of: list[dict[str, Any]] = []
-    with step.kept_api(workspace):
+    with prefect_server.kept_api(workspace):
         for part in PARTS:
             folder = part.write(workspace.root / "demo" / part.name)
             terminal.note(part.told.format(folder=folder))
@@ -64,7 +65,7 @@ def run(workspace: Workspace) -> None:
                 part.task, str(folder), part.name, recipe=part.recipe, workspace=str(workspace.root)
             )
             with terminal.progress_bars():
-                summaries_of.append(requests.run(request))
+                summaries_of.append(launch.run(request))
             summaries.show(summaries_of[-1])
             asked[part.name] = part.samples(folder)
     _serve_and_ask(workspace, asked)

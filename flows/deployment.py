@@ -4,8 +4,8 @@ import functools
 import os
 from typing import Any
 
-from flows.orchestration import step, outcome
 from flows.console import quiet
+from flows.orchestration import outcome, step
 from serving.engine import allocator
 
 allocator.keep_memory()
@@ -29,6 +29,4 @@ def _train(*arguments: Any, **options: Any) -> dict[str, Any]:
     return summary
 
 
-train_model = step.as_flow(
-    _train, name="servable-train", run_name="{task} {name}: scheduled training"
-)
+train_model = step.as_flow(_train, name="servable-train", run_name="{task} {name}: scheduled training")

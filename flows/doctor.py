@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from features.errors import ConfigError
 from flows import addresses, interfaces
-from flows.orchestration import step
-from flows.tracking import rejects, tracking
 from flows.console import server_log
 from flows.console.redaction import mask
+from flows.orchestration import prefect_api
+from flows.tracking import rejects, tracking
 from flows.workspace import Workspace
 
 LOCK = Path(__file__).resolve().parent.parent / "uv.lock"
@@ -116,9 +116,9 @@ def _addresses(workspace: Workspace) -> Iterator[Finding]:
     except ConfigError as error:
         yield Finding("FAIL", "tracking", str(error))
     try:
-        api = step.configured_api()
+        api = prefect_api.configured_api()
         if api:
-            yield _reached("prefect api", api, step.answers(api))
+            yield _reached("prefect api", api, prefect_api.answers(api))
         else:
             yield Finding("ok", "prefect api", "none configured: each training starts its own")
     except ConfigError as error:

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from features.errors import UnavailableError
 from flows import addresses
-from flows.orchestration import step
 from flows.console import server_log, terminal
-from flows.tracking import tracking
 from flows.console.redaction import mask
+from flows.orchestration import prefect_api, prefect_server, step
+from flows.tracking import tracking
 from flows.workspace import Workspace
 
 #: How often the logs of the servers are looked at.
@@ -57,7 +57,7 @@ def run(workspace: Workspace, *, mlflow_port: int, prefect_port: int) -> None:
     """
     uri = tracking.tracking_uri(workspace)
     step.set_environment(workspace)
-    api = step.configured_api()
+    api = prefect_api.configured_api()
     interfaces: list[Interface] = []
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -123,13 +123,13 @@ def _watch(interfaces: list[Interface]) -> None:
 
 def _prefect(workspace: Workspace, api: str | None, port: int) -> Interface:
     if api:
-        return _elsewhere("Prefect", step.page(api), addresses.API, step.answers(api))
+        return _elsewhere("Prefect", step.page(api), addresses.API, prefect_api.answers(api))
     _require_free(port, "Prefect", "--prefect-port")
-    server = step.EmbeddedServer(workspace, port, interface=True)
+    server = prefect_server.EmbeddedServer(workspace, port, interface=True)
 
     def wait() -> None:
         server.wait()
-        step.announce(workspace, server)
+        prefect_server.announce(workspace, server)
 
     page = server.url.removesuffix("/api")
     return Interface("Prefect", page, server.process, server.log, wait, server.stop)
@@ -189,7 +189,7 @@ def _start_mlflow(workspace: Workspace, uri: str, port: int) -> tuple[subprocess
 
 
 def _wait_for(process: subprocess.Popen, url: str, log: Path) -> None:
-    deadline = time.monotonic() + step.START_SECONDS
+    deadline = time.monotonic() + prefect_server.START_SECONDS
     while not answers(url):
         if process.poll() is not None or time.monotonic() > deadline:
             raise UnavailableError(

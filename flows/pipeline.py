@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from features.errors import ExportError
-from flows.courses import gallery, image_clustering, image_search, word_vectors
-from flows.orchestration import step as orchestration
-from flows.runs import plan
 from flows.console import terminal
+from flows.courses import gallery, image_clustering, image_search, word_vectors
+from flows.courses.gallery_report import write_report as write_gallery_report
+from flows.courses.word_report import write_report as write_word_report
+from flows.gate.gate import pass_gate, refused
+from flows.orchestration import artifacts
+from flows.reports.report import write_report
+from flows.runs import plan
+from flows.runs.plan import Plan
+from flows.runs.request import Request
+from flows.runs.run import Record, open_record
 from flows.steps.cross_validation import cross_validate, whole_view
 from flows.steps.evaluate import evaluate
 from flows.steps.export import export
 from flows.steps.featurize import featurize
-from flows.courses.gallery_report import write_report as write_gallery_report
-from flows.gate.gate import pass_gate, refused
 from flows.steps.ingest import ingest
-from flows.runs.plan import Plan
 from flows.steps.publish import publish
-from flows.runs.run import Record, open_record
-from flows.reports.report import write_report
-from flows.runs.request import Request
 from flows.steps.train import fit
-from flows.courses.word_report import write_report as write_word_report
 
 
 def train_model(
@@ -179,7 +179,7 @@ class Clock:
 def summarise(intent: Plan, record: Record, clock: Clock) -> dict[str, Any]:
     """Gather what scripts and people want to know of a finished training."""
     state = record.run.read()
-    orchestration.name_flow_run(f"{intent.request.task} {intent.name} version {state['version']}")
+    artifacts.name_flow_run(f"{intent.request.task} {intent.name} version {state['version']}")
     terminal.note(f"{intent.name} version {state['version']} is published and stable")
     return {
         "model": intent.name,

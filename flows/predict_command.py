@@ -6,9 +6,17 @@ from typing import Annotated
 
 import typer
 
+from flows.commands.options import (
+    REST_SERVER,
+    SERVER,
+    CurlOption,
+    GrpcurlOption,
+    JsonOption,
+    RestTargetOption,
+    TargetOption,
+)
 from flows.console import quiet as quieting
 from flows.console import terminal
-from flows.commands.options import REST_SERVER, SERVER, CurlOption, GrpcurlOption, JsonOption, RestTargetOption, TargetOption
 
 
 def predict(

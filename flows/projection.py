@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from features.storage.files import write_atomically
 from flows.reports import page as report
-from flows.workspace import write_atomically
 
 SCRIPT = (Path(__file__).parent / "templates" / "projection.js").read_text(encoding="utf-8")
 #: Points of a map at most: more of them hide each other, and the page carries every thumbnail.

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from features.errors import UnavailableError, UsageError
-from flows.orchestration import step
 from flows.console import quiet
 from flows.console.redaction import mask
+from flows.orchestration import prefect_api, step
 from flows.runs.request import Request, check_addresses
 from flows.workspace import Workspace
 
@@ -99,8 +99,8 @@ def api(workspace: Workspace) -> str:
         UnavailableError: none is configured and ``servable ui`` does not run.
     """
     step.set_environment(workspace)
-    url = step.configured_api() or step.announced(workspace)
-    if url is None or not step.answers(url):
+    url = prefect_api.configured_api() or prefect_api.announced(workspace)
+    if url is None or not prefect_api.answers(url):
         raise UnavailableError(
             "no Prefect server to schedule on",
             got=mask(url) if url else "none configured",

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from features.errors import ServableError, UnavailableError
 from flows import interfaces
-from flows.orchestration import step, outcome
 from flows.console import server_log, terminal
-from flows.tracking import tracking
-from flows.orchestration.outcome import Outcome
 from flows.console.redaction import mask
+from flows.orchestration import outcome, prefect_api, step
+from flows.orchestration.outcome import Outcome
 from flows.runs.request import check_addresses
 from flows.schedules import POOL, api
+from flows.tracking import tracking
 from flows.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _serve(url: str, *, once: bool, limit: int) -> list[Outcome]:
         raise _lost(url, error) from error
     if ended_by:
         raise KeyboardInterrupt if ended_by == signal.SIGINT else TerminatedError("the worker was terminated")
-    if once and not outcomes and not step.answers(url):
+    if once and not outcomes and not prefect_api.answers(url):
         raise _lost(url)
     return outcomes
 
@@ -234,7 +234,7 @@ def _watch(logs: Sequence[Path], url: str, ended: threading.Event) -> None:
     while not ended.wait(WATCH_SECONDS):
         for watch in watches:
             watch.tell_fresh(terminal.note)
-        if (answers := step.answers(url)) != answered:
+        if (answers := prefect_api.answers(url)) != answered:
             answered = answers
             terminal.note(
                 f"Prefect's server at {mask(url)} {'answers again' if answers else 'does not answer'}"

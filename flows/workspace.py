@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from features.errors import AccessError, UsageError
+from features.storage.files import write_atomically
 
 #: A model name is a folder below the repository, an MLflow experiment and a gRPC model name at once.
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -162,17 +163,6 @@ class RunDirectory:
         state = self.read() | changes
         write_atomically(self.state_file, json.dumps(state, indent=1, sort_keys=True) + "\n")
         return state
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write text aside, flush it to disk and rename it into place, so no reader sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with aside.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    aside.replace(path)
 
 
 def open_run(workspace: Workspace, name: str, key: str, *, restart: bool = False) -> RunDirectory:

@@ -5,60 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import keras
 from pydantic import BaseModel, Field
 
 from features.errors import ConfigError
 from features.ingest.rules import IngestRules, SourceRules
 from features.settings import Settings
 from features.spec import RawKind
-from models.networks.last_maps import Maps
+from models.network import Network
 from models.objective import Measure
 from models.training.settings import TrainingSettings
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One leg of training.
-
-    Attributes:
-        name: as in metrics and checkpoints.
-        stage: a pure, frozen callable from a batch of raw examples to the phase's input; what it
-            gives is computed once and cached.
-        model: uncompiled; stage output to the network's output.
-        augmentation: random, training only, after the cache; None for none.
-        epochs: passes over the training split.
-        learning_rate: highest learning rate; None leaves it to the training settings.
-    """
-
-    name: str
-    stage: Any
-    model: keras.Model
-    augmentation: Any | None
-    epochs: int
-    learning_rate: float | None = None
-
-
-@dataclass(frozen=True)
-class Network:
-    """A model with its featurizer, and how it is trained.
-
-    Attributes:
-        featurizer: raw examples [batch] to features.
-        model: features to outputs, the whole as it is exported.
-        embed: features to the vector before the head [batch, d].
-        phases: legs of training, in order.
-        views: further models over the same features, by name, for signatures of the task's own.
-        maps: the same network cut at its last convolutional maps; over windows, that of one window. None
-            where it has none, or a backbone keeps them to itself.
-    """
-
-    featurizer: Any
-    model: keras.Model
-    embed: keras.Model
-    phases: tuple[Phase, ...]
-    views: Mapping[str, keras.Model] = field(default_factory=dict)
-    maps: Maps | None = None
 
 
 def _no_release(name: str) -> Path:

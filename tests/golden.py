@@ -12,7 +12,7 @@ import pandas as pd
 import soundfile
 from PIL import Image
 
-from models.tasks.image_classification import DEFAULT_MODULE
+from models.pretrained.applications import DEFAULT_MODULE
 from tests.models import toys
 
 PER_CLASS = 48

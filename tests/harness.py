@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from features.sounds.featurizer import AudioFeaturizer
 from features.datasets.feature_store import joined
+from features.sounds.featurizer import AudioFeaturizer
 from flows.steps.export import calls, forms
 from models.export.export import DEFAULT, absent, answer, signatures
+from models.network import Network
 from models.search.ranking import settled
-from models.task import Network, Task
+from models.task import Task
 from serving.client.client import Client
 from serving.config import Options
 from serving.server.server import Server

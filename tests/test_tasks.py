@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from flows.gate.expectations import read_expectations
 from flows.runs import networks
-from flows.steps.export import expectations, read_expectations
-from flows.runs.run import Record
+from flows.runs.run import Record, expectations
 from models.tasks import TASKS
 from tests import golden, harness
 from tests.trained import Trained, train

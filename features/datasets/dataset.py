@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from features.datasets import corpus, snapshot
-from features.ingest import ingest as ingestion
 from features import quarantine
-from features.sources.candidates import Columns
+from features.datasets import corpus, snapshot
 from features.errors import DataError
+from features.ingest.ingest import ingest
+from features.ingest.rules import IngestRules
 from features.names import escape
 from features.quarantine import RefusedError
-from features.ingest.rules import IngestRules, SourceRules
-from features.spec import Progress, RawKind, silent
-from features.ingest.verdict import read_file
+from features.spec import Progress, silent
+from features.storage.files import read_file
 
 if TYPE_CHECKING:
     import pandas
@@ -156,35 +155,3 @@ def load(directory: Path) -> Any:
         manifest.frame,
         directory / snapshot.QUARANTINE,
     )
-
-
-def ingest(
-    path: Path,
-    *,
-    raw: RawKind,
-    columns: Columns,
-    rules: SourceRules,
-    root: Path,
-    progress: Progress = silent,
-) -> Any:
-    """Turn a folder, table or archive into a Dataset; into a Corpus where each line is an example.
-
-    Every example is decoded fully, under limits, in processes of their own; what cannot be used goes to the
-    quarantine with its reason. Files known from an earlier ingest and unchanged since are not read again.
-
-    Args:
-        path: of the source.
-        raw: the raw kind of its examples.
-        columns: of a table.
-        rules: limits, splits, classes to merge or leave out.
-        root: folder for snapshots (each named by its fingerprint) and, hidden in it, for caches.
-        progress: called with the stages ``unpack``, ``scan``, ``decode`` and ``write``.
-
-    Raises:
-        NoInputError, AccessError: the source is not there, or may not be read.
-        DataError: its layout is not known, too much of it is bad, or its classes cannot be learnt.
-        TemporaryError: another process ingests the same source.
-        StorageError: the disk is full.
-    """
-    run: Any = corpus.run if raw.lines else ingestion.run
-    return load(run(path, raw, columns, rules, root, progress))

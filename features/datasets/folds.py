@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from features.datasets.dataset import Dataset
-from features.errors import DataError
 from features.datasets.splits import position
+from features.errors import DataError
 
 
 def values(dataset: Dataset) -> list[str]:

@@ -1,1 +1,1 @@
-"""TODO"""
+"""What files are, told by their bytes."""

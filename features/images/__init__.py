@@ -1,1 +1,1 @@
-"""TODO"""
+"""Encoded images: how they are checked, decoded, augmented."""

@@ -17,13 +17,13 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from features.images import bmp
 from features import exif
 from features.formats.content_type import IMAGES, sniff
-from features.ingest.facts import Facts
 from features.image_forms import is_plain
+from features.images import bmp
 from features.images.header import HEADERS, Header, read_header
 from features.images.png import Structure, check_pixels
+from features.ingest.facts import Facts
 from features.quarantine import RefusedError
 
 #: Longer sides are beyond JPEG and WebP, and libpng's own limit is near.

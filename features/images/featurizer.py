@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 import keras
 import tensorflow as tf
+from pydantic import Field
 
 from features.images.decoding import map_upright
+from features.settings import Settings
 from features.spec import FeatureSpec
 
 Resize = Literal["stretch", "crop", "pad"]
@@ -141,3 +143,19 @@ def _side(other: Any, numerator: Any, denominator: Any) -> Any:
 
 
 _RESIZERS = {"stretch": _stretch, "crop": _crop, "pad": _pad}
+
+
+class ImageFeaturizerSettings(Settings):
+    """Size in pixels that images are brought to, and how; None takes what the backbone wants."""
+
+    height: int | None = Field(None, ge=8, le=2048, description="pixels; null takes what the backbone wants")
+    width: int | None = Field(None, ge=8, le=2048, description="pixels; null takes what the backbone wants")
+    resize: Literal["stretch", "crop", "pad"] = Field(
+        "stretch", description="what becomes of the aspect ratio"
+    )
+
+
+def image_featurizer(wanted: ImageFeaturizerSettings, shape: tuple[int | None, ...]) -> ImageFeaturizer:
+    """Make the featurizer of the wanted size, or of a backbone's shape [h, w, 3], 224 where that is free."""
+    height, width = shape[0] or 224, shape[1] or 224
+    return ImageFeaturizer(wanted.height or height, wanted.width or width, resize=wanted.resize)

@@ -6,8 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from features.images.featurizer import MAX_PIXELS
 from features.images.decoding import map_upright
+from features.images.featurizer import MAX_PIXELS
 
 #: Pixels of the longer side, and bytes of one thumbnail at most.
 SIDE, BYTES = 96, 4096

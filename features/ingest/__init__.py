@@ -1,1 +1,1 @@
-"""TODO"""
+"""From a source to a dataset: examine, decode, resolve copies, split, write."""

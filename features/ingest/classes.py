@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 
-from features.sources.candidates import Labelling
 from features.decisions import Decisions
 from features.errors import DataError
 from features.names import setting
+from features.sources.candidates import Labelling
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,30}(?:\.[0-9]{0,30})?")
 _PARTING = re.compile(r"(?<=\w)[\s_\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{EN DASH}-]+(?=\w)")

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from features.ingest import classes
-from features.sources.candidates import Candidate, Rejected, Skipped, Source
 from features.ingest.decoder_pool import DecoderPool, Job
-from features.quarantine import record
 from features.ingest.rules import IngestRules
-from features.spec import Progress, RawKind
-from features.ingest.verdict import READERS, VERSION, Verdict, stamp_of
+from features.ingest.verdict import READERS, VERSION, Verdict
 from features.ingest.verdict_index import VerdictIndex
+from features.quarantine import record
+from features.sources.candidates import Candidate, Rejected, Skipped, Source
+from features.spec import Progress, RawKind
+from features.storage.files import stamp_of
 
 #: Verdicts are kept, and progress is told, after so many examples or so many seconds.
 _SAVE_EVERY, _SAVE_SECONDS = 500, 1.0

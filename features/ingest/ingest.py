@@ -9,18 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from features import agreement, quarantine
-from features.ingest import copies
 from features.datasets import snapshot, splits
-from features.sources.candidates import Columns, Source
-from features.ingest.classes import check_classes
+from features.datasets.dataset import load
 from features.errors import DataError, InternalError
+from features.ingest import copies, ingest_lines, write_snapshot
+from features.ingest import ingest as ingestion
+from features.ingest.classes import check_classes
 from features.ingest.examination import Examination, Findings
-from features.storage.locks import exclusive
+from features.ingest.rules import IngestRules, SourceRules
 from features.names import escape, suffix_of
-from features.ingest.rules import IngestRules
-from features.sources.selection import FOLLOW
+from features.sources.candidates import Columns, Source
 from features.sources.recognise import recognise
-from features.spec import SPLITS, Progress, RawKind
+from features.sources.selection import FOLLOW
+from features.spec import SPLITS, Progress, RawKind, silent
+from features.storage.locks import exclusive
 
 
 def run(
@@ -57,7 +59,7 @@ def run(
         _split(findings, source, rules)
         duplicates = copies.annotate(findings.accepted)
         card = _card(findings, source, raw, rules) | {"duplicates": duplicates}
-        directory = snapshot.write(root, key, findings, card, progress)
+        directory = write_snapshot.write(root, key, findings, card, progress)
         refused.unlink()
     return directory
 
@@ -255,3 +257,35 @@ def _sizes(findings: Findings) -> dict[str, dict[str, float]]:
         for name, column in values.items()
         if column
     }
+
+
+def ingest(
+    path: Path,
+    *,
+    raw: RawKind,
+    columns: Columns,
+    rules: SourceRules,
+    root: Path,
+    progress: Progress = silent,
+) -> Any:
+    """Turn a folder, table or archive into a Dataset; into a Corpus where each line is an example.
+
+    Every example is decoded fully, under limits, in processes of their own; what cannot be used goes to the
+    quarantine with its reason. Files known from an earlier ingest and unchanged since are not read again.
+
+    Args:
+        path: of the source.
+        raw: the raw kind of its examples.
+        columns: of a table.
+        rules: limits, splits, classes to merge or leave out.
+        root: folder for snapshots (each named by its fingerprint) and, hidden in it, for caches.
+        progress: called with the stages ``unpack``, ``scan``, ``decode`` and ``write``.
+
+    Raises:
+        NoInputError, AccessError: the source is not there, or may not be read.
+        DataError: its layout is not known, too much of it is bad, or its classes cannot be learnt.
+        TemporaryError: another process ingests the same source.
+        StorageError: the disk is full.
+    """
+    run: Any = ingest_lines.run if raw.lines else ingestion.run
+    return load(run(path, raw, columns, rules, root, progress))

@@ -6,12 +6,9 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from features.rows import column_kinds, column_survey
-from features.sources.tables import number_format, cells
 from features.sources.archive_names import AUTO
 from features.sources.archives import ArchiveRules
-from features.sources.candidates import MISSING_LABELS, Candidate, Columns, Labelling, Source, TableOptions
-from features.errors import ConfigError
+from features.sources.candidates import MISSING_LABELS, Columns, Labelling, Source, TableOptions
 
 #: Rules that say nothing about one example's content, so that changing them re-decodes nothing.
 _NOT_DECODING = frozenset(
@@ -191,131 +188,6 @@ class IngestRules(SourceRules):
         # take some 20 bytes a pixel; the file is held twice.
         memory = 20 * self.max_pixels + 4 * self.max_file_bytes + (256 << 20)
         return self.verdict_rules() | {"timeout": self.decode_timeout, "memory": memory}
-
-
-class GalleryRules(IngestRules):
-    """What ingest accepts of examples that need no labels."""
-
-    labels: Literal["auto", "none"] = Field(
-        "auto",
-        description="auto takes folders for classes where two or more hold all examples; none never does",
-    )
-    conflicts: Literal["quarantine", "keep"] = Field(
-        "keep", description="what becomes of the same content under several labels"
-    )
-
-    @property
-    def labelling(self) -> Labelling:
-        """Where labels come from."""
-        return self.labels
-
-
-class AudioRules(IngestRules):
-    """What ingest accepts of sounds, and the sample rate it keeps them at."""
-
-    sample_rate: int = Field(16_000, ge=1_000, le=192_000, description="Hz that every sound is brought to")
-    min_audio_seconds: float = Field(0.02, ge=0, description="shorter sounds are quarantined")
-    max_audio_seconds: float = Field(600.0, gt=0, le=3600, description="longer sounds are quarantined")
-    out_of_range: Literal["reject", "normalise"] = Field(
-        "reject", description="what becomes of samples beyond twice full scale"
-    )
-
-    def decoder_rules(self) -> dict[str, Any]:
-        """Give what a decoder process gets: the rules, its time-out and its memory."""
-        # The mix and the resampled copy in double precision, at the highest rate we take.
-        samples = int(self.max_audio_seconds * 192_000)
-        return super().decoder_rules() | {"memory": 24 * samples + 4 * self.max_file_bytes + (512 << 20)}
-
-
-class TextRules(IngestRules):
-    """What ingest accepts of texts."""
-
-    max_characters: int = Field(100_000, ge=1, description="longer texts are quarantined")
-    bad_text: Literal["reject", "replace"] = Field(
-        "reject", description="what becomes of bytes that are not UTF-8, and of NUL, in .txt files"
-    )
-
-
-class RowRules(IngestRules):
-    """What ingest accepts of rows, and which of a table's columns hold numbers."""
-
-    # The same measurements under two labels are no mistake in the data, as the same photo is.
-    conflicts: Literal["quarantine", "keep"] = Field(
-        "keep", description="what becomes of the same content under several labels"
-    )
-    columns: dict[str, Literal["numeric", "categorical", "ignored"]] = Field(
-        default_factory=dict,
-        description="column: `numeric`, `categorical` or `ignored`; the others are told by their cells",
-    )
-    numbers: dict[str, str] = Field(
-        default_factory=dict,
-        description="column: how its numbers are written, as 1234.5 would be; otherwise told by its cells",
-    )
-    missing: tuple[str, ...] = Field(
-        (), description="cells that stand for a missing value, beside empty ones and the usual words"
-    )
-    usual_missing: bool = Field(
-        True, description="whether the usual words, as NA and NULL, stand for a missing value"
-    )
-
-    @field_validator("numbers")
-    @classmethod
-    def _know_the_formats(cls, numbers: dict[str, str]) -> dict[str, str]:
-        return {name: str(number_format.parse(written)) for name, written in numbers.items()}
-
-    @property
-    def missing_words(self) -> tuple[str, ...]:
-        """Words that stand for a missing value."""
-        return (*self.missing, *(cells.MISSING_WORDS if self.usual_missing else ()))
-
-    def verdict_rules(self) -> dict[str, Any]:
-        """Give what a verdict on a row depends on."""
-        return super().verdict_rules() | {"missing": list(self.missing_words)}
-
-    def reading(self, columns: Columns) -> Columns:
-        """Leave out the columns that are ignored."""
-        ignored = tuple(name for name, kind in self.columns.items() if kind == "ignored")
-        return replace(super().reading(columns), ignored=ignored)
-
-    def settled(self, source: Source) -> Self:
-        """Choose the kind of every column, in order; what is odd in a numeric one is left to quarantine.
-
-        Raises:
-            ConfigError: a kind or a format is given for a column that is not there.
-            DataError: no column can be used, or one holds numbers and too much else.
-        """
-        given = {name: kind for name, kind in self.columns.items() if kind != "ignored"}
-        if unknown := sorted((set(given) | set(self.numbers)) - set(source.columns)):
-            raise ConfigError(
-                f"data.columns or data.numbers names no input of {source.description}",
-                got=", ".join(map(repr, unknown)),
-                expected=f"some of {', '.join(map(repr, source.columns))}",
-            )
-        lines = (entry.content.decode() for entry in source if isinstance(entry, Candidate) and entry.content)
-        wish = column_kinds.Wish(
-            given,
-            {name: number_format.parse(written) for name, written in self.numbers.items()},
-            self.max_bad_fraction,
-            source,
-        )
-        surveys = column_survey.survey(lines, source.columns, self.missing_words)
-        chosen = column_kinds.choose(surveys, wish)
-        column_kinds.record(chosen, source.decisions)
-        column_kinds.require_usable(chosen, source.description)
-        formats = {name: str(one.format) for name, one in chosen.items() if one.format != number_format.PLAIN}
-        kinds = {name: one.kind for name, one in chosen.items() if one.kind is not None}
-        return self.model_copy(update={"columns": kinds, "numbers": formats})
-
-    def narrowed(self, source: Source) -> Source:
-        """Give the source without the columns that were left out."""
-        return source.without(name for name in source.columns if name not in self.columns)
-
-    def as_settled(self, card: Mapping[str, Any]) -> Self:
-        """Give these rules with the kind of every column, and how its numbers are written."""
-        found = card["rules"]
-        return self.model_copy(
-            update={"columns": dict(found["columns"]), "numbers": dict(found.get("numbers", {}))}
-        )
 
 
 class CorpusRules(SourceRules):

@@ -4,23 +4,21 @@ This runs in the decoder processes and imports nothing that takes long. A raw ki
 line in READERS.
 """
 
-import contextlib
-import errno
 import hashlib
 import os
-import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from features.sounds import check
 from features.images import check as image_file
-from features.rows import check as row_file
-from features.texts import check as text_file
 from features.ingest.facts import Facts
 from features.names import printable, suffix_of
 from features.quarantine import RefusedError
+from features.rows import check as row_file
+from features.sounds import check
+from features.storage.files import read_file
+from features.texts import check as text_file
 
 #: Checks the content of one example: (data, file name ending, rules) to Facts, or raises RefusedError.
 Reader = Callable[[bytes, str, Mapping[str, Any]], Facts]
@@ -36,7 +34,6 @@ READERS: dict[str, Reader] = {
 VERSION = 3
 
 _DETAIL = 300
-_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
@@ -70,11 +67,6 @@ class Verdict:
     stored: str | None = None
     variant: str = ""
     odd: bool = False
-
-
-def stamp_of(status: os.stat_result) -> tuple[int, int, int, int]:
-    """Give what changes when a file's content changes: size, mtime, ctime (ns), inode."""
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def examine(
@@ -138,55 +130,3 @@ def _keep(data: bytes, digest: str, store: bytes) -> str:
         aside.write_bytes(data)
         aside.replace(path)
     return str(path)
-
-
-def read_file(path: bytes, limit: int) -> tuple[bytes, tuple[int, int, int, int]]:
-    """Read a regular file whole; never follow a link, never wait for a FIFO.
-
-    Returns:
-        The content, and its stamp (see `stamp_of`).
-
-    Raises:
-        RefusedError: ``vanished``, ``unreadable``, ``changed``, ``too_large``.
-    """
-    try:
-        handle = os.open(path, _OPEN)
-    except OSError as error:
-        raise _refusal(error) from None
-    try:
-        before = os.fstat(handle)
-        if not stat.S_ISREG(before.st_mode):
-            raise RefusedError("changed", "it was a file when it was listed, and is none now")
-        if before.st_size > limit:
-            raise RefusedError("too_large", f"{before.st_size:,} bytes; at most {limit:,} are read")
-        content = _read_all(handle, before.st_size)
-        after = os.fstat(handle)
-    except OSError as error:
-        raise _refusal(error) from None
-    finally:
-        with contextlib.suppress(OSError):
-            os.close(handle)
-    if len(content) != before.st_size or stamp_of(before)[:2] != stamp_of(after)[:2]:
-        raise RefusedError("changed", f"{before.st_size} bytes when opened, {len(content)} when read")
-    return content, stamp_of(before)
-
-
-def _read_all(handle: int, size: int) -> bytes:
-    """Read up to size + 1 bytes: one more than expected shows that the file grew."""
-    content = os.read(handle, size + 1)
-    if len(content) >= size or not content:
-        return content
-    parts = [content]
-    missing = size + 1 - len(content)
-    while missing > 0 and (part := os.read(handle, missing)):
-        parts.append(part)
-        missing -= len(part)
-    return b"".join(parts)
-
-
-def _refusal(error: OSError) -> RefusedError:
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return RefusedError("vanished", "it was listed, and is gone")
-    if error.errno == errno.ELOOP:
-        return RefusedError("changed", "it was a file when it was listed, and is a symbolic link now")
-    return RefusedError("unreadable", error.strerror or str(error))

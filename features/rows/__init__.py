@@ -1,1 +1,1 @@
-"""TODO"""
+"""Rows of tables: how they are checked and turned into numbers."""

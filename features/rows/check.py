@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from features.sources.tables import number_format, cells as rows
 from features.ingest.facts import Facts
 from features.quarantine import RefusedError
+from features.sources.tables import cells as rows
+from features.sources.tables import number_format
 
 
 def check(data: bytes, suffix: str, rules: Mapping[str, Any]) -> Facts:

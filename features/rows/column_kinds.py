@@ -7,15 +7,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from features.ingest import classes
-from features.sources.tables import number_format, cells
-from features.sources.candidates import Source
-from features.rows.column_survey import Survey
 from features.decisions import Decisions
 from features.errors import DataError
+from features.ingest import classes
 from features.names import setting
-from features.sources.tables.number_format import NumberFormat
+from features.rows.column_survey import Survey
+from features.sources.candidates import Source
+from features.sources.tables import cells, number_format
 from features.sources.tables.cells import Kind
+from features.sources.tables.number_format import NumberFormat
 
 #: Names of columns that number the rows, where their values do so; pandas and R write the first ones.
 _INDEX_NAMES = re.compile(

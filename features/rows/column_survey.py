@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from features.sources.tables import number_format, cells as rows
+from features.sources.tables import cells as rows
+from features.sources.tables import number_format
 from features.sources.tables.number_format import NumberFormat
 
 #: Fewer rows than these say nothing about an order.

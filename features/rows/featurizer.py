@@ -5,26 +5,18 @@ docs/tabular.md says what becomes of a column. What is known of it comes from th
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from pydantic import Field
 
-from features.sources.tables import number_format, cells as rows
-from features.texts import featurizer
-from features.sources.tables.number_format import NumberFormat
+from features.rows.columns import MISSING, UNKNOWN, Column, _format
+from features.settings import Settings
+from features.sources.tables import cells as rows
 from features.spec import FeatureSpec
-
-#: What stands for an unknown and for a missing value among the values of a categorical column.
-UNKNOWN, MISSING = "[unknown]", "[missing]"
-
-#: What is known of one column: ``name`` and ``kind``; of a numeric one ``mean``, ``deviation`` and ``gaps``
-#: (whether values are missing in the training split) and, unless it is plain, ``written``, a NumberFormat; of
-#: a categorical one ``vocabulary`` and, where they are words for true and false, ``booleans``.
-Column = Mapping[str, Any]
 
 
 @keras.saving.register_keras_serializable("servable")
@@ -219,11 +211,6 @@ def _lookup(vocabulary: Sequence[str]) -> keras.layers.StringLookup:
     )
 
 
-def _format(column: Column) -> NumberFormat:
-    written = column.get("written")
-    return number_format.parse(written) if written else number_format.PLAIN
-
-
 def _among(cells: Any, words: Iterable[str]) -> Any:
     """Say of each cell whether it is one of some words."""
     return tf.reduce_any(cells[:, tf.newaxis] == tf.constant(sorted(words)), 1)
@@ -240,54 +227,12 @@ def _finite(column: Column, values: Any, sound: Any, shown: Any) -> Any:
         return tf.identity(values)
 
 
-def fit(
-    lines: Iterable[bytes],
-    columns: Mapping[str, rows.Kind],
-    missing: Sequence[str],
-    min_count: int = 1,
-    max_vocabulary: int | None = None,
-    numbers: Mapping[str, str] | None = None,
-) -> list[dict[str, Any]]:
-    """Measure each column over the training split.
+class RowFeaturizerSettings(Settings):
+    """Which values of a categorical column are known."""
 
-    Args:
-        lines: rows as CSV, read once.
-        columns: kind by name, in the order of the cells.
-        missing: words that stand for a missing value.
-        min_count: rarer values of a category are unknown ones.
-        max_vocabulary: most known values of a column; None for all.
-        numbers: how those of some columns are written, by name.
-
-    Returns:
-        Of each column what `RowFeaturizer` wants to know, and ``missing``, the share without a value.
-    """
-    written = {name: {"written": one} for name, one in (numbers or {}).items()}
-    common: list[dict[str, Any]] = [
-        {"name": name, "kind": kind, **written.get(name, {})} for name, kind in columns.items()
-    ]
-    readers = [rows.CellReader(one["kind"], missing, _format(one)) for one in common]
-    told: list[list[Any]] = [[] for _ in columns]
-    for line in lines:
-        for found, reader, cell in zip(told, readers, rows.cells(line.decode("utf-8")), strict=True):
-            found.append(reader.read(cell))
-    known: list[dict[str, Any]] = []
-    for column, cells in zip(common, told, strict=True):
-        present = [cell for cell in cells if cell is not None]
-        share = 1 - len(present) / max(1, len(cells))
-        numeric = column["kind"] == "numeric"
-        own = _measured(present, share) if numeric else _chosen(present, min_count, max_vocabulary)
-        known.append(column | {"missing": share} | own)
-    return known
-
-
-def _measured(values: Sequence[float], missing: float) -> dict[str, Any]:
-    numbers = np.array(values or [0.0])
-    return {"mean": float(numbers.mean()), "deviation": float(numbers.std()), "gaps": missing > 0}
-
-
-def _chosen(cells: Sequence[str], min_count: int, most: int | None) -> dict[str, Any]:
-    booleans = rows.are_booleans(cells)
-    words = map(rows.lowered, cells) if booleans else cells
-    counts = Counter(word for word in words if word not in (UNKNOWN, MISSING))
-    vocabulary = {"vocabulary": featurizer.choose(counts, min_count, most)}
-    return vocabulary | ({"booleans": True} if booleans else {})
+    min_count: int = Field(
+        2,
+        ge=1,
+        description="times a value must occur in the training split to be known; rarer ones are alike",
+    )
+    max_vocabulary: int | None = Field(None, ge=1, description="most known values of a column; null for all")

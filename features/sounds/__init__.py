@@ -1,1 +1,1 @@
-"""TODO"""
+"""Sounds: how they are checked, converted, turned into windows of features, augmented."""

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from features.formats.sounds import ENDINGS
 from features.ingest.facts import Facts
 from features.quarantine import RefusedError
 from features.sounds.decoding import LOUDEST, Sound, decode, in_range, wave_bytes
-from features.formats.sounds import ENDINGS
 
 
 def check(data: bytes, suffix: str, rules: Mapping[str, Any]) -> Facts:

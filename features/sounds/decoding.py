@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from features.formats import mpeg
-from features.sounds import chunks as sound_chunks, codecs
 from features.formats.content_type import sniff
-from features.quarantine import RefusedError
 from features.formats.sounds import CONVERTIBLE, DECODED
+from features.quarantine import RefusedError
+from features.sounds import chunks as sound_chunks
+from features.sounds import codecs
 
 if TYPE_CHECKING:
     from features.sounds.libsndfile import Reader

@@ -1,1 +1,1 @@
-"""TODO"""
+"""What ingest reads: folders, tables, lines of text, archives."""

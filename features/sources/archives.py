@@ -22,12 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from features.sources.archive_names import AUTO, NameReader
 from features.decisions import Decisions
 from features.errors import DataError, StorageError
-from features.storage.locks import exclusive
 from features.names import escape
+from features.sources.archive_names import AUTO, NameReader
 from features.spec import Progress, silent
+from features.storage.locks import exclusive
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 

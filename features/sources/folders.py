@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from features.sources.candidates import Candidate, Entry, Rejected, Skipped, Source, label_of, split_named
 from features.errors import DataError
 from features.names import escape, suffix_of
+from features.sources.candidates import Candidate, Entry, Rejected, Skipped, Source, label_of, split_named
 from features.sources.selection import Selection
 
 #: Folders further down are passed over.

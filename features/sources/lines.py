@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
-from features.sources import archives, folders
-from features.sources.tables import tables
-from features.sources.candidates import Columns, Rejected, Skipped
 from features.decisions import Decisions
-from features.sources.tables.delimited import Broken, Tally
 from features.errors import AccessError, DataError, NoInputError, StorageError
 from features.names import escape, printable, suffix_of
+from features.sources import archives, folders
+from features.sources.candidates import Columns, Rejected, Skipped
 from features.sources.selection import Selection
-from features.spec import Progress, RawKind
+from features.sources.tables import tables
+from features.sources.tables.delimited import Broken, Tally
 from features.sources.tables.file import TableFile
+from features.spec import Progress, RawKind
 
 _BOM = b"\xef\xbb\xbf"
 _WIDE = {b"\xff\xfe": "UTF-16 or UTF-32", b"\xfe\xff": "UTF-16", b"\x00\x00\xfe\xff": "UTF-32"}

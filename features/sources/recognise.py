@@ -4,13 +4,22 @@ import os
 import stat
 from pathlib import Path
 
-from features.sources import archives, folders
-from features.sources.tables import tables
-from features.sources.candidates import Candidate, Columns, Entry, Labelling, Rejected, Skipped, Source, split_named
 from features.decisions import Decisions
 from features.errors import AccessError, DataError, NoInputError, StorageError
 from features.names import printable
+from features.sources import archives, folders
+from features.sources.candidates import (
+    Candidate,
+    Columns,
+    Entry,
+    Labelling,
+    Rejected,
+    Skipped,
+    Source,
+    split_named,
+)
 from features.sources.selection import FOLLOW, Selection
+from features.sources.tables import tables
 from features.spec import SPLITS, Progress, RawKind, silent
 
 __all__ = ["Candidate", "Columns", "Entry", "Rejected", "Skipped", "Source", "recognise"]

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Files written aside and renamed, and locks."""

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from features.errors import AccessError, TemporaryError
 
@@ -63,3 +64,47 @@ def _holder(handle: int) -> str:
         return f"process {owner['pid']} on {owner['host']}, since {owner['start']}"
     except (ValueError, KeyError, TypeError):
         return "a process that has just begun"
+
+
+class Lock:
+    """A file lock that ends with its holder, across processes and within one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: int | None = None
+
+    def acquire(self) -> bool:
+        """Take the lock if it is free; never waits."""
+        try:
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except FileNotFoundError:
+            return False  # the run was sent and removed meanwhile
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever held it may have removed the folder, and another process made it anew.
+            if os.fstat(file).st_ino != self.path.stat().st_ino:
+                raise FileNotFoundError
+        except OSError:
+            os.close(file)
+            return False
+        self._file = file
+        os.ftruncate(file, 0)
+        os.write(file, json.dumps(_this_process()).encode())
+        return True
+
+    def release(self) -> None:
+        """Free the lock; does nothing where it is not held."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def holder(self) -> dict[str, Any]:
+        """Say who holds the lock or held it last: pid, host, since; empty where unknown."""
+        try:
+            return json.loads(self.path.read_text("utf-8"))
+        except (OSError, ValueError):
+            return {}
+
+
+def _this_process() -> dict[str, Any]:
+    return {"pid": os.getpid(), "host": socket.gethostname(), "since": int(time.time())}

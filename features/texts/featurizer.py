@@ -5,20 +5,18 @@ docs/text.md says what a token is. The vocabulary comes from the training split 
 
 import hashlib
 import json
-import shutil
-import tempfile
-import weakref
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
 import tensorflow as tf
+from pydantic import Field
 
+from features.settings import Settings
 from features.spec import FeatureSpec
+from features.texts.tokenizer import Tokenizer, Unit
+from features.texts.vocabulary import asset, numbers
 
-Unit = Literal["words", "blanks", "characters"]
 Keep = Literal["head", "tail"]
 
 #: Id of what fills up the shorter texts of a batch.
@@ -27,51 +25,6 @@ PADDING = 0
 #: Characters of the pieces of a token, and how many of one count: all of a word of up to 11 letters. Of a
 #: longer one the last of the longest pieces are left out; a fixed number keeps features of one shape.
 _PIECE_LENGTHS, PIECES = (3, 4, 5), 32
-
-_CLITIC = r"(?i)([\pL\pM])(n't|'(?:s|re|ve|d|ll|m))\b"
-_TOKEN = r"(?i)(n't\b|'(?:s|re|ve|d|ll|m)\b|[\pL\pN\pM]+|\S)"  # noqa: S105 - no password
-_BLANKS = r"[\s\pZ\p{Cc}]+"
-
-
-def decoded(texts: Any) -> Any:
-    """Check that texts, string of any shape, are UTF-8.
-
-    Raises:
-        tf.errors.InvalidArgumentError: one is not.
-    """
-    return tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="strict")
-
-
-class Tokenizer:
-    """Cut texts into tokens, in the graph.
-
-    Args:
-        unit: ``words`` parts words, numbers and each other sign, and English clitics (``is n't``, ``it 's``)
-            as treebanks do; ``blanks`` cuts at blanks alone; ``characters`` gives every character.
-        lowercase: whether capitals are made small first, in all scripts.
-    """
-
-    def __init__(self, unit: Unit = "words", lowercase: bool = True) -> None:
-        if unit not in ("words", "blanks", "characters"):
-            raise ValueError(f"a token is one of words, blanks and characters; got {unit}")
-        self.unit, self.lowercase = unit, lowercase
-
-    def __call__(self, texts: Any) -> Any:
-        """Cut texts, string [batch], into tokens, ragged string [batch, tokens].
-
-        Raises:
-            tf.errors.InvalidArgumentError: a text is not UTF-8.
-        """
-        texts = decoded(texts)
-        texts = tf.strings.lower(texts, "utf-8") if self.lowercase else texts
-        texts = tf.strings.regex_replace(texts, _BLANKS, " ")
-        if self.unit == "characters":
-            return tf.strings.unicode_split(tf.strings.strip(texts), "UTF-8")
-        if self.unit == "words":
-            texts = tf.strings.regex_replace(texts, "[\u2018\u2019]", "'")
-            texts = tf.strings.regex_replace(texts, _CLITIC, r"\1 \2")
-            texts = tf.strings.regex_replace(texts, _TOKEN, r" \1 ")
-        return tf.strings.split(texts)
 
 
 @keras.saving.register_keras_serializable("servable")
@@ -216,75 +169,20 @@ def pieces(tokens: Any, buckets: int) -> Any:
     return numbered.to_tensor(PADDING, shape=(None, PIECES))
 
 
-def asset(vocabulary: Sequence[str], owner: Any) -> Path:
-    """Write tokens to a file, a line each, that a SavedModel then carries; it lives as long as its owner."""
-    folder = tempfile.mkdtemp(prefix="servable-vocabulary-")
-    # The file is read again when the model is saved: it stays as long as its layer.
-    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
-    path = Path(folder) / "vocabulary.txt"
-    path.write_text("".join(f"{token}\n" for token in vocabulary), encoding="utf-8")
-    return path
+class TextFeaturizerSettings(Settings):
+    """What a token is, which are known, and how many of a text are read."""
 
-
-_LINE, _NUMBER = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
-
-
-def numbers(path: Path) -> Any:
-    """Make the lookup of token to number; any other token has the number of tokens as its number."""
-    lines = tf.lookup.TextFileInitializer(str(path), tf.string, _LINE, tf.int64, _NUMBER)
-    return tf.lookup.StaticVocabularyTable(lines, num_oov_buckets=1)
-
-
-def names(path: Path) -> Any:
-    """Make the lookup of number to token; any other number has "" as its token."""
-    lines = tf.lookup.TextFileInitializer(str(path), tf.int64, _NUMBER, tf.string, _LINE)
-    return tf.lookup.StaticHashTable(lines, "")
-
-
-def count(
-    tokenizer: Tokenizer, texts: Iterable[bytes], batch_size: int = 512
-) -> tuple[Counter[str], list[int]]:
-    """Count the tokens of texts, and how many each text has.
-
-    Args:
-        tokenizer: cuts the texts.
-        texts: UTF-8, read once.
-        batch_size: texts at a time.
-    """
-    counts: Counter[bytes] = Counter()
-    lengths: list[int] = []
-    batch: list[bytes] = []
-
-    def add() -> None:
-        tokens = tokenizer(tf.constant(batch))
-        counts.update(tokens.flat_values.numpy().tolist())
-        lengths.extend(tokens.row_lengths().numpy().tolist())
-        batch.clear()
-
-    for text in texts:
-        batch.append(text)
-        if len(batch) == batch_size:
-            add()
-    if batch:
-        add()
-    return Counter({token.decode(): number for token, number in counts.items()}), lengths
-
-
-def totals(texts: Iterable[list[bytes]]) -> Counter[str]:
-    """Count the tokens of texts that are cut already."""
-    counts: Counter[bytes] = Counter()
-    for tokens in texts:
-        counts.update(tokens)
-    return Counter({token.decode(): number for token, number in counts.items()})
-
-
-def choose(counts: Counter[str], min_count: int = 1, max_size: int | None = None) -> list[str]:
-    """Choose a vocabulary: the most frequent tokens first, equal ones by their characters.
-
-    Args:
-        counts: of every token.
-        min_count: rarer ones are unknown tokens.
-        max_size: most tokens that are known; None for all.
-    """
-    known = [(token, number) for token, number in counts.items() if number >= min_count]
-    return [token for token, _ in sorted(known, key=lambda pair: (-pair[1], pair[0]))][:max_size]
+    tokens: Literal["words", "blanks", "characters"] = Field(
+        "words", description="words parts words and signs, blanks cuts at blanks alone"
+    )
+    lowercase: bool = Field(True, description="whether capitals are made small")
+    min_count: int = Field(1, ge=1, description="times a token must occur in the training split to be known")
+    max_vocabulary: int | None = Field(None, ge=1, description="most known tokens; null for all")
+    max_tokens: int | None = Field(None, ge=1, description="of a text; longer ones are cut; null for all")
+    keep: Literal["head", "tail"] = Field("head", description="the end of a longer text that is kept")
+    subwords: int = Field(
+        0,
+        ge=0,
+        le=2**24,
+        description="buckets that pieces of 3 to 5 characters of each token are hashed into; 0 for none",
+    )

@@ -10,10 +10,13 @@ from typing import Any, Literal
 
 import keras
 import tensorflow as tf
+from pydantic import Field
 
 from features.errors import StorageError
+from features.settings import Settings
 from features.spec import FeatureSpec
-from features.texts.featurizer import Tokenizer, Unit, asset, names, numbers
+from features.texts.tokenizer import Tokenizer, Unit
+from features.texts.vocabulary import asset, names, numbers
 
 Signs = Literal["drop", "keep"]
 
@@ -145,3 +148,22 @@ class WordLookup(keras.Layer):
     def get_config(self) -> dict[str, Any]:
         """Give the arguments that make this layer again."""
         return super().get_config() | {"vocabulary": list(self.vocabulary), "lowercase": self.lowercase}
+
+
+class WordFeaturizerSettings(Settings):
+    """What a word is, and which are known."""
+
+    tokens: Literal["words", "blanks"] = Field(
+        "words", description="words parts words and signs, blanks cuts at blanks alone"
+    )
+    lowercase: bool = Field(True, description="whether capitals are made small")
+    signs: Literal["drop", "keep"] = Field(
+        "drop", description="what becomes of tokens without a letter or digit"
+    )
+    wrapped: int | None = Field(
+        None,
+        ge=1,
+        description="characters of the longest line that runs on into the next, as in a book; null for none",
+    )
+    min_count: int = Field(5, ge=1, description="times a word must occur to have a vector")
+    max_vocabulary: int | None = Field(None, ge=1, description="most words; null for all")

@@ -34,8 +34,8 @@ def activations(
 ) -> None:
     """Draw what a layer of a trained network makes of a file: its activation maps."""
     with quieting.native_stderr():
-        from flows.runs import finished
         from flows.queries import raw_inputs
+        from flows.runs import finished
     raw_inputs.require([] if file is None else [file])
     training = finished.find(Workspace.open(workspace), name, version)
     for row in _listed(training) if file is None else [_drawn(training, file, layer, out)]:
@@ -61,8 +61,8 @@ def _described(layer: Any) -> dict[str, Any]:
 
 
 def _drawn(training: Any, file: str, layer: str | None, out: Path) -> dict[str, Any]:
-    from models.figures import activation_figures, canvas
     from models.explain import activations as looking
+    from models.figures import activation_figures, canvas
 
     network = training.network()
     chosen = looking.choose(looking.map_layers(network), layer)
@@ -77,9 +77,9 @@ def _drawn(training: Any, file: str, layer: str | None, out: Path) -> dict[str, 
 
 def _content(plan: Any, file: str) -> bytes:
     """Read a file or a text as ingest would keep it."""
+    from features.ingest.verdict import READERS
     from features.names import suffix_of
     from features.quarantine import RefusedError
-    from features.ingest.verdict import READERS
     from flows.queries import raw_inputs
 
     data = raw_inputs.read_one(file, plan.task.raw.input).content

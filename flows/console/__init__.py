@@ -1,1 +1,1 @@
-"""TODO"""
+"""What the terminal shows: progress, notes, errors."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""The steps of tasks that take their own way: galleries and word vectors."""

@@ -9,19 +9,20 @@ import numpy as np
 from features.datasets import feature_store
 from features.datasets.dataset import Dataset
 from features.images.thumbnail import Thumbnailer
-from flows.steps import export as exports
-from flows.runs import networks
-from flows.orchestration import step
+from features.storage.files import write_atomically
 from flows.console import terminal
+from flows.gate import expectations
+from flows.orchestration import artifacts, step
+from flows.runs import networks
 from flows.runs.plan import Plan
 from flows.runs.run import Record
-from flows.workspace import write_atomically
+from flows.steps import export as exports
 from models.export import export as exporting
+from models.network import Network
 from models.search import image_embedding, ranking
-from models.training import training
 from models.search.gallery import Gallery
-from models.task import Network
 from models.search.vector_index import unit_rows
+from models.training import training
 
 #: What the k of a request is when the three answers are compared: one row of each.
 ASKED = (1, 3, 10, 1000)
@@ -115,7 +116,7 @@ def measured(plan: Plan, record: Record, metrics: dict[str, float], details: dic
     record.run.record(metrics=metrics)
     record.tracked.metrics(metrics, step=0)
     rows = [{"metric": name, "value": value} for name, value in sorted(metrics.items())]
-    step.show_table(step.artifact_key("metrics", plan.name), rows, f"Tests of {plan.name}")
+    artifacts.show_table(artifacts.artifact_key("metrics", plan.name), rows, f"Tests of {plan.name}")
 
 
 def details(record: Record) -> dict[str, Any]:
@@ -137,7 +138,9 @@ def export(plan: Plan, record: Record) -> str:
     return exports.write_candidate(plan, record, network, raws, answers, asked)
 
 
-def _calls(plan: Plan, functions: dict[str, Any], raws: list[bytes], items: Gallery) -> list[exports.Call]:
+def _calls(
+    plan: Plan, functions: dict[str, Any], raws: list[bytes], items: Gallery
+) -> list[expectations.Call]:
     """Make a call of every signature beside the default one; what nearly ties may stand in any order."""
     argument = plan.task.raw.input
     few = raws[: len(ASKED)]
@@ -145,11 +148,13 @@ def _calls(plan: Plan, functions: dict[str, Any], raws: list[bytes], items: Gall
     ids = {"id": np.array([*items.ids.numpy()[:2], b"unknown"], object)}
     asked = [
         *exports.calls(functions, [{argument: np.array(few, object)}]),
-        exports.call("search", functions["search"], search),
-        exports.call("thumbnail", functions["thumbnail"], ids),
+        expectations.call("search", functions["search"], search),
+        expectations.call("thumbnail", functions["thumbnail"], ids),
     ]
     within = 2 * plan.gate.parity
-    return [exports.Call(one.signature, one.inputs, ranking.settled(one.outputs, within)) for one in asked]
+    return [
+        expectations.Call(one.signature, one.inputs, ranking.settled(one.outputs, within)) for one in asked
+    ]
 
 
 def folder(record: Record, name: str) -> Path:

@@ -8,15 +8,18 @@ import pandas as pd
 import yaml
 
 from features.datasets.dataset import Dataset
-from flows.courses import gallery, image_clustering, image_search
-from flows.runs import networks
-from flows.orchestration import step
 from flows import projection
-from flows.reports import page as report, report as reporting, sections
+from flows.courses import gallery, image_clustering, image_search
+from flows.orchestration import step
+from flows.reports import media as reports_media
+from flows.reports import page as report
+from flows.reports import report as reporting
+from flows.reports import sections
+from flows.runs import networks
 from flows.runs.plan import Plan
 from flows.runs.run import Record, command_line
-from models.figures import contact_sheet, classification
-from models.task import Network
+from models.figures import contact_sheet, planes
+from models.network import Network
 from models.search.vector_index import unit_rows
 
 #: Near duplicates shown as pictures, two a pair; and photos on the contact sheet of a cluster.
@@ -138,11 +141,11 @@ def _duplicates(plan: Plan, record: Record, frame: Any, pairs: pd.DataFrame) -> 
     return report.Section("Near duplicates", prose=[prose], media=media, tables=[listed])
 
 
-def _pair(plan: Plan, rows: Any, cosine: float) -> report.Media:
+def _pair(plan: Plan, rows: Any, cosine: float) -> reports_media.Media:
     """Show two photos side by side: apart, a row of the page would end between them."""
     first, second = rows["name"]
     picture = contact_sheet.sheet(gallery.pictures(plan, rows), columns=2, side=160)
-    return report.Media(first, [second, f"cosine {cosine:.4f}"], picture)
+    return reports_media.Media(first, [second, f"cosine {cosine:.4f}"], picture)
 
 
 def _clusters(plan: Plan, record: Record, dataset: Dataset, network: Network) -> list[report.Section]:
@@ -168,7 +171,7 @@ def _clusters(plan: Plan, record: Record, dataset: Dataset, network: Network) ->
 
 def _sheet(
     plan: Plan, dataset: Dataset, members: np.ndarray, distances: np.ndarray, number: int
-) -> report.Picture:
+) -> reports_media.Picture:
     rows = np.flatnonzero(members == number)
     rows = rows[np.argsort(distances[rows], kind="stable")]
     # From the middle to the edge: evenly spread where there are more than are shown.
@@ -178,7 +181,7 @@ def _sheet(
     if gallery.labelled(dataset):
         shares = dataset.frame.iloc[rows]["label"].value_counts(normalize=True).head(3)
         said += ": " + ", ".join(f"{label} {report.percent(share, 0)}" for label, share in shares.items())
-    return report.Picture(f"Cluster {number}", picture, caption=said, mime="image/png", width=1000)
+    return reports_media.Picture(f"Cluster {number}", picture, caption=said, mime="image/png", width=1000)
 
 
 def _counts(dataset: Dataset, members: np.ndarray) -> report.Table:
@@ -206,7 +209,7 @@ def _map(plan: Plan, record: Record, dataset: Dataset, unit: np.ndarray, members
         points=[
             projection.Point(name, data=file) for name, file in zip(frame["name"], pictures, strict=True)
         ],
-        layouts={"t-SNE": classification.flattened(unit[rows]), "PCA": classification.principal(unit[rows])},
+        layouts={"t-SNE": planes.flattened(unit[rows]), "PCA": planes.principal(unit[rows])},
         colours=groups,
     )
     path = record.run.path / "projection.html"

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from features.storage.files import write_atomically
 from flows.courses import gallery
-from flows.runs import networks
 from flows.orchestration import step
+from flows.runs import networks
 from flows.runs.plan import Plan
 from flows.runs.run import Record
-from flows.workspace import write_atomically
 from models.search import clustering
 from models.search.vector_index import unit_rows
 

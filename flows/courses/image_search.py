@@ -7,15 +7,15 @@ import tensorflow as tf
 
 from features.datasets.dataset import Dataset
 from flows.courses import gallery
-from flows.runs import networks
 from flows.orchestration import step
+from flows.runs import networks
 from flows.runs.plan import Plan
 from flows.runs.run import Record
-from models.search import clustering
 from models.evaluation import retrieval
+from models.network import Network
+from models.search import clustering
 from models.search.ranking import USUAL
 from models.tasks import image_search
-from models.task import Network
 
 #: Queries that recall is measured with, at most.
 QUERIES = 1000

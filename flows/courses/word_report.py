@@ -7,17 +7,19 @@ from typing import Any
 import numpy as np
 import yaml
 
-from flows.runs import networks
-from flows.orchestration import step
 from flows import projection
-from flows.reports import page as report, report as reporting, sections
 from flows.courses import word_vectors
+from flows.orchestration import step
+from flows.reports import media, sections
+from flows.reports import page as report
+from flows.reports import report as reporting
+from flows.runs import networks
 from flows.runs.plan import Plan
 from flows.runs.run import Record, command_line
 from flows.steps.train import by_split
-from models.search import clustering
-from models.figures import classification
 from models.evaluation import words as word_evaluation
+from models.figures import planes
+from models.search import clustering
 from models.search.vector_index import unit_rows
 
 #: Words whose neighbours are shown, and words on the map; of so many letters, since the most frequent words
@@ -56,7 +58,7 @@ def _write_map(plan: Plan, record: Record, words: tuple[str, ...], vectors: np.n
         caption=f"{len(rows):,d} frequent words of {LETTERS} letters and more: near means alike; far apart "
         "means little.",
         points=[projection.Point(words[row], [f"the {row + 1:,d}. word by frequency"]) for row in rows],
-        layouts={"t-SNE": classification.flattened(vectors[rows]), "PCA": classification.principal(vectors[rows])},
+        layouts={"t-SNE": planes.flattened(vectors[rows]), "PCA": planes.principal(vectors[rows])},
         colours={"cluster": [str(one) for one in _groups(vectors[rows], plan.request.seed)]},
     )
     path = record.run.path / "projection.html"
@@ -147,10 +149,10 @@ def _map(words: tuple[str, ...], vectors: np.ndarray) -> report.Section | None:
     if len(chosen) < 3:
         return None
     place = {word: number for number, word in enumerate(words)}
-    points = classification.flattened(vectors[[place[word] for word in chosen]])
-    drawn = report.picture(
+    points = planes.flattened(vectors[[place[word] for word in chosen]])
+    drawn = media.picture(
         "Map of words",
-        lambda theme: classification.word_map(points, chosen, theme),
+        lambda theme: planes.word_map(points, chosen, theme),
         "Near on the map means near in the space, by t-SNE over cosines (van der Maaten and Hinton 2008); "
         "far apart on the map means little.",
     )

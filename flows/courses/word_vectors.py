@@ -8,20 +8,22 @@ from typing import Any
 
 import numpy as np
 
+from features.storage.files import write_atomically
 from features.texts import words
-from flows.steps import export as exports
-from flows.runs import networks
-from flows.orchestration import step
 from flows.console import terminal
+from flows.gate import expectations
+from flows.orchestration import artifacts, step
+from flows.runs import networks
 from flows.runs.plan import Plan
 from flows.runs.run import Record
-from flows.workspace import fingerprint, write_atomically
+from flows.steps import export as exports
+from flows.workspace import fingerprint
+from models.evaluation import words as word_evaluation
 from models.export import export as exporting
+from models.network import Network
+from models.tasks import word_vectors
 from models.training import training
 from models.words import word2vec
-from models.evaluation import words as word_evaluation
-from models.tasks import word_vectors
-from models.task import Network
 
 #: Frequent words that answers are compared on, and those that a call of several words takes.
 ASKED_WORDS = 4
@@ -43,8 +45,8 @@ def featurize(plan: Plan, record: Record) -> str:
     if not path.is_file() and plan.sections["model"].root.kind == "word2vec":
         texts = _counted(corpus.texts(plan.sections["featurizer"].wrapped))
         words.write(words.cut(word_vectors.tokenizer(networks.blueprint(plan, corpus)), texts), path)
-    step.show_table(
-        step.artifact_key("words", plan.name), [dict(known["figures"])], f"Words of {plan.name}"
+    artifacts.show_table(
+        artifacts.artifact_key("words", plan.name), [dict(known["figures"])], f"Words of {plan.name}"
     )
     return str(path)
 
@@ -127,7 +129,7 @@ def evaluate(plan: Plan, record: Record) -> dict[str, float]:
     record.run.record(metrics=measured.metrics)
     record.tracked.metrics(measured.metrics, step=0)
     rows = [{"metric": name, "value": value} for name, value in sorted(measured.metrics.items())]
-    step.show_table(step.artifact_key("metrics", plan.name), rows, f"Tests of {plan.name}")
+    artifacts.show_table(artifacts.artifact_key("metrics", plan.name), rows, f"Tests of {plan.name}")
     return measured.metrics
 
 
@@ -139,7 +141,7 @@ def export(plan: Plan, record: Record) -> str:
     network = networks.trained(plan, record, corpus)
     functions = networks.functions(plan, record, corpus)
     raws = asked(network, plan.gate.parity_rows)
-    made = [exports.call(name, functions[name], given) for name, given in calls(network)]
+    made = [expectations.call(name, functions[name], given) for name, given in calls(network)]
     answers = exporting.answer(functions[exporting.DEFAULT], raws)
     return exports.write_candidate(plan, record, network, raws, answers, made)
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from flows.steps.export import Call, read_calls, read_expectations
-from flows.gate.gate import Check
+from flows.gate.check import Check
+from flows.gate.expectations import Call, read_calls, read_expectations
 from models.export import savedmodel
 from models.export.export import WARMUP, stacked
 from serving.client.client import Client
@@ -183,7 +183,7 @@ class Examination:
         if serving is None or serving["value"] is not None or "note" in serving:
             return serving
         from features.datasets import dataset as datasets
-        from flows.steps.evaluate import metric_of_saved_model
+        from flows.gate.comparison import metric_of_saved_model
 
         dataset = datasets.load(Path(serving["dataset"]))
         name = self.request["metric"]["name"]

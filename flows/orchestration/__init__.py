@@ -1,1 +1,1 @@
-"""TODO"""
+"""Prefect: steps, artifacts, the server. The only folder that imports it."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import ServableError, UnavailableError
+from features.storage.files import write_atomically
 from flows.console import crash
-from flows.workspace import write_atomically
 
 #: Names the file to write to, in the environment of the process that trains.
 VARIABLE = "SERVABLE_OUTCOME"

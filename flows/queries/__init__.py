@@ -1,1 +1,1 @@
-"""TODO"""
+"""What ``predict``, ``explain`` and their kin send and receive."""

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from features.errors import UsageError
-from flows.queries import question as predict, raw_inputs
+from flows.queries import question as predict
+from flows.queries import raw_inputs
 from serving.client.client import Client
 
 #: Method on the command line to signature.

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from features.errors import StorageError, UsageError
+from flows.reports import media
+from models.figures import planes
 
 if TYPE_CHECKING:
     from serving.client.client import Client
@@ -50,7 +52,7 @@ def draw(client: "Client", answer: Mapping[str, Any], out: Path) -> None:
             expected="the answer of an image-search or image-clustering model",
             todo="leave --out out",
         )
-    from models.figures import canvas, classification
+    from models.figures import canvas
 
     shown = _found(answer)[:DRAWN]
     ids = np.array([one.encode() for one in answer["ids"][: len(shown)]], object)
@@ -58,7 +60,7 @@ def draw(client: "Client", answer: Mapping[str, Any], out: Path) -> None:
     pictures = [Path(answer["input"]).read_bytes(), *files["thumbnail_bytes"]]
     captions = [f"query\n{Path(answer['input']).name}"]
     captions += [f"{place}.  {score:.3f}\n{path}" for place, (path, score) in enumerate(shown, start=1)]
-    drawn = canvas.png(classification.gallery([_pixels(file) for file in pictures], captions))
+    drawn = canvas.png(planes.gallery([_pixels(file) for file in pictures], captions))
     try:
         out.write_bytes(drawn)
     except OSError as error:
@@ -71,9 +73,7 @@ def _pixels(file: bytes) -> np.ndarray:
 
     from PIL import Image
 
-    from flows.reports import page
-
-    shown = page.image(file, "").data
+    shown = media.image(file, "").data
     if shown is None:
         return np.full((96, 96, 3), 128, np.uint8)
     with Image.open(io.BytesIO(shown)) as opened:

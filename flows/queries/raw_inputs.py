@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from features.sources.tables import tables
-from features.texts import check
-from features.formats.content_type import sniff
 from features.errors import AccessError, DataError, NoInputError, UsageError
+from features.formats.content_type import sniff
 from features.names import printable
 from features.quarantine import RefusedError
+from features.sources.tables import tables
 from features.spec import RAW_KINDS, WORD, RawKind
+from features.texts import check
 from flows.console import terminal
 from serving.client.commands import FileBytes
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from features.sources.tables import number_format, cells, tables
-from features.sources.candidates import TableOptions
-from features.sources.tables.delimited import Broken
 from features.errors import DataError, UsageError
 from features.names import printable
+from features.sources.candidates import TableOptions
+from features.sources.tables import cells, number_format, tables
+from features.sources.tables.delimited import Broken
 from serving.client.answers import Metadata, Signature
 from serving.errors import ServerError
 

@@ -1,1 +1,1 @@
-"""TODO"""
+"""The report of a run: sections from plain data, one self-contained page."""

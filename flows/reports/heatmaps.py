@@ -9,14 +9,15 @@ from PIL import Image
 
 from features.datasets.dataset import Dataset
 from features.errors import DataError
-from flows.steps import export
+from flows.gate import expectations
 from flows.queries import inputs
-from flows.runs import networks
+from flows.reports import media as reports_media
 from flows.reports import page, sections
+from flows.runs import networks
 from flows.runs.plan import Plan
 from flows.runs.run import Record
-from models.figures import overlays
 from models.evaluation.classification import Evaluation
+from models.figures import overlays
 
 #: Places of a patch along the shorter side: half the work of the usual 14.
 POSITIONS = 10
@@ -33,7 +34,7 @@ def section(plan: Plan, record: Record, dataset: Dataset, measured: Evaluation) 
     values = inputs.coarse(networks.network(plan, dataset).featurizer.spec.shape, POSITIONS)
     chosen = [*hits(record, dataset), *worst(dataset, measured)]
     rows, raws = _readable(dataset, chosen)
-    media: list[list[page.Media]] = [[] for _ in raws]
+    media: list[list[reports_media.Media]] = [[] for _ in raws]
     for name, words in METHODS.items():
         if name in functions and raws:
             for place, item in enumerate(
@@ -82,12 +83,14 @@ def _explained(
     rows: Sequence[Any],
     raws: Sequence[bytes],
     method: str,
-) -> list[page.Media]:
+) -> list[reports_media.Media]:
     # One example at a time: the longest sound decides the size of a batch's map.
     return [
         _item(
             row,
-            overlays.read(export.call(method, function, _question(function, argument, values, raw)).outputs),
+            overlays.read(
+                expectations.call(method, function, _question(function, argument, values, raw)).outputs
+            ),
             method,
         )
         for row, raw in zip(rows, raws, strict=True)
@@ -98,15 +101,17 @@ def _question(function: Any, argument: str, values: Mapping[str, str], raw: byte
     return {argument: np.array([raw], dtype=object)} | inputs.usual(function, [argument], 1, values)
 
 
-def _item(row: Any, explanation: overlays.Explanation, method: str) -> page.Media:
+def _item(row: Any, explanation: overlays.Explanation, method: str) -> reports_media.Media:
     hit = row["label"] == explanation.label
     told = f"is {row['label']}" if hit else f"is {row['label']}, taken for {explanation.label}"
     lines = [f"{told} ({explanation.score:.2f})", f"{method}, strongest {explanation.reach:.2g}"]
     picture = Image.fromarray(overlays.overlaid(explanation))
-    sharp = max(picture.size) <= page.SMALL
+    sharp = max(picture.size) <= reports_media.SMALL
     if explanation.sound:
-        picture = picture.resize((page.THUMBNAIL, page.THUMBNAIL // 2), Image.Resampling.BILINEAR)
+        picture = picture.resize(
+            (reports_media.THUMBNAIL, reports_media.THUMBNAIL // 2), Image.Resampling.BILINEAR
+        )
     stream = io.BytesIO()
     picture.save(stream, "PNG" if sharp else "JPEG", **({} if sharp else {"quality": 85}))
     mime = "image/png" if sharp else "image/jpeg"
-    return page.Media(str(row["name"]), lines, stream.getvalue(), mime, sharp=sharp)
+    return reports_media.Media(str(row["name"]), lines, stream.getvalue(), mime, sharp=sharp)

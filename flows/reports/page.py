@@ -9,11 +9,10 @@ characters.
 """
 
 import base64
-import io
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -24,16 +23,10 @@ from typing import Literal
 import jinja2
 from markupsafe import Markup
 
-from flows.workspace import write_atomically
+from features.storage.files import write_atomically
+from flows.reports.media import Media, Picture
 
 Tone = Literal["plain", "good", "bad"]
-
-#: An SVG of more bytes than this is embedded as PNG instead.
-LARGEST_SVG = 160_000
-THUMBNAIL = 320  #: pixels of the longer side
-SHOWN_SECONDS = 10  #: of one sound in a gallery
-SHOWN_CHARACTERS = 600  #: of one text in a gallery
-SMALL = 96  #: pixels: smaller images are shown enlarged, their pixels kept sharp
 
 
 @dataclass(frozen=True)
@@ -66,27 +59,6 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An embedded figure.
-
-    Attributes:
-        title: its heading, also its alternative text.
-        light: image bytes for light pages, and for dark ones where ``dark`` is None.
-        dark: image bytes for dark pages.
-        caption: how to read it.
-        mime: media type of both.
-        width: pixels it wants; screens narrower than half of that scroll it.
-    """
-
-    title: str
-    light: bytes
-    dark: bytes | None = None
-    caption: str = ""
-    mime: str = "image/svg+xml"
-    width: int = 576
-
-
-@dataclass(frozen=True)
 class Table:
     """A table; numbers are aligned right.
 
@@ -103,31 +75,6 @@ class Table:
     caption: str = ""
     shares: frozenset[str] = frozenset()
     folded: bool = False
-
-
-@dataclass(frozen=True)
-class Media:
-    """One item of a gallery: an image, a sound or a text with a title and lines below it.
-
-    Attributes:
-        title: such as the file name.
-        lines: what there is to say, a line each.
-        data: image or sound as ``mime``; None where there is nothing to see.
-        mime: media type.
-        text: shown in place of ``data`` for text examples.
-        tokens: shown in place of ``text``: each token, and how much it speaks for the answer, from -1 to 1.
-        sharp: keep the pixels of a small image visible.
-        sound: a WAV file with a player of its own, below the picture.
-    """
-
-    title: str
-    lines: Sequence[str] = ()
-    data: bytes | None = None
-    mime: str = "image/png"
-    text: str | None = None
-    tokens: Sequence[tuple[str, float]] = ()
-    sharp: bool = False
-    sound: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -178,84 +125,6 @@ def render(report: Report) -> str:
 def write(report: Report, path: Path) -> None:
     """Render a report into a file, which is never seen half-written."""
     write_atomically(path, render(report))
-
-
-def picture(title: str, draw: Callable, caption: str = "") -> Picture:
-    """Draw a figure for light and for dark pages.
-
-    Args:
-        title: heading of the figure.
-        draw: from a ``models.figures.canvas.Theme`` to a matplotlib Figure.
-        caption: how to read it.
-    """
-    from models.figures.canvas import DARK, LIGHT, png, svg
-
-    figures = [draw(theme) for theme in (LIGHT, DARK)]
-    light, dark = (svg(figure) for figure in figures)
-    mime = "image/svg+xml"
-    if len(light) > LARGEST_SVG:
-        light, dark = (png(figure) for figure in figures)
-        mime = "image/png"
-    return Picture(title, light, dark, caption, mime, round(figures[0].get_figwidth() * 96))
-
-
-def image(raw: bytes, title: str, lines: Sequence[str] = ()) -> Media:
-    """Make a gallery item of an encoded image, upright and at most 320 pixels wide and high.
-
-    An image that cannot be decoded gives an item without a picture: a report never fails for it.
-    """
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(io.BytesIO(raw)) as opened:
-            shown = ImageOps.exif_transpose(opened).convert("RGB")
-    except (OSError, ValueError, SyntaxError):
-        return Media(title, lines)
-    sharp = max(shown.size) <= SMALL
-    shown.thumbnail((THUMBNAIL, THUMBNAIL))
-    stream = io.BytesIO()
-    kind = "PNG" if sharp else "JPEG"
-    shown.save(stream, kind, **({} if sharp else {"quality": 85}))
-    return Media(title, lines, stream.getvalue(), f"image/{kind.lower()}", sharp=sharp)
-
-
-def sound(raw: bytes, title: str, lines: Sequence[str] = ()) -> Media:
-    """Make a gallery item of a WAV file as ingest keeps it: its log-mel picture, and a player.
-
-    A sound that cannot be decoded gives an item without a picture: a report never fails for it.
-    """
-    import numpy as np
-    import soundfile
-    from matplotlib import colormaps
-    from PIL import Image
-
-    from features.sounds.decoding import wave_bytes
-    from features.sounds.spectrogram import LogMel
-
-    try:
-        samples, rate = soundfile.read(io.BytesIO(raw), dtype="float32")
-    except (soundfile.LibsndfileError, RuntimeError):
-        return Media(title, lines)
-    shown = samples[: SHOWN_SECONDS * rate]
-    decibels = LogMel(rate, n_fft=512, n_mels=64)(shown[np.newaxis]).numpy()[0].T[::-1]
-    spread = (decibels - decibels.min()) / max(float(np.ptp(decibels)), 1e-6)
-    pixels = (colormaps["magma"](spread)[..., :3] * 255).astype(np.uint8)
-    stream = io.BytesIO()
-    Image.fromarray(pixels).resize((THUMBNAIL, THUMBNAIL // 2), Image.Resampling.BILINEAR).save(stream, "PNG")
-    cut = wave_bytes(shown, rate) if len(shown) < len(samples) else raw
-    seconds = f"{len(samples) / rate:.2f} s" + ("" if cut is raw else f", the first {SHOWN_SECONDS} shown")
-    return Media(title, [*lines, seconds], stream.getvalue(), sound=cut)
-
-
-def text(raw: bytes, title: str, lines: Sequence[str] = ()) -> Media:
-    """Make a gallery item of a text, its beginning where it is long."""
-    whole = raw.decode("utf-8", "replace")
-    shown = whole if len(whole) <= SHOWN_CHARACTERS else whole[:SHOWN_CHARACTERS] + " …"
-    return Media(title, lines, text=shown)
-
-
-#: Raw kind to what makes a gallery item of an example.
-MEDIA: dict[str, Callable[..., Media]] = {"image": image, "audio": sound, "text": text, "row": text}
 
 
 @cache

@@ -14,19 +14,21 @@ from features import decisions
 from features.datasets.dataset import Dataset
 from features.errors import DataError
 from features.spec import SPLITS
-from features.texts.featurizer import count
-from flows.reports import heatmaps, page as report, sections, rows as tabular_report
-from flows.runs import networks
-from flows.orchestration import step
-from flows.steps.evaluate import evaluation
+from features.texts.tokenizer import count
 from flows.gate.gate import refused
+from flows.orchestration import artifacts, step
+from flows.reports import heatmaps, media, sections
+from flows.reports import page as report
+from flows.reports import rows as tabular_report
+from flows.runs import networks
 from flows.runs.plan import Plan
 from flows.runs.run import Record, command_line, git_commit, versions
+from flows.steps.evaluate import evaluation
 from flows.steps.train import by_split
-from models.networks import cnn
-from models.export import signatures
-from models.explain import token_occlusion
 from models.evaluation.classification import Evaluation
+from models.explain import token_occlusion
+from models.export import signatures
+from models.networks import cnn
 
 #: Mistakes shown, the most confident first.
 SHOWN_MISTAKES = 24
@@ -80,7 +82,7 @@ def keep(plan: Plan, record: Record, dataset: Any, page: report.Report) -> str:
     tracked.artifact(dataset.quarantine, "dataset")
     tracked.artifact(figure_files(record, page))
     note = f"[report]({record.run.report.as_uri()}) of {plan.name}: {page.verdict}"
-    step.show_markdown(step.artifact_key("report", plan.name), note, "Report")
+    artifacts.show_markdown(artifacts.artifact_key("report", plan.name), note, "Report")
     return str(record.run.report)
 
 
@@ -222,7 +224,7 @@ def _mistakes(plan: Plan, record: Record, dataset: Dataset, measured: Evaluation
         with contextlib.suppress(DataError):
             raw = dataset.read(row)
         lines = [f"is {mistake.target}", f"taken for {mistake.prediction} ({mistake.score:.2f})"]
-        shown.append(report.MEDIA[plan.task.raw.name](raw, str(row["name"]), lines))
+        shown.append(media.MEDIA[plan.task.raw.name](raw, str(row["name"]), lines))
         raws.append(raw)
     told = _told(plan, record, dataset, raws)
     shown = [replace(item, tokens=tokens) for item, tokens in zip(shown, told, strict=True)]

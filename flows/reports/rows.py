@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from features.datasets.dataset import Dataset
+from flows.reports.media import picture
+from flows.reports.page import Section, Table
 from flows.runs import networks
 from flows.runs.plan import Plan
 from flows.runs.run import Record
-from flows.reports.page import Section, Table, picture
 from models.explain import representation
 from models.figures import representation_figures as figures
 

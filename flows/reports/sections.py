@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from features import decisions, quarantine
-from flows.reports.page import Fact, Media, Picture, Range, Section, Table, picture
-from models.figures import classification
+from flows.reports.media import Media, Picture, picture
+from flows.reports.page import Fact, Range, Section, Table
+from models.figures import classification, curves
 
 if TYPE_CHECKING:
     from models.evaluation.classification import Evaluation
@@ -193,7 +194,11 @@ def calibration(evaluation: "Evaluation") -> Section:
     return Section(
         "Calibration",
         figures=[
-            picture("Accuracy by confidence", lambda theme: classification.calibration(bands, error, theme), caption)
+            picture(
+                "Accuracy by confidence",
+                lambda theme: classification.calibration(bands, error, theme),
+                caption,
+            )
         ],
     )
 
@@ -207,10 +212,12 @@ def training(epochs: Sequence[Mapping[str, object]], kernels: np.ndarray | None 
     """
     shown: list[Picture] = []
     if epochs:
-        shown.append(picture("Learning curves", lambda theme: classification.learning_curves(epochs, theme)))
+        shown.append(picture("Learning curves", lambda theme: curves.learning_curves(epochs, theme)))
     if kernels is not None:
         caption = "One tile per filter of the first convolution, each scaled to its own range."
-        shown.append(picture("First-layer kernels", lambda theme: classification.kernels(kernels, theme), caption))
+        shown.append(
+            picture("First-layer kernels", lambda theme: classification.kernels(kernels, theme), caption)
+        )
     return Section("Training", figures=shown)
 
 
@@ -255,7 +262,7 @@ def latency(milliseconds: Sequence[float], what: str) -> Section:
     """
     percentiles = np.percentile(milliseconds, [50, 95, 99])
     facts = [Fact(f"p{at}", f"{value:.3g} ms") for at, value in zip((50, 95, 99), percentiles, strict=True)]
-    curve = picture("Time per request", lambda theme: classification.latency(milliseconds, theme))
+    curve = picture("Time per request", lambda theme: curves.latency(milliseconds, theme))
     return Section(
         "Latency", prose=[what], facts=[*facts, Fact("requests", len(milliseconds))], figures=[curve]
     )

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Requests, plans, recipes, run folders and releases."""

@@ -8,10 +8,10 @@ from typing import Any
 from features.errors import NoInputError
 from flows.runs import networks
 from flows.runs.plan import Plan
-from flows.runs.run import seen
 from flows.runs.request import Request
+from flows.runs.run import seen
 from flows.workspace import MODEL_NAME, RunDirectory, Workspace
-from models.task import Network
+from models.network import Network
 from serving.repository.repository import Repository
 
 

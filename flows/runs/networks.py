@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import ConfigError
+from features.storage import files
+from features.storage.files import write_atomically
 from flows.console import terminal
 from flows.runs.plan import Plan
 from flows.runs.run import Record
-from flows.workspace import MODEL_NAME, RunDirectory, fingerprint, write_atomically
-from models.training import checkpoint, determinism
+from flows.workspace import MODEL_NAME, RunDirectory, fingerprint
 from models.export import export
-from models.task import Blueprint, Network
+from models.network import Network
+from models.task import Blueprint
+from models.training import checkpoint, determinism
 from serving.repository.repository import Repository
 
 #: The newest network, by what it was built from: the steps of one training share it.
@@ -131,4 +134,4 @@ def functions(plan: Plan, record: Record, dataset: Any) -> dict[str, Any]:
 
 def save(record: Record, built: Network) -> None:
     """Keep the trained weights of the whole network in the run's folder."""
-    checkpoint.write_file(record.run.weights, checkpoint.arrays_of(built.model.variables))
+    files.write_file(record.run.weights, checkpoint.arrays_of(built.model.variables))

@@ -9,8 +9,8 @@ from typing import Any
 from features.errors import NoInputError, UsageError
 from features.sources.recognise import Columns
 from flows.runs import recipe as config
-from flows.tracking import tracking
 from flows.runs.request import Request
+from flows.tracking import tracking
 from flows.workspace import Workspace, fingerprint, model_name
 from models import tasks
 from models.task import Task

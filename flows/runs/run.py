@@ -174,3 +174,13 @@ def git_commit() -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()
+
+
+def candidate(plan: Plan, record: Record) -> Path:
+    """Give the candidate's folder, named like a version so that a server can load it as one."""
+    return plan.workspace.candidates / plan.name / record.run.path.name / "1"
+
+
+def expectations(record: Record) -> Path:
+    """Give the folder with raw examples and the training graph's own answers to them."""
+    return record.run.path / "parity"

@@ -1,1 +1,1 @@
-"""TODO"""
+"""The steps of a training, each one call into another room."""

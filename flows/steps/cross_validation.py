@@ -10,14 +10,14 @@ import numpy as np
 from features.datasets import dataset as datasets
 from features.datasets import folds
 from features.datasets.dataset import Dataset
-from flows.orchestration import step
+from features.storage.files import write_atomically
 from flows.console import terminal
-from flows.steps.evaluate import evaluate
-from flows.steps.featurize import featurize
+from flows.orchestration import step
 from flows.runs.plan import Plan
 from flows.runs.run import Record, open_record
+from flows.steps.evaluate import evaluate
+from flows.steps.featurize import featurize
 from flows.steps.train import fit
-from flows.workspace import write_atomically
 
 
 def whole_view(plan: Plan, dataset: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The featurize step: compute and cache what the training takes as input."""
 
-from flows.runs import networks
-from flows.orchestration import step
 from flows.console import terminal
+from flows.orchestration import step
+from flows.runs import networks
 from flows.runs.plan import Plan
 from flows.runs.run import Record
 from models.training import training

@@ -3,17 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from features.datasets import dataset as datasets
 from features import decisions
-from flows.orchestration import step
+from features.ingest import ingest as ingest_ingest
 from flows.console import terminal
+from flows.orchestration import artifacts, step
 from flows.runs.plan import Plan
 
 
 @step.step("ingest", run_name="ingest {plan.request.data}", retries=2)
 def ingest(plan: Plan) -> dict[str, Any]:
     """Read, check and split the data; return the dataset's folder, fingerprint, counts and columns."""
-    dataset = datasets.ingest(
+    dataset = ingest_ingest.ingest(
         Path(plan.request.data),
         raw=plan.task.raw,
         columns=plan.columns,
@@ -26,8 +26,8 @@ def ingest(plan: Plan) -> dict[str, Any]:
     terminal.note(_sentence(counts, card, dataset.quarantine))
     for line in decisions.summarise(decisions.from_card(card)):
         terminal.note(f"  {line}")
-    step.show_table(
-        step.artifact_key("dataset", plan.name),
+    artifacts.show_table(
+        artifacts.artifact_key("dataset", plan.name),
         [counts],
         f"Dataset {dataset.fingerprint} of {plan.name}",
     )

@@ -6,11 +6,12 @@ from typing import Any
 
 import yaml
 
-from flows.steps import export
+from flows.gate import expectations
 from flows.orchestration import step
+from flows.runs import run
 from flows.runs.plan import Plan
-from flows.runs.run import Record, versions
 from flows.runs.releases import ALIAS
+from flows.runs.run import Record, versions
 from serving.repository.repository import Repository
 
 #: What a release says of the dataset it was trained on; columns are those of rows, name and kind in order.
@@ -24,12 +25,10 @@ def publish(plan: Plan, record: Record) -> dict[str, Any]:
     if "release" in state:
         return {"version": state["version"], "release": state["release"]}
     repository = Repository(plan.workspace.repository)
-    release = repository.publish(
-        plan.name, export.candidate(plan, record), manifest(plan, record), promote=True
-    )
+    release = repository.publish(plan.name, run.candidate(plan, record), manifest(plan, record), promote=True)
     record.run.record(version=release.version, release=str(release.path))
-    shutil.rmtree(export.candidate(plan, record).parent, ignore_errors=True)
-    examples, _ = export.read_expectations(export.expectations(record))
+    shutil.rmtree(run.candidate(plan, record).parent, ignore_errors=True)
+    examples, _ = expectations.read_expectations(run.expectations(record))
     record.tracked.register(
         release.path,
         plan.name,

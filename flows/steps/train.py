@@ -3,14 +3,14 @@
 import json
 from collections.abc import Mapping
 
-from flows.runs import networks
-from flows.orchestration import step
+from features.storage.files import write_atomically
 from flows.console import terminal
+from flows.orchestration import step
+from flows.runs import networks
 from flows.runs.plan import Plan
 from flows.runs.run import Record
-from flows.workspace import write_atomically
-from models.training import training
 from models.objective import Objective
+from models.training import training
 
 
 @step.step("train", run_name="train {plan.name}")

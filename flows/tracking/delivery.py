@@ -18,8 +18,8 @@ from typing import Any
 
 from features.errors import TemporaryError
 from flows.tracking.mlflow_store import BATCHED, AwayError, Ledger, RefusedError
-from flows.tracking.rejects import AGAIN
 from flows.tracking.outbox import IDS, REJECTED, Event, Journal, Spool, now
+from flows.tracking.rejects import AGAIN
 
 LOG = frozenset({"start", "resume", "metrics", "params", "tags", "dataset", "finish", "damaged"})
 FILES = frozenset({"artifact", "register", "alias"})

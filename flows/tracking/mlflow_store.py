@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from flows import addresses
+from flows.console.redaction import mask, slug
 from flows.tracking import mlflow_model
 from flows.tracking.databases import make_database
-from flows.tracking.processes import host, is_alive
-from flows.console.redaction import mask, slug
 from flows.tracking.outbox import Event, Spool
+from flows.tracking.processes import host, is_alive
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

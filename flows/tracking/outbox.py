@@ -11,7 +11,6 @@ import json
 import math
 import os
 import shutil
-import socket
 import threading
 import time
 import uuid
@@ -22,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import StorageError, TemporaryError
+from features.storage.files import write_atomically
+from features.storage.locks import Lock
 from flows.console.redaction import slug
-from flows.workspace import write_atomically
 
 EVENTS, CURSOR, FILES, REJECTED = "events.jsonl", "cursor.json", "files", "rejected.jsonl"
 REJECTED_FILES = ".rejected"  #: what events of REJECTED would have uploaded, by run
@@ -50,46 +50,6 @@ class Event:
     at: int
     body: Mapping[str, Any]
     end: int
-
-
-class Lock:
-    """A file lock that ends with its holder, across processes and within one."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file: int | None = None
-
-    def acquire(self) -> bool:
-        """Take the lock if it is free; never waits."""
-        try:
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except FileNotFoundError:
-            return False  # the run was sent and removed meanwhile
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever held it may have removed the folder, and another process made it anew.
-            if os.fstat(file).st_ino != self.path.stat().st_ino:
-                raise FileNotFoundError
-        except OSError:
-            os.close(file)
-            return False
-        self._file = file
-        os.ftruncate(file, 0)
-        os.write(file, json.dumps(_this_process()).encode())
-        return True
-
-    def release(self) -> None:
-        """Free the lock; does nothing where it is not held."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-
-    def holder(self) -> dict[str, Any]:
-        """Say who holds the lock or held it last: pid, host, since; empty where unknown."""
-        try:
-            return json.loads(self.path.read_text("utf-8"))
-        except (OSError, ValueError):
-            return {}
 
 
 class Spool:
@@ -327,10 +287,6 @@ def number(value: float) -> float | str:
     """
     real = float(value)
     return real if math.isfinite(real) else str(real)
-
-
-def _this_process() -> dict[str, Any]:
-    return {"pid": os.getpid(), "host": socket.gethostname(), "since": int(time.time())}
 
 
 def _write_all(file: int, content: bytes) -> None:

@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from features.storage.files import write_atomically
 from flows.console.redaction import mask
 from flows.tracking.outbox import FILES, GONE, IDS, REJECTED, REJECTED_FILES, Journal, Spool, now, rejections
-from flows.workspace import write_atomically
 
 #: Stands in the name of a folder between the run and the time at which its events were offered again.
 AGAIN = ".again-"

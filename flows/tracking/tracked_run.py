@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from features.errors import InternalError
+from flows.console.redaction import mask, slug
 from flows.tracking import mlflow_model
 from flows.tracking.mlflow_store import RELEASE_TAG
-from flows.console.redaction import mask, slug
 from flows.tracking.outbox import Journal, number
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from typing import Any, Self
 
 from features.errors import UnavailableError
 from flows import addresses
-from flows.tracking import rejects
-from flows.tracking.mlflow_store import NOTE_TAG, RUN_TAG, AwayError, Ledger, this_process
 from flows.console.redaction import mask, slug
+from flows.tracking import rejects
 from flows.tracking.delivery import Sender, generations
+from flows.tracking.mlflow_store import NOTE_TAG, RUN_TAG, AwayError, Ledger, this_process
 from flows.tracking.outbox import Journal, Spool, now
 from flows.tracking.tracked_run import TrackedRun, as_tags
 from flows.workspace import Workspace

@@ -1,1 +1,1 @@
-"""TODO"""
+"""What a model is worth on a split: metrics and their uncertainty."""

@@ -5,40 +5,21 @@ Pure functions of ``targets`` (int [examples], indices into the labels) and ``sc
 tracking. A prediction is the label of highest score, the first one on a tie, everywhere.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from sklearn import metrics as sk
 
-from features.errors import DataError
-
-#: How far a row of scores may be from summing to one (float16 sums of 1,000 classes stay within).
-TOLERANCE = 1e-2
-
-MAIN_METRICS = ("accuracy", "balanced_accuracy", "loss", "macro_f1", "top_k_accuracy")
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A percentile bootstrap interval of one metric.
-
-    Attributes:
-        metric: name of the metric, without the split.
-        value: the metric on the whole split.
-        low: lower end.
-        high: upper end.
-        confidence: share of resamples between the two ends, such as 0.95.
-        resamples: how many resamples were drawn.
-    """
-
-    metric: str
-    value: float
-    low: float
-    high: float
-    confidence: float
-    resamples: int
+from models.evaluation.scores import (
+    METRICS,
+    checked,
+    confusion,
+    default_k,
+    predictions,
+)
+from models.evaluation.uncertainty import Interval, bootstrap
 
 
 @dataclass(frozen=True)
@@ -114,105 +95,6 @@ def evaluate(
     )
 
 
-def checked(targets: np.ndarray, scores: np.ndarray, labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return targets as int64 and scores as float64 rows that sum to exactly one, or refuse them.
-
-    Raises:
-        DataError: as for :func:`evaluate`.
-    """
-    targets, scores = np.asarray(targets), np.asarray(scores, np.float64)
-    expected = (len(targets), len(labels))
-    if targets.ndim != 1 or not len(targets) or scores.shape != expected or len(labels) < 2:
-        raise DataError(
-            "evaluation: targets and scores do not fit together",
-            got=f"targets {targets.shape}, scores {scores.shape}, {len(labels)} labels",
-            expected="targets [n], scores [n, labels], n at least 1 and at least 2 labels",
-        )
-    if not np.issubdtype(targets.dtype, np.integer) or targets.min() < 0 or targets.max() >= len(labels):
-        raise DataError(
-            "evaluation: a target is not the index of a label",
-            got=f"{targets.dtype} from {targets.min()} to {targets.max()}",
-            expected=f"integers from 0 to {len(labels) - 1}",
-        )
-    sums = scores.sum(axis=1)
-    bad = np.flatnonzero(~((np.abs(sums - 1) <= TOLERANCE) & (scores >= 0).all(axis=1)))
-    if len(bad):
-        raise DataError(
-            f"evaluation: {len(bad)} of {len(scores)} rows of scores are not probabilities",
-            got=f"row {bad[0]} = {np.array2string(scores[bad[0]], threshold=6, precision=4)}",
-            expected="finite values from 0 to 1 that sum to 1",
-        )
-    return targets.astype(np.int64), scores / sums[:, None]
-
-
-def default_k(classes: int) -> int:
-    """Choose the k of top-k accuracy: 5, or less where there are fewer than 6 classes."""
-    return min(5, classes - 1)
-
-
-def predictions(scores: np.ndarray) -> np.ndarray:
-    """Return the index of the highest score of each row, the first one on a tie."""
-    return np.argmax(scores, axis=1)
-
-
-def losses(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Return the negative log-likelihood in nats of each example's target [examples].
-
-    Scores are clipped at 2.2e-16 (the precision of float64), so that a score of exactly 0 costs
-    36 nats instead of infinity, as in scikit-learn's ``log_loss``.
-    """
-    chosen = scores[np.arange(len(targets)), targets]
-    return -np.log(np.clip(chosen, np.finfo(np.float64).eps, 1.0))
-
-
-def hits(targets: np.ndarray, scores: np.ndarray, k: int = 1) -> np.ndarray:
-    """Say for each example whether its target is among the k highest scores: bool [examples]."""
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    return (order == np.asarray(targets)[:, None]).any(axis=1)
-
-
-def loss(targets: np.ndarray, scores: np.ndarray) -> float:
-    """Return the mean negative log-likelihood in nats (the cross-entropy)."""
-    return float(losses(targets, scores).mean())
-
-
-def accuracy(targets: np.ndarray, scores: np.ndarray) -> float:
-    """Return the share of examples whose prediction is the target."""
-    return float(sk.accuracy_score(targets, predictions(scores)))
-
-
-def balanced_accuracy(targets: np.ndarray, scores: np.ndarray) -> float:
-    """Return the mean recall over the classes that occur in ``targets``."""
-    present = np.unique(targets)
-    return float(sk.recall_score(targets, predictions(scores), labels=present, average="macro"))
-
-
-def top_k_accuracy(targets: np.ndarray, scores: np.ndarray, k: int | None = None) -> float:
-    """Return the share of examples whose target is among the k highest scores.
-
-    Args:
-        targets: int [examples].
-        scores: float [examples, classes].
-        k: :func:`default_k` of the number of classes where None.
-    """
-    return float(hits(targets, scores, default_k(scores.shape[1]) if k is None else k).mean())
-
-
-def macro_f1(targets: np.ndarray, scores: np.ndarray) -> float:
-    """Return the unweighted mean F1 over the classes that occur as a target or a prediction."""
-    return float(sk.f1_score(targets, predictions(scores), average="macro", zero_division=0.0))
-
-
-#: Metrics of targets and scores alone, by the name under which they are tracked.
-METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "accuracy": accuracy,
-    "balanced_accuracy": balanced_accuracy,
-    "loss": loss,
-    "macro_f1": macro_f1,
-    "top_k_accuracy": top_k_accuracy,
-}
-
-
 def per_class(targets: np.ndarray, scores: np.ndarray, labels: Sequence[str]) -> pd.DataFrame:
     """Tabulate precision, recall, F1 and support of every class.
 
@@ -228,12 +110,6 @@ def per_class(targets: np.ndarray, scores: np.ndarray, labels: Sequence[str]) ->
     table.insert(0, "label", _texts(labels))
     table["predicted"] = np.bincount(found, minlength=len(labels))
     return table
-
-
-def confusion(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Count examples by target (rows) and prediction (columns): int64 [classes, classes]."""
-    every = np.arange(scores.shape[1])
-    return sk.confusion_matrix(targets, predictions(scores), labels=every).astype(np.int64)
 
 
 def calibration(targets: np.ndarray, scores: np.ndarray, bins: int = 15) -> pd.DataFrame:
@@ -296,93 +172,3 @@ def mistakes(
 def _texts(labels: Sequence[str] | np.ndarray) -> pd.Series:
     """Hold labels as objects: pandas's own strings refuse names that are not valid Unicode."""
     return pd.Series(list(labels), dtype=object)
-
-
-def bootstrap(
-    targets: np.ndarray,
-    scores: np.ndarray,
-    metric: str = "accuracy",
-    *,
-    resamples: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Interval:
-    """Estimate the uncertainty of a metric by resampling the examples with replacement.
-
-    The percentile bootstrap (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993,
-    chapter 13). A resample enters only by how often it holds each example, so all resamples are
-    one multinomial draw of counts and one matrix product.
-
-    Args:
-        targets: int [examples].
-        scores: float [examples, classes].
-        metric: one of MAIN_METRICS.
-        resamples: how many resamples to draw.
-        confidence: share of resamples between the ends.
-        seed: equal seeds give equal intervals.
-
-    Raises:
-        DataError: ``metric`` is not one of MAIN_METRICS.
-    """
-    if metric not in MAIN_METRICS:
-        raise DataError("bootstrap: unknown metric", got=metric, expected=", ".join(MAIN_METRICS))
-    rng = np.random.default_rng(seed)
-    if metric in ("macro_f1", "balanced_accuracy"):
-        drawn = _resampled_classes(targets, scores, metric, resamples, rng)
-    else:
-        drawn = _resampled_means(_per_example(targets, scores, metric), resamples, rng)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    value = METRICS[metric](targets, scores)
-    return Interval(metric, value, float(low), float(high), confidence, resamples)
-
-
-def _per_example(targets: np.ndarray, scores: np.ndarray, metric: str) -> np.ndarray:
-    """Return the values whose mean is the metric: float64 [examples]."""
-    if metric == "loss":
-        return losses(targets, scores)
-    k = 1 if metric == "accuracy" else default_k(scores.shape[1])
-    return hits(targets, scores, k).astype(np.float64)
-
-
-def _resampled_means(values: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the mean of ``values`` over each resample: float64 [resamples].
-
-    Equal values are drawn together, so that hits and misses cost two cells instead of n.
-    """
-    distinct, count = np.unique(values, return_counts=True)
-    blocks = [counts @ distinct / len(values) for counts in _resampled_counts(count, resamples, rng)]
-    return np.concatenate(blocks)
-
-
-def _resampled_classes(
-    targets: np.ndarray, scores: np.ndarray, metric: str, resamples: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Return macro-F1 or balanced accuracy of each resample: float64 [resamples].
-
-    Both depend on the confusion matrix alone, so its filled cells are resampled. A class that a
-    resample holds neither as target nor as prediction is left out of that resample's mean.
-    """
-    matrix = confusion(targets, scores)
-    rows, columns = np.nonzero(matrix)
-    classes = np.arange(len(matrix))
-    true_cells = (rows[:, None] == classes).astype(np.float64)
-    found_cells = (columns[:, None] == classes).astype(np.float64)
-    blocks = []
-    for counts in _resampled_counts(matrix[rows, columns], resamples, rng):
-        true, right = counts @ true_cells, counts @ (true_cells * found_cells)
-        over = (true + counts @ found_cells) / 2 if metric == "macro_f1" else true
-        ratio = np.divide(right, over, out=np.zeros(over.shape), where=over > 0)
-        blocks.append(ratio.sum(axis=1) / (over > 0).sum(axis=1))
-    return np.concatenate(blocks)
-
-
-def _resampled_counts(count: np.ndarray, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Draw how often each resample holds each cell: float64 [some resamples, cells], in blocks.
-
-    Blocks of 64 MB, so that 100,000 examples need no more memory than 1,000.
-    """
-    block = max(1, 2**23 // len(count))
-    for start in range(0, resamples, block):
-        size = min(block, resamples - start)
-        yield rng.multinomial(count.sum(), count / count.sum(), size=size).astype(np.float64)

@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from features.datasets import batches, feature_store
-from models.task import Network, Task
+from models.network import Network
+from models.task import Task
 
 
 def outputs(

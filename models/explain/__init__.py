@@ -1,1 +1,1 @@
-"""TODO"""
+"""What a model looks at: heatmaps, token occlusion, activations."""

@@ -10,11 +10,11 @@ import tensorflow as tf
 from keras import layers
 
 from features.errors import UsageError
-from models.pretrained.applications import ApplicationBackbone
 from models.networks.windows import EachWindow
+from models.pretrained.applications import ApplicationBackbone
 
 if TYPE_CHECKING:
-    from models.task import Network
+    from models.network import Network
 
 _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D)
 #: Layers that change nothing in an answer.

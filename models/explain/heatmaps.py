@@ -10,9 +10,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from models.networks.chunks import by_chunks
-from models.networks.last_maps import Maps
 from models.explain.sheets import Sheets
+from models.network import Maps
+from models.networks.chunks import by_chunks
 
 #: Positions along the shorter side, and about the most of all, where nobody says how far apart they are.
 USUAL_SIDE, USUAL_MOST = 14, 1024

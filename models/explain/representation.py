@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 if TYPE_CHECKING:
-    from models.task import Network
+    from models.network import Network
 
 #: Places along each side of a grid, and how far it reaches beyond the points, in parts of their range.
 GRID, MARGIN = 160, 0.12

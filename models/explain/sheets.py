@@ -6,8 +6,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from models.network import Network
 from models.networks import windows
-from models.task import Absent, Network
+from models.task import Absent
 
 
 @dataclass(frozen=True)

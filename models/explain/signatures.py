@@ -9,7 +9,8 @@ import tensorflow as tf
 from features.spec import RawKind
 from models.explain import heatmaps, sheets
 from models.export.signatures import Signature
-from models.task import Absent, Network
+from models.network import Network
+from models.task import Absent
 
 Decode = Callable[[Any], dict[str, Any]]
 #: From a network to how heatmaps look at it.

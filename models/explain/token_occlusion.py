@@ -9,7 +9,7 @@ import tensorflow as tf
 from features.spec import RawKind
 
 if TYPE_CHECKING:
-    from models.task import Network
+    from models.network import Network
 
 
 def changes(network: "Network", ids: Any, label: Any) -> Any:

@@ -1,1 +1,1 @@
-"""TODO"""
+"""SavedModels and their signatures."""

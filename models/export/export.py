@@ -13,7 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from features.errors import ExportError, ServableError, StorageError
-from models.task import Absent, Network, Task
+from models.network import Network
+from models.task import Absent, Task
 
 #: The signature that is called where a request names none.
 DEFAULT = "serving_default"

@@ -8,7 +8,7 @@ import tensorflow as tf
 from features.spec import RawKind
 
 if TYPE_CHECKING:
-    from models.task import Network
+    from models.network import Network
 
 Decode = Callable[[Any], dict[str, Any]]
 

@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from features.spec import RawKind
+from models.network import Network
 from models.networks import windows
-from models.task import Network
 
 #: What a signature is made from: the network, the raw kind and the decoding of its outputs. Gives a function,
 #: or an Absent.

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from models.explain.representation import Field, View
 from models.figures.canvas import LIGHT, Theme, canvas, legend
 from models.figures.classification import WIDTH
 from models.figures.lettering import shorten
-from models.explain.representation import Field, View
 
 #: Classes with a mark of their own; the others share one.
 MOST_CLASSES = 9

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Architectures, and how they are put together."""

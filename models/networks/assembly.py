@@ -6,11 +6,11 @@ from typing import Any
 
 import keras
 
-from features.errors import ConfigError
 from features.datasets.feature_store import fingerprint
+from features.errors import ConfigError
+from models.network import Network, Phase
 from models.networks import last_maps
 from models.networks.cnn import head as build_head
-from models.task import Network, Phase
 from models.networks.windows import EachWindow, MeanScore, MeanVector
 
 

@@ -1,10 +1,13 @@
 """A plain stack of convolutions, trained from scratch."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import layers
+from pydantic import Field
+
+from features.settings import Settings
 
 
 def convolutions(
@@ -97,3 +100,17 @@ def first_kernels(model: keras.Model) -> Any | None:
         if isinstance(within, keras.Model) and (inner := first_kernels(within)) is not None:
             return inner
     return None
+
+
+class CnnSettings(Settings):
+    """A plain stack of convolutions, trained from scratch."""
+
+    kind: Literal["cnn"] = Field(description="convolutions from scratch")
+    filters: tuple[int, ...] = Field(
+        (32, 64, 128), min_length=1, description="feature maps of each block; blocks halve height and width"
+    )
+    depth: int = Field(2, ge=1, le=8, description="convolutions in a block")
+    kernel: int = Field(3, ge=1, le=11, description="height and width of a kernel, in pixels")
+    dense: tuple[int, ...] = Field((), description="units of dense layers after the pooling")
+    dropout: float = Field(0.2, ge=0, lt=1, description="share of activations dropped after each block")
+    weight_decay: float = Field(0.0, ge=0, description="factor of the L2 penalty on kernels")

@@ -1,11 +1,11 @@
 """The last convolutional maps of a network: how they come from features, and logits from them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 from keras import layers
+
+from models.network import Maps
 
 #: What gathers maps: the maps before them are the last ones, as Selvaraju et al. (2017) take them.
 GATHERING = (
@@ -14,27 +14,6 @@ GATHERING = (
     layers.AveragePooling2D,
     layers.MaxPooling2D,
 )
-
-
-@dataclass(frozen=True)
-class Maps:
-    """A network cut in two at its last convolutional maps, both halves in inference mode.
-
-    Attributes:
-        before: features [n, ...] to maps [n, height, width, channels].
-        after: maps to the network's output [n, d].
-    """
-
-    before: Callable[[Any], Any]
-    after: Callable[[Any], Any]
-
-    def then(self, head: keras.Model) -> "Maps":
-        """Go on from the output through a head."""
-        return Maps(self.before, lambda maps: head(self.after(maps), training=False))
-
-    def following(self, earlier: Callable[[Any], Any]) -> "Maps":
-        """Put what prepares the features before the first half."""
-        return Maps(lambda features: self.before(earlier(features)), self.after)
 
 
 def of(backbone: Any) -> Maps | None:

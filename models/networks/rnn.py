@@ -1,11 +1,13 @@
 """Recurrent networks over sequences of vectors."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import layers
+from pydantic import Field
 
+from features.settings import Settings
 from models.networks.sequences import POOLING
 
 
@@ -55,3 +57,15 @@ def recurrent(
 
 
 CELLS: dict[str, Any] = {"gru": layers.GRU, "lstm": layers.LSTM, "simple-rnn": layers.SimpleRNN}
+
+
+class RnnSettings(Settings):
+    """A recurrent network over the frames."""
+
+    kind: Literal["rnn"] = Field(description="recurrent over the frames")
+    cell: Literal["gru", "lstm", "simple-rnn"] = Field("gru", description="kind of recurrent cell")
+    units: tuple[int, ...] = Field((96,), min_length=1, description="units of each layer and direction")
+    bidirectional: bool = Field(True, description="whether layers also read from the end")
+    pooling: Literal["last", "mean", "max"] = Field("mean", description="what becomes of the states")
+    dropout: float = Field(0.2, ge=0, lt=1, description="share of inputs dropped")
+    recurrent_dropout: float = Field(0.0, ge=0, lt=1, description="share of states dropped")

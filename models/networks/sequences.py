@@ -4,12 +4,15 @@ What fills up a shorter sequence of a batch counts for nothing: it is a zero vec
 sees it, and recurrent layers pass over it.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
+from pydantic import Field
+
+from features.settings import Settings
 
 
 def numbers(ids: Any) -> Any:
@@ -241,3 +244,19 @@ def looked_up(ids: Any, lookups: tuple[keras.layers.Layer, ...]) -> Any:
     """Apply the lookups; several channels under the same filters are the filters over their sum."""
     found = [lookup(ids) for lookup in lookups]
     return layers.Add()(found) if len(found) > 1 else found[0]
+
+
+class VectorSettings(Settings):
+    """Where the vectors of tokens come from."""
+
+    width: int = Field(300, ge=1, le=4096, description="of a token's vector, where none are given")
+    vectors: str | None = Field(
+        None, description="a word-vectors release, a vectors file or a hub module; null for random ones"
+    )
+    channels: Literal["static", "non-static", "multichannel"] = Field(
+        "non-static", description="whether vectors stay as given, are learnt, or both side by side"
+    )
+    token_dropout: float = Field(
+        0.0, ge=0, lt=1, description="share of tokens that training takes for unknown ones"
+    )
+    dropout: float = Field(0.5, ge=0, lt=1, description="share of activations dropped before the logits")

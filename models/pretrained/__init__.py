@@ -1,1 +1,1 @@
-"""TODO"""
+"""Backbones and vectors from elsewhere: TF-Hub, keras.applications, releases, files."""

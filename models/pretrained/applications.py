@@ -6,13 +6,20 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
+from pydantic import Field
 
 from features.errors import ConfigError, NoInputError, UnavailableError
+from features.images.featurizer import ImageFeaturizer, image_featurizer
+from features.settings import Settings
+from models import network
 from models.networks import last_maps as mapping
+from models.pretrained import applications
+from models.pretrained.hub import HubLayer
+from models.task import Blueprint
 
 
 def known_applications() -> dict[str, Callable]:
@@ -68,7 +75,7 @@ class ApplicationBackbone(keras.Layer):
         """Scale pixels in [0, 1] as the network was trained on."""
         return self.preprocess(inputs * 255.0)
 
-    def maps(self) -> mapping.Maps | None:
+    def maps(self) -> network.Maps | None:
         """Find the network's last convolutional maps."""
         found = mapping.of(self.network)
         return found and found.following(lambda pixels: self.preprocess(pixels * 255.0))
@@ -146,3 +153,54 @@ def _refused(name: str, weights: str | None, error: Exception) -> Exception:
             todo="give a file with --set model.weights=PATH, or --set model.weights=null to start at random",
         )
     return ConfigError(f"cannot build {name}", got=text, todo="correct model.weights or featurizer.height")
+
+
+#: MobileNet V2 is the smallest module that is good on photos: 11 MB.
+DEFAULT_MODULE = "https://tfhub.dev/google/imagenet/mobilenet_v2_100_224/feature_vector/5"
+
+
+class Pretrained(Settings):
+    """What backbones with weights of their own share."""
+
+    mode: Literal["frozen", "fine-tune"] = Field(
+        "frozen", description="frozen trains the head alone; fine-tune then trains everything"
+    )
+    hidden: tuple[int, ...] = Field((), description="units of dense layers between backbone and logits")
+    dropout: float = Field(0.2, ge=0, lt=1, description="share of activations dropped before the logits")
+    fine_tune_epochs: int = Field(5, ge=1, description="passes with everything trained")
+    fine_tune_learning_rate: float = Field(1e-5, gt=0, description="the highest of these passes")
+    batch_norm: Literal["inference", "training"] = Field(
+        "inference", description="whether fine-tuning keeps the backbone's batch-norm statistics"
+    )
+
+
+class HubSettings(Pretrained):
+    """A TF-Hub module by handle or folder."""
+
+    kind: Literal["hub"] = Field(description="a TF-Hub module")
+    backbone: str = Field(DEFAULT_MODULE, description="tfhub.dev or Kaggle handle, or a module's folder")
+
+
+class KerasSettings(Pretrained):
+    """A keras.applications network; without weights everything trains from the start."""
+
+    kind: Literal["keras"] = Field(description="a keras.applications network")
+    backbone: str = Field("MobileNetV2", description="name in keras.applications")
+    weights: str | None = Field("imagenet", description="imagenet, a weights file, or null for random ones")
+
+
+def _hub(blueprint: Blueprint, settings: HubSettings) -> tuple[ImageFeaturizer, HubLayer, int, str]:
+    layer = HubLayer(settings.backbone, str(blueprint.hub), settings.batch_norm)
+    layer.require(blueprint.featurizer.height, blueprint.featurizer.width)
+    featurizer = image_featurizer(blueprint.featurizer, layer.input_shape_of_one)
+    return featurizer, layer, int(layer.output_shape_of_one[-1] or 0), settings.mode
+
+
+def _keras(blueprint: Blueprint, settings: KerasSettings) -> tuple[ImageFeaturizer, Any, int, str]:
+    featurizer = image_featurizer(blueprint.featurizer, (224, 224))
+    learn = settings.weights is None or settings.batch_norm == "training"
+    network = applications.application(
+        settings.backbone, settings.weights, featurizer.spec.shape, learn_batch_norm=learn
+    )
+    mode = settings.mode if settings.weights else "scratch"
+    return featurizer, network, network.width, mode

@@ -1,11 +1,13 @@
 """TF-Hub audio modules, such as YAMNet, as a Keras 3 layer."""
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
+from pydantic import Field
 
 from features.errors import ConfigError
+from features.settings import Settings
 from models.pretrained.hub import HubLayer
 
 
@@ -52,3 +54,20 @@ class AudioHubLayer(HubLayer):
     def output_shape(self) -> tuple[int | None, ...]:
         """Give [n, d]."""
         return (None, *self.output_shape_of_one)
+
+
+DEFAULT_MODULE = "https://tfhub.dev/google/yamnet/1"
+
+
+class HubSettings(Settings):
+    """A TF-Hub audio module; it hears samples at 16 kHz."""
+
+    kind: Literal["hub"] = Field(description="a TF-Hub module")
+    backbone: str = Field(DEFAULT_MODULE, description="tfhub.dev or Kaggle handle, or a module's folder")
+    mode: Literal["frozen", "fine-tune"] = Field(
+        "frozen", description="frozen trains the head alone; fine-tune then trains everything"
+    )
+    hidden: tuple[int, ...] = Field((), description="units of dense layers between backbone and logits")
+    dropout: float = Field(0.3, ge=0, lt=1, description="share of activations dropped before the logits")
+    fine_tune_epochs: int = Field(5, ge=1, description="passes with everything trained")
+    fine_tune_learning_rate: float = Field(1e-5, gt=0, description="the highest of these passes")

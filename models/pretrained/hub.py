@@ -13,9 +13,9 @@ import keras
 import tensorflow as tf
 
 from features.errors import ConfigError
+from models.network import Maps
 from models.pretrained import hub_maps
 from models.pretrained.hub_modules import load, module_fingerprint, resolve
-from models.networks.last_maps import Maps
 
 __all__ = ["HubLayer", "load", "module_fingerprint", "resolve"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from models.networks.last_maps import Maps
+from models.network import Maps
 
 #: Ops that leave the numbers as they are.
 PASSING = ("Identity", "Reshape", "Squeeze")

@@ -12,8 +12,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from features.formats.content_type import sniff
 from features.errors import AccessError, ConfigError, DataError, NoInputError, UnavailableError
+from features.formats.content_type import sniff
 
 #: Owner, model, framework, variation and, where it is named, the version.
 KAGGLE_HANDLE = re.compile(r"[\w-]+/[\w.-]+/tensorFlow[12]/[\w.-]+(/\d+)?", re.IGNORECASE)

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Image search and clustering: the index, the groups, their signatures."""

@@ -6,15 +6,16 @@ from typing import Any
 import keras
 from pydantic import Field
 
-from features.images.featurizer import ImageFeaturizer
+from features.images.featurizer import ImageFeaturizer, image_featurizer
 from features.settings import Settings
 from features.spec import IMAGE
+from models.network import Network, Phase
 from models.networks import assembly
-from models.search.gallery import Gallery
+from models.pretrained.applications import DEFAULT_MODULE
 from models.pretrained.hub import HubLayer
 from models.pretrained.release import ReleaseEmbedding
-from models.tasks.image_classification import DEFAULT_MODULE, image_featurizer
-from models.task import Blueprint, Network, Phase
+from models.search.gallery import Gallery
+from models.task import Blueprint
 
 #: What a backbone's name begins with where it is a published model's.
 RELEASE = "release:"

@@ -10,7 +10,7 @@ from models.search import ranking
 from models.search.ranking import graph, strings
 
 if TYPE_CHECKING:
-    from models.task import Network
+    from models.network import Network
 
 Decode = Callable[[Any], dict[str, Any]]
 

@@ -1,12 +1,12 @@
 """The registry of tasks."""
 
 from features.errors import ConfigError
+from models.task import Task
 from models.tasks.audio_classification import AUDIO_CLASSIFICATION
 from models.tasks.image_classification import IMAGE_CLASSIFICATION
 from models.tasks.image_clustering import IMAGE_CLUSTERING
 from models.tasks.image_search import IMAGE_SEARCH
 from models.tasks.tabular_classification import TABULAR_CLASSIFICATION
-from models.task import Task
 from models.tasks.text_classification import TEXT_CLASSIFICATION
 from models.tasks.word_vectors import WORD_VECTORS
 

@@ -8,42 +8,21 @@ import numpy as np
 from keras import layers
 from pydantic import Field, RootModel
 
-from features.sounds.featurizer import AudioFeaturizer, Features, band_statistics
-from features.sounds.augmentation import AudioAugmentation, AudioAugmentationSettings
 from features.errors import ConfigError
-from features.ingest.rules import AudioRules
 from features.settings import Settings
+from features.sounds.augmentation import AudioAugmentation, AudioAugmentationSettings
+from features.sounds.featurizer import AudioFeaturizer, AudioFeaturizerSettings, Features, band_statistics
+from features.sounds.rules import AudioRules
 from features.spec import AUDIO
-from models.networks import assembly, cnn, rnn
+from models.explain import sheets
+from models.explain import signatures as heat_signatures
 from models.export import decoding, signatures
-from models.explain import signatures as heat_signatures, sheets
-from models.pretrained.audio_hub import AudioHubLayer
+from models.network import Network
+from models.networks import assembly, cnn, rnn
+from models.networks.rnn import RnnSettings
 from models.objective import CLASSIFICATION
-from models.task import Blueprint, Network, Task
-
-DEFAULT_MODULE = "https://tfhub.dev/google/yamnet/1"
-
-
-class AudioFeaturizerSettings(Settings):
-    """Windows and spectrum; the names are librosa's, and the sample rate is that of the data section."""
-
-    seconds: float = Field(1.0, gt=0, le=60, description="length of a window")
-    hop_seconds: float | None = Field(None, gt=0, description="from window to window; null for half of one")
-    length: Literal["windows", "crop"] = Field(
-        "windows", description="windows hears the whole sound, crop one window from its middle"
-    )
-    features: Literal["log-mel", "mfcc"] = Field("log-mel", description="what the spectrum is turned into")
-    n_fft: int = Field(512, ge=32, le=16_384, description="samples of a Fourier transform")
-    win_length: int | None = Field(None, ge=16, description="samples under the window; null for n_fft")
-    hop_length: int = Field(128, ge=1, description="samples from frame to frame")
-    window: str = Field("hann", description="shape of the window")
-    n_mels: int = Field(64, ge=4, le=512, description="bands")
-    fmin: float = Field(0.0, ge=0, description="Hz of the lowest band")
-    fmax: float | None = Field(None, gt=0, description="Hz of the highest band; null for half the rate")
-    center: bool = Field(True, description="whether frames are centred, with silence beyond the ends")
-    power: float = Field(2.0, gt=0, description="of the magnitude: 2 for power")
-    top_db: float | None = Field(80.0, gt=0, description="dB below the maximum that are kept")
-    n_mfcc: int = Field(20, ge=1, le=512, description="coefficients, where features is mfcc")
+from models.pretrained.audio_hub import AudioHubLayer, HubSettings
+from models.task import Blueprint, Task
 
 
 class CnnSettings(Settings):
@@ -59,32 +38,6 @@ class CnnSettings(Settings):
     dense: tuple[int, ...] = Field((), description="units of dense layers after the pooling")
     dropout: float = Field(0.2, ge=0, lt=1, description="share of activations dropped after each block")
     weight_decay: float = Field(0.0, ge=0, description="factor of the L2 penalty on kernels")
-
-
-class RnnSettings(Settings):
-    """A recurrent network over the frames."""
-
-    kind: Literal["rnn"] = Field(description="recurrent over the frames")
-    cell: Literal["gru", "lstm", "simple-rnn"] = Field("gru", description="kind of recurrent cell")
-    units: tuple[int, ...] = Field((96,), min_length=1, description="units of each layer and direction")
-    bidirectional: bool = Field(True, description="whether layers also read from the end")
-    pooling: Literal["last", "mean", "max"] = Field("mean", description="what becomes of the states")
-    dropout: float = Field(0.2, ge=0, lt=1, description="share of inputs dropped")
-    recurrent_dropout: float = Field(0.0, ge=0, lt=1, description="share of states dropped")
-
-
-class HubSettings(Settings):
-    """A TF-Hub audio module; it hears samples at 16 kHz."""
-
-    kind: Literal["hub"] = Field(description="a TF-Hub module")
-    backbone: str = Field(DEFAULT_MODULE, description="tfhub.dev or Kaggle handle, or a module's folder")
-    mode: Literal["frozen", "fine-tune"] = Field(
-        "frozen", description="frozen trains the head alone; fine-tune then trains everything"
-    )
-    hidden: tuple[int, ...] = Field((), description="units of dense layers between backbone and logits")
-    dropout: float = Field(0.3, ge=0, lt=1, description="share of activations dropped before the logits")
-    fine_tune_epochs: int = Field(5, ge=1, description="passes with everything trained")
-    fine_tune_learning_rate: float = Field(1e-5, gt=0, description="the highest of these passes")
 
 
 class ModelSettings(

@@ -2,15 +2,17 @@
 
 from pydantic import Field
 
-from features.ingest.rules import GalleryRules
+from features.images.featurizer import ImageFeaturizerSettings
+from features.images.rules import GalleryRules
 from features.spec import IMAGE
 from models.export import decoding, signatures
-from models.search import signatures as gallery_answers, image_embedding
+from models.network import Network
+from models.objective import Measure
+from models.search import image_embedding
+from models.search import signatures as gallery_answers
 from models.search.clusters import Clusters
 from models.search.image_embedding import EmbeddingSettings
-from models.objective import Measure
-from models.tasks.image_classification import ImageFeaturizerSettings
-from models.task import Blueprint, Network, NoAugmentation, NoTraining, Task
+from models.task import Blueprint, NoAugmentation, NoTraining, Task
 
 
 class ClusteringSettings(EmbeddingSettings):

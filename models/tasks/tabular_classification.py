@@ -5,26 +5,16 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from features.rows import featurizer as row_features
-from features.rows.featurizer import RowFeaturizer
-from features.ingest.rules import RowRules
+from features.rows import columns as rows_columns
+from features.rows.featurizer import RowFeaturizer, RowFeaturizerSettings
+from features.rows.rules import RowRules
 from features.settings import Settings
 from features.spec import ROW
-from models.networks import assembly, mlp
 from models.export import decoding, row_signatures, signatures
+from models.network import Network
+from models.networks import assembly, mlp
 from models.objective import CLASSIFICATION
-from models.task import Blueprint, Network, NoAugmentation, Task
-
-
-class RowFeaturizerSettings(Settings):
-    """Which values of a categorical column are known."""
-
-    min_count: int = Field(
-        2,
-        ge=1,
-        description="times a value must occur in the training split to be known; rarer ones are alike",
-    )
-    max_vocabulary: int | None = Field(None, ge=1, description="most known values of a column; null for all")
+from models.task import Blueprint, NoAugmentation, Task
 
 
 class ModelSettings(Settings):
@@ -39,7 +29,7 @@ class ModelSettings(Settings):
 def fit(blueprint: Blueprint, rows: Iterable[bytes]) -> Mapping[str, Any]:
     """Measure the columns over the training split: mean and deviation of numbers, values of categories."""
     rules, wanted = blueprint.rules, blueprint.featurizer
-    columns = row_features.fit(
+    columns = rows_columns.fit(
         rows,
         rules.columns,
         rules.missing_words,

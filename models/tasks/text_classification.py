@@ -7,55 +7,23 @@ import keras
 import numpy as np
 from pydantic import Field, RootModel
 
-from features.texts import featurizer as text
+from features import counts as features_counts
 from features.errors import ConfigError, DataError
-from features.ingest.rules import TextRules
-from features.settings import Settings
 from features.spec import TEXT
-from features.texts.featurizer import TextFeaturizer, Tokenizer
-from models.networks import assembly, rnn, sequences, text_cnn
-from models.export import decoding, signatures
+from features.texts import tokenizer
+from features.texts.featurizer import TextFeaturizer, TextFeaturizerSettings
+from features.texts.rules import TextRules
+from features.texts.tokenizer import Tokenizer
 from models.explain import token_occlusion
-from models.pretrained import word_vectors as vectors
+from models.export import decoding, signatures
+from models.network import Network
+from models.networks import assembly, rnn, sequences, text_cnn
+from models.networks.sequences import VectorSettings
 from models.objective import CLASSIFICATION
-from models.task import Blueprint, Network, NoAugmentation, Task
+from models.pretrained import word_vectors as vectors
+from models.task import Blueprint, NoAugmentation, Task
 
 Shape = tuple[int | None, ...]
-
-
-class TextFeaturizerSettings(Settings):
-    """What a token is, which are known, and how many of a text are read."""
-
-    tokens: Literal["words", "blanks", "characters"] = Field(
-        "words", description="words parts words and signs, blanks cuts at blanks alone"
-    )
-    lowercase: bool = Field(True, description="whether capitals are made small")
-    min_count: int = Field(1, ge=1, description="times a token must occur in the training split to be known")
-    max_vocabulary: int | None = Field(None, ge=1, description="most known tokens; null for all")
-    max_tokens: int | None = Field(None, ge=1, description="of a text; longer ones are cut; null for all")
-    keep: Literal["head", "tail"] = Field("head", description="the end of a longer text that is kept")
-    subwords: int = Field(
-        0,
-        ge=0,
-        le=2**24,
-        description="buckets that pieces of 3 to 5 characters of each token are hashed into; 0 for none",
-    )
-
-
-class VectorSettings(Settings):
-    """Where the vectors of tokens come from."""
-
-    width: int = Field(300, ge=1, le=4096, description="of a token's vector, where none are given")
-    vectors: str | None = Field(
-        None, description="a word-vectors release, a vectors file or a hub module; null for random ones"
-    )
-    channels: Literal["static", "non-static", "multichannel"] = Field(
-        "non-static", description="whether vectors stay as given, are learnt, or both side by side"
-    )
-    token_dropout: float = Field(
-        0.0, ge=0, lt=1, description="share of tokens that training takes for unknown ones"
-    )
-    dropout: float = Field(0.5, ge=0, lt=1, description="share of activations dropped before the logits")
 
 
 class CnnSettings(VectorSettings):
@@ -94,8 +62,8 @@ def fit(blueprint: Blueprint, texts: Iterable[bytes]) -> Mapping[str, Any]:
         DataError: no token is frequent enough.
     """
     wanted = blueprint.featurizer
-    counts, lengths = text.count(Tokenizer(wanted.tokens, wanted.lowercase), texts)
-    vocabulary = text.choose(counts, wanted.min_count, wanted.max_vocabulary)
+    counts, lengths = tokenizer.count(Tokenizer(wanted.tokens, wanted.lowercase), texts)
+    vocabulary = features_counts.choose(counts, wanted.min_count, wanted.max_vocabulary)
     if not vocabulary:
         raise DataError(
             "no token of the training split is known",

@@ -6,64 +6,22 @@ from typing import Annotated, Any, Literal
 import keras
 from pydantic import Field, RootModel
 
-from features.texts import featurizer, words
+from features import counts as features_counts
 from features.errors import DataError
 from features.ingest.rules import CorpusRules
 from features.settings import Settings
 from features.spec import WORD
-from features.texts.words import WordLookup, WordTokenizer
+from features.texts import tokenizer as texts_tokenizer
+from features.texts import words
+from features.texts.words import WordFeaturizerSettings, WordLookup, WordTokenizer
 from models.export import decoding
-from models.pretrained import word_vectors as vectors
-from models.words import signatures
+from models.network import Network
 from models.objective import Measure
-from models.task import Blueprint, Network, NoAugmentation, Task
+from models.pretrained import word_vectors as vectors
+from models.task import Blueprint, NoAugmentation, Task
+from models.words import signatures
+from models.words.word2vec import Word2VecSettings, WordTrainingSettings
 from models.words.word_space import WordSpace
-
-
-class WordFeaturizerSettings(Settings):
-    """What a word is, and which are known."""
-
-    tokens: Literal["words", "blanks"] = Field(
-        "words", description="words parts words and signs, blanks cuts at blanks alone"
-    )
-    lowercase: bool = Field(True, description="whether capitals are made small")
-    signs: Literal["drop", "keep"] = Field(
-        "drop", description="what becomes of tokens without a letter or digit"
-    )
-    wrapped: int | None = Field(
-        None,
-        ge=1,
-        description="characters of the longest line that runs on into the next, as in a book; null for none",
-    )
-    min_count: int = Field(5, ge=1, description="times a word must occur to have a vector")
-    max_vocabulary: int | None = Field(None, ge=1, description="most words; null for all")
-
-
-class Word2VecSettings(Settings):
-    """word2vec; the names are gensim's where it has one."""
-
-    kind: Literal["word2vec"] = Field(description="learnt from the corpus by word2vec")
-    architecture: Literal["skip-gram", "cbow"] = Field(
-        "skip-gram", description="skip-gram predicts neighbours from a word, cbow a word from its neighbours"
-    )
-    dimensions: int = Field(300, ge=1, le=4096, description="of a vector")
-    window: int = Field(10, ge=1, le=1000, description="words looked at on either side")
-    shrink_windows: bool = Field(True, description="whether each window is of random size up to that")
-    negative: int = Field(10, ge=1, le=1000, description="random words that each pair is told from")
-    ns_exponent: float = Field(0.75, description="of the frequencies that random words are drawn by")
-    hierarchical_softmax: bool = Field(False, description="a Huffman tree in place of random words")
-    sample: float = Field(
-        1e-4, ge=0, le=1, description="share of the corpus above which a word's occurrences are thinned out"
-    )
-    cbow_mean: bool = Field(True, description="whether cbow takes the mean of the neighbours, or their sum")
-    common_components: int | None = Field(
-        None,
-        ge=0,
-        description="principal components that the vectors lose in the end, with their mean; null for none",
-    )
-    singular_power: float = Field(
-        1.0, gt=0, le=4, description="that the vectors' singular values are raised to in the end; 1 for none"
-    )
 
 
 class GivenSettings(Settings):
@@ -75,18 +33,6 @@ class GivenSettings(Settings):
 
 class ModelSettings(RootModel[Annotated[Word2VecSettings | GivenSettings, Field(discriminator="kind")]]):
     """The model section: its ``kind`` says which of the two it is."""
-
-
-class WordTrainingSettings(Settings):
-    """How word vectors are trained."""
-
-    epochs: int = Field(30, ge=1, description="passes over the corpus")
-    learning_rate: float = Field(0.025, gt=0, description="at the beginning; falls in a straight line")
-    final_learning_rate: float = Field(1e-4, gt=0, description="at the end")
-    workers: int = Field(1, ge=1, le=256, description="threads; more than one where reproducible is false")
-    reproducible: bool = Field(
-        True, description="whether the same seed gives the same vectors: threads, racing each other, do not"
-    )
 
 
 def tokenizer(blueprint: Blueprint) -> WordTokenizer:
@@ -102,8 +48,8 @@ def fit(blueprint: Blueprint, texts: Iterable[bytes]) -> Mapping[str, Any]:
         DataError: no word is frequent enough, or the given vectors know none.
     """
     wanted = blueprint.featurizer
-    counts = featurizer.totals(words.cut(tokenizer(blueprint), texts))
-    known = featurizer.choose(counts, wanted.min_count, wanted.max_vocabulary)
+    counts = texts_tokenizer.totals(words.cut(tokenizer(blueprint), texts))
+    known = features_counts.choose(counts, wanted.min_count, wanted.max_vocabulary)
     if not known:
         most = max(counts.values(), default=0)
         raise DataError(

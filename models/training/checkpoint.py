@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,35 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from features.errors import StorageError
+from features.storage.files import write_file
 
 log = logging.getLogger(__name__)
 
 KEPT = 2
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write aside, flush to disk and rename.
-
-    Raises:
-        StorageError: the disk is full or the write failed; nothing is left behind.
-    """
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        aside.replace(path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise StorageError(
-            f"cannot write {path}",
-            got=error.strerror,
-            expected=f"{len(content):,} bytes free",
-            todo="free some space and repeat: training goes on from the last checkpoint",
-        ) from error
 
 
 def arrays_of(variables: Sequence[Any]) -> bytes:

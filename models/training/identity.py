@@ -10,8 +10,8 @@ import numpy as np
 
 from features.datasets import feature_store
 from features.errors import ConfigError
-from models.training.checkpoint import write_file
-from models.task import Phase
+from features.storage.files import write_file
+from models.network import Phase
 
 
 def weights_hash(model: keras.Model) -> str:

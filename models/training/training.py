@@ -19,13 +19,13 @@ import tensorflow as tf
 from features.datasets import batches, feature_store
 from features.errors import DataError, StorageError
 from features.spec import Progress, silent
+from models.network import Network, Phase
+from models.objective import Objective, adjusted
 from models.training import identity
 from models.training.checkpoint import Checkpoints
 from models.training.examples import Examples, class_offsets, class_weights, dry_run, gather
 from models.training.identity import weights_hash
 from models.training.interruption import Bell, TrainingInterruptedError, listening
-from models.objective import Objective, adjusted
-from models.task import Network, Phase
 from models.training.settings import TrainingSettings, optimizer
 from models.training.step import measure_step, train_step
 

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Word vectors: training, loss, signatures."""

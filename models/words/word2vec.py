@@ -8,10 +8,12 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
+from features.settings import Settings
 from features.spec import Progress, silent
 from models.training.checkpoint import Checkpoints
 from models.training.interruption import TrainingInterruptedError, listening
@@ -213,3 +215,42 @@ def _packed(state: Sequence[Any]) -> list[Any]:
 
 def _unpacked(state: Sequence[Any]) -> tuple[Any, ...]:
     return (state[0], np.array(state[1], np.uint32), *state[2:])
+
+
+class Word2VecSettings(Settings):
+    """word2vec; the names are gensim's where it has one."""
+
+    kind: Literal["word2vec"] = Field(description="learnt from the corpus by word2vec")
+    architecture: Literal["skip-gram", "cbow"] = Field(
+        "skip-gram", description="skip-gram predicts neighbours from a word, cbow a word from its neighbours"
+    )
+    dimensions: int = Field(300, ge=1, le=4096, description="of a vector")
+    window: int = Field(10, ge=1, le=1000, description="words looked at on either side")
+    shrink_windows: bool = Field(True, description="whether each window is of random size up to that")
+    negative: int = Field(10, ge=1, le=1000, description="random words that each pair is told from")
+    ns_exponent: float = Field(0.75, description="of the frequencies that random words are drawn by")
+    hierarchical_softmax: bool = Field(False, description="a Huffman tree in place of random words")
+    sample: float = Field(
+        1e-4, ge=0, le=1, description="share of the corpus above which a word's occurrences are thinned out"
+    )
+    cbow_mean: bool = Field(True, description="whether cbow takes the mean of the neighbours, or their sum")
+    common_components: int | None = Field(
+        None,
+        ge=0,
+        description="principal components that the vectors lose in the end, with their mean; null for none",
+    )
+    singular_power: float = Field(
+        1.0, gt=0, le=4, description="that the vectors' singular values are raised to in the end; 1 for none"
+    )
+
+
+class WordTrainingSettings(Settings):
+    """How word vectors are trained."""
+
+    epochs: int = Field(30, ge=1, description="passes over the corpus")
+    learning_rate: float = Field(0.025, gt=0, description="at the beginning; falls in a straight line")
+    final_learning_rate: float = Field(1e-4, gt=0, description="at the end")
+    workers: int = Field(1, ge=1, le=256, description="threads; more than one where reproducible is false")
+    reproducible: bool = Field(
+        True, description="whether the same seed gives the same vectors: threads, racing each other, do not"
+    )

@@ -13,7 +13,7 @@ from serving.client import answers, example_requests, requests
 from serving.client.answers import Answer, Metadata, Model, VersionStatus
 from serving.client.connection import Connection, no_list
 from serving.client.example_requests import Class, Example
-from serving.client.requests import LIST_METHOD
+from serving.service_names import LIST_METHOD
 
 
 class AsyncClient:

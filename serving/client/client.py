@@ -10,10 +10,19 @@ from google.protobuf import empty_pb2, struct_pb2
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from serving.client import answers, example_requests, requests
-from serving.client.answers import DEFAULT_SIGNATURE, SIGNATURE_DEF, Answer, Metadata, Model, Signature, TensorSpec, VersionStatus
+from serving.client.answers import (
+    DEFAULT_SIGNATURE,
+    SIGNATURE_DEF,
+    Answer,
+    Metadata,
+    Model,
+    Signature,
+    TensorSpec,
+    VersionStatus,
+)
 from serving.client.connection import Connection, no_list
 from serving.client.example_requests import Class, Example
-from serving.client.requests import LIST_METHOD
+from serving.service_names import LIST_METHOD
 
 __all__ = [
     "DEFAULT_SIGNATURE",

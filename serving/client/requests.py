@@ -7,13 +7,9 @@ import numpy as np
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2, predict_pb2
 
 from features.errors import UsageError
-from serving.client import forms
 from serving import tensors
+from serving.client import forms
 from serving.client.answers import DEFAULT_SIGNATURE, SIGNATURE_DEF, Metadata
-
-#: Beside TensorFlow Serving's services: names the models, which its own API cannot.
-LIST_SERVICE = "servable.Models"
-LIST_METHOD = f"/{LIST_SERVICE}/List"
 
 
 def spec(model: str, version: int | None, label: str | None) -> model_pb2.ModelSpec:

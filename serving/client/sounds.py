@@ -1,8 +1,8 @@
 """Sound files of any kind to what an audio signature takes: WAV with 16-bit PCM, one channel."""
 
-from features.sounds import decoding
 from features.errors import DataError
 from features.quarantine import RefusedError
+from features.sounds import decoding
 
 #: Seconds of the longest sound that is sent; a model may take less, and says so.
 _LONGEST = 3_600.0

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Models in memory: which versions, batches, threads."""

@@ -9,104 +9,20 @@ primitives, scratch memory) belongs to a thread, and would be cold in whichever 
 """
 
 import itertools
-import os
 import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from serving import text_configs
-from serving.errors import FailedPrecondition, InvalidArgument, Unavailable
+from serving.engine.batch import check_outputs, filled_size, merge, parts, rows_of
+from serving.engine.batching_parameters import Parameters
 from serving.engine.servable import Servable
 from serving.engine.workers import aside
-
-#: A version's own parameters, in its directory.
-OWN_PARAMETERS = "batching_params.pbtxt"
-
-#: Rows put together where nobody says how many. On a CPU a batch of eight has nearly all there is to gain
-#: (docs/serving.md has the figures), while memory and waiting grow with the batch.
-JOINED_ROWS = 8
-
-
-@dataclass(frozen=True)
-class Parameters:
-    """How batches are formed.
-
-    Attributes:
-        max_batch_size: largest batch in rows, and largest request.
-        batch_timeout: seconds the oldest request waits for others while a slot is free.
-        max_enqueued_batches: full batches that may wait before requests are refused.
-        num_batch_threads: batches of a model version that run at a time.
-        allowed_batch_sizes: sizes that batches are filled up to, ascending; empty means any.
-        pad_variable_length_inputs: pad inputs that differ beyond the batch axis.
-        max_execution_batch_size: rows into which larger requests are cut, or None to run them whole.
-        joined_rows: rows up to which requests are put together, or None for as many as a batch can have.
-    """
-
-    max_batch_size: int = 1000
-    batch_timeout: float = 0.0
-    max_enqueued_batches: int = 10
-    num_batch_threads: int = os.cpu_count() or 1
-    allowed_batch_sizes: tuple[int, ...] = ()
-    pad_variable_length_inputs: bool = False
-    max_execution_batch_size: int | None = None
-    joined_rows: int | None = None
-
-    def __post_init__(self) -> None:
-        sizes = self.allowed_batch_sizes
-        if sizes and sizes[-1] != self.max_batch_size:
-            raise InvalidArgument(
-                "Last entry in allowed_batch_sizes must match max_batch_size; last entry was "
-                f"{sizes[-1]}; expected {self.max_batch_size}"
-            )
-        if list(sizes) != sorted(set(sizes)) or any(size <= 0 for size in sizes):
-            raise InvalidArgument("allowed_batch_sizes entries must be monotonically increasing")
-        if min(self.max_batch_size, self.max_enqueued_batches, self.num_batch_threads) <= 0:
-            raise InvalidArgument(
-                "max_batch_size, max_enqueued_batches and num_batch_threads must be positive"
-            )
-
-    @classmethod
-    def read(cls, path: Path) -> "Parameters":
-        """Read a BatchingParameters file in protobuf text format.
-
-        Raises:
-            InvalidArgument: it cannot be read, or its values contradict each other.
-        """
-        found = text_configs.batching_parameters(path)
-        given: dict[str, Any] = {
-            name: getattr(found, name).value
-            for name in ("max_batch_size", "max_enqueued_batches", "num_batch_threads")
-            if found.HasField(name)
-        }
-        if found.HasField("batch_timeout_micros"):
-            given["batch_timeout"] = found.batch_timeout_micros.value / 1e6
-        if found.enable_large_batch_splitting.value:
-            size = found.max_execution_batch_size.value or found.max_batch_size.value
-            given["max_execution_batch_size"] = size or cls.max_batch_size
-        if "max_batch_size" not in given:
-            given["joined_rows"] = JOINED_ROWS
-        return cls(
-            allowed_batch_sizes=tuple(found.allowed_batch_sizes),
-            pad_variable_length_inputs=found.pad_variable_length_inputs,
-            **given,
-        )
-
-    @property
-    def execution_size(self) -> int:
-        """Rows that one run of the model takes at most."""
-        return min(self.max_execution_batch_size or self.max_batch_size, self.max_batch_size)
-
-    @property
-    def room(self) -> int:
-        """Rows up to which requests are put together; a larger one runs by itself."""
-        return min(self.joined_rows or self.execution_size, self.execution_size)
+from serving.errors import InvalidArgument, Unavailable
 
 
 class _Task:
@@ -301,100 +217,3 @@ class Batcher:
         for thread in self._threads:
             thread.join()
         self._servable.close()
-
-
-def rows_of(feeds: Mapping[str, np.ndarray]) -> int:
-    """Give the number of rows that all inputs have.
-
-    Raises:
-        InvalidArgument: there is no input, one has no axis, or the numbers differ.
-    """
-    sizes = set()
-    for value in feeds.values():
-        if not np.ndim(value):
-            raise InvalidArgument("Batching Run() input tensors must have at least one dimension")
-        sizes.add(len(value))
-    if not sizes:
-        raise InvalidArgument("Batching Run() must have at least one input tensor")
-    if len(sizes) > 1:
-        raise InvalidArgument("Batching Run() input tensors must have equal 0th-dimension size")
-    return sizes.pop()
-
-
-def parts(arrays: list[np.ndarray], size: int, limit: int) -> list[tuple[list[np.ndarray], int]]:
-    """Cut arrays into parts of at most ``limit`` rows."""
-    starts = range(0, size, limit)
-    return [([array[at : at + limit] for array in arrays], min(limit, size - at)) for at in starts]
-
-
-def filled_size(size: int, allowed: Sequence[int]) -> int:
-    """Give the least allowed size that holds a batch, or its own where none does."""
-    return next((bound for bound in allowed if bound >= size), size)
-
-
-def merge(column: Sequence[np.ndarray], filler: int, *, pad: bool) -> np.ndarray:
-    """Join one input of many requests, with copies of a row at the end that fill the batch up.
-
-    Args:
-        column: the input of each request.
-        filler: rows to add.
-        pad: pad each to the largest size of each axis, with its own first value.
-    """
-    if len(column) == 1 and not filler:
-        return column[0]
-    if pad and len({array.shape[1:] for array in column}) > 1:
-        column = padded(column)
-    rows = list(column)
-    if filler:
-        rows.append(np.repeat(rows[-1][:1], filler, axis=0))
-    return np.concatenate(rows)
-
-
-def padded(column: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Pad arrays beyond the batch axis to one shape, each with its own first value.
-
-    Raises:
-        InvalidArgument: one has no values to pad with.
-    """
-    shape = tuple(max(sizes) for sizes in zip(*(array.shape[1:] for array in column), strict=True))
-    found = []
-    for array in column:
-        if array.size == 0:
-            raise InvalidArgument("Got empty tensor in batch of non-empty tensors.")
-        whole = np.full((len(array), *shape), array.flat[0], array.dtype)
-        whole[tuple(slice(size) for size in array.shape)] = array
-        found.append(whole)
-    return found
-
-
-def check_outputs(found: Sequence[np.ndarray], size: int) -> None:
-    """Make sure that every output has the batch's number of rows.
-
-    Raises:
-        FailedPrecondition: one has not.
-    """
-    for values in found:
-        if not values.ndim:
-            raise FailedPrecondition("Batched output tensor has 0 dimensions")
-        if len(values) != size:
-            raise FailedPrecondition(
-                "Batched output tensor's 0th dimension does not equal the sum of the 0th dimension sizes "
-                "of the input tensors"
-            )
-
-
-def parameters_for(path: Path, common: Parameters, *, own: bool) -> Parameters | None:
-    """Give the parameters of a version, or None where it is not batched.
-
-    Args:
-        path: the version directory.
-        common: the server's parameters.
-        own: take the version's own file, and batch only versions that have one.
-
-    Raises:
-        InvalidArgument: its file cannot be read.
-    """
-    if not own:
-        return common
-    file = path / OWN_PARAMETERS
-    return Parameters.read(file) if file.is_file() else None

@@ -9,6 +9,10 @@ from typing import Any
 
 from grpc import StatusCode
 
+from serving.engine.manager import Manager
+from serving.engine.servable import Servable
+from serving.engine.source import aspired_versions, versions_on_disk
+from serving.engine.states import State, StateMonitor
 from serving.errors import (
     ERRORS,
     DataLoss,
@@ -21,10 +25,6 @@ from serving.errors import (
     error_of,
     words_of,
 )
-from serving.engine.manager import Manager
-from serving.engine.servable import Servable
-from serving.engine.source import aspired_versions, versions_on_disk
-from serving.engine.states import State, StateMonitor
 
 PLATFORM = "tensorflow"
 _log = logging.getLogger(__name__)

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from serving.repository import leases
-from serving.errors import Cancelled, NotFound, code_of, words_of
-from serving.locks import FileLock
 from serving.engine.servable import Servable
 from serving.engine.states import State, StateMonitor, VersionState
+from serving.errors import Cancelled, NotFound, code_of, words_of
+from serving.locks import FileLock
+from serving.repository import leases
 
 Loader = Callable[[str, int, Path], Servable]
 _log = logging.getLogger(__name__)

@@ -20,10 +20,10 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config
 from tensorflow.python.saved_model import loader_impl
 
 from features.errors import DataError, ServableError
-from serving.engine import allocator
 from serving import errors
-from serving.repository.release import MANIFEST, MODEL_FILES, Release
+from serving.engine import allocator
 from serving.engine.workers import aside
+from serving.repository.release import MANIFEST, MODEL_FILES, Release
 
 DEFAULT_SIGNATURE = "serving_default"
 

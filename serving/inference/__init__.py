@@ -1,1 +1,1 @@
-"""TODO"""
+"""Predict, Classify, Regress, MultiInference and warm-up."""

@@ -18,8 +18,8 @@ from tensorflow_serving.apis import (
 )
 
 from serving import errors, tensors
-from serving.inference.predict import DEFAULT_SIGNATURE
 from serving.engine.servable import Servable
+from serving.inference.predict import DEFAULT_SIGNATURE
 
 CLASSIFY = "tensorflow/serving/classify"
 REGRESS = "tensorflow/serving/regress"

@@ -5,13 +5,11 @@ servables/tensorflow/get_model_metadata_impl.cc.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import grpc
 from google.protobuf import empty_pb2, struct_pb2
-from google.protobuf.message import DecodeError, EncodeError, Message
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -24,18 +22,11 @@ from tensorflow_serving.apis import (
 )
 
 from serving import errors
-from serving.inference import examples, predict as inference
 from serving.engine.core import Core, validated
-from serving.metrics import Metrics
-from serving.client.requests import LIST_SERVICE
 from serving.engine.states import VersionState
-
-PREDICTION = "tensorflow.serving.PredictionService"
-MODEL = "tensorflow.serving.ModelService"
-SIGNATURE_DEF = "signature_def"
-
-#: The real server cuts messages here before they travel (model_servers/grpc_status_util.cc).
-MESSAGE_LIMIT = 1024
+from serving.inference import examples
+from serving.inference import predict as inference
+from serving.service_names import SIGNATURE_DEF
 
 _log = logging.getLogger(__name__)
 
@@ -179,83 +170,3 @@ def need_spec(request: Any) -> None:
     """Refuse a request that names no model."""
     if not request.HasField("model_spec"):
         raise errors.InvalidArgument("Missing ModelSpec")
-
-
-def handlers(services: Services, metrics: Metrics) -> list[grpc.GenericRpcHandler]:
-    """Make the handlers of the services for a gRPC server, which count what they answer."""
-    prediction = {
-        "Predict": handler(predict_pb2.PredictRequest, counted(services.predict, "Predict", metrics)),
-        "Classify": handler(
-            classification_pb2.ClassificationRequest, counted(services.classify, "Classify", metrics)
-        ),
-        "Regress": handler(regression_pb2.RegressionRequest, counted(services.regress, "Regress", metrics)),
-        "MultiInference": handler(inference_pb2.MultiInferenceRequest, services.multi_inference),
-        "GetModelMetadata": handler(get_model_metadata_pb2.GetModelMetadataRequest, services.metadata),
-    }
-    model = {
-        "GetModelStatus": handler(get_model_status_pb2.GetModelStatusRequest, services.status),
-        "HandleReloadConfigRequest": handler(model_management_pb2.ReloadConfigRequest, services.reload),
-    }
-    return [
-        grpc.method_handlers_generic_handler(PREDICTION, prediction),
-        grpc.method_handlers_generic_handler(MODEL, model),
-        grpc.method_handlers_generic_handler(
-            LIST_SERVICE, {"List": handler(empty_pb2.Empty, services.names)}
-        ),
-    ]
-
-
-def counted(answer: Callable[[Any], Message], api: str, metrics: Metrics) -> Callable[[Any], Message]:
-    """Count requests and latencies of a call by the model it names."""
-
-    def count(request: Any) -> Message:
-        with metrics.request(request.model_spec.name, api, "GRPC"):
-            return answer(request)
-
-    return count
-
-
-def handler(kind: type[Message], answer: Callable[[Any], Message]) -> grpc.RpcMethodHandler:
-    """Make the handler of one call: parse, answer, serialise, and turn every failure into its status."""
-
-    def handle(raw: bytes, context: grpc.ServicerContext) -> bytes:
-        try:
-            return serialized(answer(parsed(kind, raw)))
-        except Exception as error:
-            code = errors.code_of(error)
-            if code in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):
-                _log.exception("%s failed", kind.DESCRIPTOR.full_name)
-            return context.abort(code, truncated(errors.words_of(error)))
-
-    return grpc.unary_unary_rpc_method_handler(handle)
-
-
-def parsed(kind: type[Message], raw: bytes) -> Message:
-    """Parse a request.
-
-    Raises:
-        InvalidArgument: the bytes are no such message.
-    """
-    try:
-        return kind.FromString(raw)
-    except DecodeError:
-        raise errors.InvalidArgument(
-            f"the request is no {kind.DESCRIPTOR.full_name}: its {len(raw)} bytes cannot be parsed"
-        ) from None
-
-
-def serialized(response: Message) -> bytes:
-    """Serialise an answer.
-
-    Raises:
-        ResourceExhausted: it is over the 2 GiB that a message can have.
-    """
-    try:
-        return response.SerializeToString()
-    except (EncodeError, ValueError) as error:
-        raise errors.ResourceExhausted(f"the answer cannot be serialised: {error}") from None
-
-
-def truncated(details: str) -> str:
-    """Cut a message as the real server does before it travels."""
-    return details if len(details) <= MESSAGE_LIMIT else details[:MESSAGE_LIMIT] + "...TRUNCATED"

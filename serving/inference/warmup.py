@@ -12,8 +12,8 @@ from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
 from serving import errors
-from serving.inference import examples, predict
 from serving.engine.servable import Servable
+from serving.inference import examples, predict
 
 REQUESTS = "assets.extra/tf_serving_warmup_requests"
 MAX_RECORDS = 1000

@@ -1,1 +1,1 @@
-"""TODO"""
+"""The model repository on disk: publish, claim, keep, roll back."""

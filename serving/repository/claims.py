@@ -12,8 +12,8 @@ import os
 from pathlib import Path
 
 from serving.locks import FileLock, is_held
-from serving.storage import remove_tree
 from serving.repository.version_names import parse_version
+from serving.storage import remove_tree
 
 PRIVATE = ".servable"
 

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from serving.repository.claims import PRIVATE
 from serving.locks import FileLock, is_held
+from serving.repository.claims import PRIVATE
 from serving.repository.version_names import parse_version
 
 FOLDER = "leases"

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import NoInputError, StorageError, UsageError
+from serving.locks import FileLock, locked
 from serving.repository.claims import PRIVATE, Claims
 from serving.repository.faultpoints import fault
 from serving.repository.history import History
 from serving.repository.leases import leased_versions
-from serving.locks import FileLock, locked
 from serving.repository.release import MANIFEST, MODEL_FILES, Release, is_complete
-from serving.storage import copy_tree, sync_directory, sync_tree, write_atomic
 from serving.repository.version_names import is_model_name, parse_version
+from serving.storage import copy_tree, sync_directory, sync_tree, write_atomic
 
 CONFIG = "models.config"
 CONTAINER_BASE = "/models"

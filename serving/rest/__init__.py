@@ -1,1 +1,1 @@
-"""TODO"""
+"""The grammar of the REST API, and its server."""

@@ -20,11 +20,12 @@ from tensorflow_serving.apis import (
 )
 
 from serving import errors
-from serving.inference import predict
-from serving.rest import json_examples, json_input, json_output
 from serving.engine.core import Core
+from serving.inference import predict
+from serving.inference.services import Services
 from serving.metrics import Metrics
-from serving.inference.services import SIGNATURE_DEF, Services
+from serving.rest import json_examples, json_input, json_output
+from serving.service_names import SIGNATURE_DEF
 
 JSON = "application/json"
 TEXT = "text/plain"

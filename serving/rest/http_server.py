@@ -12,8 +12,8 @@ from aiohttp import web
 from serving import listening
 from serving.config import is_loopback
 from serving.errors import HTTP_STATUS, InvalidArgument, code_of
-from serving.rest.inflation import Inflater
 from serving.rest.api import Reply, RestApi, refusal
+from serving.rest.inflation import Inflater
 
 #: Seconds a connection may stay without a whole request header.
 IDLE_SECONDS = 10.0

@@ -15,8 +15,8 @@ import numpy as np
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from serving.rest import json_text
 from serving.errors import InvalidArgument, ServerError, Unimplemented
+from serving.rest import json_text
 from serving.rest.json_text import excerpt, type_name
 from serving.tensors import MAX_RANK
 

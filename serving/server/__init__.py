@@ -1,1 +1,1 @@
-"""TODO"""
+"""The gRPC and REST doors, flags, start and stop."""

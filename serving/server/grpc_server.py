@@ -10,15 +10,14 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import model_service_pb2, prediction_service_pb2
 
-from serving import listening, text_configs
-from serving.inference import services
+from serving import listening, service_names, text_configs
 from serving.config import Options
-from serving.errors import InvalidArgument, ServerError
 from serving.engine.workers import Workers
+from serving.errors import InvalidArgument, ServerError
 
 #: Health names: the protocol's own, and the short ones that TensorFlow Serving sets.
-PREDICTION_HEALTH = ("", services.PREDICTION, "PredictionService")
-MODEL_HEALTH = (services.MODEL, "ModelService")
+PREDICTION_HEALTH = ("", service_names.PREDICTION, "PredictionService")
+MODEL_HEALTH = (service_names.MODEL, "ModelService")
 
 _log = logging.getLogger(__name__)
 

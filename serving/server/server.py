@@ -11,22 +11,25 @@ from typing import cast
 from tensorflow_serving.config import model_server_config_pb2
 
 from features.errors import ConfigError
-from serving.engine import batching
-from serving.inference import services as service, warmup
 from serving import text_configs
-from serving.engine.batching import Batcher, Parameters
 from serving.config import Options
+from serving.engine import batching_parameters
+from serving.engine.batching import Batcher
+from serving.engine.batching_parameters import Parameters
 from serving.engine.core import PLATFORM, Core
-from serving.errors import ServerError
-from serving.server.grpc_server import GrpcServer, bracketed
 from serving.engine.manager import LoadPolicy, Manager
+from serving.engine.servable import Servable, SessionOptions
+from serving.engine.states import StateMonitor, VersionState
+from serving.errors import ServerError
+from serving.inference import services as service
+from serving.inference import warmup
 from serving.metrics import PATH as METRICS_PATH
 from serving.metrics import Metrics
 from serving.repository.repository import Repository
 from serving.rest.api import RestApi
 from serving.rest.http_server import RestServer
-from serving.engine.servable import Servable, SessionOptions
-from serving.engine.states import StateMonitor, VersionState
+from serving.server import grpc_handlers
+from serving.server.grpc_server import GrpcServer, bracketed
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +51,7 @@ class Server:
         self._core = _core(options, self._tell_health)
         self._services = _services(options, self._core)
         self.metrics = Metrics()
-        self._grpc = GrpcServer(options, service.handlers(self._services, self.metrics))
+        self._grpc = GrpcServer(options, grpc_handlers.handlers(self._services, self.metrics))
         self._listens = False
         self._rest: RestServer | None = None
         self._stopping = threading.Lock()
@@ -215,7 +218,9 @@ def _core(options: Options, tell: Callable[[], None]) -> Core:
         servable = Servable(name, version, path, session)
         if options.warmup:
             warmup.replay(servable, iterations=options.warmup_iterations)
-        parameters = common and batching.parameters_for(path, common, own=options.per_model_batching)
+        parameters = common and batching_parameters.parameters_for(
+            path, common, own=options.per_model_batching
+        )
         # A Batcher stands where a Servable stands.
         return cast(Servable, Batcher(servable, parameters)) if parameters else servable
 
@@ -232,7 +237,7 @@ def _batching(options: Options) -> Parameters | None:
     if not options.batching:
         return None
     file = options.batching_parameters_file
-    return Parameters(joined_rows=batching.JOINED_ROWS) if file is None else Parameters.read(file)
+    return Parameters(joined_rows=batching_parameters.JOINED_ROWS) if file is None else Parameters.read(file)
 
 
 def _threads_of_a_batch(options: Options, common: Parameters | None) -> int:

@@ -10,8 +10,8 @@ from pathlib import Path
 import tensorflow as tf
 from PIL import Image
 
-from features.datasets import dataset as datasets
 from features.images.featurizer import ImageFeaturizer
+from features.ingest import ingest as ingest_ingest
 from features.ingest.rules import IngestRules
 from features.sources.recognise import Columns
 from features.spec import IMAGE
@@ -96,7 +96,7 @@ def _ratio(seconds: float, plain: float) -> str:
 
 
 def _ingest(root: Path) -> None:
-    found = datasets.ingest(
+    found = ingest_ingest.ingest(
         root / "data", raw=IMAGE, columns=Columns(), rules=IngestRules(), root=root / "datasets"
     )
     assert found.card["accepted"] > 0

@@ -117,8 +117,8 @@ def _exported(path: Path) -> Any:
     import tensorflow as tf
 
     from models.export.export import export
-    from models.tasks.image_search import IMAGE_SEARCH as TASK
     from models.task import Blueprint
+    from models.tasks.image_search import IMAGE_SEARCH as TASK
 
     ids = [f"{number:064}" for number in range(ITEMS)]
     frame = pd.DataFrame({"sha256": [one[::-1] for one in ids], "name": ids, "split": "train"})

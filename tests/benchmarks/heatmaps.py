@@ -8,12 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from features.images.augmentation import AugmentationSettings
-from features.images.featurizer import ImageFeaturizer
+from features.images.featurizer import ImageFeaturizer, ImageFeaturizerSettings
 from features.ingest.rules import IngestRules
-from flows.steps.export import call
+from flows.gate.expectations import call
 from models.export import export
-from models.tasks.image_classification import IMAGE_CLASSIFICATION, ImageFeaturizerSettings, ModelSettings
 from models.task import Blueprint
+from models.tasks.image_classification import IMAGE_CLASSIFICATION, ModelSettings
 from tests.benchmarks import subjects
 from tests.benchmarks.table import Table, machine
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from features.counts import choose
 from features.texts import words
-from features.texts.featurizer import choose, totals
+from features.texts.tokenizer import totals
 from features.texts.words import WordTokenizer
 from models.words import word2vec
-from models.tasks.word_vectors import Word2VecSettings, WordTrainingSettings
+from models.words.word2vec import Word2VecSettings, WordTrainingSettings
 from tests.benchmarks import subjects
 from tests.benchmarks.image_classification import trained
 from tests.benchmarks.table import SHARED, Table, machine

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from features.datasets.dataset import Dataset, IngestRules, ingest
+from features.datasets.dataset import Dataset, IngestRules
+from features.ingest.ingest import ingest
 from features.sources.recognise import Columns
 from features.spec import IMAGE
 from tests.conftest import ROOT

@@ -11,11 +11,14 @@ import pytest
 import soundfile
 
 from features import agreement
+from features.datasets.dataset import Dataset
 from features.images import check as image_file
+from features.ingest.ingest import ingest
+from features.rows.rules import RowRules
+from features.sounds.rules import AudioRules
 from features.sources.candidates import Columns
-from features.datasets.dataset import Dataset, ingest
-from features.ingest.rules import AudioRules, RowRules, TextRules
 from features.spec import AUDIO, IMAGE, ROW, TEXT, RawKind
+from features.texts.rules import TextRules
 from tests.faults.corpus import PNG, at, chunk, classes, encode, good, picture, plant
 from tests.faults.ingests import LENIENT, reasons, records, run
 

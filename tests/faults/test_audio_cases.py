@@ -14,17 +14,17 @@ import pytest
 import soundfile
 import tensorflow as tf
 
-from features.datasets import dataset as datasets
+from features.errors import DataError
 from features.formats import mpeg
+from features.formats.content_type import sniff
+from features.formats.sounds import CONVERTIBLE, DECODED, ENDINGS, SUFFIXES
+from features.ingest import ingest
+from features.quarantine import NOTES, REASONS, RefusedError
 from features.sounds import decoding
 from features.sounds.check import check
-from features.sources.candidates import Columns
-from features.formats.content_type import sniff
-from features.errors import DataError
-from features.quarantine import NOTES, REASONS, RefusedError
-from features.ingest.rules import AudioRules
 from features.sounds.decoding import decode, wave_bytes
-from features.formats.sounds import CONVERTIBLE, DECODED, ENDINGS, SUFFIXES
+from features.sounds.rules import AudioRules
+from features.sources.candidates import Columns
 from features.spec import AUDIO
 from serving.client import commands, forms, sounds
 from tests.conftest import ROOT
@@ -760,7 +760,7 @@ def test_a_folder_of_all_of_them(cases: Path, tmp_path: Path) -> None:
         (tmp_path / "data" / "ab"[number % 2] / path.name).write_bytes(path.read_bytes())
     (tmp_path / "data" / "a" / "own.aiff").write_bytes(encoded("AIFF"))
     rules = AudioRules(max_bad_fraction=1.0)
-    dataset = datasets.ingest(
+    dataset = ingest.ingest(
         tmp_path / "data", raw=AUDIO, columns=Columns(), rules=rules, root=tmp_path / "datasets"
     )
     card = dataset.card

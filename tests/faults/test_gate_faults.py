@@ -11,11 +11,11 @@ import pytest
 import tensorflow as tf
 
 from features.errors import ExportError
-from flows.steps import export
-from flows.gate import gate
 from flows import pipeline
-from flows.reports import report
+from flows.gate import __main__, comparison, gate
+from flows.gate import expectations as gate_expectations
 from flows.orchestration.warm_process import Examiner
+from flows.reports import report
 from flows.runs.run import Record
 from flows.workspace import RunDirectory
 from models.export.export import WARMUP
@@ -40,7 +40,7 @@ def request_of(trained: Trained, tmp_path: Path) -> dict[str, Any]:
 
 def refused(asked: dict[str, Any]) -> dict[str, Any]:
     """Examine a candidate and give the one check that failed."""
-    checks = gate.examine(asked)["checks"]
+    checks = __main__.examine(asked)["checks"]
     assert [check["passed"] for check in checks] == [True] * (len(checks) - 1) + [False], checks
     return checks[-1]
 
@@ -69,7 +69,7 @@ def first_kernel(changed: Callable[[np.ndarray], np.ndarray]) -> Callable[[str, 
 
 
 def test_an_unchanged_candidate_passes_every_check(request_of: dict[str, Any]) -> None:
-    verdict = gate.examine(request_of)
+    verdict = __main__.examine(request_of)
     assert all(check["passed"] for check in verdict["checks"])
     names = [check["name"] for check in verdict["checks"]]
     assert names == [
@@ -111,10 +111,12 @@ def test_e4_a_training_answer_that_differs_names_its_row(request_of: dict[str, A
 
 def test_e4_another_signature_that_differs_is_named(request_of: dict[str, Any]) -> None:
     folder = Path(request_of["expectations"])
-    (kept,) = (call for call in export.read_calls(folder) if call.signature == "embed")
+    (kept,) = (call for call in gate_expectations.read_calls(folder) if call.signature == "embed")
     changed = kept.outputs["embedding"].copy()
     changed[2, 0] += 0.01 * max(1.0, abs(changed[2, 0]))
-    export.write_calls(folder, [export.Call(kept.signature, kept.inputs, {"embedding": changed})])
+    gate_expectations.write_calls(
+        folder, [gate_expectations.Call(kept.signature, kept.inputs, {"embedding": changed})]
+    )
     check = refused(request_of)
     assert check["name"] == "live server's embed answers as training"
     assert "first in output embedding of example 2" in check["got"]
@@ -234,7 +236,7 @@ def test_no_worse_than_serving(
     plan = trained.plan(accept_worse=accept)
     asked = {"metric": {"name": "test/accuracy", "value": value}}
     verdict = {"serving": {"version": 3, "value": serving, "note": "it knows other labels"}}
-    (check,) = gate.metric_checks(plan, asked, verdict)
+    (check,) = comparison.metric_checks(plan, asked, verdict)
     assert check.passed is passed
     assert ("--accept-worse" in check.expected) is (not passed)
     assert ("accepted by --accept-worse" in check.got) is accept
@@ -243,7 +245,7 @@ def test_no_worse_than_serving(
 def test_a_metric_that_was_not_measured_reaches_no_floor(trained: Trained) -> None:
     plan = trained.plan(overrides=("gate.min_metric=0.1",))
     asked = {"metric": {"name": "test/accuracy", "value": None}}
-    (check,) = gate.metric_checks(plan, asked, {"serving": None})
+    (check,) = comparison.metric_checks(plan, asked, {"serving": None})
     assert (check.passed, check.got) == (False, "test/accuracy not measured")
 
 

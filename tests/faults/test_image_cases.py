@@ -10,11 +10,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from features.images import check
 from features.errors import DataError
-from features.images.featurizer import ImageFeaturizer
-from features.images.decoding import upright
 from features.image_forms import is_plain
+from features.images import check
+from features.images.decoding import upright
+from features.images.featurizer import ImageFeaturizer
 from features.quarantine import RefusedError
 from serving.client import commands, forms
 from tests.faults import bitmaps, corpus

@@ -16,13 +16,15 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from features.ingest import verdict as validation
-from features.datasets.dataset import Dataset, IngestRules, ingest, load
-from features.ingest.decoder_pool import DecoderPool, Job
+from features.datasets.dataset import Dataset, IngestRules, load
 from features.errors import AccessError, DataError, NoInputError, TemporaryError
+from features.ingest import verdict as validation
+from features.ingest.decoder_pool import DecoderPool, Job
 from features.ingest.facts import Facts
+from features.ingest.ingest import ingest
 from features.sources.recognise import Columns
 from features.spec import IMAGE
+from features.storage import files as storage_files
 from tests.faults.corpus import Case, classes, encode, good, hostile, mutated, picture, plant
 from tests.faults.ingests import LENIENT, child, notes, reasons, records, run
 
@@ -243,7 +245,7 @@ def test_i23_what_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(os, "open", denied)
     with pytest.raises(validation.RefusedError) as caught:
-        validation.read_file(os.fsencode(path), 1 << 20)
+        storage_files.read_file(os.fsencode(path), 1 << 20)
     assert caught.value.reason == "unreadable"
 
 
@@ -268,7 +270,7 @@ def test_i23_files_that_vanish_or_grow_while_they_are_read(
 ) -> None:
     path = tmp_path / "x.png"
     with pytest.raises(validation.RefusedError) as caught:
-        validation.read_file(os.fsencode(path), 1 << 20)
+        storage_files.read_file(os.fsencode(path), 1 << 20)
     assert caught.value.reason == "vanished"
     path.write_bytes(bytes(1000))
     real = os.read
@@ -280,7 +282,7 @@ def test_i23_files_that_vanish_or_grow_while_they_are_read(
 
     monkeypatch.setattr(os, "read", grows)
     with pytest.raises(validation.RefusedError) as caught:
-        validation.read_file(os.fsencode(path), 1 << 20)
+        storage_files.read_file(os.fsencode(path), 1 << 20)
     assert caught.value.reason == "changed"
 
 

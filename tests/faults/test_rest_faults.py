@@ -15,9 +15,9 @@ import numpy as np
 import psutil
 import pytest
 
-from serving.rest import json_text
 from serving.client.client import Client
 from serving.config import Options
+from serving.rest import json_text
 from serving.server.server import Server
 from tests.serving.conftest import Models, config_text, models, post_json, rest_api, server
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from flows import cli, schedules
-from flows.orchestration import step, outcome
+from flows.orchestration import outcome, prefect_server
 from flows.workspace import Workspace
 from tests import mlflow_store
 from tests.conftest import ROOT
@@ -107,7 +107,7 @@ def wait_for(condition: Any, *running: subprocess.Popen) -> Any:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("scheduled")
     store = mlflow_store.database(folder / "elsewhere")
-    ports = (step.free_port(), step.free_port())
+    ports = (prefect_server.free_port(), prefect_server.free_port())
     options = ("--mlflow-port", str(ports[0]), "--prefect-port", str(ports[1]))
     with started(folder / "workspace", "ui", *options, MLFLOW_TRACKING_URI=store) as ui:
         said = collect(ui.stderr)
@@ -386,8 +386,8 @@ def test_a_port_that_another_program_has_is_named(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         free = {
-            "--mlflow-port": str(step.free_port()),
-            "--prefect-port": str(step.free_port()),
+            "--mlflow-port": str(prefect_server.free_port()),
+            "--prefect-port": str(prefect_server.free_port()),
         }
         ports = free | {option: port}
         code, line = refusal(capsys, "ui", *(word for pair in ports.items() for word in pair))

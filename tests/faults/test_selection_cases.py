@@ -10,11 +10,13 @@ import pytest
 import soundfile
 from PIL import Image
 
-from features.sources.candidates import Columns
-from features.datasets.dataset import Dataset, IngestRules, ingest
+from features.datasets.dataset import Dataset, IngestRules
 from features.errors import DataError
-from features.ingest.rules import AudioRules, TextRules
+from features.ingest.ingest import ingest
+from features.sounds.rules import AudioRules
+from features.sources.candidates import Columns
 from features.spec import AUDIO, TEXT
+from features.texts.rules import TextRules
 from tests.faults.corpus import classes, encode, picture, plant
 from tests.faults.ingests import LENIENT, notes, reasons, run
 

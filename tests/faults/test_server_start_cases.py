@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from serving import cli, errors, listening
-from serving.engine import source
 from serving.config import Options
+from serving.engine import source
 from serving.repository.repository import Repository
 from serving.server.server import Server
 from tests.serving import saved_models

@@ -21,8 +21,8 @@ from features.errors import UnavailableError
 from serving import errors
 from serving.client.client import Client
 from serving.config import Options
-from serving.repository.repository import Repository
 from serving.engine.servable import Servable
+from serving.repository.repository import Repository
 from serving.server.server import Server
 from tests.serving import saved_models
 

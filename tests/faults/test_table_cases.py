@@ -10,17 +10,19 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from features.datasets import dataset as datasets
 from features import decisions, quarantine
-from features.rows import featurizer
-from features.sources.candidates import Columns
 from features.datasets.corpus import Corpus
 from features.datasets.dataset import Dataset
 from features.errors import ConfigError, DataError
+from features.ingest import ingest as ingest_ingest
+from features.ingest.rules import CorpusRules, IngestRules
+from features.rows import columns as rows_columns
 from features.rows.featurizer import RowFeaturizer
-from features.ingest.rules import CorpusRules, IngestRules, RowRules, TextRules
+from features.rows.rules import RowRules
+from features.sources.candidates import Columns
 from features.sources.recognise import recognise
 from features.spec import IMAGE, ROW, TEXT, WORD
+from features.texts.rules import TextRules
 from flows.runs import recipe
 from tests.faults.corpus import encode, picture, plant
 
@@ -34,7 +36,7 @@ def ingest(path: Path, root: Path, raw: object = ROW, named: dict | None = None,
     # One decoder process is enough for some rows, and sooner there than two.
     few = {} if raw is WORD else {"decode_processes": 1}
     settings = RULES[raw](**{**few, **rules})
-    found = datasets.ingest(
+    found = ingest_ingest.ingest(
         path, raw=raw, columns=Columns(**(named or {})), rules=settings, root=root / "datasets"
     )
     assert found.card["found"] == found.card["accepted"] + found.card["quarantined"] + found.card["skipped"]
@@ -206,7 +208,7 @@ def test_the_graph_reads_a_row_as_the_table_has_it(cases: Path, tmp_path: Path) 
     dataset = ingest(path, tmp_path)
     rules = RowRules().as_settled(dataset.card)
     lines = sorted(dataset.frame["content"], key=lambda line: float(line.rpartition(b",")[2]))
-    known = featurizer.fit(lines, rules.columns, rules.missing_words, numbers=rules.numbers)
+    known = rows_columns.fit(lines, rules.columns, rules.missing_words, numbers=rules.numbers)
     columns = RowFeaturizer(known, rules.missing_words).cut(tf.constant(lines))
     wanted = pd.read_csv(path, thousands=",").sort_values("b")
     for name, values in zip(rules.columns, columns, strict=True):

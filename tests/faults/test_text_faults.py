@@ -9,20 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.datasets import dataset as datasets
-from features.sources.candidates import Columns
 from features.datasets.dataset import Dataset
 from features.errors import DataError
+from features.ingest import ingest as ingest_ingest
 from features.quarantine import RefusedError
-from features.ingest.rules import TextRules
+from features.sources.candidates import Columns
 from features.spec import TEXT
 from features.texts.check import check
+from features.texts.rules import TextRules
 
 RULES = TextRules().verdict_rules()
 
 
 def ingest(data: Path, **rules: object) -> Dataset:
-    dataset = datasets.ingest(
+    dataset = ingest_ingest.ingest(
         data,
         raw=TEXT,
         columns=Columns(),
@@ -189,7 +189,7 @@ def test_tables_by_split_are_one_source(tmp_path: Path) -> None:
     assert dataset.card["layout"] == "split-tables"
     assert dataset.card["splits"] == {"train": 6, "validation": 2, "test": 4}
     with pytest.raises(DataError, match="the split is given twice"):
-        datasets.ingest(
+        ingest_ingest.ingest(
             tmp_path, raw=TEXT, columns=Columns(split="label"), rules=TextRules(), root=tmp_path / "datasets"
         )
     (tmp_path / "other.tsv").write_text("label\ttext\na\tb\n")

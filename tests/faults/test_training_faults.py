@@ -15,9 +15,9 @@ import tensorflow as tf
 
 from features.datasets import feature_store
 from features.errors import ConfigError, DataError
+from models.network import Network, Phase
 from models.training import training
 from models.training.interruption import TrainingInterruptedError
-from models.task import Network, Phase
 from tests.models import toys
 from tests.models.training.toy_training import SETTINGS, run
 
@@ -111,7 +111,14 @@ def test_t1_exploding_weights_are_found_at_the_latest_when_the_epoch_ends(stores
 
 
 def kill_at(step: int, folder: Path, stores: Path) -> None:
-    command = [sys.executable, "-m", "tests.models.training.toy_training", str(folder), str(stores), str(step)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.models.training.toy_training",
+        str(folder),
+        str(stores),
+        str(step),
+    ]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120, check=False)
     assert ended.returncode == -signal.SIGKILL, ended.stderr[-2000:]
 

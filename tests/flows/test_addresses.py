@@ -6,8 +6,8 @@ import pytest
 
 from features.errors import ConfigError
 from flows import addresses
-from flows.orchestration import step
 from flows.console.redaction import mask, mask_address
+from flows.orchestration import prefect_api, step
 
 MALFORMED = {
     "localhost:5000": "Write http://localhost:5000",
@@ -151,12 +151,12 @@ def test_addresses_that_work_are_masked_where_they_are_shown():
 def test_malformed_prefect_addresses(given, words, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", given)
     with pytest.raises(ConfigError, match="PREFECT_API_URL cannot be used") as caught:
-        step.configured_api()
+        prefect_api.configured_api()
     assert words in str(caught.value)
     assert "expected http://HOST:PORT/api" in str(caught.value)
 
 
 def test_a_prefect_address_that_works(monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api/")
-    assert step.configured_api() == "http://127.0.0.1:4200/api"
+    assert prefect_api.configured_api() == "http://127.0.0.1:4200/api"
     assert step.page("http://user:pw@host:4200/api") == "http://user:***@host:4200"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flows.orchestration import step as orchestration
+from flows.orchestration import prefect_server
 from flows.workspace import Workspace
 from tests import mlflow_store
 from tests.trained import command
@@ -83,7 +83,7 @@ def client(demo: tuple) -> Iterator[Any]:
     for name in [name for name in os.environ if name.startswith("PREFECT")]:
         del os.environ[name]
     try:
-        with orchestration.running_api(demo[0]) as ready:
+        with prefect_server.running_api(demo[0]) as ready:
             from prefect.client.orchestration import get_client
             from prefect.settings import PREFECT_API_URL, temporary_settings
 

@@ -13,26 +13,23 @@ import tensorflow as tf
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
 
-from features.datasets import dataset as datasets
-from features.sources.candidates import Columns
 from features.datasets.dataset import Dataset
 from features.errors import DataError, NoInputError, UsageError
-from features.ingest.rules import RowRules
+from features.ingest import ingest
+from features.rows.featurizer import RowFeaturizerSettings
+from features.rows.rules import RowRules
+from features.sources.candidates import Columns
 from features.spec import ROW
-from flows.queries import question, rows as row_questions
-from models.training import determinism, training
-from models.export import export
+from flows.queries import question
+from flows.queries import rows as row_questions
 from models.explain import representation
+from models.export import export
 from models.figures import representation_figures
 from models.figures.canvas import DARK, LIGHT
-from models.tasks.tabular_classification import (
-    TABULAR_CLASSIFICATION,
-    ModelSettings,
-    RowFeaturizerSettings,
-    build,
-    fit,
-)
-from models.task import Blueprint, Network, NoAugmentation
+from models.network import Network
+from models.task import Blueprint, NoAugmentation
+from models.tasks.tabular_classification import TABULAR_CLASSIFICATION, ModelSettings, build, fit
+from models.training import determinism, training
 from serving.client.answers import Signature, TensorSpec
 from serving.client.client import Client
 from serving.config import Options
@@ -73,7 +70,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(table: Path, **model: object) -> Trained:
-    dataset = datasets.ingest(
+    dataset = ingest.ingest(
         table, raw=ROW, columns=Columns(), rules=RowRules(), root=table.parent / "datasets"
     )
     plan = Blueprint(

@@ -10,11 +10,15 @@ import soundfile
 import tensorflow as tf
 from PIL import Image
 
-from features.sounds.augmentation import AudioAugmentationSettings
+from features.images import featurizer
 from features.images.augmentation import AugmentationSettings
-from features.ingest.rules import AudioRules, IngestRules
+from features.ingest.rules import IngestRules
+from features.sounds import featurizer as sounds_featurizer
+from features.sounds.augmentation import AudioAugmentationSettings
+from features.sounds.rules import AudioRules
+from models.network import Network
+from models.task import Blueprint
 from models.tasks import audio_classification, image_classification
-from models.task import Blueprint, Network
 
 LABELS = ("blue", "green", "red")
 PITCHES = {"high": 2800.0, "low": 400.0, "middle": 1200.0}
@@ -71,7 +75,7 @@ def image_network() -> Network:
     return image_classification.IMAGE_CLASSIFICATION.build(
         Blueprint(
             rules=IngestRules(),
-            featurizer=image_classification.ImageFeaturizerSettings(height=SIDE, width=SIDE),
+            featurizer=featurizer.ImageFeaturizerSettings(height=SIDE, width=SIDE),
             model=image_classification.ModelSettings.model_validate(
                 {"kind": "cnn", "filters": [8, 12], "depth": 1, "dropout": 0.0}
             ),
@@ -90,7 +94,7 @@ def sound_network(kind: str = "cnn", features: str = "log-mel") -> Network:
     return audio_classification.build(
         Blueprint(
             rules=AudioRules(sample_rate=RATE),
-            featurizer=audio_classification.AudioFeaturizerSettings(
+            featurizer=sounds_featurizer.AudioFeaturizerSettings(
                 seconds=0.48, n_fft=256, hop_length=80, n_mels=24, features=features, n_mfcc=10
             ),
             model=audio_classification.ModelSettings.model_validate(

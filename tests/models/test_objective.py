@@ -7,8 +7,8 @@ import tensorflow as tf
 from sklearn.metrics import accuracy_score, log_loss
 
 from models.export import decoding
-from models.training.examples import class_offsets
 from models.objective import CLASSIFICATION, adjusted, cross_entropy, hit
+from models.training.examples import class_offsets
 from models.training.settings import TrainingSettings, learning_rate, optimizer
 
 RANDOM = np.random.default_rng(0)

@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from features.images.augmentation import AugmentationSettings
 from features.datasets.dataset import Dataset
+from features.images.augmentation import AugmentationSettings
+from features.images.featurizer import ImageFeaturizerSettings
 from features.ingest.rules import IngestRules
-from models.tasks.image_classification import IMAGE_CLASSIFICATION, ImageFeaturizerSettings, ModelSettings
-from models.task import Blueprint, Network
+from models.network import Network
+from models.task import Blueprint
+from models.tasks.image_classification import IMAGE_CLASSIFICATION, ModelSettings
 from tests.faults import corpus
 
 LABELS = ("blue", "red")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from models.tasks.image_classification import DEFAULT_MODULE
+from models.pretrained.applications import DEFAULT_MODULE
 from tests import golden, mlflow_store
 from tests.conftest import ROOT
 from tests.models import toys

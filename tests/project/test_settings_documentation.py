@@ -9,20 +9,28 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from features.sounds.augmentation import AudioAugmentationSettings
 from features.images.augmentation import AugmentationSettings
-from features.ingest.rules import AudioRules, CorpusRules, GalleryRules, IngestRules, RowRules, TextRules
+from features.images.featurizer import ImageFeaturizerSettings
+from features.images.rules import GalleryRules
+from features.ingest.rules import CorpusRules, IngestRules
+from features.rows import featurizer
+from features.rows.rules import RowRules
+from features.sounds import featurizer as sounds_featurizer
+from features.sounds.augmentation import AudioAugmentationSettings
+from features.sounds.rules import AudioRules
+from features.texts import featurizer as texts_featurizer
+from features.texts import words as texts_words
+from features.texts.rules import TextRules
 from flows.runs.recipe import GateSettings
+from models.networks import rnn
+from models.networks.cnn import CnnSettings
+from models.pretrained import audio_hub
+from models.pretrained.applications import HubSettings, KerasSettings
 from models.tasks import audio_classification, tabular_classification, text_classification, word_vectors
-from models.tasks.image_classification import (
-    CnnSettings,
-    HubSettings,
-    ImageFeaturizerSettings,
-    KerasSettings,
-)
 from models.tasks.image_clustering import ClusteringSettings
 from models.tasks.image_search import SearchSettings
 from models.training.settings import TrainingSettings
+from models.words import word2vec
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 #: Page and heading to the settings below it.
@@ -36,23 +44,23 @@ SECTIONS: dict[tuple[str, str], type[BaseModel]] = {
     ("training", "training"): TrainingSettings,
     ("training", "gate"): GateSettings,
     ("sounds", "data"): AudioRules,
-    ("sounds", "featurizer"): audio_classification.AudioFeaturizerSettings,
+    ("sounds", "featurizer"): sounds_featurizer.AudioFeaturizerSettings,
     ("sounds", "model (kind: cnn)"): audio_classification.CnnSettings,
-    ("sounds", "model (kind: rnn)"): audio_classification.RnnSettings,
-    ("sounds", "model (kind: hub)"): audio_classification.HubSettings,
+    ("sounds", "model (kind: rnn)"): rnn.RnnSettings,
+    ("sounds", "model (kind: hub)"): audio_hub.HubSettings,
     ("sounds", "augmentation"): AudioAugmentationSettings,
     ("text", "data"): TextRules,
-    ("text", "featurizer"): text_classification.TextFeaturizerSettings,
+    ("text", "featurizer"): texts_featurizer.TextFeaturizerSettings,
     ("text", "model (kind: cnn)"): text_classification.CnnSettings,
     ("text", "model (kind: rnn)"): text_classification.RnnSettings,
     ("tabular", "data"): RowRules,
-    ("tabular", "featurizer"): tabular_classification.RowFeaturizerSettings,
+    ("tabular", "featurizer"): featurizer.RowFeaturizerSettings,
     ("tabular", "model"): tabular_classification.ModelSettings,
     ("words", "data"): CorpusRules,
-    ("words", "featurizer"): word_vectors.WordFeaturizerSettings,
-    ("words", "model (kind: word2vec)"): word_vectors.Word2VecSettings,
+    ("words", "featurizer"): texts_words.WordFeaturizerSettings,
+    ("words", "model (kind: word2vec)"): word2vec.Word2VecSettings,
     ("words", "model (kind: given)"): word_vectors.GivenSettings,
-    ("words", "training"): word_vectors.WordTrainingSettings,
+    ("words", "training"): word2vec.WordTrainingSettings,
     ("search", "data"): GalleryRules,
     ("search", "model (image-search)"): SearchSettings,
     ("search", "model (image-clustering)"): ClusteringSettings,

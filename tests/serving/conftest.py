@@ -14,10 +14,10 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 
 from serving.client.client import Client
 from serving.config import Options
+from serving.inference.services import Services
 from serving.metrics import Metrics
 from serving.rest.api import RestApi
 from serving.server.server import Server
-from serving.inference.services import Services
 from tests.serving import saved_models
 from tests.serving.request_text import REQUESTS
 

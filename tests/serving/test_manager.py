@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from serving.errors import NotFound
 from serving.engine.manager import Manager
 from serving.engine.states import State, StateMonitor
+from serving.errors import NotFound
 
 
 class Slow:

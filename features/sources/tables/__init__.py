@@ -1,1 +1,1 @@
-"""TODO"""
+"""Tables as sources: how they are written, their columns and rows."""

@@ -13,8 +13,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from features.sources.tables import number_format
 from features.names import setting
+from features.sources.tables import number_format
 from features.sources.tables.number_format import NumberFormat
 
 Kind = Literal["numeric", "categorical"]

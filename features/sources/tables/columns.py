@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from features.sources.candidates import Columns
 from features.errors import DataError
-from features.spec import RawKind
+from features.sources.candidates import Columns
 from features.sources.tables.file import TableFile
+from features.spec import RawKind
 
 #: Usual column names, tried where Columns leaves one open; compared without regard to case.
 _FILE_NAMES = ("path", "file", "filename", "file_name", "filepath", "file_path")

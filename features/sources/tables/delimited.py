@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-from features.sources.tables import cells as rows
-from features.sources.candidates import TableOptions
-from features.sources.tables.dialect import BOM, Dialect, tell
 from features.errors import DataError
 from features.quarantine import RefusedError
+from features.sources.candidates import TableOptions
+from features.sources.tables import cells as rows
+from features.sources.tables.dialect import BOM, Dialect, tell
 
 #: A longer line is refused as a row and not kept in memory.
 MAX_LINE = 4 << 20

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from features.sources.tables import number_format
-from features.sources.candidates import TableOptions
 from features.errors import DataError
 from features.names import suffix_of
+from features.sources.candidates import TableOptions
+from features.sources.tables import number_format
 
 BOM = b"\xef\xbb\xbf"
 

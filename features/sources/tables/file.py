@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from features.sources.tables import delimited, number_format, parquet
-from features.sources.candidates import TableOptions
 from features.decisions import Decisions
+from features.names import counted, printable, suffix_of
+from features.sources.candidates import TableOptions
+from features.sources.tables import delimited, number_format, parquet
 from features.sources.tables.delimited import Broken, Row, Tally
 from features.sources.tables.dialect import Dialect, tell
-from features.names import counted, printable, suffix_of
 
 #: Rows that are looked at to tell whether the first one is like the others.
 _COMPARED = 50

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from features.sources.tables.delimited import Broken, Row
 from features.errors import DataError
 from features.names import printable
+from features.sources.tables.delimited import Broken, Row
 
 if TYPE_CHECKING:
     import pyarrow

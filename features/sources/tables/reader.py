@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 
-from features.sources.candidates import Candidate, Entry, Rejected, Skipped, TableOptions, split_named
 from features.decisions import Decisions
-from features.sources.tables.delimited import Broken, Row
 from features.names import counted, escape, setting, suffix_of
-from features.sources.tables.nearby import Nearby
-from features.sources.tables.cells import line
+from features.sources.candidates import Candidate, Entry, Rejected, Skipped, TableOptions, split_named
 from features.sources.selection import Selection
+from features.sources.tables.cells import line
 from features.sources.tables.columns import Places
+from features.sources.tables.delimited import Broken, Row
+from features.sources.tables.nearby import Nearby
 
 #: Files that are not there whose likely cause is looked for.
 _EXPLAINED = 20

@@ -5,17 +5,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from features.sources.tables import columns as table_columns, file
-from features.sources.candidates import Candidate, Columns, Entry, Source, TableOptions
 from features.decisions import Decisions
-from features.sources.tables.delimited import Broken, Row, Tally
 from features.errors import DataError
 from features.names import printable
+from features.sources.candidates import Candidate, Columns, Entry, Source, TableOptions
 from features.sources.selection import Selection
-from features.spec import RawKind
+from features.sources.tables import columns as table_columns
+from features.sources.tables import file
 from features.sources.tables.columns import Places
+from features.sources.tables.delimited import Broken, Row, Tally
 from features.sources.tables.file import TableFile
 from features.sources.tables.reader import RowReader
+from features.spec import RawKind
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 #: How a table is read of which nothing is known.

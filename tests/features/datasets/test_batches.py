@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from features.images.augmentation import AugmentationSettings, ImageAugmentation
 from features.datasets.batches import batches, epoch_order
+from features.images.augmentation import AugmentationSettings, ImageAugmentation
 
 
 @pytest.fixture

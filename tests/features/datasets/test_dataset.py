@@ -14,15 +14,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.ingest import ingest as ingestion
 from features import quarantine
 from features.datasets import splits as splitting
-from features.datasets.dataset import Dataset, IngestRules, ingest, load
+from features.datasets.dataset import Dataset, IngestRules, load
 from features.errors import DataError, InternalError
+from features.ingest import ingest as ingestion
 from features.ingest.examination import Examination
-from features.ingest.rules import AudioRules, RowRules, TextRules
+from features.ingest.ingest import ingest
+from features.rows.rules import RowRules
+from features.sounds.rules import AudioRules
 from features.sources.recognise import Columns
 from features.spec import IMAGE
+from features.texts.rules import TextRules
 from tests.conftest import ROOT
 from tests.faults.corpus import classes, encode, picture, plant
 

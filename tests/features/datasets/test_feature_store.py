@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from features.errors import DataError
 from features.datasets.feature_store import FeatureStore, compute, fingerprint
+from features.errors import DataError
 from tests.conftest import ROOT
 
 

@@ -13,12 +13,13 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from features.datasets import dataset, feature_store
-from features.images import check
-from features.sources.candidates import Columns
-from features.images.featurizer import ImageFeaturizer
-from features.images.decoding import upright
 from features.image_forms import is_plain
+from features.images import check
+from features.images.decoding import upright
+from features.images.featurizer import ImageFeaturizer
+from features.ingest import ingest
 from features.quarantine import RefusedError
+from features.sources.candidates import Columns
 from features.spec import IMAGE
 from models.export import savedmodel
 from tests.faults import corpus
@@ -615,7 +616,7 @@ def test_everything_ingest_accepts_decodes_in_the_graph(tmp_path, layer):
     for number, case in enumerate([*corpus.good(), *corpus.hostile()]):
         files[f"{'ab'[number % 2]}/{number:03}-{case.name}"] = case.data
     rules = dataset.IngestRules(max_bad_fraction=1.0)
-    found = dataset.ingest(
+    found = ingest.ingest(
         corpus.plant(tmp_path / "data", files),
         raw=IMAGE,
         columns=Columns(),

@@ -12,15 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from features.rows import column_kinds, column_survey, featurizer as row_features, check
-from features.sources.tables import number_format, cells as rows
 from features import quarantine
-from features.datasets import dataset as datasets
-from features.sources.candidates import Columns, Source
 from features.datasets.dataset import Dataset
 from features.errors import ConfigError, DataError
+from features.ingest import ingest as ingest_ingest
+from features.rows import check, column_kinds, column_survey
+from features.rows import columns as rows_columns
 from features.rows.featurizer import RowFeaturizer
-from features.ingest.rules import RowRules
+from features.rows.rules import RowRules
+from features.sources.candidates import Columns, Source
+from features.sources.tables import cells as rows
+from features.sources.tables import number_format
 from features.spec import ROW
 
 #: No NUL and no lone surrogates, which ingest refuses.
@@ -67,7 +69,7 @@ def test_inputs_have_names_of_their_own() -> None:
 
 def ingest(path: Path, named: str | None = None, **rules: object) -> Dataset:
     wanted = RowRules(**({"max_bad_fraction": 0.5} | rules))
-    found = datasets.ingest(
+    found = ingest_ingest.ingest(
         path, raw=ROW, columns=Columns(named), rules=wanted, root=path.parent / "datasets"
     )
     card = found.card
@@ -175,7 +177,7 @@ KINDS = {"a": "numeric", "b": "numeric", "colour": "categorical"}
 
 
 def featurizer(frame: pd.DataFrame, **options: int) -> RowFeaturizer:
-    return RowFeaturizer(row_features.fit(lines(frame), KINDS, ["NA"], **options), ["NA"])
+    return RowFeaturizer(rows_columns.fit(lines(frame), KINDS, ["NA"], **options), ["NA"])
 
 
 def test_features_are_those_of_scikit_learn(frame: pd.DataFrame) -> None:

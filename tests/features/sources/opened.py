@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from features.sources.candidates import Candidate, Columns, Skipped, Source
 from features.errors import DataError
+from features.sources.candidates import Candidate, Columns, Skipped, Source
 from features.sources.recognise import recognise
 from features.spec import IMAGE, RawKind
 from tests.faults.corpus import encode, picture

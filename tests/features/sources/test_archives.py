@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from features.sources.archives import ArchiveRules, unpack
 from features.errors import DataError, StorageError
+from features.sources.archives import ArchiveRules, unpack
 
 FILES = {"photos/a/1.jpg": b"one", "photos/b/2.jpg": bytes(100_000), "photos/b/\u00e4\u00f6.jpg": b"umlauts"}
 

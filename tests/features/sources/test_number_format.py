@@ -11,11 +11,12 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.rows import column_kinds, column_survey
-from features.sources.tables import number_format, cells as rows
-from features.sources.candidates import Source
 from features.errors import DataError
+from features.rows import column_kinds, column_survey
 from features.rows.featurizer import RowFeaturizer
+from features.sources.candidates import Source
+from features.sources.tables import cells as rows
+from features.sources.tables import number_format
 from features.sources.tables.cells import MISSING_WORDS, CellReader
 
 #: Format to cells, and what they are.

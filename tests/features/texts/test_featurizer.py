@@ -8,8 +8,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.counts import choose
 from features.datasets.batches import bucketed, epoch_order
-from features.texts.featurizer import TextFeaturizer, Tokenizer, choose, count
+from features.texts.featurizer import TextFeaturizer
+from features.texts.tokenizer import Tokenizer, count
 
 
 def tokens(text: str, unit: str = "words", lowercase: bool = True) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from features.texts import featurizer, words
+from features.texts import tokenizer, words
 from features.texts.words import WordLookup, WordTokenizer
 
 
@@ -29,7 +29,7 @@ def test_a_corpus_is_cut_in_its_order_and_long_texts_go_on_in_the_next_line(tmp_
     lines = (tmp_path / "words.txt").read_bytes().splitlines()
     assert lines[:2] == [b"b a", b"a c a"]
     assert [len(line.split()) for line in lines[-2:]] == [words.LONGEST, 1]
-    assert featurizer.totals(cut) == {"a": 900, "b": 300, "c": 300, "x": words.LONGEST + 1}
+    assert tokenizer.totals(cut) == {"a": 900, "b": 300, "c": 300, "x": words.LONGEST + 1}
 
 
 def test_words_are_looked_up_and_named_again() -> None:

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from flows import cli
+from flows.gate.expectations import read_calls
 from flows.runs import finished
-from flows.steps.export import read_calls
 from models.explain import activations
 from tests import golden
 from tests.conftest import ROOT

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.steps import export as exports
+from flows.gate import expectations
 from flows.gate.checks import _difference
 
 
@@ -22,10 +22,12 @@ def test_a_text_that_is_left_open_differs_from_none() -> None:
 
 def test_what_is_left_open_is_kept_with_the_answers(tmp_path: Path) -> None:
     answers = {"paths": texts(b"a", None, b"\xc3\xa9"), "scores": np.array([[0.5, 0.4, 0.4]])}
-    exports.write_expectations(tmp_path / "kept", [b"raw"], answers)
-    exports.write_calls(tmp_path / "kept", [exports.Call("search", {"k": np.array([3], np.int32)}, answers)])
-    raws, found = exports.read_expectations(tmp_path / "kept")
+    expectations.write_expectations(tmp_path / "kept", [b"raw"], answers)
+    expectations.write_calls(
+        tmp_path / "kept", [expectations.Call("search", {"k": np.array([3], np.int32)}, answers)]
+    )
+    raws, found = expectations.read_expectations(tmp_path / "kept")
     assert (raws, found["paths"].tolist()) == ([b"raw"], [["a", None, "é"]])
-    (call,) = exports.read_calls(tmp_path / "kept")
+    (call,) = expectations.read_calls(tmp_path / "kept")
     assert call.outputs["paths"].tolist() == answers["paths"].tolist()
     assert call.inputs["k"].dtype == np.int32

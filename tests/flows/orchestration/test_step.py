@@ -5,7 +5,8 @@ import os
 import pytest
 
 from features.errors import DataError, UnavailableError
-from flows.orchestration import step
+from flows.orchestration import artifacts as orchestration_artifacts
+from flows.orchestration import prefect_server, step
 from flows.workspace import Workspace
 
 calls: list[str] = []
@@ -29,8 +30,8 @@ def flaky(kind: str) -> str:
 
 def body(value: int) -> int:
     assert step.in_flow_run()
-    step.show_table("numbers", [{"n": value}], "numbers")
-    step.show_markdown("words", "# hello", "words")
+    orchestration_artifacts.show_table("numbers", [{"n": value}], "numbers")
+    orchestration_artifacts.show_markdown("words", "# hello", "words")
     return double(value) + 1
 
 
@@ -40,7 +41,7 @@ def api(tmp_path_factory):
     kept = dict(os.environ)
     for name in [name for name in os.environ if name.startswith("PREFECT")]:
         del os.environ[name]
-    with step.running_api(workspace) as ready:
+    with prefect_server.running_api(workspace) as ready:
         yield ready()
     os.environ.clear()
     os.environ.update(kept)
@@ -85,7 +86,7 @@ def test_only_errors_that_may_pass_are_retried(api):
 def test_a_configured_api_that_is_away_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     with (
-        step.running_api(Workspace.open(tmp_path)) as ready,
+        prefect_server.running_api(Workspace.open(tmp_path)) as ready,
         pytest.raises(UnavailableError, match=r"127\.0\.0\.1:9.*--local"),
     ):
         ready()
@@ -94,7 +95,7 @@ def test_a_configured_api_that_is_away_is_named(tmp_path, monkeypatch):
 def test_a_server_that_cannot_start_is_named_with_its_log(tmp_path, monkeypatch):
     workspace = Workspace.open(tmp_path)
     monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", "nonsense://")
-    server = step.EmbeddedServer(workspace)
+    server = prefect_server.EmbeddedServer(workspace)
     try:
         with pytest.raises(UnavailableError, match=r"server\.log"):
             server.wait()
@@ -104,4 +105,4 @@ def test_a_server_that_cannot_start_is_named_with_its_log(tmp_path, monkeypatch)
 
 @pytest.mark.parametrize(("parts", "key"), [(("Gate", "My_Model"), "gate-my-model"), (("a--b", "é"), "a-b")])
 def test_artifact_keys(parts, key):
-    assert step.artifact_key(*parts) == key
+    assert orchestration_artifacts.artifact_key(*parts) == key

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows.reports import page as report, sections
-from flows.reports.page import Fact, Media, Picture, Range, Report, Section, Table, render
+from flows.reports import media, sections
+from flows.reports import page as report
+from flows.reports.media import Media, Picture
+from flows.reports.page import Fact, Range, Report, Section, Table, render
 from models.evaluation import classification
 
 VOID = {"meta", "img", "source", "br", "wbr"}
@@ -81,7 +83,7 @@ def decoded(uri):
 
 def full_report(labels):
     found = evaluation(labels)
-    wrong = [report.image(png("red"), f"{HOSTILE}.png", [f"true {labels[0]}"])]
+    wrong = [media.image(png("red"), f"{HOSTILE}.png", [f"true {labels[0]}"])]
     body = (
         sections.metrics(found),
         sections.classes(found),
@@ -203,7 +205,7 @@ def test_figures_too_large_as_svg_become_png():
     matrix = np.random.default_rng(0).integers(0, 50, (100, 100))
     from models.figures import classification as figures
 
-    shown = report.picture(
+    shown = media.picture(
         "big", lambda theme: figures.confusion(matrix, [f"name {i}" for i in range(100)], theme)
     )
     assert shown.mime == "image/png"
@@ -258,20 +260,20 @@ def test_gallery_images_are_upright_and_small():
     picture = Image.new("RGB", (800, 400), "white")
     picture.paste("black", (0, 0, 400, 400))
     picture.save(stream, "JPEG", exif=exif)
-    shown = Image.open(io.BytesIO(report.image(stream.getvalue(), "x").data))
+    shown = Image.open(io.BytesIO(media.image(stream.getvalue(), "x").data))
     assert shown.size == (160, 320)
     assert shown.getpixel((80, 40))[0] < 40
     assert shown.getpixel((80, 280))[0] > 215
 
 
 def test_small_images_keep_their_pixels():
-    item = report.image(png((1, 2, 3)), "x")
+    item = media.image(png((1, 2, 3)), "x")
     assert item.sharp
     assert Image.open(io.BytesIO(item.data)).getpixel((4, 4)) == (1, 2, 3)
 
 
 def test_undecodable_image_leaves_a_gap_not_an_error():
-    item = report.image(b"not an image", "x.jpg", ["why"])
+    item = media.image(b"not an image", "x.jpg", ["why"])
     assert item.data is None
     assert "no picture x. jpg why" in page(Section("S", media=[item])).text
 

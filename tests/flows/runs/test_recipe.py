@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from features.errors import ConfigError, NoInputError, UsageError
-from flows.runs import recipe as config, plan
+from flows.runs import plan
+from flows.runs import recipe as config
 from models import tasks
 
 EVERY_RECIPE = [(task, recipe) for task in tasks.TASKS for recipe in config.known_recipes(task)]

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from flows.tracking import rejects, tracking
 from flows.console.redaction import MASK
+from flows.tracking import rejects, tracking
 from flows.tracking.outbox import REJECTED, Spool
 from flows.workspace import Workspace
 from tests.mlflow_store import Workplace, database

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 from features.errors import InternalError, TemporaryError
-from flows.tracking import mlflow_store, delivery, tracking
+from flows.tracking import delivery, mlflow_store, tracking
 from flows.tracking.mlflow_store import AwayError, Ledger
 from flows.tracking.outbox import REJECTED, Spool
 from flows.workspace import Workspace

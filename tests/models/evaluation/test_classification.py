@@ -7,7 +7,8 @@ import pytest
 from sklearn import metrics as sk
 
 from features.errors import DataError
-from models.evaluation import classification
+from models.evaluation import classification, uncertainty
+from models.evaluation import scores as evaluation_scores
 
 # Four examples of three classes, small enough to work by hand:
 #   target a predicted a (.7), a predicted b (.6), b predicted b (.8), c predicted a (.5)
@@ -44,7 +45,7 @@ def test_hand_worked_tables():
     assert table["f1"].tolist() == pytest.approx([0.5, 2 / 3, 0.0])
     assert table["support"].tolist() == [2, 1, 1]
     assert table["predicted"].tolist() == [2, 2, 0]
-    assert classification.confusion(TARGETS, SCORES).tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
+    assert evaluation_scores.confusion(TARGETS, SCORES).tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
 
 
 def test_mistakes_come_most_confident_first():
@@ -98,27 +99,27 @@ def test_agrees_with_scikit_learn(classes, seed):
 
 def test_ties_go_to_the_first_label_everywhere():
     targets, scores = np.array([0, 1, 2]), np.full((3, 3), 1 / 3)
-    assert classification.accuracy(targets, scores) == pytest.approx(1 / 3)
-    assert classification.top_k_accuracy(targets, scores, k=1) == pytest.approx(1 / 3)
-    assert classification.top_k_accuracy(targets, scores, k=2) == pytest.approx(2 / 3)
+    assert evaluation_scores.accuracy(targets, scores) == pytest.approx(1 / 3)
+    assert evaluation_scores.top_k_accuracy(targets, scores, k=1) == pytest.approx(1 / 3)
+    assert evaluation_scores.top_k_accuracy(targets, scores, k=2) == pytest.approx(2 / 3)
 
 
 def test_score_of_exactly_zero_costs_as_in_scikit_learn():
     targets, scores = np.array([0, 1]), np.array([[0.0, 1.0], [0.5, 0.5]])
     expected = sk.log_loss(targets, scores, labels=[0, 1])
-    assert classification.loss(targets, scores) == pytest.approx(expected)
-    assert classification.losses(targets, scores)[0] == pytest.approx(-math.log(2.0**-52))
+    assert evaluation_scores.loss(targets, scores) == pytest.approx(expected)
+    assert evaluation_scores.losses(targets, scores)[0] == pytest.approx(-math.log(2.0**-52))
 
 
-@pytest.mark.parametrize("metric", classification.MAIN_METRICS)
+@pytest.mark.parametrize("metric", evaluation_scores.MAIN_METRICS)
 def test_interval_matches_resampling_the_examples_one_by_one(metric):
     targets, scores, _ = random_case(120, 4, seed=5)
-    interval = classification.bootstrap(targets, scores, metric, resamples=4000, seed=1)
+    interval = uncertainty.bootstrap(targets, scores, metric, resamples=4000, seed=1)
     rng = np.random.default_rng(99)
     drawn = []
     for _ in range(1500):
         chosen = rng.integers(0, len(targets), len(targets))
-        drawn.append(classification.METRICS[metric](targets[chosen], scores[chosen]))
+        drawn.append(evaluation_scores.METRICS[metric](targets[chosen], scores[chosen]))
     low, high = np.quantile(drawn, [0.025, 0.975])
     width = high - low
     assert interval.low == pytest.approx(low, abs=0.12 * width)
@@ -130,7 +131,7 @@ def test_interval_of_accuracy_is_the_binomial_one():
     n, right = 2000, 1500
     targets = np.zeros(n, np.int64)
     scores = np.where(np.arange(n)[:, None] < right, [[0.9, 0.1]], [[0.1, 0.9]])
-    interval = classification.bootstrap(targets, scores, "accuracy", resamples=20_000, seed=3)
+    interval = uncertainty.bootstrap(targets, scores, "accuracy", resamples=20_000, seed=3)
     margin = 1.96 * math.sqrt(0.75 * 0.25 / n)
     assert interval.value == 0.75
     assert interval.low == pytest.approx(0.75 - margin, abs=0.001)
@@ -139,9 +140,9 @@ def test_interval_of_accuracy_is_the_binomial_one():
 
 def test_interval_depends_on_the_seed_alone():
     targets, scores, _ = random_case(300, 5)
-    first = classification.bootstrap(targets, scores, "loss", seed=7)
-    assert classification.bootstrap(targets, scores, "loss", seed=7) == first
-    assert classification.bootstrap(targets, scores, "loss", seed=8) != first
+    first = uncertainty.bootstrap(targets, scores, "loss", seed=7)
+    assert uncertainty.bootstrap(targets, scores, "loss", seed=7) == first
+    assert uncertainty.bootstrap(targets, scores, "loss", seed=8) != first
 
 
 def test_perfect_scores():
@@ -162,7 +163,7 @@ def test_class_absent_from_the_split_does_not_lower_the_means():
 
 
 def test_rounded_scores_are_normalised():
-    _, scores = classification.checked(TARGETS, (SCORES * 1.004).astype(np.float16), LABELS)
+    _, scores = evaluation_scores.checked(TARGETS, (SCORES * 1.004).astype(np.float16), LABELS)
     np.testing.assert_allclose(scores.sum(axis=1), 1.0, rtol=1e-12)
 
 
@@ -185,7 +186,7 @@ def test_refuses_what_cannot_be_measured(targets, scores, text):
 
 def test_unknown_main_metric_names_the_known_ones():
     with pytest.raises(DataError, match="accuracy, balanced_accuracy, loss"):
-        classification.bootstrap(TARGETS, SCORES, "auc")
+        uncertainty.bootstrap(TARGETS, SCORES, "auc")
 
 
 def test_labels_that_are_not_valid_unicode_pass_through():

@@ -5,13 +5,15 @@ import pytest
 import tensorflow as tf
 
 from features.errors import UsageError
-from features.ingest.rules import AudioRules
+from features.sounds import featurizer
 from features.sounds.decoding import wave_bytes
-from models.figures import activation_figures
+from features.sounds.rules import AudioRules
 from models.explain import activations
+from models.figures import activation_figures
 from models.figures.canvas import DARK, LIGHT, png
+from models.network import Network
+from models.task import Blueprint
 from models.tasks import audio_classification as audio
-from models.task import Blueprint, Network
 from tests.models import toys
 from tests.models.figures.test_classification import assert_legible
 
@@ -71,7 +73,7 @@ def sound() -> tuple[Network, bytes]:
     settings = {"kind": "cnn", "filters": [3], "depth": 1}
     blueprint = Blueprint(
         rules=AudioRules(sample_rate=8000),
-        featurizer=audio.AudioFeaturizerSettings(seconds=0.4, n_fft=128, hop_length=80, n_mels=16),
+        featurizer=featurizer.AudioFeaturizerSettings(seconds=0.4, n_fft=128, hop_length=80, n_mels=16),
         model=audio.ModelSettings.model_validate(settings),
         augmentation=audio.AudioAugmentationSettings(),
         epochs=1,

@@ -9,9 +9,10 @@ import tensorflow as tf
 from keras import layers
 from scipy.stats import spearmanr
 
-from flows.steps.export import call
-from models.export import export
+from flows.gate.expectations import call
+from models import network as models_network
 from models.explain import heatmaps, sheets
+from models.export import export
 from models.networks import last_maps
 from models.tasks.audio_classification import AUDIO_CLASSIFICATION as SOUNDS
 from models.tasks.image_classification import IMAGE_CLASSIFICATION as IMAGES
@@ -119,7 +120,9 @@ def test_grad_cam_of_one_layer_is_the_weighted_sum_of_its_maps():
     backbone.set_weights([kernel, np.ones(4)])
     head.set_weights([logits, np.ones(2)])
     pixels, labels = random.normal(size=(3, 6, 5, 3)).astype(np.float32), np.array([0, 1, 1])
-    heat = heatmaps.grad_cam(last_maps.of(backbone).then(head), tf.constant(pixels), tf.constant(labels)).numpy()
+    heat = heatmaps.grad_cam(
+        last_maps.of(backbone).then(head), tf.constant(pixels), tf.constant(labels)
+    ).numpy()
     found = pixels @ kernel[0, 0] + 1
     expected = np.einsum("nhwo,on->nhw", found, logits[:, labels] / 30)
     np.testing.assert_allclose(heat, np.maximum(expected, 0), atol=1e-6)
@@ -129,7 +132,9 @@ def test_grad_cam_keeps_columns_apart_where_the_network_does():
     """Of maps whose mean over the rows has a weight for each column, each column counts by its own weight."""
     random = np.random.default_rng(0)
     weights = random.normal(size=(5, 4, 2)).astype(np.float32)
-    cut = last_maps.Maps(lambda values: values, lambda found: tf.tensordot(tf.reduce_mean(found, 1), weights, 2))
+    cut = models_network.Maps(
+        lambda values: values, lambda found: tf.tensordot(tf.reduce_mean(found, 1), weights, 2)
+    )
     found, labels = random.normal(size=(2, 6, 5, 4)).astype(np.float32), np.array([0, 1])
     heat = heatmaps.grad_cam(cut, tf.constant(found), tf.constant(labels), (1,)).numpy()
     expected = np.einsum("nhwc,wcn->nhw", found, weights[..., labels] / 6)

@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from features.images import check
 from features.errors import ExportError, StorageError
+from features.images import check
 from models.export import export, savedmodel
 from models.tasks.image_classification import IMAGE_CLASSIFICATION as TASK
 from tests.faults import corpus

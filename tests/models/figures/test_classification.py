@@ -14,8 +14,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 from PIL import Image
 
-from models.figures import classification
 from models.evaluation import classification as metrics
+from models.figures import classification, curves, planes
 from models.figures.canvas import DARK, LIGHT, png, svg
 from models.figures.lettering import plain, shorten
 
@@ -85,17 +85,17 @@ def test_texts_neither_overlap_nor_leave_the_figure(classes):
 
 @pytest.mark.parametrize("count", [1, 2, 9, 60])
 def test_learning_curves_are_legible_in_one_phase_and_in_several(count):
-    assert_legible(classification.learning_curves(epochs(count, phases=("train",))))
+    assert_legible(curves.learning_curves(epochs(count, phases=("train",))))
     if count > 2:
-        assert_legible(classification.learning_curves(epochs(count, phases=("head", "fine-tune", "polish"))))
+        assert_legible(curves.learning_curves(epochs(count, phases=("head", "fine-tune", "polish"))))
 
 
 def test_latency_and_gallery_are_legible():
     rng = np.random.default_rng(0)
-    assert_legible(classification.latency(rng.lognormal(2.5, 0.3, 300)))
+    assert_legible(curves.latency(rng.lognormal(2.5, 0.3, 300)))
     images = [np.zeros((60 + 30 * i, 90, 3), np.uint8) for i in range(6)]
     captions = [f"{'folder/' * 9}{i}.jpg\ntrue {'a' * 50}\npredicted {'b' * 50}" for i in range(6)]
-    assert_legible(classification.gallery(images, captions))
+    assert_legible(planes.gallery(images, captions))
 
 
 def test_confusion_shows_counts_and_shades_by_share_of_the_row():
@@ -144,8 +144,8 @@ def test_calibration_bars_stand_at_the_accuracy_of_their_bin():
 
 
 def test_learning_curves_understand_both_ways_of_naming():
-    ours = classification.learning_curves([{"phase": "a", "train/loss": 2.0, "validation/loss": 3.0}])
-    keras = classification.learning_curves([{"phase": "a", "loss": 2.0, "val_loss": 3.0, "learning_rate": 0.1}])
+    ours = curves.learning_curves([{"phase": "a", "train/loss": 2.0, "validation/loss": 3.0}])
+    keras = curves.learning_curves([{"phase": "a", "loss": 2.0, "val_loss": 3.0, "learning_rate": 0.1}])
     for figure in (ours, keras):
         lines = {line.get_label(): list(line.get_ydata()) for line in figure.axes[0].get_lines()}
         assert lines == {"train": [2.0], "validation": [3.0]}
@@ -154,7 +154,7 @@ def test_learning_curves_understand_both_ways_of_naming():
 
 def test_latency_percentiles_are_those_of_numpy():
     values = np.arange(1.0, 101.0)
-    lines = classification.latency(values).axes[0].get_lines()
+    lines = curves.latency(values).axes[0].get_lines()
     assert [line.get_xdata()[0] for line in lines] == list(np.percentile(values, [50, 95, 99]))
 
 
@@ -175,8 +175,8 @@ def test_any_label_can_be_drawn(theme):
     for figure in (
         classification.confusion(found.confusion, HOSTILE, theme),
         classification.per_class(found.per_class, theme),
-        classification.gallery([np.zeros((9, 9, 3), np.uint8)], ["\n".join(HOSTILE[:2])], theme),
-        classification.learning_curves([{"phase": HOSTILE[1], "loss": float("nan")}] * 2 + epochs(4), theme),
+        planes.gallery([np.zeros((9, 9, 3), np.uint8)], ["\n".join(HOSTILE[:2])], theme),
+        curves.learning_curves([{"phase": HOSTILE[1], "loss": float("nan")}] * 2 + epochs(4), theme),
     ):
         root = ElementTree.fromstring(svg(figure))
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
@@ -193,7 +193,9 @@ def test_svg_reaches_for_nothing_outside():
 def test_dark_figures_are_transparent_and_light_ones_white():
     found = evaluation(3)
     for theme, corner in ((LIGHT, (255, 255, 255, 255)), (DARK, (255, 255, 255, 0))):
-        image = Image.open(io.BytesIO(png(classification.confusion(found.confusion, found.labels, theme), 60)))
+        image = Image.open(
+            io.BytesIO(png(classification.confusion(found.confusion, found.labels, theme), 60))
+        )
         assert image.convert("RGBA").getpixel((0, 0)) == corner
 
 
@@ -230,12 +232,12 @@ def test_shorten_keeps_both_ends():
 
 
 def test_the_legibility_check_itself_finds_faults():
-    figure = classification.latency([1.0, 2.0, 3.0])
+    figure = curves.latency([1.0, 2.0, 3.0])
     figure.text(0.5, 0.5, "one text over another")
     figure.text(0.5, 0.51, "one text over another")
     with pytest.raises(AssertionError, match="overlaps"):
         assert_legible(figure)
-    figure = classification.latency([1.0, 2.0, 3.0])
+    figure = curves.latency([1.0, 2.0, 3.0])
     figure.text(0.98, 0.5, "far too long to stand here")
     with pytest.raises(AssertionError, match="cut off"):
         assert_legible(figure)

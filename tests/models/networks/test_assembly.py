@@ -5,12 +5,12 @@ import pytest
 import tensorflow as tf
 
 from features.datasets import feature_store
-from features.images.augmentation import AugmentationSettings
 from features.errors import ConfigError
-from models.evaluation import inference
+from features.images.augmentation import AugmentationSettings
 from models import tasks
-from models.training import training
+from models.evaluation import inference
 from models.tasks.image_classification import IMAGE_CLASSIFICATION as TASK
+from models.training import training
 from tests.models import toys
 from tests.models.training.toy_training import SETTINGS, run
 
@@ -111,7 +111,9 @@ def test_cached_vectors_equal_direct_ones(module, stores):
     network, data = toys.network(hub(module, "frozen")), toys.dataset()
     training.featurize(network, data, stores)
     hashes = list(data.frame["sha256"][:20])
-    rows = feature_store.FeatureStore(stores / feature_store.fingerprint(network.phases[0].stage)).gather(hashes)
+    rows = feature_store.FeatureStore(stores / feature_store.fingerprint(network.phases[0].stage)).gather(
+        hashes
+    )
     raws = tf.constant(list(data.frame["content"][:20]))
     np.testing.assert_allclose(rows[np.arange(20)], network.embed(network.featurizer(raws)), atol=1e-6)
 

@@ -8,20 +8,16 @@ import pytest
 import tensorflow as tf
 
 from features.errors import ConfigError
-from features.ingest.rules import TextRules
 from features.spec import TEXT
-from models.networks import cnn, sequences
-from models.export import decoding
+from features.texts.featurizer import TextFeaturizerSettings
+from features.texts.rules import TextRules
 from models.explain import token_occlusion
+from models.export import decoding
+from models.network import Network
+from models.networks import cnn, sequences
 from models.pretrained import word_vectors
-from models.task import Blueprint, Network
-from models.tasks.text_classification import (
-    TEXT_CLASSIFICATION,
-    ModelSettings,
-    NoAugmentation,
-    TextFeaturizerSettings,
-    fit,
-)
+from models.task import Blueprint
+from models.tasks.text_classification import TEXT_CLASSIFICATION, ModelSettings, NoAugmentation, fit
 
 TEXTS = [b"a b c", b"c a", b"b b b a c a b", b"d", b"c c c c a b a b c a"]
 SMALL = {

@@ -69,7 +69,9 @@ def test_scaling_is_each_networks_own(name):
 def test_the_name_of_the_cache_follows_weights_not_layer_names(weights):
     first, second = (applications.application(NAME, weights, SHAPE) for _ in range(2))
     assert feature_store.fingerprint(first) == feature_store.fingerprint(second)
-    assert feature_store.fingerprint(first) != feature_store.fingerprint(applications.application(NAME, None, SHAPE))
+    assert feature_store.fingerprint(first) != feature_store.fingerprint(
+        applications.application(NAME, None, SHAPE)
+    )
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(first))
     copy.set_weights(first.get_weights())
     assert copy.fingerprint == first.fingerprint

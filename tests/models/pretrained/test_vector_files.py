@@ -10,8 +10,8 @@ from gensim.test.utils import datapath
 from scipy.stats import spearmanr
 
 from features.errors import ConfigError
-from models.pretrained import vector_files
 from models.evaluation import words as word_evaluation
+from models.pretrained import vector_files
 
 
 @pytest.fixture(scope="module")

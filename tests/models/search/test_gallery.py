@@ -11,21 +11,25 @@ import tensorflow as tf
 from PIL import Image
 
 from features.datasets import dataset as datasets
-from features.sources.candidates import Columns
-from features.errors import ConfigError, UsageError
-from features.ingest.rules import GalleryRules, IngestRules
-from features.spec import IMAGE
 from features.datasets.feature_store import FeatureStore, compute
+from features.errors import ConfigError, UsageError
+from features.images.featurizer import ImageFeaturizerSettings
+from features.images.rules import GalleryRules
 from features.images.thumbnail import Thumbnailer
+from features.ingest import ingest
+from features.ingest.rules import IngestRules
+from features.sources.candidates import Columns
+from features.spec import IMAGE
 from flows.queries import question as predict
 from flows.queries.question import Question
 from models.export import export, signatures
+from models.network import Network
 from models.pretrained.release import ReleaseEmbedding
-from models.tasks.image_classification import IMAGE_CLASSIFICATION, ImageFeaturizerSettings
+from models.search.vector_index import unit_rows
+from models.task import Blueprint
+from models.tasks.image_classification import IMAGE_CLASSIFICATION
 from models.tasks.image_clustering import IMAGE_CLUSTERING
 from models.tasks.image_search import IMAGE_SEARCH
-from models.task import Blueprint, Network
-from models.search.vector_index import unit_rows
 from serving.client.client import Client
 from serving.config import Options
 from serving.server.server import Server
@@ -49,7 +53,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> datasets.Dataset:
 
 
 def ingested(folder: Path, root: Path, rules: IngestRules | None = None) -> datasets.Dataset:
-    return datasets.ingest(folder, raw=IMAGE, columns=Columns(), rules=rules or GalleryRules(), root=root)
+    return ingest.ingest(folder, raw=IMAGE, columns=Columns(), rules=rules or GalleryRules(), root=root)
 
 
 def blueprint(task: Any, frame: Any, backbone: str, **model: Any) -> Blueprint:

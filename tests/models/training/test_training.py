@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 
 from features.errors import StorageError
-from models.training import checkpoint, training
+from features.storage import files
 from models.objective import CLASSIFICATION
+from models.training import checkpoint, training
 from models.training.settings import TrainingSettings
 from models.training.step import measure_step, train_step
 from tests.models import toys
@@ -197,7 +198,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_nothing(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
         with pytest.raises(StorageError, match="cannot write") as error:
-            checkpoint.write_file(tmp_path / "run" / "1.npz", bytes(5000))
+            files.write_file(tmp_path / "run" / "1.npz", bytes(5000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert error.value.exit_code == 74

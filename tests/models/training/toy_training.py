@@ -8,8 +8,8 @@ import signal
 import sys
 from pathlib import Path
 
-from models.training import determinism, training
 from models.objective import CLASSIFICATION
+from models.training import determinism, training
 from models.training.settings import TrainingSettings
 from tests.models import toys
 

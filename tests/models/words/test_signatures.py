@@ -13,7 +13,7 @@ from features.texts.words import WordLookup
 from flows.queries import question as predict
 from flows.queries.question import Question
 from models.export import export
-from models.task import Network
+from models.network import Network
 from models.tasks.word_vectors import WORD_VECTORS
 from models.words.word_space import WordSpace
 from serving.client.client import Client

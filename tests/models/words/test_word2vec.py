@@ -11,10 +11,12 @@ from gensim.test.utils import datapath
 from sklearn.decomposition import PCA
 
 from features.errors import DataError
-from models.words import word2vec, loss as word_loss
-from models.tasks import word_vectors
+from features.texts.words import WordFeaturizerSettings
 from models.task import Blueprint
-from models.tasks.word_vectors import Word2VecSettings, WordFeaturizerSettings, WordTrainingSettings
+from models.tasks import word_vectors
+from models.words import loss as word_loss
+from models.words import word2vec
+from models.words.word2vec import Word2VecSettings, WordTrainingSettings
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ from serving import errors
 from serving.client import example_requests, requests
 from serving.client.async_client import AsyncClient
 from serving.client.client import Client, Model, VersionStatus
-from serving.config import Options
 from serving.client.connection import Connection
 from serving.client.example_requests import Class
+from serving.config import Options
 from serving.server.server import Server
 
 X = np.array([2.0], np.float32)

@@ -16,8 +16,8 @@ from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
 
 from features.errors import UsageError
-from serving.client import commands
 from serving import tensors
+from serving.client import commands
 from serving.config import Options
 from serving.server.server import Server
 

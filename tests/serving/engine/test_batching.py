@@ -7,11 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from serving.engine.batching import JOINED_ROWS, Batcher, Parameters, filled_size, merge, padded, parameters_for, parts
 from serving.client.client import Client
 from serving.config import Options
-from serving.errors import FailedPrecondition, InvalidArgument, Unavailable
+from serving.engine.batch import filled_size, merge, padded, parts
+from serving.engine.batching import Batcher
+from serving.engine.batching_parameters import JOINED_ROWS, Parameters, parameters_for
 from serving.engine.servable import Servable
+from serving.errors import FailedPrecondition, InvalidArgument, Unavailable
 from serving.server.server import Server, _threads_of_a_batch
 from tests.serving.conftest import config_text
 

@@ -12,8 +12,8 @@ from tensorflow_serving.apis import (
 )
 
 from serving import errors
-from serving.inference import examples
 from serving.engine.servable import Servable
+from serving.inference import examples
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 

@@ -6,8 +6,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from serving import errors, tensors
-from serving.inference import warmup
 from serving.engine.servable import Servable
+from serving.inference import warmup
 from tests.serving.inference.test_examples import classification, example, listed, multi, regression
 
 

@@ -10,8 +10,8 @@ import json
 import numpy as np
 import pytest
 
-from serving.rest import json_output
 from serving.errors import InvalidArgument
+from serving.rest import json_output
 
 JSON_TENSOR = "util/json_tensor.cc"
 HANDLER = "model_servers/http_rest_api_handler.cc"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tensorflow.core.protobuf import rewriter_config_pb2
 
-from serving.errors import InvalidArgument, NotFound
 from serving.engine.servable import Servable, SessionOptions
+from serving.errors import InvalidArgument, NotFound
 from tests.serving import saved_models
 
 ONE, TWO = rewriter_config_pb2.RewriterConfig.ONE, rewriter_config_pb2.RewriterConfig.TWO

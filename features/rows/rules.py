@@ -1,0 +1,95 @@
+"""What ingest accepts of rows, and the kinds of their columns."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator
+
+from features.errors import ConfigError
+from features.ingest.rules import IngestRules
+from features.rows import column_kinds, column_survey
+from features.sources.candidates import Candidate, Columns, Source
+from features.sources.tables import cells, number_format
+
+
+class RowRules(IngestRules):
+    """What ingest accepts of rows, and which of a table's columns hold numbers."""
+
+    # The same measurements under two labels are no mistake in the data, as the same photo is.
+    conflicts: Literal["quarantine", "keep"] = Field(
+        "keep", description="what becomes of the same content under several labels"
+    )
+    columns: dict[str, Literal["numeric", "categorical", "ignored"]] = Field(
+        default_factory=dict,
+        description="column: `numeric`, `categorical` or `ignored`; the others are told by their cells",
+    )
+    numbers: dict[str, str] = Field(
+        default_factory=dict,
+        description="column: how its numbers are written, as 1234.5 would be; otherwise told by its cells",
+    )
+    missing: tuple[str, ...] = Field(
+        (), description="cells that stand for a missing value, beside empty ones and the usual words"
+    )
+    usual_missing: bool = Field(
+        True, description="whether the usual words, as NA and NULL, stand for a missing value"
+    )
+
+    @field_validator("numbers")
+    @classmethod
+    def _know_the_formats(cls, numbers: dict[str, str]) -> dict[str, str]:
+        return {name: str(number_format.parse(written)) for name, written in numbers.items()}
+
+    @property
+    def missing_words(self) -> tuple[str, ...]:
+        """Words that stand for a missing value."""
+        return (*self.missing, *(cells.MISSING_WORDS if self.usual_missing else ()))
+
+    def verdict_rules(self) -> dict[str, Any]:
+        """Give what a verdict on a row depends on."""
+        return super().verdict_rules() | {"missing": list(self.missing_words)}
+
+    def reading(self, columns: Columns) -> Columns:
+        """Leave out the columns that are ignored."""
+        ignored = tuple(name for name, kind in self.columns.items() if kind == "ignored")
+        return replace(super().reading(columns), ignored=ignored)
+
+    def settled(self, source: Source) -> Self:
+        """Choose the kind of every column, in order; what is odd in a numeric one is left to quarantine.
+
+        Raises:
+            ConfigError: a kind or a format is given for a column that is not there.
+            DataError: no column can be used, or one holds numbers and too much else.
+        """
+        given = {name: kind for name, kind in self.columns.items() if kind != "ignored"}
+        if unknown := sorted((set(given) | set(self.numbers)) - set(source.columns)):
+            raise ConfigError(
+                f"data.columns or data.numbers names no input of {source.description}",
+                got=", ".join(map(repr, unknown)),
+                expected=f"some of {', '.join(map(repr, source.columns))}",
+            )
+        lines = (entry.content.decode() for entry in source if isinstance(entry, Candidate) and entry.content)
+        wish = column_kinds.Wish(
+            given,
+            {name: number_format.parse(written) for name, written in self.numbers.items()},
+            self.max_bad_fraction,
+            source,
+        )
+        surveys = column_survey.survey(lines, source.columns, self.missing_words)
+        chosen = column_kinds.choose(surveys, wish)
+        column_kinds.record(chosen, source.decisions)
+        column_kinds.require_usable(chosen, source.description)
+        formats = {name: str(one.format) for name, one in chosen.items() if one.format != number_format.PLAIN}
+        kinds = {name: one.kind for name, one in chosen.items() if one.kind is not None}
+        return self.model_copy(update={"columns": kinds, "numbers": formats})
+
+    def narrowed(self, source: Source) -> Source:
+        """Give the source without the columns that were left out."""
+        return source.without(name for name in source.columns if name not in self.columns)
+
+    def as_settled(self, card: Mapping[str, Any]) -> Self:
+        """Give these rules with the kind of every column, and how its numbers are written."""
+        found = card["rules"]
+        return self.model_copy(
+            update={"columns": dict(found["columns"]), "numbers": dict(found.get("numbers", {}))}
+        )

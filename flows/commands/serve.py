@@ -1,0 +1,30 @@
+"""``servable serve``: start the model server."""
+
+from pathlib import Path
+
+import typer
+
+from flows.console import quiet as quieting
+from flows.workspace import Workspace
+
+
+def serve(context: typer.Context) -> None:
+    """Serve the repository's models over gRPC and REST; takes tensorflow_model_server's flags."""
+    with quieting.native_stderr():
+        from serving import cli as serving_cli
+
+    arguments = list(context.args)
+    root = _take_workspace(arguments)
+    raise typer.Exit(serving_cli.main(arguments, repository=Workspace.open(root).repository))
+
+
+def _take_workspace(arguments: list[str]) -> Path | None:
+    for position, argument in enumerate(arguments):
+        if argument == "--workspace" and position + 1 < len(arguments):
+            root = Path(arguments[position + 1])
+            del arguments[position : position + 2]
+            return root
+        if argument.startswith("--workspace="):
+            del arguments[position]
+            return Path(argument.partition("=")[2])
+    return None

@@ -1,0 +1,50 @@
+"""Examine a candidate in a fresh process: ``python -m flows.gate``."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from features.storage.files import write_atomically
+from flows.gate.check import Check
+
+
+def examine(request: dict[str, Any]) -> dict[str, Any]:
+    """Run all checks on a candidate in this process.
+
+    Returns:
+        ``checks``: a list of Check as dicts; ``latency_ms``; ``serving``: the serving version's
+        metric on the same test split, or why there is none.
+    """
+    from flows.gate.checks import Examination
+
+    examination = Examination(request)
+    checks: list[Check] = []
+    steps: list[Callable[[], Iterator[Check]]] = examination.steps()
+    for step in steps:
+        try:
+            for check in step():
+                checks.append(check)
+                if not check.passed:
+                    break
+        except Exception as error:
+            text = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+            checks.append(Check(step.__name__.strip("_").replace("_", " "), False, text, "no error"))
+        if checks and not checks[-1].passed:
+            break
+    examination.close()
+    verdict = {"checks": [asdict(check) for check in checks], "latency_ms": examination.latency}
+    passed = all(check.passed for check in checks)
+    return verdict | {"serving": examination.serving_metric() if passed else None, "at": time.time()}
+
+
+def main() -> None:
+    """Examine the candidate that the two lines of the input name."""
+    from flows.gate import checks as gate_checks  # noqa: F401  (imported before the question comes)
+
+    asked, answered = (Path(sys.stdin.readline().rstrip("\n")) for _ in range(2))
+    if asked.is_file():
+        write_atomically(answered, json.dumps(examine(json.loads(asked.read_text()))))

@@ -1,0 +1,94 @@
+"""Compare a candidate with the serving version on the same test split."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from features.datasets.dataset import Dataset
+from flows.gate.check import Check
+from flows.runs.plan import Plan
+from flows.runs.run import Record
+from models.evaluation import classification
+from serving.repository.repository import Repository
+
+
+def metric_of_saved_model(path: Path, dataset: Dataset, argument: str, name: str) -> tuple[float | None, str]:
+    """Measure a published SavedModel on a dataset's test split.
+
+    Args:
+        path: folder of the SavedModel.
+        dataset: what it is measured on.
+        argument: name of the input of ``serving_default``.
+        name: the metric, such as ``test/accuracy``.
+
+    Returns:
+        The metric, or None and the reason why the two cannot be compared.
+    """
+    answer = tf.saved_model.load(str(path)).signatures["serving_default"]
+    frame = dataset.measured
+    parts, served = [], []
+    for start in range(0, len(frame), 32):
+        raws = [dataset.read(row) for row in frame.iloc[start : start + 32].itertuples()]
+        outputs = answer(**{argument: tf.constant(raws)})
+        parts.append(outputs["scores"].numpy())
+        served = [label.decode() for label in outputs["labels"].numpy()[0]]
+    if sorted(served) != sorted(dataset.labels):
+        return None, f"it knows other labels: {', '.join(sorted(served))[:200]}"
+    order = [served.index(label) for label in dataset.labels]
+    scores = np.concatenate(parts)[:, order]
+    return classification.evaluate(frame["target"].to_numpy(np.int64), scores, dataset.labels).metrics[
+        name
+    ], "measured"
+
+
+def _serving(plan: Plan, record: Record) -> dict[str, Any] | None:
+    """Describe the stable release, and its metric where it was measured on this very test split."""
+    repository = Repository(plan.workspace.repository)
+    stable = repository.stable(plan.name)
+    if stable is None:
+        return None
+    release = repository.release(plan.name, stable)
+    described = {
+        "version": stable,
+        "path": str(release.path),
+        "dataset": record.dataset["directory"],
+        "value": None,
+    }
+    objective = plan.task.objective
+    same = release.manifest.get("dataset", {}).get("fingerprint") == record.dataset["fingerprint"]
+    if same or objective.anywhere:
+        described["value"] = release.manifest.get("metrics", {}).get(objective.report)
+    if release.manifest.get("dataset", {}).get("columns") != record.dataset.get("columns"):
+        described |= {"value": None, "note": "it takes other columns"}
+    elif described["value"] is None and (objective.anywhere or not objective.repeatable):
+        described["note"] = "it was not measured" if same or objective.anywhere else "its data were others"
+    return described
+
+
+def metric_checks(plan: Plan, request: dict[str, Any], verdict: dict[str, Any]) -> Iterator[Check]:
+    """Compare the deciding metric with the floor and with the serving version's on the same test split."""
+    settings, objective = plan.gate, plan.task.objective
+    name, value = request["metric"]["name"], request["metric"]["value"]
+    if settings.min_metric is not None:
+        passed = value is not None and not objective.better(settings.min_metric, value)
+        got = "not measured" if value is None else f"{value:.4f}"
+        yield Check("metric", passed, f"{name} {got}", f"at least {settings.min_metric:.4f}")
+    serving = verdict.get("serving")
+    if serving is None:
+        return
+    if serving["value"] is None or value is None:
+        note = "this one was not measured" if value is None else serving["note"]
+        yield Check("not worse than serving", True, f"not compared: {note}", "the same measure")
+        return
+    worse = objective.better(serving["value"], value, settings.max_regression)
+    accepted = worse and plan.request.accept_worse
+    got = f"{name} {value:.4f}{' (accepted by --accept-worse)' if accepted else ''}"
+    expected = (
+        f"{serving['value']:.4f} of version {serving['version']}, less at most {settings.max_regression:g}"
+    )
+    if worse and not accepted:
+        expected += "; --accept-worse publishes it all the same"
+    yield Check("not worse than serving", not worse or accepted, got, expected)

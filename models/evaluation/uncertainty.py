@@ -1,0 +1,127 @@
+"""Bootstrap intervals of a metric."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from features.errors import DataError
+from models.evaluation.scores import (
+    MAIN_METRICS,
+    METRICS,
+    confusion,
+    default_k,
+    hits,
+    losses,
+)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A percentile bootstrap interval of one metric.
+
+    Attributes:
+        metric: name of the metric, without the split.
+        value: the metric on the whole split.
+        low: lower end.
+        high: upper end.
+        confidence: share of resamples between the two ends, such as 0.95.
+        resamples: how many resamples were drawn.
+    """
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    confidence: float
+    resamples: int
+
+
+def bootstrap(
+    targets: np.ndarray,
+    scores: np.ndarray,
+    metric: str = "accuracy",
+    *,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Estimate the uncertainty of a metric by resampling the examples with replacement.
+
+    The percentile bootstrap (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993,
+    chapter 13). A resample enters only by how often it holds each example, so all resamples are
+    one multinomial draw of counts and one matrix product.
+
+    Args:
+        targets: int [examples].
+        scores: float [examples, classes].
+        metric: one of MAIN_METRICS.
+        resamples: how many resamples to draw.
+        confidence: share of resamples between the ends.
+        seed: equal seeds give equal intervals.
+
+    Raises:
+        DataError: ``metric`` is not one of MAIN_METRICS.
+    """
+    if metric not in MAIN_METRICS:
+        raise DataError("bootstrap: unknown metric", got=metric, expected=", ".join(MAIN_METRICS))
+    rng = np.random.default_rng(seed)
+    if metric in ("macro_f1", "balanced_accuracy"):
+        drawn = _resampled_classes(targets, scores, metric, resamples, rng)
+    else:
+        drawn = _resampled_means(_per_example(targets, scores, metric), resamples, rng)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    value = METRICS[metric](targets, scores)
+    return Interval(metric, value, float(low), float(high), confidence, resamples)
+
+
+def _per_example(targets: np.ndarray, scores: np.ndarray, metric: str) -> np.ndarray:
+    """Return the values whose mean is the metric: float64 [examples]."""
+    if metric == "loss":
+        return losses(targets, scores)
+    k = 1 if metric == "accuracy" else default_k(scores.shape[1])
+    return hits(targets, scores, k).astype(np.float64)
+
+
+def _resampled_means(values: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the mean of ``values`` over each resample: float64 [resamples].
+
+    Equal values are drawn together, so that hits and misses cost two cells instead of n.
+    """
+    distinct, count = np.unique(values, return_counts=True)
+    blocks = [counts @ distinct / len(values) for counts in _resampled_counts(count, resamples, rng)]
+    return np.concatenate(blocks)
+
+
+def _resampled_classes(
+    targets: np.ndarray, scores: np.ndarray, metric: str, resamples: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Return macro-F1 or balanced accuracy of each resample: float64 [resamples].
+
+    Both depend on the confusion matrix alone, so its filled cells are resampled. A class that a
+    resample holds neither as target nor as prediction is left out of that resample's mean.
+    """
+    matrix = confusion(targets, scores)
+    rows, columns = np.nonzero(matrix)
+    classes = np.arange(len(matrix))
+    true_cells = (rows[:, None] == classes).astype(np.float64)
+    found_cells = (columns[:, None] == classes).astype(np.float64)
+    blocks = []
+    for counts in _resampled_counts(matrix[rows, columns], resamples, rng):
+        true, right = counts @ true_cells, counts @ (true_cells * found_cells)
+        over = (true + counts @ found_cells) / 2 if metric == "macro_f1" else true
+        ratio = np.divide(right, over, out=np.zeros(over.shape), where=over > 0)
+        blocks.append(ratio.sum(axis=1) / (over > 0).sum(axis=1))
+    return np.concatenate(blocks)
+
+
+def _resampled_counts(count: np.ndarray, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Draw how often each resample holds each cell: float64 [some resamples, cells], in blocks.
+
+    Blocks of 64 MB, so that 100,000 examples need no more memory than 1,000.
+    """
+    block = max(1, 2**23 // len(count))
+    for start in range(0, resamples, block):
+        size = min(block, resamples - start)
+        yield rng.multinomial(count.sum(), count / count.sum(), size=size).astype(np.float64)

@@ -1,0 +1,72 @@
+"""A network as training and export see it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+
+
+@dataclass(frozen=True)
+class Maps:
+    """A network cut in two at its last convolutional maps, both halves in inference mode.
+
+    Attributes:
+        before: features [n, ...] to maps [n, height, width, channels].
+        after: maps to the network's output [n, d].
+    """
+
+    before: Callable[[Any], Any]
+    after: Callable[[Any], Any]
+
+    def then(self, head: keras.Model) -> "Maps":
+        """Go on from the output through a head."""
+        return Maps(self.before, lambda maps: head(self.after(maps), training=False))
+
+    def following(self, earlier: Callable[[Any], Any]) -> "Maps":
+        """Put what prepares the features before the first half."""
+        return Maps(lambda features: self.before(earlier(features)), self.after)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One leg of training.
+
+    Attributes:
+        name: as in metrics and checkpoints.
+        stage: a pure, frozen callable from a batch of raw examples to the phase's input; what it
+            gives is computed once and cached.
+        model: uncompiled; stage output to the network's output.
+        augmentation: random, training only, after the cache; None for none.
+        epochs: passes over the training split.
+        learning_rate: highest learning rate; None leaves it to the training settings.
+    """
+
+    name: str
+    stage: Any
+    model: keras.Model
+    augmentation: Any | None
+    epochs: int
+    learning_rate: float | None = None
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model with its featurizer, and how it is trained.
+
+    Attributes:
+        featurizer: raw examples [batch] to features.
+        model: features to outputs, the whole as it is exported.
+        embed: features to the vector before the head [batch, d].
+        phases: legs of training, in order.
+        views: further models over the same features, by name, for signatures of the task's own.
+        maps: the same network cut at its last convolutional maps; over windows, that of one window. None
+            where it has none, or a backbone keeps them to itself.
+    """
+
+    featurizer: Any
+    model: keras.Model
+    embed: keras.Model
+    phases: tuple[Phase, ...]
+    views: Mapping[str, keras.Model] = field(default_factory=dict)
+    maps: Maps | None = None
