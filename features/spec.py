@@ -24,6 +24,7 @@ class RawKind:
 
     Attributes:
         name: the kind's name, as in ``image``.
+        folder: of features/, with the kind's check, featurizer and agreement.
         input: name of the input tensor in ``serving_default``.
         dtype: TensorFlow dtype name of that tensor; its shape is [batch].
         suffixes: file name endings (lower case, with dot) of its files, decodable or not. Files with none
@@ -37,6 +38,7 @@ class RawKind:
     """
 
     name: str
+    folder: str
     input: str
     dtype: str
     suffixes: frozenset[str]
@@ -55,6 +57,7 @@ _PHOTOS = """
 
 IMAGE = RawKind(
     "image",
+    "images",
     "image_bytes",
     "string",
     frozenset(_PHOTOS.split()),
@@ -63,6 +66,7 @@ IMAGE = RawKind(
 
 AUDIO = RawKind(
     "audio",
+    "sounds",
     "audio_bytes",
     "string",
     sounds.SUFFIXES,
@@ -71,6 +75,7 @@ AUDIO = RawKind(
 
 TEXT = RawKind(
     "text",
+    "texts",
     "text",
     "string",
     frozenset({".txt"}),
@@ -78,9 +83,11 @@ TEXT = RawKind(
     cells=True,
 )
 
-WORD = RawKind("word", "word", "string", frozenset({".txt", ".text", ".cor", ".gz"}), cells=True, lines=True)
+WORD = RawKind(
+    "word", "texts", "word", "string", frozenset({".txt", ".text", ".cor", ".gz"}), cells=True, lines=True
+)
 
-ROW = RawKind("row", "row", "string", frozenset(), cells=True, rows=True)
+ROW = RawKind("row", "rows", "row", "string", frozenset(), cells=True, rows=True)
 
 RAW_KINDS = {kind.name: kind for kind in (IMAGE, AUDIO, TEXT, WORD, ROW)}
 

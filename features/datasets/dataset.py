@@ -1,4 +1,4 @@
-"""Ingest a source into a Dataset: a snapshot named by the fingerprint of its content."""
+"""A Dataset: a snapshot named by the fingerprint of its content."""
 
 import hashlib
 import os
@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 from features import quarantine
 from features.datasets import corpus, snapshot
 from features.errors import DataError
-from features.ingest.ingest import ingest
-from features.ingest.rules import IngestRules
 from features.names import escape
 from features.quarantine import RefusedError
 from features.spec import Progress, silent
@@ -19,8 +17,6 @@ from features.storage.files import read_file
 
 if TYPE_CHECKING:
     import pandas
-
-__all__ = ["Dataset", "IngestRules", "ingest", "load"]
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,9 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from features import exif
 from features.formats.content_type import IMAGES, sniff
-from features.image_forms import is_plain
-from features.images import bmp
+from features.images import bmp, exif
+from features.images.forms import is_plain
 from features.images.header import HEADERS, Header, read_header
 from features.images.png import Structure, check_pixels
 from features.ingest.facts import Facts

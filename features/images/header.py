@@ -10,8 +10,8 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from features.image_forms import is_plain
 from features.images import bmp
+from features.images.forms import is_plain
 from features.images.png import Structure, read_structure
 from features.quarantine import RefusedError
 

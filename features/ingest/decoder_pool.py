@@ -24,7 +24,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from features.errors import InternalError
-from features.ingest.verdict import Reader, Verdict
+from features.ingest.kinds import Reader
+from features.ingest.verdict import Verdict
 
 #: Deaths after which an example is refused.
 ATTEMPTS = 2

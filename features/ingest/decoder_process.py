@@ -9,7 +9,8 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from features.ingest.verdict import Reader, Verdict, examine
+from features.ingest.kinds import Reader
+from features.ingest.verdict import Verdict, examine
 
 #: Examples after which a worker is replaced, so that what a decoder leaks stays small.
 RECYCLE = 500

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from features.ingest import classes
+from features.ingest import classes, kinds
 from features.ingest.decoder_pool import DecoderPool, Job
 from features.ingest.rules import IngestRules
-from features.ingest.verdict import READERS, VERSION, Verdict
+from features.ingest.verdict import VERSION, Verdict
 from features.ingest.verdict_index import VerdictIndex
 from features.quarantine import record
 from features.sources.candidates import Candidate, Rejected, Skipped, Source
@@ -200,7 +200,7 @@ class Examination:
 
     def _decode(self, jobs: list[Job], index: VerdictIndex) -> Iterator[tuple[Job, Verdict]]:
         """Examine in the decoder processes; keep verdicts as they come, so that a killed run loses few."""
-        reader, rules = READERS[self._raw.name], self._rules.decoder_rules()
+        reader, rules = kinds.reader(self._raw), self._rules.decoder_rules()
         with DecoderPool(reader, rules, os.fsencode(self._store), self._rules.decode_processes) as pool:
             for answers in _timely(pool.examine(jobs)):
                 batch = [(jobs[place], verdict) for place, verdict in answers]

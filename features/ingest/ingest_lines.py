@@ -97,7 +97,7 @@ class _Writer:
 def run(
     path: Path, raw: RawKind, columns: Columns, rules: CorpusRules, root: Path, progress: Progress
 ) -> Path:
-    """Ingest lines of text; parameters and errors as of ``dataset.ingest``.
+    """Ingest lines of text; parameters and errors as of ``ingest.ingest``.
 
     Returns:
         The snapshot's folder, below root.

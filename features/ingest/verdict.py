@@ -1,34 +1,20 @@
 """Examine one example: read it without being fooled, hash it, decode it fully.
 
-This runs in the decoder processes and imports nothing that takes long. A raw kind joins with one
-line in READERS.
+This runs in the decoder processes and imports nothing that takes long.
 """
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from features.images import check as image_file
 from features.ingest.facts import Facts
+from features.ingest.kinds import Reader
 from features.names import printable, suffix_of
 from features.quarantine import RefusedError
-from features.rows import check as row_file
-from features.sounds import check
 from features.storage.files import read_file
-from features.texts import check as text_file
-
-#: Checks the content of one example: (data, file name ending, rules) to Facts, or raises RefusedError.
-Reader = Callable[[bytes, str, Mapping[str, Any]], Facts]
-
-READERS: dict[str, Reader] = {
-    "image": image_file.check,
-    "audio": check.check,
-    "text": text_file.check,
-    "row": row_file.check,
-}
 
 #: Raised by one when a reader starts to judge the same content differently: old verdicts are then redone.
 VERSION = 3

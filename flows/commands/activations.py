@@ -77,14 +77,14 @@ def _drawn(training: Any, file: str, layer: str | None, out: Path) -> dict[str, 
 
 def _content(plan: Any, file: str) -> bytes:
     """Read a file or a text as ingest would keep it."""
-    from features.ingest.verdict import READERS
+    from features.ingest import kinds
     from features.names import suffix_of
     from features.quarantine import RefusedError
     from flows.queries import raw_inputs
 
     data = raw_inputs.read_one(file, plan.task.raw.input).content
     try:
-        facts = READERS[plan.task.raw.name](data, suffix_of(os.fsencode(file)), plan.rules.decoder_rules())
+        facts = kinds.reader(plan.task.raw)(data, suffix_of(os.fsencode(file)), plan.rules.decoder_rules())
     except RefusedError as refusal:
         raise DataError(f"{file} cannot be used", got=f"{refusal.reason}: {refusal.detail}") from None
     return facts.stored or data

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from features.errors import StorageError, UsageError
-from flows.reports import media
+from features.images.preview import preview
 from models.figures import planes
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Neighbours named in a line, and neighbours drawn, at most.
 NAMED, DRAWN = 10, 59
+#: Pixels of the longer side of an image in the figure.
+DRAWN_PIXELS = 320
 
 
 def sentence(answer: Mapping[str, Any]) -> str:
@@ -68,13 +70,6 @@ def draw(client: "Client", answer: Mapping[str, Any], out: Path) -> None:
 
 
 def _pixels(file: bytes) -> np.ndarray:
-    """Decode an image, upright, at most 320 pixels wide and high; grey where it cannot be."""
-    import io
-
-    from PIL import Image
-
-    shown = media.image(file, "").data
-    if shown is None:
-        return np.full((96, 96, 3), 128, np.uint8)
-    with Image.open(io.BytesIO(shown)) as opened:
-        return np.asarray(opened.convert("RGB"))
+    """Decode an image for the figure; a grey square if it cannot be decoded."""
+    shown = preview(file, DRAWN_PIXELS)
+    return np.full((96, 96, 3), 128, np.uint8) if shown is None else np.asarray(shown)

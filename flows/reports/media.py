@@ -4,6 +4,8 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from features.images.preview import preview
+
 #: An SVG of more bytes than this is embedded as PNG instead.
 LARGEST_SVG = 160_000
 
@@ -90,15 +92,10 @@ def image(raw: bytes, title: str, lines: Sequence[str] = ()) -> Media:
 
     An image that cannot be decoded gives an item without a picture: a report never fails for it.
     """
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(io.BytesIO(raw)) as opened:
-            shown = ImageOps.exif_transpose(opened).convert("RGB")
-    except (OSError, ValueError, SyntaxError):
+    shown = preview(raw, THUMBNAIL)
+    if shown is None:
         return Media(title, lines)
     sharp = max(shown.size) <= SMALL
-    shown.thumbnail((THUMBNAIL, THUMBNAIL))
     stream = io.BytesIO()
     kind = "PNG" if sharp else "JPEG"
     shown.save(stream, kind, **({} if sharp else {"quality": 85}))

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from features import decisions
-from features.ingest import ingest as ingest_ingest
+from features.ingest.ingest import ingest as make_dataset
 from flows.console import terminal
 from flows.orchestration import artifacts, step
 from flows.runs.plan import Plan
@@ -13,7 +13,7 @@ from flows.runs.plan import Plan
 @step.step("ingest", run_name="ingest {plan.request.data}", retries=2)
 def ingest(plan: Plan) -> dict[str, Any]:
     """Read, check and split the data; return the dataset's folder, fingerprint, counts and columns."""
-    dataset = ingest_ingest.ingest(
+    dataset = make_dataset(
         Path(plan.request.data),
         raw=plan.task.raw,
         columns=plan.columns,

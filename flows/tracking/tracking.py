@@ -1,9 +1,9 @@
 """Track trainings in MLflow without ever waiting for it.
 
-Everything a training says goes to a spool on disk first (flows/tracking/outbox.py); one background thread
-sends it on (flows/tracking/mlflow_store.py). A tracking server that is away, slow or failing costs the training
-nothing and loses nothing: what was not sent is sent by the next Tracking on the same spool folder,
-whichever process that is.
+A training writes its events to an outbox on disk first (flows/tracking/outbox.py); one background thread
+sends them on (flows/tracking/delivery.py). A tracking server that is away, slow or failing costs the
+training nothing and loses nothing: the next Tracking on the same outbox, in whichever process, sends what
+is left.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Sequences of windows through a network of one window: what is not there counts for nothing.
 
-A window that an example lacks is NaN (see features.sounds.featurizer). It is left out of every layer, so that it moves no
-batch-norm statistic and costs no time, and comes out as NaN again.
+A window that an example lacks is NaN (see features.sounds.featurizer). It is left out of every layer, so
+that it moves no batch-norm statistic and costs no time, and comes out as NaN again.
 """
 
 from typing import Any

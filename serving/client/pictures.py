@@ -1,7 +1,7 @@
 """Image files of any kind to what an image signature takes."""
 
-from features import exif, image_forms
 from features.errors import DataError
+from features.images import exif, forms
 
 
 def plain(data: bytes) -> bytes:
@@ -10,7 +10,7 @@ def plain(data: bytes) -> bytes:
     Raises:
         DataError: an image that has to be rewritten cannot be decoded.
     """
-    if image_forms.is_plain(data) and not exif.mentions(data):
+    if forms.is_plain(data) and not exif.mentions(data):
         return data
     # Loads Pillow.
     from features.images import check

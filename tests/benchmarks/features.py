@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from features.images.featurizer import ImageFeaturizer
-from features.ingest import ingest as ingest_ingest
+from features.ingest.ingest import ingest as make_dataset
 from features.ingest.rules import IngestRules
 from features.sources.recognise import Columns
 from features.spec import IMAGE
@@ -96,7 +96,7 @@ def _ratio(seconds: float, plain: float) -> str:
 
 
 def _ingest(root: Path) -> None:
-    found = ingest_ingest.ingest(
+    found = make_dataset(
         root / "data", raw=IMAGE, columns=Columns(), rules=IngestRules(), root=root / "datasets"
     )
     assert found.card["accepted"] > 0

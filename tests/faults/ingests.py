@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from features.datasets.dataset import Dataset, IngestRules
+from features.datasets.dataset import Dataset
 from features.ingest.ingest import ingest
+from features.ingest.rules import IngestRules
 from features.sources.recognise import Columns
 from features.spec import IMAGE
 from tests.conftest import ROOT
@@ -46,7 +47,8 @@ def notes(dataset: Dataset) -> dict[str, set[str]]:
 _CHILD = """
 import os, sys
 from pathlib import Path
-from features.datasets.dataset import IngestRules, ingest
+from features.ingest.ingest import ingest
+from features.ingest.rules import IngestRules
 from features.errors import ServableError
 from features.sources.recognise import Columns
 from features.spec import IMAGE, silent as progress

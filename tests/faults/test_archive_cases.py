@@ -12,7 +12,7 @@ import pytest
 from features.datasets.dataset import Dataset
 from features.decisions import Decisions, from_card
 from features.errors import DataError
-from features.ingest import ingest
+from features.ingest.ingest import ingest
 from features.ingest.rules import IngestRules
 from features.sources.archives import ArchiveRules, unpack
 from features.sources.candidates import Columns
@@ -46,7 +46,7 @@ def unpacked(tmp_path: Path, data: bytes, names: str = "auto", suffix: str = "zi
 
 def ingested(path: Path, tmp_path: Path, **rules: object) -> Dataset:
     settings = IngestRules(max_bad_fraction=1, **rules)
-    found = ingest.ingest(path, raw=IMAGE, columns=Columns(), rules=settings, root=tmp_path / "datasets")
+    found = ingest(path, raw=IMAGE, columns=Columns(), rules=settings, root=tmp_path / "datasets")
     assert isinstance(found, Dataset)
     return found
 

@@ -18,7 +18,7 @@ from features.errors import DataError
 from features.formats import mpeg
 from features.formats.content_type import sniff
 from features.formats.sounds import CONVERTIBLE, DECODED, ENDINGS, SUFFIXES
-from features.ingest import ingest
+from features.ingest.ingest import ingest
 from features.quarantine import NOTES, REASONS, RefusedError
 from features.sounds import decoding
 from features.sounds.check import check
@@ -760,9 +760,7 @@ def test_a_folder_of_all_of_them(cases: Path, tmp_path: Path) -> None:
         (tmp_path / "data" / "ab"[number % 2] / path.name).write_bytes(path.read_bytes())
     (tmp_path / "data" / "a" / "own.aiff").write_bytes(encoded("AIFF"))
     rules = AudioRules(max_bad_fraction=1.0)
-    dataset = ingest.ingest(
-        tmp_path / "data", raw=AUDIO, columns=Columns(), rules=rules, root=tmp_path / "datasets"
-    )
+    dataset = ingest(tmp_path / "data", raw=AUDIO, columns=Columns(), rules=rules, root=tmp_path / "datasets")
     card = dataset.card
     assert card["found"] == 12 + len(odd) + 1 == card["accepted"] + card["quarantined"] + card["skipped"]
     assert card["reasons"] == {"truncated": 7, "unsupported_format": 3}

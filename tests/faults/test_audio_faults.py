@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from features.ingest import ingest
+from features.ingest.ingest import ingest
 from features.quarantine import RefusedError
 from features.sounds.check import check
 from features.sounds.decoding import wave_bytes
@@ -147,7 +147,7 @@ def test_i15_rates_are_mixed_and_told(tmp_path: Path) -> None:
             rate = (8000, 16000, 44100)[number % 3]
             samples = tone(0.3 + number / 50, rate)[::pitch]
             soundfile.write(tmp_path / "data" / label / f"{number}.wav", samples, rate, subtype="PCM_16")
-    dataset = ingest.ingest(
+    dataset = ingest(
         tmp_path / "data", raw=AUDIO, columns=Columns(), rules=AudioRules(), root=tmp_path / "datasets"
     )
     assert dataset.card["accepted"] == 24

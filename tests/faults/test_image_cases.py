@@ -11,10 +11,10 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from features.errors import DataError
-from features.image_forms import is_plain
 from features.images import check
 from features.images.decoding import upright
 from features.images.featurizer import ImageFeaturizer
+from features.images.forms import is_plain
 from features.quarantine import RefusedError
 from serving.client import commands, forms
 from tests.faults import bitmaps, corpus

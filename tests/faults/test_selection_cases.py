@@ -10,9 +10,10 @@ import pytest
 import soundfile
 from PIL import Image
 
-from features.datasets.dataset import Dataset, IngestRules
+from features.datasets.dataset import Dataset
 from features.errors import DataError
 from features.ingest.ingest import ingest
+from features.ingest.rules import IngestRules
 from features.sounds.rules import AudioRules
 from features.sources.candidates import Columns
 from features.spec import AUDIO, TEXT

@@ -14,7 +14,7 @@ from features import decisions, quarantine
 from features.datasets.corpus import Corpus
 from features.datasets.dataset import Dataset
 from features.errors import ConfigError, DataError
-from features.ingest import ingest as ingest_ingest
+from features.ingest.ingest import ingest as make_dataset
 from features.ingest.rules import CorpusRules, IngestRules
 from features.rows import columns as rows_columns
 from features.rows.featurizer import RowFeaturizer
@@ -36,7 +36,7 @@ def ingest(path: Path, root: Path, raw: object = ROW, named: dict | None = None,
     # One decoder process is enough for some rows, and sooner there than two.
     few = {} if raw is WORD else {"decode_processes": 1}
     settings = RULES[raw](**{**few, **rules})
-    found = ingest_ingest.ingest(
+    found = make_dataset(
         path, raw=raw, columns=Columns(**(named or {})), rules=settings, root=root / "datasets"
     )
     assert found.card["found"] == found.card["accepted"] + found.card["quarantined"] + found.card["skipped"]

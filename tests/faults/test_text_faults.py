@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from features.datasets.dataset import Dataset
 from features.errors import DataError
-from features.ingest import ingest as ingest_ingest
+from features.ingest.ingest import ingest as make_dataset
 from features.quarantine import RefusedError
 from features.sources.candidates import Columns
 from features.spec import TEXT
@@ -22,7 +22,7 @@ RULES = TextRules().verdict_rules()
 
 
 def ingest(data: Path, **rules: object) -> Dataset:
-    dataset = ingest_ingest.ingest(
+    dataset = make_dataset(
         data,
         raw=TEXT,
         columns=Columns(),
@@ -189,7 +189,7 @@ def test_tables_by_split_are_one_source(tmp_path: Path) -> None:
     assert dataset.card["layout"] == "split-tables"
     assert dataset.card["splits"] == {"train": 6, "validation": 2, "test": 4}
     with pytest.raises(DataError, match="the split is given twice"):
-        ingest_ingest.ingest(
+        make_dataset(
             tmp_path, raw=TEXT, columns=Columns(split="label"), rules=TextRules(), root=tmp_path / "datasets"
         )
     (tmp_path / "other.tsv").write_text("label\ttext\na\tb\n")

@@ -15,7 +15,7 @@ from sklearn.decomposition import PCA
 
 from features.datasets.dataset import Dataset
 from features.errors import DataError, NoInputError, UsageError
-from features.ingest import ingest
+from features.ingest.ingest import ingest
 from features.rows.featurizer import RowFeaturizerSettings
 from features.rows.rules import RowRules
 from features.sources.candidates import Columns
@@ -70,9 +70,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(table: Path, **model: object) -> Trained:
-    dataset = ingest.ingest(
-        table, raw=ROW, columns=Columns(), rules=RowRules(), root=table.parent / "datasets"
-    )
+    dataset = ingest(table, raw=ROW, columns=Columns(), rules=RowRules(), root=table.parent / "datasets")
     plan = Blueprint(
         rules=RowRules().as_settled(dataset.card),
         featurizer=RowFeaturizerSettings(),

@@ -12,16 +12,14 @@ from hypothesis import strategies as st
 from features.datasets import dataset as datasets
 from features.datasets.corpus import Corpus
 from features.errors import DataError
-from features.ingest import ingest as ingest_ingest
+from features.ingest.ingest import ingest as make_dataset
 from features.ingest.rules import CorpusRules
 from features.sources.recognise import Columns
 from features.spec import WORD
 
 
 def ingest(path: Path, root: Path, columns: Columns | None = None, **rules) -> Corpus:
-    return ingest_ingest.ingest(
-        path, raw=WORD, columns=columns or Columns(), rules=CorpusRules(**rules), root=root
-    )
+    return make_dataset(path, raw=WORD, columns=columns or Columns(), rules=CorpusRules(**rules), root=root)
 
 
 def quarantined(corpus: Corpus) -> list[dict]:

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 from features import quarantine
 from features.datasets import splits as splitting
-from features.datasets.dataset import Dataset, IngestRules, load
+from features.datasets.dataset import Dataset, load
 from features.errors import DataError, InternalError
-from features.ingest import ingest as ingestion
+from features.ingest import ingest_examples
 from features.ingest.examination import Examination
 from features.ingest.ingest import ingest
+from features.ingest.rules import IngestRules
 from features.rows.rules import RowRules
 from features.sounds.rules import AudioRules
 from features.sources.recognise import Columns
@@ -187,7 +188,7 @@ def test_an_ingest_that_loses_an_example_stops(tmp_path: Path, monkeypatch: pyte
         findings.accepted.pop()
         return findings
 
-    monkeypatch.setattr(ingestion.Examination, "run", lossy)
+    monkeypatch.setattr(ingest_examples.Examination, "run", lossy)
     with pytest.raises(InternalError, match="12 found, 11 accepted, 0 quarantined, 0 skipped"):
         run(data)
 

@@ -76,7 +76,8 @@ def test_i29_a_damaged_shard_is_named_and_it_alone_is_made_again(tmp_path: Path,
 def test_i27_a_full_disk_leaves_finished_shards_alone(tmp_path: Path) -> None:
     code = (
         "import resource, sys; import numpy as np; from pathlib import Path\n"
-        "from features.errors import ServableError; from features.datasets.feature_store import FeatureStore\n"
+        "from features.errors import ServableError\n"
+        "from features.datasets.feature_store import FeatureStore\n"
         "store = FeatureStore(Path(sys.argv[1]))\n"
         "store.append(['a' * 64], np.zeros((1, 10), np.float32))\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))\n"

@@ -12,12 +12,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from features.datasets import dataset, feature_store
-from features.image_forms import is_plain
+from features.datasets import feature_store
 from features.images import check
 from features.images.decoding import upright
 from features.images.featurizer import ImageFeaturizer
-from features.ingest import ingest
+from features.images.forms import is_plain
+from features.ingest.ingest import ingest
+from features.ingest.rules import IngestRules
 from features.quarantine import RefusedError
 from features.sources.candidates import Columns
 from features.spec import IMAGE
@@ -615,8 +616,8 @@ def test_everything_ingest_accepts_decodes_in_the_graph(tmp_path, layer):
     files: dict[str | bytes, bytes] = {}
     for number, case in enumerate([*corpus.good(), *corpus.hostile()]):
         files[f"{'ab'[number % 2]}/{number:03}-{case.name}"] = case.data
-    rules = dataset.IngestRules(max_bad_fraction=1.0)
-    found = ingest.ingest(
+    rules = IngestRules(max_bad_fraction=1.0)
+    found = ingest(
         corpus.plant(tmp_path / "data", files),
         raw=IMAGE,
         columns=Columns(),

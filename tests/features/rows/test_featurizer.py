@@ -15,7 +15,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from features import quarantine
 from features.datasets.dataset import Dataset
 from features.errors import ConfigError, DataError
-from features.ingest import ingest as ingest_ingest
+from features.ingest.ingest import ingest as make_dataset
 from features.rows import check, column_kinds, column_survey
 from features.rows import columns as rows_columns
 from features.rows.featurizer import RowFeaturizer
@@ -69,9 +69,7 @@ def test_inputs_have_names_of_their_own() -> None:
 
 def ingest(path: Path, named: str | None = None, **rules: object) -> Dataset:
     wanted = RowRules(**({"max_bad_fraction": 0.5} | rules))
-    found = ingest_ingest.ingest(
-        path, raw=ROW, columns=Columns(named), rules=wanted, root=path.parent / "datasets"
-    )
+    found = make_dataset(path, raw=ROW, columns=Columns(named), rules=wanted, root=path.parent / "datasets")
     card = found.card
     assert card["found"] == card["accepted"] + card["quarantined"] + card["skipped"]
     return found

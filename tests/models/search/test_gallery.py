@@ -16,7 +16,7 @@ from features.errors import ConfigError, UsageError
 from features.images.featurizer import ImageFeaturizerSettings
 from features.images.rules import GalleryRules
 from features.images.thumbnail import Thumbnailer
-from features.ingest import ingest
+from features.ingest.ingest import ingest
 from features.ingest.rules import IngestRules
 from features.sources.candidates import Columns
 from features.spec import IMAGE
@@ -53,7 +53,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> datasets.Dataset:
 
 
 def ingested(folder: Path, root: Path, rules: IngestRules | None = None) -> datasets.Dataset:
-    return ingest.ingest(folder, raw=IMAGE, columns=Columns(), rules=rules or GalleryRules(), root=root)
+    return ingest(folder, raw=IMAGE, columns=Columns(), rules=rules or GalleryRules(), root=root)
 
 
 def blueprint(task: Any, frame: Any, backbone: str, **model: Any) -> Blueprint:

@@ -5,44 +5,27 @@ TensorFlow. Where the two differ a model would learn, or answer for, something e
 TensorFlow sees here only what ingest has accepted.
 """
 
-import functools
 import hashlib
 import importlib.metadata
-import io
-import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from features.decisions import Decisions
-from features.images import check
+from features.ingest import kinds
 from features.ingest.examination import Examination, Example
 from features.ingest.rules import IngestRules
 from features.ingest.verdict import Verdict
 from features.quarantine import RefusedError
-from features.rows import check as row_file
 from features.sources.candidates import Candidate
-from features.sources.tables import cells as rows
 from features.spec import Progress, RawKind
 from features.storage.files import read_file
-from features.texts import tokenizer
-
-#: Compares the decoders on one example: (the file's own bytes, those kept in their place, rules) to what
-#: differs, or None where they agree.
-Check = Callable[[bytes, bytes, Mapping[str, Any]], str | None]
 
 #: Raised by one when a check comes to judge otherwise: what agreed before is then compared again.
 VERSION = 1
 #: Examples of each variant of a format that are compared, and most of all; those of odd headers come on top.
 _EACH, _MOST = 3, 60
-#: Largest differences that count as agreement: levels of 255, a sample's full scale, and a number's share.
-_LEVELS, _SAMPLE, _SHARE = 2.01, 2**-15, 1e-6
-#: Pixels of a larger image that are compared, about: every so many rows and columns.
-_PIXELS = 1 << 20
 #: Stands for a file's stamp in the cache, where contents are known by their hash.
 _CONTENT = (0, 0, 0, 0)
 
@@ -114,7 +97,7 @@ class _Comparison:
     def __init__(
         self, examination: Examination, raw: RawKind, rules: IngestRules, progress: Progress
     ) -> None:
-        self._examination, self._check, self._progress = examination, CHECKS[raw.name], progress
+        self._examination, self._check, self._progress = examination, kinds.difference(raw), progress
         self._rules = rules.verdict_rules()
         self._cached = {"agreement": VERSION, "raw": raw.name, **self._rules}
         self._cached["tensorflow"] = importlib.metadata.version("tensorflow")
@@ -176,118 +159,3 @@ def _contents(candidate: Candidate, verdict: Verdict, limit: int) -> tuple[bytes
     if hashlib.sha256(kept).hexdigest() != verdict.sha256:
         raise RefusedError("changed", "it changed since it was examined")
     return own, kept
-
-
-# -- images ---------------------------------------------------------------------------------------
-
-
-def _image(own: bytes, kept: bytes, rules: Mapping[str, Any]) -> str | None:
-    """Compare Pillow's pixels, upright and over white, with those of the featurizer's decoders."""
-    picture = check.upright(own, rules)
-    step = max(1, math.isqrt(picture.width * picture.height // _PIXELS))
-    expected = _over_white(picture, step)
-    found = _decoded(kept, step, rules["max_pixels"])
-    if found.shape != expected.shape:
-        return f"{_size(found)} pixels in the served graph, {_size(expected)} at ingest"
-    levels = 255 * np.abs(found - expected)
-    if levels.max() <= _LEVELS:
-        return None
-    return f"pixels differ by up to {levels.max():.0f} of 255 levels, {levels.mean():.1f} on average"
-
-
-def _size(pixels: np.ndarray) -> str:
-    return f"{pixels.shape[1]} x {pixels.shape[0]}"
-
-
-def _over_white(picture: Any, step: int) -> np.ndarray:
-    """Give every so many rows and columns of a picture: float32 [h, w, 3] in [0, 1]."""
-    if picture.mode.startswith("I"):
-        levels = np.asarray(picture)[::step, ::step].astype(np.float32)
-        white = levels == picture.info.get("transparency", -1)
-        return np.repeat(np.where(white, 1.0, levels / 65535)[..., None], 3, axis=-1).astype(np.float32)
-    samples = np.asarray(picture.convert("RGBA"))[::step, ::step].astype(np.float32) / 255
-    return samples[..., :3] * samples[..., 3:] + (1 - samples[..., 3:])
-
-
-def _decoded(data: bytes, step: int, max_pixels: int) -> np.ndarray:
-    """Give every so many rows and columns of what the featurizer's decoder makes of an image."""
-    import tensorflow as tf
-
-    with tf.device("CPU:0"):
-        pixels: np.ndarray = _image_graph(max_pixels)(tf.constant([data])).numpy()
-    return pixels[::step, ::step].astype(np.float32) / 255
-
-
-@functools.lru_cache(maxsize=2)
-def _image_graph(max_pixels: int) -> Any:
-    import tensorflow as tf
-
-    from features.images import decoding
-
-    signature = [tf.TensorSpec([1], tf.string)]
-    return tf.function(
-        lambda images: decoding.upright(images, max_pixels), input_signature=signature, autograph=False
-    )
-
-
-# -- sounds, texts, rows --------------------------------------------------------------------------
-
-
-def _audio(own: bytes, kept: bytes, rules: Mapping[str, Any]) -> str | None:
-    """Compare soundfile's samples of the WAV file that is kept with those of the featurizer's decoder."""
-    import soundfile
-    import tensorflow as tf
-
-    from features.sounds import wave
-
-    expected, rate = soundfile.read(io.BytesIO(kept), dtype="float32")
-    # A sound of the greatest length may be longer by what resampling rounds up.
-    found = wave.decode(tf.constant(kept), rate, rules["max_audio_seconds"] + 1).numpy()
-    if found.shape != expected.shape:
-        return f"{len(found):,} samples in the served graph, {len(expected):,} at ingest"
-    difference = float(np.abs(found - expected).max())
-    return f"samples differ by up to {difference:.4f} of full scale" if difference > _SAMPLE else None
-
-
-def _text(own: bytes, kept: bytes, rules: Mapping[str, Any]) -> str | None:
-    """Compare Python's characters with those that the featurizer's decoder gives."""
-    import tensorflow as tf
-
-    expected = kept.decode("utf-8")
-    found = tokenizer.decoded(tf.constant(kept)).numpy().decode("utf-8", "replace")
-    if found == expected:
-        return None
-    place = next((at for at, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), len(found))
-    return f"character {place:,} of {len(expected):,} is another one in the served graph"
-
-
-def _row(own: bytes, kept: bytes, rules: Mapping[str, Any]) -> str | None:
-    """Compare the cells that Python's csv module cuts with the featurizer's columns."""
-    import tensorflow as tf
-
-    columns, missing = rules["columns"], tuple(rules["missing"])
-    written = tuple((name, kind, rules.get("numbers", {}).get(name)) for name, kind in columns.items())
-    cut = _row_featurizer(written, missing).cut(tf.constant([kept]))
-    cells = rows.cells(kept.decode("utf-8"))
-    for (name, kind, number), cell, column in zip(written, cells, cut, strict=True):
-        found, expected = column.numpy()[0], row_file.reader(kind, missing, number).read(cell)
-        if kind == "numeric":
-            wanted = np.float32(math.nan if expected is None else expected)
-            same = np.isclose(found, wanted, rtol=_SHARE, equal_nan=True)
-        else:
-            same = found.decode("utf-8", "replace").strip() == cell.strip()
-        if not same:
-            return f"column {name!r} is {found!r} in the served graph, {cell!r} at ingest"
-    return None
-
-
-@functools.lru_cache(maxsize=1)
-def _row_featurizer(columns: tuple[tuple[str, str, str | None], ...], missing: tuple[str, ...]) -> Any:
-    from features.rows.featurizer import RowFeaturizer
-
-    known = {"mean": 0.0, "deviation": 1.0, "gaps": False, "vocabulary": ["-"]}
-    described = [{"name": name, "kind": kind, "written": written, **known} for name, kind, written in columns]
-    return RowFeaturizer(described, missing)
-
-
-CHECKS: dict[str, Check] = {"image": _image, "audio": _audio, "text": _text, "row": _row}

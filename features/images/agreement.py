@@ -1,0 +1,64 @@
+"""Compare Pillow's decoding of an image with the featurizer's."""
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from features.images import check
+
+#: Largest difference that counts as agreement, of 255 levels.
+_LEVELS = 2.01
+#: Pixels of a larger image that are compared, about: every so many rows and columns.
+_PIXELS = 1 << 20
+
+
+def difference(own: bytes, kept: bytes, rules: Mapping[str, Any]) -> str | None:
+    """Compare Pillow's pixels, upright and over white, with those of the featurizer's decoders."""
+    picture = check.upright(own, rules)
+    step = max(1, math.isqrt(picture.width * picture.height // _PIXELS))
+    expected = _over_white(picture, step)
+    found = _decoded(kept, step, rules["max_pixels"])
+    if found.shape != expected.shape:
+        return f"{_size(found)} pixels in the served graph, {_size(expected)} at ingest"
+    levels = 255 * np.abs(found - expected)
+    if levels.max() <= _LEVELS:
+        return None
+    return f"pixels differ by up to {levels.max():.0f} of 255 levels, {levels.mean():.1f} on average"
+
+
+def _size(pixels: np.ndarray) -> str:
+    return f"{pixels.shape[1]} x {pixels.shape[0]}"
+
+
+def _over_white(picture: Any, step: int) -> np.ndarray:
+    """Give every so many rows and columns of a picture: float32 [h, w, 3] in [0, 1]."""
+    if picture.mode.startswith("I"):
+        levels = np.asarray(picture)[::step, ::step].astype(np.float32)
+        white = levels == picture.info.get("transparency", -1)
+        return np.repeat(np.where(white, 1.0, levels / 65535)[..., None], 3, axis=-1).astype(np.float32)
+    samples = np.asarray(picture.convert("RGBA"))[::step, ::step].astype(np.float32) / 255
+    return samples[..., :3] * samples[..., 3:] + (1 - samples[..., 3:])
+
+
+def _decoded(data: bytes, step: int, max_pixels: int) -> np.ndarray:
+    """Give every so many rows and columns of what the featurizer's decoder makes of an image."""
+    import tensorflow as tf
+
+    with tf.device("CPU:0"):
+        pixels: np.ndarray = _image_graph(max_pixels)(tf.constant([data])).numpy()
+    return pixels[::step, ::step].astype(np.float32) / 255
+
+
+@functools.lru_cache(maxsize=2)
+def _image_graph(max_pixels: int) -> Any:
+    import tensorflow as tf
+
+    from features.images import decoding
+
+    signature = [tf.TensorSpec([1], tf.string)]
+    return tf.function(
+        lambda images: decoding.upright(images, max_pixels), input_signature=signature, autograph=False
+    )

@@ -1,0 +1,257 @@
+"""The stages of one ingest: recognise, examine, resolve copies, check, split, write."""
+
+import hashlib
+import os
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from features import quarantine
+from features.datasets import snapshot, splits
+from features.errors import DataError, InternalError
+from features.ingest import agreement, copies, write_snapshot
+from features.ingest.classes import check_classes
+from features.ingest.examination import Examination, Findings
+from features.ingest.rules import IngestRules
+from features.names import escape, suffix_of
+from features.sources.candidates import Columns, Source
+from features.sources.recognise import recognise
+from features.sources.selection import FOLLOW
+from features.spec import SPLITS, Progress, RawKind
+from features.storage.locks import exclusive
+
+
+def run(
+    path: Path, raw: RawKind, columns: Columns, rules: IngestRules, root: Path, progress: Progress
+) -> Path:
+    """Ingest a source; see `ingest.ingest`.
+
+    Returns:
+        The snapshot's folder, below root.
+    """
+    key = hashlib.sha256(os.fsencode(path.absolute().resolve())).hexdigest()[:16]
+    with exclusive(root / ".locks" / f"{key}.lock", f"ingest of {path}"):
+        source = recognise(
+            path,
+            raw,
+            rules.reading(columns),
+            root / ".unpacked",
+            labelling=rules.labelling,
+            packing=rules.archive_rules(),
+            follow_symlinks=rules.follow_symlinks,
+            progress=progress,
+        )
+        rules = rules.settled(source)
+        source = rules.narrowed(source)
+        examination = Examination(source, raw, rules, root / ".index", key, progress)
+        findings = examination.run()
+        agreement.require(examination, raw, rules, source.decisions, progress)
+        _decide(findings, source)
+        findings.accepted = copies.resolve(
+            findings.accepted, examination.refuse_example, conflicts=rules.conflicts
+        )
+        refused = _list_refused(findings, root / ".refused" / key)
+        _require_sound(findings, source, rules, refused)
+        _split(findings, source, rules)
+        duplicates = copies.annotate(findings.accepted)
+        card = _card(findings, source, raw, rules) | {"duplicates": duplicates}
+        directory = write_snapshot.write(root, key, findings, card, progress)
+        refused.unlink()
+    return directory
+
+
+def _list_refused(findings: Findings, folder: Path) -> Path:
+    """Write the quarantine list where it can be read even if the run stops before there is a snapshot."""
+    with snapshot.storing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        quarantine.write(folder / snapshot.QUARANTINE, findings.quarantined)
+    return folder / snapshot.QUARANTINE
+
+
+def _require_sound(findings: Findings, source: Source, rules: IngestRules, refused: Path) -> None:
+    accepted, bad = len(findings.accepted), len(findings.quarantined)
+    skipped = sum(findings.skipped.values())
+    if findings.found != accepted + bad + skipped:
+        raise InternalError(
+            f"ingest of {source.description} lost count",
+            got=f"{findings.found} found, {accepted} accepted, {bad} quarantined, {skipped} skipped",
+            todo="report this with the quarantine list " + str(refused),
+        )
+    if "internal_error" in findings.reasons():
+        raise InternalError(
+            f"Servable failed on an example of {source.description}",
+            got=_counted(findings.reasons()),
+            todo=f"report the entry with reason internal_error in {refused}",
+        )
+    lost = findings.lost.total()
+    if bad + lost > rules.max_bad_fraction * (accepted + bad + lost):
+        raise DataError(
+            f"too much of {source.description} cannot be used",
+            got="; ".join(_losses(findings, accepted + bad + lost)),
+            expected=f"at most {rules.max_bad_fraction:.1%}",
+            todo="; ".join(_remedies(findings, refused)) + ", or raise data.max_bad_fraction",
+        )
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
+
+
+def _losses(findings: Findings, total: int) -> Iterator[str]:
+    """Say what was quarantined, with an example of the most frequent reason, and what was skipped."""
+    if bad := findings.quarantined:
+        reasons = Counter(entry["reason"] for entry in bad)
+        most = reasons.most_common(1)[0][0]
+        first = next(entry for entry in bad if entry["reason"] == most)
+        place = next((f" {kind} {first[kind]}" for kind in ("line", "row") if kind in first), "")
+        yield f"{len(bad)} of {total} examples quarantined ({_counted(findings.reasons())}), such as " + (
+            f"{first['path']}{place}: {first['detail']}"
+        )
+    if lost := findings.lost:
+        by_reason = Counter[str]()
+        for (reason, suffix), count in sorted(lost.items()):
+            by_reason[f"{reason} {suffix or 'without ending'}"] += count
+        yield f"{lost.total()} of {total} files skipped that look like examples ({_counted(by_reason)})"
+
+
+#: What becomes useful of skipped files that look like examples.
+_REMEDIES = {
+    "symlink": FOLLOW,
+    "outside_class_folder": "move the files beside the class folders into them, or away",
+    "unsupported_extension": "rename the files to the ending that is read",
+}
+
+
+def _remedies(findings: Findings, refused: Path) -> Iterator[str]:
+    if findings.quarantined:
+        yield f"read {refused}, and correct the data"
+    for reason in sorted({reason for reason, _ in findings.lost}):
+        yield _REMEDIES[reason]
+
+
+def _decide(findings: Findings, source: Source) -> None:
+    """Record what was decided about files: contents that are not what their ending says, and links."""
+    misnamed = Counter(
+        (suffix_of(example.candidate.name.encode()), example.verdict.format)
+        for example in findings.accepted
+        if "extension_mismatch" in example.verdict.notes
+    )
+    for (suffix, form), count in sorted(misnamed.items()):
+        source.decisions.add(
+            "files", suffix, f"{count} read as {form}", "the content decides, not the ending"
+        )
+    if links := findings.skipped["symlink"]:
+        choice = f"{links} symbolic {'links' if links > 1 else 'link'} not followed"
+        reason = "--set data.follow_symlinks=true follows them, but in an archive never"
+        source.decisions.add("links", "", choice, reason, warning=True)
+    elif followed := sum(example.candidate.link is not None for example in findings.accepted):
+        source.decisions.add("links", "", f"{followed} files read through symbolic links", "as asked for")
+
+
+def _split(findings: Findings, source: Source, rules: IngestRules) -> None:
+    """Check the classes and give every example its split."""
+    examples = findings.accepted
+    declared = {findings.labels.get(label, rules.class_of(label, label)) for label in source.classes}
+    check_classes(
+        [example.label for example in examples],
+        sorted(label for label in declared if label is not None),
+        _instead(findings),
+        rules.labelling,
+        FOLLOW if findings.skipped["symlink"] else None,
+    )
+    assigned = splits.assign(
+        [example.label for example in examples],
+        [example.verdict.identity for example in examples],
+        [example.split for example in examples],
+        validation_fraction=rules.validation_fraction,
+        test_fraction=rules.test_fraction,
+        seed=rules.seed,
+        every_class=rules.labelling == "required",
+    )
+    for example, split in zip(examples, assigned, strict=True):
+        example.split = split
+
+
+#: Labels that were merged which a message names.
+_MERGED = 6
+
+
+def _instead(findings: Findings) -> str:
+    """Say what was found in place of usable examples."""
+    parts = [f"{reason} {count}" for reason, count in findings.reasons().items()]
+    for reason, count in sorted(findings.skipped.items()):
+        endings = ", ".join(f"{ending} {number}" for ending, number in sorted(findings.suffixes.items()))
+        parts.append(f"{reason} {count}" + (f" ({endings})" if reason == "unsupported_extension" else ""))
+    merged = [
+        f"{label!r} read as {named!r}"
+        for label, named in findings.labels.items()
+        if named not in (label, None)
+    ]
+    said = "not used: " + "; ".join(parts) if parts else "nothing else found"
+    return "; ".join((said, *sorted(merged)[:_MERGED]))
+
+
+def _card(findings: Findings, source: Source, raw: RawKind, rules: IngestRules) -> dict[str, Any]:
+    examples = findings.accepted
+    classes: dict[str, dict[str, int]] = {}
+    for example in examples:
+        classes.setdefault(example.label, dict.fromkeys(SPLITS, 0))[example.split or "train"] += 1
+    return {
+        "source": source.description,
+        "layout": source.layout,
+        "root": escape(source.root),
+        "raw": raw.name,
+        "found": findings.found,
+        "accepted": len(examples),
+        "quarantined": len(findings.quarantined),
+        "skipped": sum(findings.skipped.values()),
+        "reasons": findings.reasons(),
+        "skip_reasons": dict(sorted(findings.skipped.items())),
+        "skipped_endings": dict(sorted(findings.suffixes.items())),
+        "classes": dict(sorted(classes.items())),
+        "splits": {split: sum(counts[split] for counts in classes.values()) for split in SPLITS},
+        "splits_given": sorted({example.candidate.split for example in examples if example.candidate.split}),
+        "formats": dict(sorted(Counter(example.verdict.format for example in examples).items())),
+        "notes": dict(
+            sorted(Counter(note for example in examples for note in example.verdict.notes).items())
+        ),
+        "sizes": _sizes(findings),
+        "values": _values(findings),
+        "decoded": findings.decoded,
+        "reused": findings.reused,
+        "decisions": source.decisions.card(),
+        "rules": rules.model_dump(mode="json"),
+    }
+
+
+#: Measures with at most so many different values are counted, as sample rates and channels are.
+_FEW = 24
+
+
+def _values(findings: Findings) -> dict[str, dict[str, int]]:
+    """Count the examples by each whole-numbered measure that has few values."""
+    counted: dict[str, Counter[int | float]] = {}
+    for example in findings.accepted:
+        for name, value in (example.verdict.measures or {}).items():
+            counted.setdefault(name, Counter())[value] += 1
+    return {
+        name: {str(value): count for value, count in sorted(counts.items())}
+        for name, counts in counted.items()
+        if len(counts) <= _FEW and all(isinstance(value, int) for value in counts)
+    }
+
+
+def _sizes(findings: Findings) -> dict[str, dict[str, float]]:
+    """Give least, median and most of the bytes and of each measure."""
+    values: dict[str, list[float]] = {"bytes": []}
+    for example in findings.accepted:
+        values["bytes"].append(example.verdict.size or 0)
+        for name, value in (example.verdict.measures or {}).items():
+            values.setdefault(name, []).append(value)
+    return {
+        name: {"least": min(column), "median": statistics.median(column), "most": max(column)}
+        for name, column in values.items()
+        if column
+    }
