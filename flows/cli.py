@@ -10,8 +10,25 @@ from typing import Any
 import typer
 
 from features.errors import ServableError
-from flows import predict_command
-from flows.commands import activations, demo, doctor, explain, inspect, releases, schedule, serve, train, ui
+from flows.commands import (
+    activations,
+    demo,
+    doctor,
+    explain,
+    metadata,
+    models,
+    predict,
+    promote,
+    rollback,
+    schedule,
+    serve,
+    status,
+    sync,
+    train,
+    ui,
+    verify,
+    worker,
+)
 from flows.console import terminal
 from serving import leaving
 from serving.engine import allocator
@@ -29,26 +46,32 @@ app = typer.Typer(
 )
 
 
-app.command()(predict_command.predict)
+#: Commands in the order of the help, which is that of a first day.
+COMMANDS = (
+    demo.demo,
+    train.train,
+    models.models,
+    predict.predict,
+    explain.explain,
+    activations.activations,
+    status.status,
+    metadata.metadata,
+    promote.promote,
+    rollback.rollback,
+    schedule.schedule,
+    worker.worker,
+    ui.ui,
+    doctor.doctor,
+    sync.sync,
+    verify.verify,
+)
 
-app.command()(train.train)
+# `serve` hands all its flags on, --help included.
 app.command(
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 )(serve.serve)
-app.command()(explain.explain)
-app.command()(activations.activations)
-app.command()(inspect.status)
-app.command()(inspect.metadata)
-app.command()(releases.models)
-app.command()(releases.promote)
-app.command()(releases.rollback)
-app.command()(schedule.schedule)
-app.command()(schedule.worker)
-app.command()(ui.ui)
-app.command()(doctor.doctor)
-app.command()(doctor.sync)
-app.command()(doctor.verify)
-app.command()(demo.demo)
+for _command in COMMANDS:
+    app.command()(_command)
 
 
 def main(arguments: list[str] | None = None) -> None:

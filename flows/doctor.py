@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from features.errors import ConfigError
-from flows import addresses, interfaces
+from flows import interfaces
 from flows.console import server_log
 from flows.console.redaction import mask
-from flows.orchestration import prefect_api
+from flows.orchestration import addresses, prefect_api
 from flows.tracking import rejects, tracking
 from flows.workspace import Workspace
 

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from features.errors import UnavailableError
-from flows import addresses
 from flows.console import server_log, terminal
 from flows.console.redaction import mask
-from flows.orchestration import prefect_api, prefect_server, step
+from flows.orchestration import addresses, prefect_api, prefect_server, step
 from flows.tracking import tracking
 from flows.workspace import Workspace
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from features.errors import AccessError, UsageError
-from features.storage.files import write_atomically
+from features.storage.files import write_file
 
 #: A model name is a folder below the repository, an MLflow experiment and a gRPC model name at once.
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -161,7 +161,7 @@ class RunDirectory:
     def record(self, **changes: object) -> dict:
         """Merge changes into the recorded state, atomically, and return the whole."""
         state = self.read() | changes
-        write_atomically(self.state_file, json.dumps(state, indent=1, sort_keys=True) + "\n")
+        write_file(self.state_file, json.dumps(state, indent=1, sort_keys=True) + "\n")
         return state
 
 

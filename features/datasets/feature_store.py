@@ -8,7 +8,6 @@ flushed and renamed; a JSON beside each lists its hashes and its SHA-256 and is 
 import concurrent.futures
 import hashlib
 import json
-import os
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ import tensorflow as tf
 
 from features.errors import DataError, StorageError
 from features.spec import Progress, silent
+from features.storage.files import writing
 
 #: A shard holds at most this many bytes.
 SHARD_BYTES = 64 * 2**20
@@ -157,18 +157,10 @@ class FeatureStore:
             ) from error
 
     def _write(self, path: Path, write: Any) -> str:
-        aside = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            with aside.open("wb") as stream:
-                write(stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            digest = _sha256(aside)
-            aside.replace(path)
-        except OSError:
-            aside.unlink(missing_ok=True)
-            raise
-        return digest
+        with writing(path) as stream:
+            write(stream)
+            stream.flush()
+            return _sha256(Path(stream.name))
 
     def gather(self, hashes: Sequence[str]) -> Rows:
         """Give the rows of these hashes, in this order.

@@ -14,7 +14,7 @@ from features.ingest.facts import Facts
 from features.ingest.kinds import Reader
 from features.names import printable, suffix_of
 from features.quarantine import RefusedError
-from features.storage.files import read_file
+from features.storage.files import read_file, writing
 
 #: Raised by one when a reader starts to judge the same content differently: old verdicts are then redone.
 VERSION = 3
@@ -111,8 +111,6 @@ def _accept(
 def _keep(data: bytes, digest: str, store: bytes) -> str:
     path = Path(os.fsdecode(store), digest[:2], digest)
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(f".{os.getpid()}")
-        aside.write_bytes(data)
-        aside.replace(path)
+        with writing(path) as stream:
+            stream.write(data)
     return str(path)

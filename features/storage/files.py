@@ -4,7 +4,9 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from features.errors import StorageError
 from features.quarantine import RefusedError
@@ -69,36 +71,53 @@ def _refusal(error: OSError) -> RefusedError:
     return RefusedError("unreadable", error.strerror or str(error))
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write aside, flush to disk and rename.
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to be written aside; flush it to disk and rename it into place at the end.
+
+    A reader sees the content before or the content after, never a part; an exception leaves nothing behind.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    try:
+        with aside.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    sync_directory(path.parent)
+
+
+def write_file(path: Path, content: bytes | str, todo: str = "free some space and repeat") -> None:
+    """Write a file aside, flush it to disk and rename it into place.
+
+    Args:
+        path: of the file; its folder is made.
+        content: text is written as UTF-8.
+        todo: what the error tells the user to do.
 
     Raises:
         StorageError: the disk is full or the write failed; nothing is left behind.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    data = content.encode("utf-8") if isinstance(content, str) else content
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        aside.replace(path)
+        with writing(path) as stream:
+            stream.write(data)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise StorageError(
-            f"cannot write {path}",
-            got=error.strerror,
-            expected=f"{len(content):,} bytes free",
-            todo="free some space and repeat: training goes on from the last checkpoint",
+            f"cannot write {path}", got=error.strerror, expected=f"{len(data):,} bytes free", todo=todo
         ) from error
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write text aside, flush it to disk and rename it into place, so no reader sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with aside.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    aside.replace(path)
+def sync_directory(directory: Path) -> None:
+    """Make a directory's entries durable."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

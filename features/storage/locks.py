@@ -1,4 +1,8 @@
-"""One writer at a time: a lock that says who holds it and that dies with its holder."""
+"""Locks on files that the kernel releases when their owner dies.
+
+The filelock package would truncate the file of a lock that another process holds, and has no shared locks:
+ours says who the holder is, and takes a lock on a file only if that is still the one at its path.
+"""
 
 import contextlib
 import fcntl
@@ -13,12 +17,92 @@ from typing import Any
 from features.errors import AccessError, TemporaryError
 
 
+class FileLock:
+    """An open file with an flock on it; the lock ends with ``release`` or with the process.
+
+    Two locks on one path exclude each other between threads of one process too, since each opens
+    the file anew.
+    """
+
+    def __init__(self, path: Path, handle: int) -> None:
+        self.path, self._handle = path, handle
+
+    @classmethod
+    def acquire(cls, path: Path, *, create: bool = True) -> "FileLock":
+        """Wait for the lock on a file."""
+        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o644)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        return cls(path, handle)
+
+    @classmethod
+    def attempt(cls, path: Path, *, create: bool = False) -> "FileLock | None":
+        """Take the lock on a file; return None if somebody holds it, or if the file was replaced meanwhile.
+
+        Raises:
+            OSError: the file cannot be opened, as where it is not there and `create` is false.
+        """
+        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o644)
+        lock = cls(path, handle)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.release()
+            return None
+        if not lock._is_current():
+            lock.release()
+            return None
+        return lock
+
+    def _is_current(self) -> bool:
+        try:
+            return os.fstat(self._handle).st_ino == self.path.stat().st_ino
+        except OSError:
+            return False
+
+    def sign(self) -> None:
+        """Write process id, host and time into the file, for `holder` to read."""
+        owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": int(time.time())}
+        os.ftruncate(self._handle, 0)
+        os.pwrite(self._handle, json.dumps(owner).encode(), 0)
+
+    def release(self) -> None:
+        """Give the lock back."""
+        os.close(self._handle)
+
+
+def holder(path: Path) -> dict[str, Any]:
+    """Return who holds a lock, or held it last: pid, host, since (Unix time); empty where unknown."""
+    try:
+        owner = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return owner if isinstance(owner, dict) else {}
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock on a file, made if need be, for the length of a with block; wait for it first."""
+    lock = FileLock.acquire(path)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_held(path: Path) -> bool:
+    """Return whether a living process holds the lock on an existing file."""
+    lock = FileLock.attempt(path)
+    if lock is None:
+        return True
+    lock.release()
+    return False
+
+
 @contextlib.contextmanager
 def exclusive(path: Path, what: str) -> Iterator[None]:
-    """Hold a lock file for the length of a `with` block.
+    """Hold a lock file for the length of a with block; never wait for it.
 
-    The kernel drops the lock when its holder ends in whatever way, so a dead holder is taken over at
-    once; the file's text (process id, host, start) only serves the message, and the file stays.
+    A dead holder is taken over at once. The file stays, with the last holder's signature.
 
     Args:
         path: of the lock file.
@@ -30,81 +114,25 @@ def exclusive(path: Path, what: str) -> Iterator[None]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        lock = FileLock.attempt(path, create=True)
     except OSError as error:
         raise AccessError(f"cannot make the lock file {path}", got=error.strerror) from error
-    try:
-        _take(handle, path, what)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _take(handle: int, path: Path, what: str) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    if lock is None:
         raise TemporaryError(
             f"{what} is under way elsewhere",
-            got=_holder(handle),
+            got=_described(holder(path)),
             todo=f"wait for it to end and repeat (lock file {path})",
-        ) from None
-    owner = {
-        "pid": os.getpid(),
-        "host": socket.gethostname(),
-        "start": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, json.dumps(owner).encode(), 0)
-
-
-def _holder(handle: int) -> str:
+        )
     try:
-        owner = json.loads(os.pread(handle, 4096, 0))
-        return f"process {owner['pid']} on {owner['host']}, since {owner['start']}"
-    except (ValueError, KeyError, TypeError):
+        lock.sign()
+        yield
+    finally:
+        lock.release()
+
+
+def _described(owner: dict[str, Any]) -> str:
+    try:
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(owner["since"]))
+        return f"process {owner['pid']} on {owner['host']}, since {since}"
+    except (KeyError, TypeError):
         return "a process that has just begun"
-
-
-class Lock:
-    """A file lock that ends with its holder, across processes and within one."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file: int | None = None
-
-    def acquire(self) -> bool:
-        """Take the lock if it is free; never waits."""
-        try:
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except FileNotFoundError:
-            return False  # the run was sent and removed meanwhile
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever held it may have removed the folder, and another process made it anew.
-            if os.fstat(file).st_ino != self.path.stat().st_ino:
-                raise FileNotFoundError
-        except OSError:
-            os.close(file)
-            return False
-        self._file = file
-        os.ftruncate(file, 0)
-        os.write(file, json.dumps(_this_process()).encode())
-        return True
-
-    def release(self) -> None:
-        """Free the lock; does nothing where it is not held."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-
-    def holder(self) -> dict[str, Any]:
-        """Say who holds the lock or held it last: pid, host, since; empty where unknown."""
-        try:
-            return json.loads(self.path.read_text("utf-8"))
-        except (OSError, ValueError):
-            return {}
-
-
-def _this_process() -> dict[str, Any]:
-    return {"pid": os.getpid(), "host": socket.gethostname(), "since": int(time.time())}

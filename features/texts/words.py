@@ -3,7 +3,6 @@
 import hashlib
 import itertools
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from pydantic import Field
 from features.errors import StorageError
 from features.settings import Settings
 from features.spec import FeatureSpec
+from features.storage.files import writing
 from features.texts.tokenizer import Tokenizer, Unit
 from features.texts.vocabulary import asset, names, numbers
 
@@ -68,20 +68,13 @@ def write(texts: Iterable[list[bytes]], path: Path) -> None:
     Raises:
         StorageError: the disk is full; nothing is left behind.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as stream:
+        with writing(path) as stream:
             for words in texts:
                 for start in range(0, len(words), LONGEST):
                     stream.write(b" ".join(words[start : start + LONGEST]) + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        aside.replace(path)
     except OSError as error:
         raise StorageError(f"cannot write {path}", got=error.strerror, todo="free some space") from error
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 @keras.saving.register_keras_serializable("servable")

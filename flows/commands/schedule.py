@@ -1,14 +1,12 @@
-"""``servable schedule`` and ``servable worker``."""
+"""``servable schedule``: deploy a training as a scheduled Prefect flow."""
 
 from typing import Annotated
 
 import typer
 
-from flows.commands.options import WorkspaceOption
 from flows.commands.training_options import takes_a_request
 from flows.console import terminal
 from flows.runs.request import Request
-from flows.workspace import Workspace
 
 
 @takes_a_request
@@ -22,19 +20,6 @@ def schedule(
     ] = None,
 ) -> None:
     """Deploy the training as a scheduled Prefect flow; edit its parameters in the Prefect UI."""
-    from flows import schedules
+    from flows.scheduling import schedules
 
     terminal.note(schedules.deploy(request, schedules.When(cron, interval)))
-
-
-def worker(
-    workspace: WorkspaceOption = None,
-    once: Annotated[
-        bool, typer.Option("--once", help="Run what is due, then end with the worst exit code of it.")
-    ] = False,
-    limit: Annotated[int, typer.Option(min=1, help="Trainings at a time.")] = 1,
-) -> None:
-    """Run the process worker that executes scheduled trainings."""
-    from flows import worker as workers
-
-    raise typer.Exit(workers.work(Workspace.open(workspace), once=once, limit=limit))

@@ -9,7 +9,7 @@ import numpy as np
 from features.datasets import feature_store
 from features.datasets.dataset import Dataset
 from features.images.thumbnail import Thumbnailer
-from features.storage.files import write_atomically
+from features.storage.files import write_file
 from flows.console import terminal
 from flows.gate import expectations
 from flows.orchestration import artifacts, step
@@ -103,7 +103,7 @@ def is_filled(record: Record, network: Network) -> bool:
 def keep(record: Record, network: Network) -> str:
     """Keep a filled network in the run's folder; return its file."""
     networks.save(record, network)
-    write_atomically(record.run.path / "history.json", "[]")
+    write_file(record.run.path / "history.json", "[]")
     embedding = feature_store.fingerprint(network.phases[0].stage)
     record.run.record(weights_hash=training.weights_hash(network.model), embedding=embedding)
     return str(record.run.weights)
@@ -112,7 +112,7 @@ def keep(record: Record, network: Network) -> str:
 def measured(plan: Plan, record: Record, metrics: dict[str, float], details: dict[str, Any]) -> None:
     """Keep what was measured: metrics by name in the run and on MLflow, details for the report."""
     record.run.evaluation.mkdir(exist_ok=True)
-    write_atomically(record.run.evaluation / "gallery.json", json.dumps(details, indent=1))
+    write_file(record.run.evaluation / "gallery.json", json.dumps(details, indent=1))
     record.run.record(metrics=metrics)
     record.tracked.metrics(metrics, step=0)
     rows = [{"metric": name, "value": value} for name, value in sorted(metrics.items())]

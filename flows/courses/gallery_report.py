@@ -8,13 +8,12 @@ import pandas as pd
 import yaml
 
 from features.datasets.dataset import Dataset
-from flows import projection
 from flows.courses import gallery, image_clustering, image_search
 from flows.orchestration import step
 from flows.reports import media as reports_media
 from flows.reports import page as report
+from flows.reports import projection, sections
 from flows.reports import report as reporting
-from flows.reports import sections
 from flows.runs import networks
 from flows.runs.plan import Plan
 from flows.runs.run import Record, command_line

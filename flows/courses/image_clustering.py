@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from features.storage.files import write_atomically
+from features.storage.files import write_file
 from flows.courses import gallery
 from flows.orchestration import step
 from flows.runs import networks
@@ -28,7 +28,7 @@ def fit(plan: Plan, record: Record) -> str:
     grouped = clustering.cluster(unit, k, seed)
     network.model.get_layer("clusters").fill(grouped.centres)
     kept = {"k": k, "tried": tried, "members": grouped.members.tolist()}
-    write_atomically(record.run.path / "clusters.json", json.dumps(kept))
+    write_file(record.run.path / "clusters.json", json.dumps(kept))
     return gallery.keep(record, network)
 
 

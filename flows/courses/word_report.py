@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from flows import projection
 from flows.courses import word_vectors
 from flows.orchestration import step
-from flows.reports import media, sections
+from flows.reports import media, projection, sections
 from flows.reports import page as report
 from flows.reports import report as reporting
 from flows.runs import networks

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from features.storage.files import write_atomically
+from features.storage.files import write_file
 from features.texts import words
 from flows.console import terminal
 from flows.gate import expectations
@@ -68,7 +68,7 @@ def fit(plan: Plan, record: Record) -> str:
     if plan.sections["model"].root.kind == "word2vec":
         _train(plan, record, network, history_file)
     else:
-        write_atomically(history_file, "[]")
+        write_file(history_file, "[]")
     record.tracked.metrics(networks.figures(plan, corpus))
     networks.save(record, network)
     record.run.record(weights_hash=training.weights_hash(network.model))
@@ -105,7 +105,7 @@ def _train(plan: Plan, record: Record, network: Network, history_file: Path) -> 
         on_epoch=on_epoch,
     )
     network.model.get_layer("space").fill(vectors)
-    write_atomically(history_file, json.dumps(_epochs(journal)))
+    write_file(history_file, json.dumps(_epochs(journal)))
 
 
 def _epochs(journal: Path) -> list[dict[str, Any]]:
@@ -125,7 +125,7 @@ def evaluate(plan: Plan, record: Record) -> dict[str, float]:
     network = networks.trained(plan, record, record.load_dataset())
     measured = word_evaluation.evaluate(*vectors_of(network))
     record.run.evaluation.mkdir(exist_ok=True)
-    write_atomically(record.run.evaluation / "words.json", json.dumps(asdict(measured), indent=1))
+    write_file(record.run.evaluation / "words.json", json.dumps(asdict(measured), indent=1))
     record.run.record(metrics=measured.metrics)
     record.tracked.metrics(measured.metrics, step=0)
     rows = [{"metric": name, "value": value} for name, value in sorted(measured.metrics.items())]

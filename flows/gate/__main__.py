@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from features.storage.files import write_atomically
+from features.storage.files import write_file
 from flows.gate.check import Check
 
 
@@ -47,4 +47,4 @@ def main() -> None:
 
     asked, answered = (Path(sys.stdin.readline().rstrip("\n")) for _ in range(2))
     if asked.is_file():
-        write_atomically(answered, json.dumps(examine(json.loads(asked.read_text()))))
+        write_file(answered, json.dumps(examine(json.loads(asked.read_text()))))

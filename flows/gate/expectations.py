@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from features.storage.files import write_atomically
+from features.storage.files import write_file
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def write_calls(folder: Path, asked: Sequence[Call]) -> None:
         }
         for one in asked
     ]
-    write_atomically(folder / "calls.json", json.dumps(rows))
+    write_file(folder / "calls.json", json.dumps(rows))
 
 
 def read_calls(folder: Path) -> list[Call]:
@@ -94,7 +94,7 @@ def write_expectations(folder: Path, raws: Sequence[bytes], answers: dict[str, n
         for name, value in answers.items()
         if value.dtype == object
     }
-    write_atomically(folder / "answers.json", json.dumps({"numbers": plain, "texts": texts}))
+    write_file(folder / "answers.json", json.dumps({"numbers": plain, "texts": texts}))
 
 
 def read_expectations(folder: Path) -> tuple[list[bytes], dict[str, np.ndarray]]:

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from features.errors import ExportError
-from features.storage.files import write_atomically
+from features.storage.files import write_file
 from flows.gate.__main__ import main
 from flows.gate.comparison import _serving, metric_checks
 from flows.orchestration import artifacts
@@ -32,7 +32,7 @@ def pass_gate(plan: Plan, record: Record) -> dict[str, Any]:
     """
     request = _request(plan, record)
     asked, answered = record.run.path / "gate-request.json", record.run.path / "gate.json"
-    write_atomically(asked, json.dumps(request, indent=1))
+    write_file(asked, json.dumps(request, indent=1))
     record.examiner.ask(asked, answered)
     verdict = json.loads(answered.read_text())
     verdict["checks"] += [asdict(check) for check in metric_checks(plan, request, verdict)]

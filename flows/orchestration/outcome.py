@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import ServableError, UnavailableError
-from features.storage.files import write_atomically
+from features.storage.files import write_file
 from flows.console import crash
 
 #: Names the file to write to, in the environment of the process that trains.
@@ -44,7 +44,7 @@ def worst(codes: Iterable[int]) -> int:
 def write(code: int, text: str) -> None:
     """Leave word for the worker; does nothing in a process that no worker of ours started."""
     if file := os.environ.get(VARIABLE):
-        write_atomically(Path(file), json.dumps({"code": code, "text": text}))
+        write_file(Path(file), json.dumps({"code": code, "text": text}))
 
 
 def write_error(error: BaseException) -> None:

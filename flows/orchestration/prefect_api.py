@@ -7,8 +7,8 @@ import urllib.request
 from pathlib import Path
 
 from features.errors import UnavailableError
-from flows import addresses
 from flows.console import redaction
+from flows.orchestration import addresses
 from flows.workspace import Workspace
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from features.errors import UnavailableError
-from features.storage.files import write_atomically
+from features.storage.files import write_file
 from flows.console import server_log
 from flows.orchestration.prefect_api import _require, announced, answers, configured_api, environment
 from flows.orchestration.step import log_of, set_environment
@@ -87,9 +87,7 @@ def free_port() -> int:
 
 def announce(workspace: Workspace, server: EmbeddedServer) -> None:
     """Record that this server stays up, so that trainings report to it instead of starting one."""
-    write_atomically(
-        workspace.prefect / "server.json", json.dumps({"url": server.url, "pid": server.process.pid})
-    )
+    write_file(workspace.prefect / "server.json", json.dumps({"url": server.url, "pid": server.process.pid}))
 
 
 @contextmanager

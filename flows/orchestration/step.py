@@ -1,4 +1,4 @@
-"""Run flows and steps under Prefect, or without it; flows/schedules.py and flows/worker.py build on it.
+"""Run flows and steps under Prefect, or without it; flows/scheduling builds on it.
 
 Prefect calls a unit of work a task; here it is a step, so that Task keeps one meaning. Steps return
 references (paths, fingerprints, run ids) and are idempotent: their output folders are named by the

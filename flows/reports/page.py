@@ -23,7 +23,7 @@ from typing import Literal
 import jinja2
 from markupsafe import Markup
 
-from features.storage.files import write_atomically
+from features.storage.files import write_file
 from flows.reports.media import Media, Picture
 
 Tone = Literal["plain", "good", "bad"]
@@ -124,14 +124,14 @@ def render(report: Report) -> str:
 
 def write(report: Report, path: Path) -> None:
     """Render a report into a file, which is never seen half-written."""
-    write_atomically(path, render(report))
+    write_file(path, render(report))
 
 
 @cache
 def environment() -> jinja2.Environment:
     """Give the templates' environment: everything from data is escaped and printable."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -8,7 +8,7 @@ from typing import Any
 
 from features.errors import ConfigError
 from features.storage import files
-from features.storage.files import write_atomically
+from features.storage.files import write_file
 from flows.console import terminal
 from flows.runs.plan import Plan
 from flows.runs.run import Record
@@ -93,7 +93,7 @@ def fitted(plan: Plan, dataset: Any, blueprint: Blueprint) -> Mapping[str, Any]:
     if not path.is_file():
         found = plan.task.fit(blueprint, _examples(dataset))
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(found))
+        write_file(path, json.dumps(found))
     return json.loads(path.read_text())
 
 

@@ -20,7 +20,7 @@ Settings = TypeVar("Settings", bound=BaseModel)
 #: Turns the plain content of one section into its typed settings.
 Check = Callable[[dict[str, Any]], BaseModel]
 
-RECIPES = Path(__file__).parent / "recipes"
+RECIPES = Path(__file__).parent.parent / "recipes"
 
 
 class GateSettings(BaseModel):

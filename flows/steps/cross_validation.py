@@ -10,7 +10,7 @@ import numpy as np
 from features.datasets import dataset as datasets
 from features.datasets import folds
 from features.datasets.dataset import Dataset
-from features.storage.files import write_atomically
+from features.storage.files import write_file
 from flows.console import terminal
 from flows.orchestration import step
 from flows.runs.plan import Plan
@@ -52,7 +52,7 @@ def cross_validate(plan: Plan, record: Record) -> dict[str, float]:
         if name not in done:
             terminal.note(f"fold {name}, {number} of {len(names)}")
             done[name] = _fold(plan, record, name)
-            write_atomically(path, json.dumps(done))
+            write_file(path, json.dumps(done))
     _pool(record, whole, done)
     figures = _summary({name: kept["metrics"][plan.task.objective.report] for name, kept in done.items()})
     record.run.record(cross_validation=figures)

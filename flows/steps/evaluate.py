@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from features.datasets.dataset import Dataset
-from features.storage.files import write_atomically
+from features.storage.files import write_file
 from flows.orchestration import artifacts, step
 from flows.runs import networks
 from flows.runs.plan import Plan
@@ -24,7 +24,7 @@ def evaluate(plan: Plan, record: Record) -> dict[str, float]:
         record.run.evaluation.mkdir(exist_ok=True)
         np.save(record.run.evaluation / "scores.npy", answers["scores"], allow_pickle=False)
     figures = evaluation(record, dataset).metrics | record.run.read().get("cross_validation", {})
-    write_atomically(record.run.evaluation / "metrics.json", json.dumps(figures, indent=1))
+    write_file(record.run.evaluation / "metrics.json", json.dumps(figures, indent=1))
     record.run.record(metrics=figures)
     record.tracked.metrics(figures, step=0)
     rows = [{"metric": name, "value": value} for name, value in sorted(figures.items())]

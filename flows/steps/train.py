@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from features.storage.files import write_atomically
+from features.storage.files import write_file
 from flows.console import terminal
 from flows.orchestration import step
 from flows.runs import networks
@@ -41,7 +41,7 @@ def fit(plan: Plan, record: Record) -> str:
     )
     record.tracked.metrics(networks.figures(plan, dataset))
     networks.save(record, network)
-    write_atomically(history_file, json.dumps(history.epochs))
+    write_file(history_file, json.dumps(history.epochs))
     record.run.record(weights_hash=training.weights_hash(network.model))
     return str(record.run.weights)
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from flows import addresses
 from flows.console.redaction import mask, slug
+from flows.orchestration import addresses
 from flows.tracking import mlflow_model
 from flows.tracking.databases import make_database
 from flows.tracking.outbox import Event, Spool

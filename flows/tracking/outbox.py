@@ -6,7 +6,6 @@ writes a run holds ``owner.lock``, the thread that sends it ``sender.lock``: bot
 locks, so the kernel frees them when a process dies, however it dies.
 """
 
-import fcntl
 import json
 import math
 import os
@@ -21,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import StorageError, TemporaryError
-from features.storage.files import write_atomically
-from features.storage.locks import Lock
+from features.storage.files import write_file
+from features.storage.locks import FileLock, holder, locked
 from flows.console.redaction import slug
 
 EVENTS, CURSOR, FILES, REJECTED = "events.jsonl", "cursor.json", "files", "rejected.jsonl"
@@ -52,13 +51,41 @@ class Event:
     end: int
 
 
+class RunLock:
+    """A lock in the folder of a run, free until `acquire` has it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: FileLock | None = None
+
+    def acquire(self) -> bool:
+        """Take and sign the lock if it is free; never waits."""
+        try:
+            self._lock = FileLock.attempt(self.path, create=True)
+        except FileNotFoundError:
+            return False  # the run was sent and removed meanwhile
+        if self._lock is not None:
+            self._lock.sign()
+        return self._lock is not None
+
+    def release(self) -> None:
+        """Free the lock; does nothing where it is not held."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def holder(self) -> dict[str, Any]:
+        """Return who holds the lock, or held it last: pid, host, since; empty where unknown."""
+        return holder(self.path)
+
+
 class Spool:
     """The folder of one run, as the sender sees it."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.owner = Lock(directory / "owner.lock")
-        self.sender = Lock(directory / "sender.lock")
+        self.owner = RunLock(directory / "owner.lock")
+        self.sender = RunLock(directory / "sender.lock")
 
     def read(self, offset: int = 0) -> Iterator[Event]:
         """Yield the events from an offset on; a line still being written ends the iteration.
@@ -89,7 +116,7 @@ class Spool:
 
     def save_cursor(self, cursor: Mapping[str, Any]) -> None:
         """Record how far sending has got, atomically."""
-        write_atomically(self.directory / CURSOR, json.dumps(cursor, sort_keys=True))
+        write_file(self.directory / CURSOR, json.dumps(cursor, sort_keys=True))
 
     def last_state(self) -> tuple[str, int]:
         """Return the state the events end in and the time of the last one.
@@ -161,10 +188,10 @@ class Journal(Spool):
         try:
             directory.mkdir(parents=True, exist_ok=True)
             if not self._acquire(patience):
-                holder = self.owner.holder()
+                owner = self.owner.holder()
                 raise TemporaryError(
                     f"the run {directory.name} is being written by another process",
-                    got=f"pid {holder.get('pid', 'unknown')} on {holder.get('host', 'an unknown host')}",
+                    got=f"pid {owner.get('pid', 'unknown')} on {owner.get('host', 'an unknown host')}",
                     todo="wait for it to end, or stop it",
                 )
             self._drop_torn_tail()
@@ -267,12 +294,8 @@ class Journal(Spool):
 @contextmanager
 def rejections(folder: Path) -> Iterator[None]:
     """Have the rejected events of a spool folder to oneself; waits for whoever else has them."""
-    file = os.open(folder / "rejected.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locked(folder / "rejected.lock"):
         yield
-    finally:
-        os.close(file)
 
 
 def now() -> int:

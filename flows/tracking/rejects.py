@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from features.storage.files import write_atomically
+from features.storage.files import write_file
 from flows.console.redaction import mask
 from flows.tracking.outbox import FILES, GONE, IDS, REJECTED, REJECTED_FILES, Journal, Spool, now, rejections
 
@@ -59,7 +59,7 @@ def offer(folder: Path) -> int:
                 runs.setdefault(record["run"].partition(AGAIN)[0], []).append(record)
         for run, records in runs.items():
             _put_back(folder, run, records)
-        write_atomically(folder / REJECTED, "".join(kept))
+        write_file(folder / REJECTED, "".join(kept))
         if not kept:
             (folder / REJECTED).unlink()
     return sum(map(len, runs.values()))

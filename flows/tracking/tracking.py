@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from features.errors import UnavailableError
-from flows import addresses
 from flows.console.redaction import mask, slug
+from flows.orchestration import addresses
 from flows.tracking import rejects
 from flows.tracking.delivery import Sender, generations
 from flows.tracking.mlflow_store import NOTE_TAG, RUN_TAG, AwayError, Ledger, this_process

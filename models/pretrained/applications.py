@@ -17,7 +17,6 @@ from features.images.featurizer import ImageFeaturizer, image_featurizer
 from features.settings import Settings
 from models import network
 from models.networks import last_maps as mapping
-from models.pretrained import applications
 from models.pretrained.hub import HubLayer
 from models.task import Blueprint
 
@@ -199,7 +198,7 @@ def _hub(blueprint: Blueprint, settings: HubSettings) -> tuple[ImageFeaturizer, 
 def _keras(blueprint: Blueprint, settings: KerasSettings) -> tuple[ImageFeaturizer, Any, int, str]:
     featurizer = image_featurizer(blueprint.featurizer, (224, 224))
     learn = settings.weights is None or settings.batch_norm == "training"
-    network = applications.application(
+    network = application(
         settings.backbone, settings.weights, featurizer.spec.shape, learn_batch_norm=learn
     )
     mode = settings.mode if settings.weights else "scratch"

@@ -21,6 +21,8 @@ from features.storage.files import write_file
 log = logging.getLogger(__name__)
 
 KEPT = 2
+#: What the error of a full disk tells the user to do.
+RESUMES = "free some space and repeat: training goes on from the last checkpoint"
 
 
 def arrays_of(variables: Sequence[Any]) -> bytes:
@@ -55,9 +57,9 @@ class Checkpoints:
         """Keep the state at a position (epoch, step) and drop all but the newest few."""
         name = f"{position[0]:05d}-{position[1]:07d}"
         content = arrays_of(variables)
-        write_file(self.folder / f"{name}.npz", content)
+        write_file(self.folder / f"{name}.npz", content, RESUMES)
         record = state | {"sha256": hashlib.sha256(content).hexdigest()}
-        write_file(self.folder / f"{name}.json", json.dumps(record).encode())
+        write_file(self.folder / f"{name}.json", json.dumps(record), RESUMES)
         for old in self._names()[:-KEPT]:
             (self.folder / f"{old}.json").unlink(missing_ok=True)
             (self.folder / f"{old}.npz").unlink(missing_ok=True)
@@ -87,7 +89,7 @@ class Checkpoints:
     def keep(self, name: str, variables: Sequence[Any]) -> None:
         """Keep named arrays, ``best`` or ``final``, with their hash in front."""
         content = arrays_of(variables)
-        write_file(self.folder / f"{name}.weights", hashlib.sha256(content).digest() + content)
+        write_file(self.folder / f"{name}.weights", hashlib.sha256(content).digest() + content, RESUMES)
 
     def take(self, name: str, variables: Sequence[Any]) -> bool:
         """Assign named arrays; False where they are missing or damaged."""

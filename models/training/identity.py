@@ -74,4 +74,4 @@ def require_same(folder: Path, wanted: dict[str, Any], restart: bool) -> None:
         for stale in sorted(folder.rglob("*"), reverse=True):
             stale.rmdir() if stale.is_dir() else stale.unlink()
     if found is None or differing:
-        write_file(path, json.dumps(wanted).encode())
+        write_file(path, json.dumps(wanted))

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from features.storage.locks import FileLock
 from serving.engine.servable import Servable
 from serving.engine.states import State, StateMonitor, VersionState
 from serving.errors import Cancelled, NotFound, code_of, words_of
-from serving.locks import FileLock
 from serving.repository import leases
 
 Loader = Callable[[str, int, Path], Servable]

@@ -11,9 +11,9 @@ over because its name is no number::
 import os
 from pathlib import Path
 
-from serving.locks import FileLock, is_held
+from features.storage.locks import FileLock, is_held
+from features.storage.trees import remove_tree
 from serving.repository.version_names import parse_version
-from serving.storage import remove_tree
 
 PRIVATE = ".servable"
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from serving.locks import FileLock, is_held
+from features.storage.locks import FileLock, is_held
 from serving.repository.claims import PRIVATE
 from serving.repository.version_names import parse_version
 

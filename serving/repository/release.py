@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import DataError, NoInputError
-from serving.storage import regular_files, sha256
+from features.storage.trees import regular_files, sha256
 
 MANIFEST = "assets.extra/servable.json"
 MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")

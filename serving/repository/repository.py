@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import NoInputError, StorageError, UsageError
-from serving.locks import FileLock, locked
+from features.storage.files import sync_directory, write_file
+from features.storage.locks import FileLock, locked
+from features.storage.trees import copy_tree, sync_tree
 from serving.repository.claims import PRIVATE, Claims
 from serving.repository.faultpoints import fault
 from serving.repository.history import History
 from serving.repository.leases import leased_versions
 from serving.repository.release import MANIFEST, MODEL_FILES, Release, is_complete
 from serving.repository.version_names import is_model_name, parse_version
-from serving.storage import copy_tree, sync_directory, sync_tree, write_atomic
 
 CONFIG = "models.config"
 CONTAINER_BASE = "/models"
@@ -334,7 +335,7 @@ class Repository:
         folder.mkdir(exist_ok=True)
         # Under the lock, so that of two writers the later one has seen what the earlier one recorded.
         with locked(folder / "lock"):
-            write_atomic(self.root / CONFIG, self._config_text(CONTAINER_BASE).encode())
+            write_file(self.root / CONFIG, self._config_text(CONTAINER_BASE))
 
 
 def _version_of(entry: os.DirEntry[str]) -> int | None:

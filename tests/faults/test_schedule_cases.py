@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from flows import cli, schedules
+from flows import cli
 from flows.orchestration import outcome, prefect_server
+from flows.scheduling import schedules
 from flows.workspace import Workspace
 from tests import mlflow_store
 from tests.conftest import ROOT

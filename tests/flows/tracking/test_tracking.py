@@ -26,7 +26,7 @@ from models.figures.canvas import LIGHT, canvas
 from tests.conftest import ROOT
 from tests.mlflow_store import Workplace
 
-HERE = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parents[3]
 
 # The import of mlflow.pyfunc looks at its own type hints.
 pyfunc = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType")

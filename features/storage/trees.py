@@ -1,4 +1,4 @@
-"""Writing that survives a crash: copies with hashes, atomic files, fsync of files and folders."""
+"""Copy, hash, flush and remove trees of files."""
 
 import hashlib
 import os
@@ -7,35 +7,10 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from features.errors import DataError, StorageError
+from features.errors import DataError
+from features.storage.files import sync_directory
 
 CHUNK = 1 << 20
-
-
-def sync_directory(directory: Path) -> None:
-    """Make a directory's entries durable."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Replace a file in one step: a reader sees the old content or the new, never a part."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
-    try:
-        with open(aside, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise StorageError(
-            f"cannot write {path}", got=error, todo="free space or check permissions"
-        ) from error
-    sync_directory(path.parent)
 
 
 def sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Make scheduled deployments of the training flow; flows/worker.py runs them."""
+"""Make scheduled deployments of the training flow; flows/scheduling/worker.py runs them."""
 
 import contextlib
 import io
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from prefect.schedules import Schedule
 
 POOL = "servable"
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 ENTRYPOINT = "flows/deployment.py:train_model"
 #: Prefect plans no run that is further away than a hundred days.
 LONGEST_INTERVAL = 100 * 24 * 3600

@@ -5,9 +5,8 @@ import sqlite3
 import pytest
 
 from features.errors import ConfigError
-from flows import addresses
 from flows.console.redaction import mask, mask_address
-from flows.orchestration import prefect_api, step
+from flows.orchestration import addresses, prefect_api, step
 
 MALFORMED = {
     "localhost:5000": "Write http://localhost:5000",

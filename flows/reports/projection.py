@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from features.storage.files import write_atomically
+from features.storage.files import write_file
 from flows.reports import page as report
 
-SCRIPT = (Path(__file__).parent / "templates" / "projection.js").read_text(encoding="utf-8")
+SCRIPT = (Path(__file__).parent / "projection.js").read_text(encoding="utf-8")
 #: Points of a map at most: more of them hide each other, and the page carries every thumbnail.
 MOST = 2000
 
@@ -74,7 +74,7 @@ def render(page: Projection) -> str:
 
 def write(page: Projection, path: Path) -> None:
     """Render a page into a file, which is never seen half-written."""
-    write_atomically(path, render(page))
+    write_file(path, render(page))
 
 
 def chosen(count: int, seed: int = 0) -> np.ndarray:

@@ -1,0 +1,29 @@
+"""``servable status``: the state of a served model's versions."""
+
+from typing import Annotated
+
+import typer
+
+from flows.commands.inquiry import inquire
+from flows.commands.options import (
+    REST_SERVER,
+    SERVER,
+    CurlOption,
+    GrpcurlOption,
+    JsonOption,
+    RestTargetOption,
+    TargetOption,
+)
+
+
+def status(
+    name: Annotated[str, typer.Argument(help="The model.")],
+    version: Annotated[int | None, typer.Option(help="One version alone.")] = None,
+    target: TargetOption = SERVER,
+    curl: CurlOption = False,
+    grpcurl: GrpcurlOption = False,
+    rest_target: RestTargetOption = REST_SERVER,
+    json_output: JsonOption = False,
+) -> None:
+    """Tell the state of a served model's versions, with what went wrong."""
+    inquire("status", name, version, target, rest_target, curl, grpcurl, json_output)

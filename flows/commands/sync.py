@@ -1,0 +1,24 @@
+"""``servable sync``: send the tracking events that are left."""
+
+from typing import Annotated
+
+import typer
+
+from flows.commands.options import WorkspaceOption
+from flows.console import terminal
+from flows.workspace import Workspace
+
+
+def sync(
+    workspace: WorkspaceOption = None,
+    rejected: Annotated[
+        bool, typer.Option("--rejected", help="Offer the events again that MLflow has rejected.")
+    ] = False,
+) -> None:
+    """Send tracking events that MLflow has not confirmed yet."""
+    from flows.tracking import rejects, tracking
+
+    place = Workspace.open(workspace)
+    terminal.note(tracking.replay(place, rejected=rejected))
+    if left := rejects.describe(place.spool):
+        terminal.note(left)

@@ -1,0 +1,1 @@
+"""Scheduled trainings: deployments and the worker that runs them."""

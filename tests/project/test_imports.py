@@ -1,0 +1,64 @@
+"""Every module can be imported first, and no two files import each other, at whatever depth."""
+
+import graphlib
+import subprocess
+import sys
+
+import grimp
+import pytest
+
+from tests.conftest import ROOT
+
+ROOMS = ("features", "models", "serving", "flows")
+
+# Forks once for each module, so that the libraries are loaded once and ours in a fresh state each time.
+LONE = """
+import gc, os, sys, traceback
+import grpc, keras, librosa, matplotlib.pyplot, mlflow, pandas, prefect, pyarrow.parquet, tensorflow, typer
+gc.disable()  # a collection in a child would copy the memory of all libraries
+gc.freeze()
+failed = []
+for module in sys.stdin.read().split():
+    child = os.fork()
+    if child == 0:
+        try:
+            __import__(module)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        failed.append(module)
+print(*failed)
+"""
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    return grimp.build_graph(*ROOMS, exclude_type_checking_imports=True, cache_dir=None)
+
+
+def test_every_module_can_be_imported_first(graph: grimp.ImportGraph) -> None:
+    modules = [name for name in sorted(graph.modules) if not name.endswith("__main__")]
+    assert len(modules) > 300
+    done = subprocess.run(
+        [sys.executable, "-c", LONE], input="\n".join(modules), capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.stdout.split() == [], done.stderr
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_file_imports_in_a_circle(graph: grimp.ImportGraph) -> None:
+    arrows = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    list(graphlib.TopologicalSorter(arrows).static_order())  # raises CycleError, which names the circle
+
+
+def test_no_folder_imports_in_a_circle(graph: grimp.ImportGraph) -> None:
+    """Folders below a room; a file of the room itself stands for itself."""
+    arrows: dict[str, set[str]] = {}
+    for module in graph.modules:
+        for other in graph.find_modules_directly_imported_by(module):
+            here, there = (".".join(name.split(".")[:2]) for name in (module, other))
+            if here != there and "." in here and "." in there:
+                arrows.setdefault(here, set()).add(there)
+    list(graphlib.TopologicalSorter(arrows).static_order())
