@@ -772,5 +772,5 @@ def test_a_folder_of_all_of_them(cases: Path, tmp_path: Path) -> None:
 
 def test_the_decoding_module_is_the_only_one() -> None:
     """Ingest and the client decode by the same function."""
-    assert sounds.sound_decoding is decoding
+    assert sounds.decoding is decoding
     assert check.__globals__["decode"] is decoding.decode

@@ -86,7 +86,7 @@ def test_t1_nan_names_the_files_of_its_batch_and_keeps_the_last_good_checkpoint(
     assert "phase train, epoch 1, batch" in message
     assert "loss nan" in message
     assert epochs == []
-    order = training.pipeline.epoch_order(48, seed=0, epoch=0)
+    order = training.batches.epoch_order(48, seed=0, epoch=0)
     batch = int(np.flatnonzero(order == 5)[0]) // 8
     named = [data.frame["name"][position] for position in order[batch * 8 : batch * 8 + 4]]
     assert f"batch {batch + 1};" in message

@@ -147,7 +147,7 @@ def test_class_weights_and_balanced_sampling_even_out_classes():
     assert softened[1] / softened[0] == pytest.approx(3**0.5)
     assert softened[targets].mean() == pytest.approx(1)
     assert training.class_weights(targets, "none") is None
-    order = training.pipeline.epoch_order(40, seed=0, epoch=0, targets=targets, balanced=True)
+    order = training.batches.epoch_order(40, seed=0, epoch=0, targets=targets, balanced=True)
     assert np.bincount(targets[order]).tolist() == [20, 20]
 
 

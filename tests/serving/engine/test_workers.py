@@ -11,7 +11,7 @@ from serving.engine.workers import Workers, aside
 # A batch of images takes and leaves blocks like these.
 FAULTS = """
 import ctypes, platform, resource, sys
-from serving import allocator
+from serving.engine import allocator
 if platform.libc_ver()[0] != "glibc":
     sys.exit(77)
 if sys.argv[1] == "kept":
