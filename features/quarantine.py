@@ -48,14 +48,14 @@ REASONS = {
     "not_a_file": "the table names a folder",
     "missing_value": "the row has no input or no target",
     "ragged_row": "the row has more or fewer fields than the header",
-    "not_a_number": "the row holds something else than a number in a numeric column",
+    "not_a_number": "the row holds something else than a number in a numeric column or as its target",
     "bad_quoting": "the row's quotes do not follow the CSV rules",
     "bad_encoding": "the row or text is not UTF-8; the offset is that of the first bad byte of the file",
     "nul": "the row or text contains a NUL character",
     "line_too_long": "a field of the row is longer than 131,072 characters, or a line of a text than allowed",
     "unknown_split": "the split column says something else than train, validation or test",
     # the dataset
-    "conflicting_labels": "the same content stands under two labels; all its copies are refused",
+    "conflicting_labels": "the same content has two targets; all its copies are refused",
     "split_conflict": "the data put the same content in two splits; the copy in the later-used split stays",
 }
 

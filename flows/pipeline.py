@@ -9,8 +9,6 @@ from typing import Any
 from features.errors import ExportError
 from flows.console import terminal
 from flows.courses import gallery, image_clustering, image_search, word_vectors
-from flows.courses.gallery_report import write_report as write_gallery_report
-from flows.courses.word_report import write_report as write_word_report
 from flows.gate.gate import pass_gate, refused
 from flows.orchestration import artifacts
 from flows.reports.report import write_report
@@ -127,7 +125,7 @@ COURSES: dict[str, Course] = {
             "export": gallery.export,
             "gate": pass_gate,
             "publish": publish,
-            "report": write_gallery_report,
+            "report": write_report,
         },
     ),
     "image-clustering": Course(
@@ -139,7 +137,7 @@ COURSES: dict[str, Course] = {
             "export": gallery.export,
             "gate": pass_gate,
             "publish": publish,
-            "report": write_gallery_report,
+            "report": write_report,
         },
     ),
     "word-vectors": Course(
@@ -151,7 +149,7 @@ COURSES: dict[str, Course] = {
             "export": word_vectors.export,
             "gate": pass_gate,
             "publish": publish,
-            "report": write_word_report,
+            "report": write_report,
         },
     ),
 }

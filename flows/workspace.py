@@ -147,6 +147,11 @@ class RunDirectory:
         return self.path / "evaluation"
 
     @property
+    def outputs(self) -> Path:
+        """The network's outputs on the measured examples, as they are measured."""
+        return self.evaluation / "outputs.npy"
+
+    @property
     def report(self) -> Path:
         """The self-contained report page."""
         return self.path / "report.html"

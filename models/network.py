@@ -29,6 +29,24 @@ class Maps:
 
 
 @dataclass(frozen=True)
+class Backbone:
+    """What comes before the head.
+
+    Attributes:
+        featurizer: raw examples [batch] to features.
+        body: layer or model from features to vectors [batch, width].
+        width: length of a vector.
+        mode: ``scratch`` trains everything at once; ``frozen`` trains the head on vectors computed once;
+            ``fine-tune`` does that first and then trains everything at a lower rate.
+    """
+
+    featurizer: Any
+    body: Any
+    width: int
+    mode: str = "scratch"
+
+
+@dataclass(frozen=True)
 class Phase:
     """One leg of training.
 
@@ -40,6 +58,7 @@ class Phase:
         augmentation: random, training only, after the cache; None for none.
         epochs: passes over the training split.
         learning_rate: highest learning rate; None leaves it to the training settings.
+        scale: [outputs], what the loss divides targets and outputs by; None where they need none.
     """
 
     name: str
@@ -48,6 +67,7 @@ class Phase:
     augmentation: Any | None
     epochs: int
     learning_rate: float | None = None
+    scale: Any | None = None
 
 
 @dataclass(frozen=True)

@@ -40,12 +40,14 @@ class Objective(Measure):
     """Loss and metrics over the outputs of a network that is trained by gradients.
 
     Attributes:
-        loss: makes the per-example loss for a label smoothing in [0, 1).
+        loss: makes the per-example loss that training lowers, from the recipe's training section.
+        measured_loss: the per-example loss that epochs report of the validation split.
         metrics: per-example values by name; an epoch reports their weighted mean.
         best: the metric that decides between epochs, one of ``metrics`` or ``loss``.
     """
 
-    loss: Callable[[float], PerExample]
+    loss: Callable[[Any], PerExample]
+    measured_loss: PerExample
     metrics: Mapping[str, PerExample]
     best: str
 
@@ -73,6 +75,13 @@ def adjusted(loss: PerExample, offsets: np.ndarray | None) -> PerExample:
     return lambda targets, logits: loss(targets, logits + offsets)
 
 
+def scaled(loss: PerExample, scale: np.ndarray | None) -> PerExample:
+    """Make a loss of targets and outputs that are divided by a scale first; the loss itself where None."""
+    if scale is None:
+        return loss
+    return lambda targets, outputs: loss(targets / scale, outputs / scale)
+
+
 def hit(targets: Any, logits: Any) -> Any:
     """Give 1 where the highest logit is the target's, or that of a blend's larger part, else 0."""
     if targets.dtype.is_floating:
@@ -81,9 +90,51 @@ def hit(targets: Any, logits: Any) -> Any:
 
 
 CLASSIFICATION = Objective(
-    loss=cross_entropy,
+    loss=lambda settings: cross_entropy(settings.label_smoothing),
+    measured_loss=cross_entropy(0.0),
     metrics={"accuracy": hit},
     best="accuracy",
     higher_is_better=True,
     report="test/accuracy",
+)
+
+
+def _mean(values: Any) -> Any:
+    return tf.reduce_mean(values, axis=-1)
+
+
+def squared_error(targets: Any, outputs: Any) -> Any:
+    """Return the mean squared error of each example over its numbers: [batch]."""
+    return _mean(tf.square(outputs - targets))
+
+
+def absolute_error(targets: Any, outputs: Any) -> Any:
+    """Return the mean absolute error of each example over its numbers: [batch]."""
+    return _mean(tf.abs(outputs - targets))
+
+
+def huber(delta: float) -> PerExample:
+    """Make the Huber loss: squared near the target, absolute beyond delta (Huber 1964), twice Keras's.
+
+    At small errors it equals the squared error, so that the two losses take the same learning rate.
+    """
+
+    def loss(targets: Any, outputs: Any) -> Any:
+        error = tf.abs(outputs - targets)
+        return _mean(tf.where(error <= delta, tf.square(error), delta * (2 * error - delta)))
+
+    return loss
+
+
+def _number_loss(settings: Any) -> PerExample:
+    return huber(settings.huber_delta) if settings.loss == "huber" else squared_error
+
+
+REGRESSION = Objective(
+    loss=_number_loss,
+    measured_loss=squared_error,
+    metrics={"mse": squared_error, "mae": absolute_error},
+    best="loss",
+    higher_is_better=False,
+    report="test/mse",
 )

@@ -3,14 +3,17 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 from pydantic import BaseModel, Field
 
 from features.errors import ConfigError
 from features.ingest.rules import IngestRules, SourceRules
 from features.settings import Settings
 from features.spec import RawKind
+from features.targets.classes import CLASS
+from features.targets.target import Target
 from models.network import Network
 from models.objective import Measure
 from models.training.settings import TrainingSettings
@@ -39,6 +42,35 @@ class Blueprint:
     fitted: Mapping[str, Any] = field(default_factory=dict)
     release: Callable[[str], Path] = _no_release
     frame: Any = None
+
+
+class Evaluation(Protocol):
+    """What a model is worth on a split."""
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Figures by the names they are tracked by, such as ``test/accuracy``."""
+        ...
+
+    @property
+    def tables(self) -> Mapping[str, Any]:
+        """Frames that are logged beside the figures, by name."""
+        ...
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """How a network's outputs are measured.
+
+    Attributes:
+        output: the output of ``serving_default`` that is measured, [examples, columns].
+        columns: the output that names its columns, [examples, columns].
+        evaluate: from a Dataset and that output on its measured examples, in their order, to an Evaluation.
+    """
+
+    output: str
+    columns: str
+    evaluate: Callable[[Any, np.ndarray], Evaluation]
 
 
 #: From the blueprint and the raw examples of the training split, read once as they are asked for, to what
@@ -71,6 +103,7 @@ class Task:
     Attributes:
         name: the field's own name, with hyphens.
         raw: what one raw example is.
+        target: what an example should be answered with.
         featurizer_settings: type of the recipe's ``featurizer`` section.
         settings: type of the recipe's ``model`` section.
         augmentation_settings: type of the recipe's ``augmentation`` section.
@@ -79,7 +112,8 @@ class Task:
         decode: in graph, from network outputs and labels to named outputs, each with a batch axis.
         signatures: in graph, name to a function of (network, raw, decode) that makes a signature, or gives
             an Absent.
-        report: names of the report's sections, in order; see flows/report.
+        report: names of the report's sections, in order; see flows/reports/sections.py.
+        evaluator: how its outputs are measured; None for a task whose course measures in its own way.
         fit: what the network learns from the training split alone, before it is built; None where it
             learns nothing.
         rules: type of the recipe's ``data`` section.
@@ -96,6 +130,8 @@ class Task:
     decode: Callable[[Any, tuple[str, ...]], dict[str, Any]]
     signatures: Mapping[str, Callable[..., Any]]
     report: tuple[str, ...]
+    evaluator: Evaluator | None = None
+    target: Target = CLASS
     fit: Fit | None = None
     rules: type[SourceRules] = IngestRules
     training: type[BaseModel] = TrainingSettings

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 
 def epoch_order(
-    n: int, *, seed: int, epoch: int, targets: np.ndarray | None = None, balanced: bool = False
+    n: int, *, seed: int, epoch: int, groups: np.ndarray | None = None, balanced: bool = False
 ) -> np.ndarray:
     """Give the order of examples in one epoch: a pure function of its arguments.
 
@@ -17,20 +17,20 @@ def epoch_order(
         n: number of examples.
         seed: of the training.
         epoch: from 0 on.
-        targets: class of each example; needed for ``balanced``.
-        balanced: draw every class equally often, small ones with repetition.
+        groups: class or other group of each example; needed for ``balanced``.
+        balanced: draw every group equally often, small ones with repetition.
 
     Returns:
         Positions [n].
     """
     random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, epoch])))
-    if not balanced or targets is None:
+    if not balanced or groups is None:
         return random.permutation(n)
-    classes = np.unique(targets)
-    share = np.full(len(classes), n // len(classes)) + (np.arange(len(classes)) < n % len(classes))
+    kinds = np.unique(groups)
+    share = np.full(len(kinds), n // len(kinds)) + (np.arange(len(kinds)) < n % len(kinds))
     drawn = [
-        _cycled(np.flatnonzero(targets == one), int(count), random)
-        for one, count in zip(classes, share, strict=True)
+        _cycled(np.flatnonzero(groups == one), int(count), random)
+        for one, count in zip(kinds, share, strict=True)
     ]
     return random.permutation(np.concatenate(drawn))
 
@@ -86,9 +86,7 @@ def batches(
         batch_size: examples in a batch.
         weights: of each example, 1 where None.
         order: positions in the wanted order; as they lie where None.
-        augmentation: a callable from inputs and seeds int32 [batch, 2] to inputs; where its ``mixes`` is
-            true, its ``mix`` blends inputs and shares of the classes [batch, classes], which then are
-            the targets.
+        augmentation: a callable from inputs, targets and seeds int32 [batch, 2] to inputs and targets.
         seed: of the training.
         epoch: from 0 on; with the seed and the place in the order it decides the augmentation.
         start: batches to pass over, for a training that goes on in the middle of an epoch.
@@ -99,20 +97,14 @@ def batches(
     order = np.arange(len(rows)) if order is None else order
     weights = np.ones(len(rows), np.float32) if weights is None else np.asarray(weights, np.float32)
     seeds = _seeds(len(order), seed, epoch) if augmentation else None
-    classes = int(np.max(targets, initial=0)) + 1 if targets.ndim == 1 else 0
 
     def gather(begin: int) -> tuple[Any, Any, Any]:
         part = slice(begin, begin + batch_size)
         positions = order[part]
-        inputs = tf.constant(rows[positions])
-        wanted = tf.constant(targets[positions])
+        pair = tf.constant(rows[positions]), tf.constant(targets[positions])
         if augmentation is not None and seeds is not None:
-            inputs = augmentation(inputs, tf.constant(seeds[part]))
-            if getattr(augmentation, "mixes", False):
-                inputs, wanted = augmentation.mix(
-                    inputs, tf.one_hot(wanted, classes), tf.constant(seeds[part])
-                )
-        return inputs, wanted, tf.constant(weights[positions])
+            pair = augmentation(*pair, tf.constant(seeds[part]))
+        return *pair, tf.constant(weights[positions])
 
     with concurrent.futures.ThreadPoolExecutor(1) as ahead:
         coming = None

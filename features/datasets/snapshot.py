@@ -54,8 +54,8 @@ def read(directory: Path) -> Manifest:
     with reading(directory, LABELS) as path:
         entries = json.loads(path.read_text(encoding="utf-8"))
         labels, slugs = (tuple(entry[key] for entry in entries) for key in ("label", "slug"))
-        if labels != tuple(sorted(set(frame["label"]))):
-            raise ValueError("its labels are not those of the manifest")
+        if list(labels) != card["labels"]:
+            raise ValueError("its labels are not those of the card")
     return Manifest(labels, slugs, card, frame)
 
 

@@ -26,14 +26,13 @@ def position(group: str, seed: int) -> float:
 
 
 def assign(
-    labels: Sequence[str],
+    strata: Sequence[str] | None,
     groups: Sequence[str],
     given: Sequence[str | None],
     *,
     validation_fraction: float,
     test_fraction: float,
     seed: int,
-    every_class: bool = True,
 ) -> list[str]:
     """Give every example its split.
 
@@ -42,19 +41,19 @@ def assign(
     both are carved.
 
     Args:
-        labels: of the examples.
+        strata: the class of each example, of which each must be in each split; None: positions alone decide.
         groups: what must stay together: equal for copies.
         given: train, validation or test where the data say so, else None.
         validation_fraction: of what is carved.
         test_fraction: of what is carved.
         seed: of the carving.
-        every_class: whether each class must be in each split; else positions alone decide.
 
     Returns:
         The split of each example.
 
     Raises:
-        DataError: the data give no training split, or a class is too small to be in each split.
+        DataError: the data give no training split, a class is too small to be in each split, or nothing is
+            left for training or for the test.
     """
     splits = _given(given)
     sizes = {"test": test_fraction, "validation": validation_fraction}
@@ -64,14 +63,54 @@ def assign(
         del sizes["validation"]
     sizes = {split: size for split, size in sizes.items() if size > 0}
     carved = [index for index, split in enumerate(splits) if split in (None, "train")] if sizes else []
-    named = [labels[index] for index in carved] if every_class else None
+    named = [strata[index] for index in carved] if strata is not None else None
     chosen = _carve(named, [groups[index] for index in carved], sizes, seed)
     for index, split in zip(carved, chosen, strict=True):
         splits[index] = split
     complete = [split or "train" for split in splits]
-    if every_class:
-        _require_each_class(labels, complete)
+    if strata is None:
+        _require_both(complete)
+    else:
+        _require_each_class(strata, complete)
     return complete
+
+
+def joined(identities: Sequence[str], blocks: Sequence[str | None]) -> list[str]:
+    """Name what must stay together: examples of one identity, and those of one block.
+
+    Args:
+        identities: equal for copies.
+        blocks: None for an example without one.
+
+    Returns:
+        The group of each example; its identity where there are no blocks.
+    """
+    parents: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while (parent := parents.setdefault(name, name)) != name:
+            name = parent
+        return name
+
+    for identity, block in zip(identities, blocks, strict=True):
+        if block is not None:
+            ends = sorted((root(f"block {block}"), root(identity)))
+            parents[ends[1]] = ends[0]
+    members: dict[str, str] = {}
+    for identity in sorted(set(identities)):
+        members.setdefault(root(identity), identity)
+    return [members[root(identity)] for identity in identities]
+
+
+def _require_both(splits: Sequence[str]) -> None:
+    for split in ("train", "test"):
+        if splits and split not in splits:
+            raise DataError(
+                f"no example is left for the {split} split",
+                got=f"{len(splits)} examples, in groups that stay together",
+                expected=f"some in {split}",
+                todo="add examples, choose another data.seed, or name a split column",
+            )
 
 
 def _given(given: Sequence[str | None]) -> list[str | None]:

@@ -37,17 +37,18 @@ class ImageAugmentation:
         """Whether anything may change at all."""
         return self.settings != AugmentationSettings()
 
-    def __call__(self, images: Any, seeds: Any) -> Any:
+    def __call__(self, images: Any, targets: Any, seeds: Any) -> tuple[Any, Any]:
         """Change a batch.
 
         Args:
             images: float32 [batch, height, width, channels] in [0, 1].
+            targets: classes [batch], which no change of an image changes.
             seeds: int32 [batch, 2], one pair per image.
 
         Returns:
-            The images, same shape and range; equal for equal images and seeds.
+            The images, same shape and range; equal for equal images and seeds. The targets.
         """
-        return self._changed(images, seeds) if self.active else images
+        return (self._changed(images, seeds) if self.active else images), targets
 
     def _change(self, images: Any, seeds: Any) -> Any:
         draws = tf.map_fn(

@@ -15,7 +15,7 @@ from pathlib import Path
 from features.decisions import Decisions
 from features.ingest import kinds
 from features.ingest.examination import Examination, Example
-from features.ingest.rules import IngestRules
+from features.ingest.rules import ExampleRules
 from features.ingest.verdict import Verdict
 from features.quarantine import RefusedError
 from features.sources.candidates import Candidate
@@ -31,7 +31,7 @@ _CONTENT = (0, 0, 0, 0)
 
 
 def require(
-    examination: Examination, raw: RawKind, rules: IngestRules, decisions: Decisions, progress: Progress
+    examination: Examination, raw: RawKind, rules: ExampleRules, decisions: Decisions, progress: Progress
 ) -> None:
     """Compare the decoders, and quarantine what they disagree about as ``decoders_disagree``.
 
@@ -95,7 +95,7 @@ class _Comparison:
     """The checks of one raw kind, and the cache of what they found."""
 
     def __init__(
-        self, examination: Examination, raw: RawKind, rules: IngestRules, progress: Progress
+        self, examination: Examination, raw: RawKind, rules: ExampleRules, progress: Progress
     ) -> None:
         self._examination, self._check, self._progress = examination, kinds.difference(raw), progress
         self._rules = rules.verdict_rules()

@@ -8,15 +8,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from features.ingest import classes, kinds
+from features.ingest import kinds
 from features.ingest.decoder_pool import DecoderPool, Job
-from features.ingest.rules import IngestRules
+from features.ingest.rules import ExampleRules
 from features.ingest.verdict import VERSION, Verdict
 from features.ingest.verdict_index import VerdictIndex
-from features.quarantine import record
+from features.quarantine import RefusedError, record
 from features.sources.candidates import Candidate, Rejected, Skipped, Source
 from features.spec import Progress, RawKind
 from features.storage.files import stamp_of
+from features.targets.target import Readings, Target
 
 #: Verdicts are kept, and progress is told, after so many examples or so many seconds.
 _SAVE_EVERY, _SAVE_SECONDS = 500, 1.0
@@ -43,7 +44,7 @@ class Findings:
         quarantined: records as quarantine.record makes them.
         skipped: entries passed over, by reason.
         suffixes: endings of those with reason ``unsupported_extension``.
-        labels: class of each label as found; None where it is left out.
+        labels: what each target was read as; see `features.targets.target.Readings`.
         lost: (reason, ending) of those that look like examples.
         decoded: examples decoded in this run.
         reused: examples whose verdict was known.
@@ -54,7 +55,7 @@ class Findings:
     quarantined: list[dict[str, Any]] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     suffixes: Counter[str] = field(default_factory=Counter)
-    labels: dict[str, str | None] = field(default_factory=dict)
+    labels: Readings = field(default_factory=dict)
     lost: Counter[tuple[str, str]] = field(default_factory=Counter)
     decoded: int = 0
     reused: int = 0
@@ -70,16 +71,25 @@ class Examination:
     Args:
         source: to examine.
         raw: the raw kind of its examples.
-        rules: limits, and classes to merge or leave out.
+        target: what they are answered with.
+        rules: limits, and what the target's reading needs.
         cache: folder for the verdict index and converted content.
         key: name of the source in the cache.
         progress: called with the stages ``scan`` and ``decode``.
     """
 
     def __init__(
-        self, source: Source, raw: RawKind, rules: IngestRules, cache: Path, key: str, progress: Progress
+        self,
+        source: Source,
+        raw: RawKind,
+        target: Target,
+        rules: ExampleRules,
+        cache: Path,
+        key: str,
+        progress: Progress,
     ) -> None:
         self._source, self._raw, self._rules, self._progress = source, raw, rules, progress
+        self._target = target
         self._index_path = cache / f"{key}.sqlite"
         self._store = cache / "converted"
         self._stage = f"ingest.{raw.name}"
@@ -143,15 +153,16 @@ class Examination:
         self._progress("scan", findings.found, findings.found)
 
     def _labelled(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """Give the candidates their final labels; account for those of classes that are left out."""
-        findings, labels = self.findings, {candidate.label for candidate in candidates}
-        spelled = classes.spellings(labels, self._source.decisions)
-        findings.labels = {label: self._rules.class_of(label, spelled.get(label, label)) for label in labels}
+        """Read the candidates' targets; account for those that are left out or cannot be read."""
+        written = {candidate.label for candidate in candidates}
+        self.findings.labels = self._target.read(written, self._rules, self._source.decisions)
         kept = []
         for candidate in candidates:
-            label = findings.labels[candidate.label]
+            label = self.findings.labels[candidate.label]
             if label is None:
                 self._skip(Skipped(candidate.name, "dropped_class"))
+            elif isinstance(label, RefusedError):
+                self.refuse(candidate, Verdict(), label.reason, label.detail)
             else:
                 kept.append(candidate if label == candidate.label else replace(candidate, label=label))
         return kept

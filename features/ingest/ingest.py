@@ -5,15 +5,18 @@ from typing import Any
 
 from features.datasets.dataset import load
 from features.ingest import ingest_examples, ingest_lines
-from features.ingest.rules import SourceRules
+from features.ingest.rules import CorpusRules, ExampleRules, SourceRules
 from features.sources.candidates import Columns
 from features.spec import Progress, RawKind, silent
+from features.targets.classes import CLASS
+from features.targets.target import Target
 
 
 def ingest(
     path: Path,
     *,
     raw: RawKind,
+    target: Target = CLASS,
     columns: Columns,
     rules: SourceRules,
     root: Path,
@@ -27,6 +30,7 @@ def ingest(
     Args:
         path: of the source.
         raw: the raw kind of its examples.
+        target: what they are to be answered with; lines of a Corpus have none.
         columns: of a table.
         rules: limits, splits, classes to merge or leave out.
         root: folder for snapshots (each named by its fingerprint) and, hidden in it, for caches.
@@ -38,5 +42,8 @@ def ingest(
         TemporaryError: another process ingests the same source.
         StorageError: the disk is full.
     """
-    run: Any = ingest_lines.run if raw.lines else ingest_examples.run
-    return load(run(path, raw, columns, rules, root, progress))
+    if raw.lines:
+        assert isinstance(rules, CorpusRules), "lines have rules of their own"
+        return load(ingest_lines.run(path, raw, columns, rules, root, progress))
+    assert isinstance(rules, ExampleRules), "examples have rules of their own"
+    return load(ingest_examples.run(path, raw, target, columns, rules, root, progress))

@@ -5,26 +5,34 @@ import os
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from features import quarantine
 from features.datasets import snapshot, splits
-from features.errors import DataError, InternalError
+from features.decisions import Decisions
+from features.errors import ConfigError, DataError, InternalError
 from features.ingest import agreement, copies, write_snapshot
-from features.ingest.classes import check_classes
 from features.ingest.examination import Examination, Findings
-from features.ingest.rules import IngestRules
+from features.ingest.rules import ExampleRules
 from features.names import escape, suffix_of
 from features.sources.candidates import Columns, Source
 from features.sources.recognise import recognise
 from features.sources.selection import FOLLOW
 from features.spec import SPLITS, Progress, RawKind
 from features.storage.locks import exclusive
+from features.targets.target import Gathered, Target
 
 
 def run(
-    path: Path, raw: RawKind, columns: Columns, rules: IngestRules, root: Path, progress: Progress
+    path: Path,
+    raw: RawKind,
+    target: Target,
+    columns: Columns,
+    rules: ExampleRules,
+    root: Path,
+    progress: Progress,
 ) -> Path:
     """Ingest a source; see `ingest.ingest`.
 
@@ -36,16 +44,17 @@ def run(
         source = recognise(
             path,
             raw,
-            rules.reading(columns),
+            replace(rules.reading(columns), usual_targets=target.usual, several_targets=target.several),
             root / ".unpacked",
             labelling=rules.labelling,
             packing=rules.archive_rules(),
             follow_symlinks=rules.follow_symlinks,
             progress=progress,
         )
+        _require_blocks(source, rules)
         rules = rules.settled(source)
         source = rules.narrowed(source)
-        examination = Examination(source, raw, rules, root / ".index", key, progress)
+        examination = Examination(source, raw, target, rules, root / ".index", key, progress)
         findings = examination.run()
         agreement.require(examination, raw, rules, source.decisions, progress)
         _decide(findings, source)
@@ -54,10 +63,10 @@ def run(
         )
         refused = _list_refused(findings, root / ".refused" / key)
         _require_sound(findings, source, rules, refused)
-        _split(findings, source, rules)
+        _split(findings, source, target, rules)
         duplicates = copies.annotate(findings.accepted)
-        card = _card(findings, source, raw, rules) | {"duplicates": duplicates}
-        directory = write_snapshot.write(root, key, findings, card, progress)
+        card = _card(findings, source, raw, target, rules) | {"duplicates": duplicates}
+        directory = write_snapshot.write(root, key, findings, target, card, progress)
         refused.unlink()
     return directory
 
@@ -70,7 +79,7 @@ def _list_refused(findings: Findings, folder: Path) -> Path:
     return folder / snapshot.QUARANTINE
 
 
-def _require_sound(findings: Findings, source: Source, rules: IngestRules, refused: Path) -> None:
+def _require_sound(findings: Findings, source: Source, rules: ExampleRules, refused: Path) -> None:
     accepted, bad = len(findings.accepted), len(findings.quarantined)
     skipped = sum(findings.skipped.values())
     if findings.found != accepted + bad + skipped:
@@ -150,25 +159,39 @@ def _decide(findings: Findings, source: Source) -> None:
         source.decisions.add("links", "", f"{followed} files read through symbolic links", "as asked for")
 
 
-def _split(findings: Findings, source: Source, rules: IngestRules) -> None:
-    """Check the classes and give every example its split."""
+def _require_blocks(source: Source, rules: ExampleRules) -> None:
+    if rules.block_column is not None and not source.layout.endswith(("table", "tables")):
+        raise ConfigError(
+            "data.block_column names a column of a table, and there is none",
+            got=source.description,
+            expected="a table",
+            todo="pass the table as --data, or leave data.block_column out",
+        )
+
+
+def _split(findings: Findings, source: Source, target: Target, rules: ExampleRules) -> None:
+    """Check the targets and give every example its split."""
     examples = findings.accepted
-    declared = {findings.labels.get(label, rules.class_of(label, label)) for label in source.classes}
-    check_classes(
-        [example.label for example in examples],
-        sorted(label for label in declared if label is not None),
-        _instead(findings),
-        rules.labelling,
-        FOLLOW if findings.skipped["symlink"] else None,
+    texts = [example.label for example in examples]
+    lost = set(source.classes) - set(findings.labels)
+    declared = {**findings.labels, **target.read(lost, rules, Decisions())} if lost else findings.labels
+    target.check(
+        Gathered(
+            texts,
+            sorted({text for label in source.classes if isinstance(text := declared[label], str)}),
+            _instead(findings),
+            rules.labelling,
+            FOLLOW if findings.skipped["symlink"] else None,
+        )
     )
+    identities = [example.verdict.identity for example in examples]
     assigned = splits.assign(
-        [example.label for example in examples],
-        [example.verdict.identity for example in examples],
+        target.strata(texts) if rules.labelling == "required" else None,
+        splits.joined(identities, [example.candidate.block for example in examples]),
         [example.split for example in examples],
         validation_fraction=rules.validation_fraction,
         test_fraction=rules.test_fraction,
         seed=rules.seed,
-        every_class=rules.labelling == "required",
     )
     for example, split in zip(examples, assigned, strict=True):
         example.split = split
@@ -187,17 +210,18 @@ def _instead(findings: Findings) -> str:
     merged = [
         f"{label!r} read as {named!r}"
         for label, named in findings.labels.items()
-        if named not in (label, None)
+        if isinstance(named, str) and named != label
     ]
     said = "not used: " + "; ".join(parts) if parts else "nothing else found"
     return "; ".join((said, *sorted(merged)[:_MERGED]))
 
 
-def _card(findings: Findings, source: Source, raw: RawKind, rules: IngestRules) -> dict[str, Any]:
+def _card(
+    findings: Findings, source: Source, raw: RawKind, target: Target, rules: ExampleRules
+) -> dict[str, Any]:
     examples = findings.accepted
-    classes: dict[str, dict[str, int]] = {}
-    for example in examples:
-        classes.setdefault(example.label, dict.fromkeys(SPLITS, 0))[example.split or "train"] += 1
+    texts, parts = zip(*((example.label, example.split or "train") for example in examples), strict=True)
+    names = target.names(texts, source.targets)
     return {
         "source": source.description,
         "layout": source.layout,
@@ -210,8 +234,10 @@ def _card(findings: Findings, source: Source, raw: RawKind, rules: IngestRules) 
         "reasons": findings.reasons(),
         "skip_reasons": dict(sorted(findings.skipped.items())),
         "skipped_endings": dict(sorted(findings.suffixes.items())),
-        "classes": dict(sorted(classes.items())),
-        "splits": {split: sum(counts[split] for counts in classes.values()) for split in SPLITS},
+        "target": target.name,
+        "labels": names,
+        **target.summarise(texts, parts, names),
+        "splits": {split: parts.count(split) for split in SPLITS},
         "splits_given": sorted({example.candidate.split for example in examples if example.candidate.split}),
         "formats": dict(sorted(Counter(example.verdict.format for example in examples).items())),
         "notes": dict(

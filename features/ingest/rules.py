@@ -106,8 +106,8 @@ class SourceRules(BaseModel):
         return self
 
 
-class IngestRules(SourceRules):
-    """Limits, splits and class choices of one ingest; sizes in bytes, fractions between 0 and 1."""
+class ExampleRules(SourceRules):
+    """Limits and splits of one ingest of examples; sizes in bytes, fractions between 0 and 1."""
 
     max_pixels: int = Field(50_000_000, ge=1, le=500_000_000, description="of one image")
     max_file_bytes: int = Field(64 << 20, ge=1, le=1 << 30, description="of one file")
@@ -119,11 +119,13 @@ class IngestRules(SourceRules):
     )
     test_fraction: float = Field(0.2, gt=0, lt=1, description="of the examples, where the data give no split")
     seed: int = Field(0, ge=0, description="of the split; another seed gives another split")
-    merge: dict[str, str] = Field(default_factory=dict, description="class to be renamed: its new name")
     conflicts: Literal["quarantine", "keep"] = Field(
-        "quarantine", description="what becomes of the same content under several labels"
+        "quarantine", description="what becomes of the same content with several targets"
     )
-    drop: tuple[str, ...] = Field((), description="classes to leave out")
+    block_column: str | None = Field(
+        None,
+        description="column of a table that names blocks, as scenes or patients, which stay in one split",
+    )
     input_suffix: str | None = Field(
         None, description="ending of the files that a table names without one, as .jpg"
     )
@@ -131,7 +133,7 @@ class IngestRules(SourceRules):
         None, description="folder of the files that a table names, below the table's own"
     )
     missing_labels: tuple[str, ...] = Field(
-        MISSING_LABELS, description="words in a table's label column that stand for a missing label"
+        MISSING_LABELS, description="words in a table's target column that stand for a missing target"
     )
     decode_timeout: float = Field(10.0, gt=0, description="seconds one example may take to decode")
     decode_processes: int = Field(2, ge=1, le=64, description="decoder processes at work together")
@@ -142,15 +144,16 @@ class IngestRules(SourceRules):
             raise ValueError(
                 "validation_fraction and test_fraction leave nothing to train on: their sum must be below 1"
             )
-        chained = sorted(set(self.merge.values()) & set(self.merge))
-        if chained:
-            raise ValueError(f"merge renames {', '.join(chained)} and merges into it at once")
         return self
 
     @field_validator("input_suffix")
     @classmethod
     def _begin_with_a_dot(cls, suffix: str | None) -> str | None:
         return suffix if not suffix or suffix.startswith(".") else f".{suffix}"
+
+    def reading(self, columns: Columns) -> Columns:
+        """Give the columns of a table, with what these rules say of them."""
+        return replace(super().reading(columns), block=self.block_column)
 
     def table_options(self) -> TableOptions:
         """Give how a table is read, and the files it names are found."""
@@ -160,6 +163,36 @@ class IngestRules(SourceRules):
             folder=self.input_folder or "",
             missing_labels=self.missing_labels,
         )
+
+    @property
+    def labelling(self) -> Labelling:
+        """Where targets come from."""
+        return "required"
+
+    def verdict_rules(self) -> dict[str, Any]:
+        """Give the rules that a verdict on content depends on, as plain data."""
+        return {key: value for key, value in self.model_dump(mode="json").items() if key not in _NOT_DECODING}
+
+    def decoder_rules(self) -> dict[str, Any]:
+        """Give what a decoder process gets: the verdict's rules, its time-out and its memory."""
+        # Coefficients of a progressive JPEG, the picture, a converted copy and a codec's own canvas
+        # take some 20 bytes a pixel; the file is held twice.
+        memory = 20 * self.max_pixels + 4 * self.max_file_bytes + (256 << 20)
+        return self.verdict_rules() | {"timeout": self.decode_timeout, "memory": memory}
+
+
+class IngestRules(ExampleRules):
+    """What ingest accepts of examples that belong to classes."""
+
+    merge: dict[str, str] = Field(default_factory=dict, description="class to be renamed: its new name")
+    drop: tuple[str, ...] = Field((), description="classes to leave out")
+
+    @model_validator(mode="after")
+    def _merge_into_classes_that_stay(self) -> Self:
+        chained = sorted(set(self.merge.values()) & set(self.merge))
+        if chained:
+            raise ValueError(f"merge renames {', '.join(chained)} and merges into it at once")
+        return self
 
     def class_of(self, label: str, spelled: str) -> str | None:
         """Give the class of a label, None where it is left out.
@@ -173,21 +206,14 @@ class IngestRules(SourceRules):
         named = self.merge.get(label, self.merge.get(spelled, spelled))
         return None if named in self.drop else named
 
+
+class NumberRules(ExampleRules):
+    """What ingest accepts of examples whose targets are numbers of a table."""
+
     @property
     def labelling(self) -> Labelling:
-        """Where labels come from; where they are required, every class has its part in every split."""
-        return "required"
-
-    def verdict_rules(self) -> dict[str, Any]:
-        """Give the rules that a verdict on content depends on, as plain data."""
-        return {key: value for key, value in self.model_dump(mode="json").items() if key not in _NOT_DECODING}
-
-    def decoder_rules(self) -> dict[str, Any]:
-        """Give what a decoder process gets: the verdict's rules, its time-out and its memory."""
-        # Coefficients of a progressive JPEG, the picture, a converted copy and a codec's own canvas
-        # take some 20 bytes a pixel; the file is held twice.
-        memory = 20 * self.max_pixels + 4 * self.max_file_bytes + (256 << 20)
-        return self.verdict_rules() | {"timeout": self.decode_timeout, "memory": memory}
+        """Where targets come from."""
+        return "table"
 
 
 class CorpusRules(SourceRules):

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from features import quarantine
 from features.datasets.snapshot import CARD, LABELS, MANIFEST, QUARANTINE, _sha256, storing
-from features.ingest.classes import slug
 from features.ingest.examination import Example, Findings
 from features.spec import Progress
+from features.targets.classes import slug
+from features.targets.target import Target
 
 if TYPE_CHECKING:
     import pyarrow
@@ -28,18 +29,21 @@ def fingerprint(
     examples: Sequence[Example],
     columns: Mapping[str, str] | None = None,
     numbers: Mapping[str, str] | None = None,
+    names: Sequence[str] = (),
 ) -> str:
-    """Hash what the dataset is: each example's content, label, split and fold, in any order.
+    """Hash what the dataset is: each example's content, target, split, fold and block, in any order.
 
-    ``columns`` are those that the examples are rows of, kind by name; ``numbers`` say how some are written.
+    ``columns`` are those that the examples are rows of, kind by name; ``numbers`` say how some are written;
+    ``names`` are those of targets that the examples do not name themselves.
 
     Where the files lie, what they are called and which were refused does not matter.
 
     Returns:
         16 hexadecimal digits.
     """
-    said = [list(columns.items())] if columns else []
+    said: list[Any] = [list(columns.items())] if columns else []
     said += [sorted(numbers.items())] if numbers else []
+    said += [list(names)] if names else []
     digest = hashlib.sha256(json.dumps(["dataset", VERSION, raw, *said]).encode())
     for line in sorted(json.dumps(_essence(example)) for example in examples):
         digest.update(line.encode() + b"\n")
@@ -47,10 +51,14 @@ def fingerprint(
 
 
 def _essence(example: Example) -> list[str | None]:
-    return [example.verdict.sha256, example.label, example.split, example.candidate.fold]
+    candidate = example.candidate
+    block = () if candidate.block is None else (candidate.block,)
+    return [example.verdict.sha256, example.label, example.split, candidate.fold, *block]
 
 
-def write(root: Path, key: str, findings: Findings, card: dict[str, Any], progress: Progress) -> Path:
+def write(
+    root: Path, key: str, findings: Findings, target: Target, card: dict[str, Any], progress: Progress
+) -> Path:
     """Write a snapshot aside and rename it into place.
 
     Where the same content was ingested before, the files of its snapshot are replaced one by one: paths,
@@ -60,7 +68,8 @@ def write(root: Path, key: str, findings: Findings, card: dict[str, Any], progre
         root: folder of all snapshots.
         key: name of the source, whose lock the caller holds.
         findings: with splits assigned.
-        card: to be stored; the fingerprint is added.
+        target: of the examples.
+        card: to be stored, with the names of the targets as ``labels``; the fingerprint is added.
         progress: called with stage ``write``.
 
     Returns:
@@ -73,15 +82,15 @@ def write(root: Path, key: str, findings: Findings, card: dict[str, Any], progre
     examples = sorted(
         findings.accepted, key=lambda example: (json.dumps(_essence(example)), example.candidate.name)
     )
-    labels = sorted({example.label for example in examples})
-    rules = card["rules"]
-    name = fingerprint(card["raw"], examples, rules.get("columns"), rules.get("numbers"))
+    labels, rules = card["labels"], card["rules"]
+    names = () if {example.label for example in examples} == set(labels) else labels
+    name = fingerprint(card["raw"], examples, rules.get("columns"), rules.get("numbers"), names)
     directory, aside = root / name, root / f".{key}.partial"
     shutil.rmtree(aside, ignore_errors=True)  # Left by a process that was killed.
     with storing(directory):
         try:
             aside.mkdir(parents=True)
-            _write_manifest(aside / MANIFEST, examples, labels)
+            _write_manifest(aside / MANIFEST, examples, target, labels)
             quarantine.write(aside / QUARANTINE, findings.quarantined)
             slugs = [{"label": label, "slug": slug(label)} for label in labels]
             _write_json(aside / LABELS, slugs)
@@ -113,18 +122,17 @@ def _write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
-def _write_manifest(path: Path, examples: Sequence[Example], labels: Sequence[str]) -> None:
+def _write_manifest(path: Path, examples: Sequence[Example], target: Target, names: Sequence[str]) -> None:
     import pyarrow.parquet
 
     # A handle: pyarrow takes a path for a URI, and none that is not UTF-8.
     with open(path, "wb") as file:
-        pyarrow.parquet.write_table(_table(examples, labels), file)
+        pyarrow.parquet.write_table(_table(examples, target, names), file)
 
 
-def _table(examples: Sequence[Example], labels: Sequence[str]) -> "pyarrow.Table":
+def _table(examples: Sequence[Example], target: Target, names: Sequence[str]) -> "pyarrow.Table":
     import pyarrow
 
-    target = {label: index for index, label in enumerate(labels)}
     verdicts = [example.verdict for example in examples]
     candidates = [example.candidate for example in examples]
     paths = [os.fsencode(v.stored) if v.stored else c.path for c, v in zip(candidates, verdicts, strict=True)]
@@ -138,10 +146,12 @@ def _table(examples: Sequence[Example], labels: Sequence[str]) -> "pyarrow.Table
         "sha256": pyarrow.array([verdict.sha256 for verdict in verdicts], text),
         "bytes": pyarrow.array([verdict.size for verdict in verdicts], integer),
         "label": pyarrow.array([example.label for example in examples], text),
-        "target": pyarrow.array([target[example.label] for example in examples], integer),
+        "target": target.column([example.label for example in examples], names),
         "split": pyarrow.array([example.split for example in examples], text),
         "fold": pyarrow.array([candidate.fold for candidate in candidates], text),
     }
+    if any(candidate.block is not None for candidate in candidates):
+        columns["block"] = pyarrow.array([candidate.block for candidate in candidates], text)
     for measure in dict.fromkeys(name for verdict in verdicts for name in verdict.measures or ()):
         columns[measure] = pyarrow.array([(verdict.measures or {}).get(measure) for verdict in verdicts])
     columns["format"] = pyarrow.array([verdict.format for verdict in verdicts], text)

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 
 from features.decisions import Decisions
 from features.errors import DataError
-from features.ingest import classes
 from features.names import setting
 from features.rows.column_survey import Survey
 from features.sources.candidates import Source
 from features.sources.tables import cells, number_format
 from features.sources.tables.cells import Kind
 from features.sources.tables.number_format import NumberFormat
+from features.targets import classes
 
 #: Names of columns that number the rows, where their values do so; pandas and R write the first ones.
 _INDEX_NAMES = re.compile(

@@ -38,10 +38,11 @@ class AudioAugmentation:
 
     Args:
         settings: what may change and how much.
+        classes: number of classes, of which blended sounds have shares.
     """
 
-    def __init__(self, settings: AudioAugmentationSettings) -> None:
-        self.settings = settings
+    def __init__(self, settings: AudioAugmentationSettings, classes: int) -> None:
+        self.settings, self.classes = settings, classes
         self._changed = tf.function(self._change, reduce_retracing=True)
         self._mixed = tf.function(self._mix, reduce_retracing=True)
 
@@ -50,22 +51,23 @@ class AudioAugmentation:
         """Whether anything may change at all."""
         return self.settings != AudioAugmentationSettings()
 
-    def __call__(self, windows: Any, seeds: Any) -> Any:
+    def __call__(self, windows: Any, targets: Any, seeds: Any) -> tuple[Any, Any]:
         """Change a batch.
 
         Args:
             windows: decibels, float32 [batch, windows, frames, bands]; NaN where there is no window.
+            targets: classes, int32 [batch].
             seeds: int32 [batch, 2], one pair per sound.
 
         Returns:
-            As many windows, or the fewer that are heard.
+            As many windows, or the fewer that are heard. The targets, or shares of the classes float32
+            [batch, classes] where sounds are blended.
         """
-        return self._changed(windows, seeds) if self.active else windows
-
-    @property
-    def mixes(self) -> bool:
-        """Whether `mix` is to be called."""
-        return self.settings.mixup > 0
+        if self.active:
+            windows = self._changed(windows, seeds)
+        if not self.settings.mixup:
+            return windows, targets
+        return self.mix(windows, tf.one_hot(targets, self.classes), seeds)
 
     def mix(self, windows: Any, shares: Any, seeds: Any) -> tuple[Any, Any]:
         """Blend each sound with the batch's one before it, in decibels, and their targets likewise.

@@ -7,8 +7,9 @@ from typing import Literal
 from features.decisions import Decisions
 from features.names import escape
 
-#: Where labels come from: every example must have one; folders' names, where they can be classes; none.
-Labelling = Literal["required", "auto", "none"]
+#: Where targets come from: folders or a table, one for every example; folders' names, where they can be
+#: classes; nowhere; a table alone.
+Labelling = Literal["required", "auto", "none", "table"]
 
 
 #: Words that stand for a missing label; None and null may as well name a class.
@@ -49,19 +50,30 @@ class Columns:
     Attributes:
         input: holds the path of the file, relative to the table, or the text itself; of rows it names the
             columns that are inputs, with commas between, and None takes every other column.
-        target: holds the label.
+        target: holds the target; several names where a target is of several columns.
         split: holds train, validation or test.
         fold: holds the fold of a cross-validation.
+        block: names the block of examples that stay in one split.
         ignored: columns that are no inputs of a row.
+        usual_targets: names that are tried where `target` is open.
+        several_targets: whether a target may be of several columns; it is then read as a line of CSV.
         table: how the table is read.
     """
 
     input: str | None = None
-    target: str | None = None
+    target: str | tuple[str, ...] | None = None
     split: str | None = None
     fold: str | None = None
+    block: str | None = None
     ignored: tuple[str, ...] = ()
+    usual_targets: tuple[str, ...] = ("label", "class", "target", "category", "sentiment", "polarity")
+    several_targets: bool = False
     table: TableOptions = TableOptions()
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns named for the target."""
+        return (self.target,) if isinstance(self.target, str) else tuple(self.target or ())
 
     @property
     def named(self) -> bool:
@@ -76,9 +88,10 @@ class Candidate:
     Attributes:
         path: of the file, absolute, as the file system's bytes; None where `content` is the example.
         name: path relative to the source, escaped for display; in a table ``table.csv:row``.
-        label: the class's own name, as found.
+        label: the target as the data write it: a class's name, or a line of CSV of the target's columns.
         split: train, validation or test where the data say so, else None.
         fold: where the data give one, else None.
+        block: where the data give one, else None.
         row: row of the table, from 1, header not counted; None outside tables.
         content: the table's cell, or its row, as UTF-8, where the raw kind lives in tables; else None.
         line: physical line of the text file, from 1; None elsewhere.
@@ -90,6 +103,7 @@ class Candidate:
     label: str
     split: str | None = None
     fold: str | None = None
+    block: str | None = None
     row: int | None = None
     content: bytes | None = None
     line: int | None = None
@@ -148,6 +162,7 @@ class Source:
         classes: labels the layout declares (class folders, empty ones too); empty for a table.
         splits: splits the layout declares; empty where the data give none or a column does.
         columns: names of the columns that make a row, in order; empty for other raw kinds.
+        targets: names of the columns that the target is read from; empty outside tables.
         named: whether the user named them.
         indexes: those of them that the file itself calls an index.
         nameless: those of them that the header has no name for.
@@ -162,6 +177,7 @@ class Source:
     splits: tuple[str, ...]
     scan: Callable[[], Iterator[Entry]]
     columns: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
     decisions: Decisions = field(default_factory=Decisions)
     named: bool = False
     indexes: frozenset[str] = frozenset()

@@ -118,7 +118,7 @@ def _folder(path: Path, selection: Selection, columns: Columns, shown: str, labe
     place = _innermost(path, selection)
     listing = folders.list_folder(os.fsencode(place), b"", selection)
     beside = [place / os.fsdecode(name) for name in listing.files if tables.is_table(Path(os.fsdecode(name)))]
-    if raw.rows or columns.named:
+    if raw.rows or columns.named or labelling == "table":
         return _open_tables(shown, beside, selection, columns)
     meant = [table for table in beside if tables.usable(table, raw, columns)]
     bare = labelling == "auto" and not meant and not folders.name_classes(root, selection)

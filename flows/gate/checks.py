@@ -184,10 +184,11 @@ class Examination:
             return serving
         from features.datasets import dataset as datasets
         from flows.gate.comparison import metric_of_saved_model
+        from models import tasks
 
         dataset = datasets.load(Path(serving["dataset"]))
-        name = self.request["metric"]["name"]
-        value, note = metric_of_saved_model(Path(serving["path"]), dataset, self.request["input"], name)
+        task = tasks.find(self.request["task"])
+        value, note = metric_of_saved_model(Path(serving["path"]), dataset, task)
         return serving | {"value": value, "note": note}
 
 

@@ -11,37 +11,36 @@ from features.datasets.dataset import Dataset
 from flows.gate.check import Check
 from flows.runs.plan import Plan
 from flows.runs.run import Record
-from models.evaluation import classification
+from models.task import Task
 from serving.repository.repository import Repository
 
 
-def metric_of_saved_model(path: Path, dataset: Dataset, argument: str, name: str) -> tuple[float | None, str]:
+def metric_of_saved_model(path: Path, dataset: Dataset, task: Task) -> tuple[float | None, str]:
     """Measure a published SavedModel on a dataset's test split.
 
     Args:
         path: folder of the SavedModel.
         dataset: what it is measured on.
-        argument: name of the input of ``serving_default``.
-        name: the metric, such as ``test/accuracy``.
+        task: what its answers mean.
 
     Returns:
         The metric, or None and the reason why the two cannot be compared.
     """
     answer = tf.saved_model.load(str(path)).signatures["serving_default"]
     frame = dataset.measured
+    evaluator = task.evaluator
+    assert evaluator is not None, "a task without an evaluator is not compared"
     parts, served = [], []
     for start in range(0, len(frame), 32):
         raws = [dataset.read(row) for row in frame.iloc[start : start + 32].itertuples()]
-        outputs = answer(**{argument: tf.constant(raws)})
-        parts.append(outputs["scores"].numpy())
-        served = [label.decode() for label in outputs["labels"].numpy()[0]]
+        outputs = answer(**{task.raw.input: tf.constant(raws)})
+        parts.append(outputs[evaluator.output].numpy())
+        served = [name.decode() for name in outputs[evaluator.columns].numpy()[0]]
     if sorted(served) != sorted(dataset.labels):
-        return None, f"it knows other labels: {', '.join(sorted(served))[:200]}"
+        return None, f"it knows other {evaluator.columns}: {', '.join(sorted(served))[:200]}"
     order = [served.index(label) for label in dataset.labels]
-    scores = np.concatenate(parts)[:, order]
-    return classification.evaluate(frame["target"].to_numpy(np.int64), scores, dataset.labels).metrics[
-        name
-    ], "measured"
+    measured = evaluator.evaluate(dataset, np.concatenate(parts)[:, order])
+    return measured.metrics[task.objective.report], "measured"
 
 
 def _serving(plan: Plan, record: Record) -> dict[str, Any] | None:
@@ -75,7 +74,8 @@ def metric_checks(plan: Plan, request: dict[str, Any], verdict: dict[str, Any]) 
     if settings.min_metric is not None:
         passed = value is not None and not objective.better(settings.min_metric, value)
         got = "not measured" if value is None else f"{value:.4f}"
-        yield Check("metric", passed, f"{name} {got}", f"at least {settings.min_metric:.4f}")
+        bound = "at least" if objective.higher_is_better else "at most"
+        yield Check("metric", passed, f"{name} {got}", f"{bound} {settings.min_metric:.4f}")
     serving = verdict.get("serving")
     if serving is None:
         return
@@ -86,8 +86,10 @@ def metric_checks(plan: Plan, request: dict[str, Any], verdict: dict[str, Any]) 
     worse = objective.better(serving["value"], value, settings.max_regression)
     accepted = worse and plan.request.accept_worse
     got = f"{name} {value:.4f}{' (accepted by --accept-worse)' if accepted else ''}"
+    allowance = "less" if objective.higher_is_better else "plus"
     expected = (
-        f"{serving['value']:.4f} of version {serving['version']}, less at most {settings.max_regression:g}"
+        f"{serving['value']:.4f} of version {serving['version']}, {allowance} "
+        f"at most {settings.max_regression:g}"
     )
     if worse and not accepted:
         expected += "; --accept-worse publishes it all the same"

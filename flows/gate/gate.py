@@ -1,6 +1,6 @@
 """The gate: what a Run must pass to become a Release, checked in a fresh process.
 
-``python -m flows.gate.gate`` reads the names of a request and of a verdict file from its input, loads the
+``python -m flows.gate`` reads the names of a request and of a verdict file from its input, loads the
 candidate as a server would and compares three answers to the same raw examples: the training graph's
 (written down by the training process), the SavedModel's, and a live server's over gRPC. Signatures beside
 the default one are asked of the live server, which serves that SavedModel.
@@ -13,14 +13,11 @@ from typing import Any
 
 from features.errors import ExportError
 from features.storage.files import write_file
-from flows.gate.__main__ import main
 from flows.gate.comparison import _serving, metric_checks
 from flows.orchestration import artifacts
 from flows.orchestration import step as orchestration
 from flows.runs.plan import Plan
 from flows.runs.run import Record
-from serving import leaving
-from serving.engine import allocator
 
 
 @orchestration.step("gate", run_name="gate {plan.name}")
@@ -65,16 +62,10 @@ def _request(plan: Plan, record: Record) -> dict[str, Any]:
         "candidate": str(candidate(plan, record)),
         "expectations": str(expectations(record)),
         "model": plan.name,
+        "task": plan.task.name,
         "input": plan.task.raw.input,
         "signatures": state["signatures"],
         "settings": plan.recipe["gate"],
         "metric": {"name": plan.task.objective.report, "value": metrics.get(plan.task.objective.report)},
         "serving": _serving(plan, record),
     }
-
-
-if __name__ == "__main__":
-    leave = leaving.QuickExit()
-    allocator.keep_memory()
-    main()
-    leave(0)

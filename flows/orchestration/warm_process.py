@@ -12,7 +12,7 @@ TIMEOUT_SECONDS = 600
 
 
 class Examiner:
-    """A fresh Python process that examines one candidate: ``python -m flows.gate.gate``.
+    """A fresh Python process that examines one candidate: ``python -m flows.gate``.
 
     Args:
         log: file that takes what the process prints.
@@ -29,7 +29,7 @@ class Examiner:
         environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "flows.gate.gate"],
+                [sys.executable, "-m", "flows.gate"],
                 env=environment,
                 stdin=subprocess.PIPE,
                 stdout=log,

@@ -221,9 +221,10 @@ def _require_default(known: Signature) -> None:
 
 def _plain(answer: Any) -> dict[str, Any]:
     outputs = {key: _row(value, encoded=key.endswith("_bytes")) for key, value in answer.items()}
-    labels = outputs.pop("labels", None)
-    if isinstance(labels, list) and isinstance(outputs.get("scores"), list):
-        outputs["scores"] = dict(zip(labels, outputs["scores"], strict=True))
+    for columns, values in (("labels", "scores"), ("names", "values")):
+        names = outputs.pop(columns, None)
+        if isinstance(names, list) and isinstance(outputs.get(values), list):
+            outputs[values] = dict(zip(names, outputs[values], strict=True))
     return outputs
 
 
@@ -245,6 +246,9 @@ def sentence(answer: dict[str, Any]) -> str:
         return printable(_neighbours(answer))
     if isinstance(answer.get("paths"), list):
         return printable(neighbours.sentence(answer))
+    if isinstance(answer.get("values"), dict):
+        numbers = ", ".join(f"{name} {value:.6g}" for name, value in answer["values"].items())
+        return printable(f"{answer['input']}: {numbers}")
     if "scores" not in answer or "label" not in answer:
         return printable(str(answer))
     ranked = sorted(answer["scores"].items(), key=lambda pair: -pair[1])[:3]

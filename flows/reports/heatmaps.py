@@ -1,7 +1,7 @@
 """The report's heatmaps: where the evidence lies in typical hits and in the worst mistakes."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,8 @@ from flows.gate import expectations
 from flows.queries import inputs
 from flows.reports import media as reports_media
 from flows.reports import page, sections
+from flows.reports.context import Context
 from flows.runs import networks
-from flows.runs.plan import Plan
 from flows.runs.run import Record
 from models.evaluation.classification import Evaluation
 from models.figures import overlays
@@ -26,13 +26,12 @@ SHOWN = 4
 METHODS = {"occlusion": "occlusion", "grad_cam": "Grad-CAM"}
 
 
-def section(plan: Plan, record: Record, dataset: Dataset, measured: Evaluation) -> page.Section | None:
-    """Explain some answers of the training graph; None for a task, or a network, that has no heatmaps."""
-    if "heatmaps" not in plan.task.report:
-        return None
+def heatmaps(context: Context) -> Iterator[page.Section]:
+    """Explain some answers of the training graph."""
+    plan, record, dataset = context.plan, context.record, context.dataset
     functions = networks.functions(plan, record, dataset)
-    values = inputs.coarse(networks.network(plan, dataset).featurizer.spec.shape, POSITIONS)
-    chosen = [*hits(record, dataset), *worst(dataset, measured)]
+    values = inputs.coarse(context.network.featurizer.spec.shape, POSITIONS)
+    chosen = [*hits(record, dataset), *worst(dataset, context.measured)]
     rows, raws = _readable(dataset, chosen)
     media: list[list[reports_media.Media]] = [[] for _ in raws]
     for name, words in METHODS.items():
@@ -41,14 +40,14 @@ def section(plan: Plan, record: Record, dataset: Dataset, measured: Evaluation) 
                 _explained(functions[name], plan.task.raw.input, values, rows, raws, words)
             ):
                 media[place].append(item)
-    absent = record.run.read().get("absent", {})
+    absent = context.state.get("absent", {})
     shown = [item for items in media for item in items]
-    return sections.heatmaps(shown, {METHODS.get(name, name): why for name, why in absent.items()})
+    yield sections.heatmaps(shown, {METHODS.get(name, name): why for name, why in absent.items()})
 
 
 def hits(record: Record, dataset: Dataset) -> list[Any]:
     """Choose of each of the largest classes the right answer whose score is the middle one."""
-    scores = np.load(record.run.evaluation / "scores.npy", allow_pickle=False)
+    scores = np.load(record.run.outputs, allow_pickle=False)
     frame = dataset.measured
     targets = frame["target"].to_numpy(np.int64)
     right = scores.argmax(1) == targets

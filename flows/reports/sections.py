@@ -1,12 +1,13 @@
 """The parts of a classifier's report, each from plain data, for any task to put together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from features import decisions, quarantine
-from flows.reports.media import Media, Picture, picture
+from features.spec import SPLITS
+from flows.reports.media import Media, picture
 from flows.reports.page import Fact, Range, Section, Table
 from models.figures import classification, curves
 
@@ -25,40 +26,79 @@ MEANINGS = {
 }
 
 
-def headline(evaluation: "Evaluation") -> Range | None:
-    """Show the main metric with its interval; None for a metric that is not a share."""
+def headline(evaluation: Any) -> Range | None:
+    """Show the main metric with its interval; None where that is no share from 0 to 1."""
     interval = evaluation.interval
-    if interval.metric == "loss":
+    if interval.metric == "loss" or not 0 <= interval.low <= interval.high <= 1:
         return None
-    name = f"{evaluation.split} {interval.metric.replace('_', ' ')}"
+    name = f"{evaluation.split} {interval.metric.replace('_', ' ').replace('r2', 'R²')}"
     note = f"{interval.confidence:.0%} bootstrap interval".replace("%", " %")
     return Range(name, interval.value, interval.low, interval.high, note)
 
 
-def dataset(card: Mapping[str, Any], classes: Mapping[str, Mapping[str, int]]) -> Section:
-    """Describe a dataset: where every file went, and how the classes fill the splits.
+def dataset(card: Mapping[str, Any]) -> Section:
+    """Describe a dataset or corpus: where every example went, and what the targets are.
 
     Args:
-        card: ``found``, ``accepted``, ``quarantined``, ``skipped`` counts, ``reasons`` (quarantine
-            reason to count), ``skip_reasons``, ``formats`` and ``notes`` (likewise), and ``decisions``, of
-            which any may be missing.
-        classes: label to split to number of examples.
+        card: ``source``, ``found``, ``accepted``, ``quarantined``, ``skipped`` counts, ``reasons``
+            (quarantine reason to count), ``skip_reasons``, ``formats`` and ``notes`` (likewise),
+            ``decisions``, and ``classes`` or ``numbers``, of which any may be missing.
     """
     counts = [
         Fact(name, card[name]) for name in ("found", "accepted", "quarantined", "skipped") if name in card
     ]
-    splits = list(dict.fromkeys(split for row in classes.values() for split in row))
-    filled = {label: [row.get(split, 0) for split in splits] for label, row in classes.items()}
-    rows: list[list[object]] = [[label, *row, sum(row)] for label, row in filled.items()]
-    totals = [sum(column) for column in zip(*filled.values(), strict=True)]
-    rows.append(["all", *totals, sum(totals)])
-    tables = [Table(("class", *splits, "all"), rows, "Examples by class and split", folded=len(classes) > 24)]
+    tables = [table for key, make in TARGET_TABLES.items() if key in card for table in (make(card[key]),)]
     tables += [
         Table((name, "examples"), list(counts.items()), f"Examples by {name}", folded=True)
         for name, counts in card.get("values", {}).items()
         if len(counts) > 1 or name == "rate"
     ]
-    return Section("Dataset", facts=counts, tables=[*tables, *ingested(card)])
+    prose = [card["source"]] if "source" in card else []
+    return Section("Dataset", prose=prose, facts=counts, tables=[*tables, *ingested(card)])
+
+
+def _class_table(classes: Mapping[str, Mapping[str, int]]) -> Table:
+    splits = [split for split in SPLITS if any(row.get(split) for row in classes.values())]
+    # Without labels all examples stand under one.
+    names = classes if len(classes) > 1 else ["examples"]
+    rows_of = zip(names, classes.values(), strict=True)
+    counts = {name: [row.get(split, 0) for split in splits] for name, row in rows_of}
+    rows: list[list[object]] = [[label, *row, sum(row)] for label, row in counts.items()]
+    totals = [sum(column) for column in zip(*counts.values(), strict=True)]
+    rows.append(["all", *totals, sum(totals)])
+    return Table(("class", *splits, "all"), rows, "Examples by class and split", folded=len(classes) > 24)
+
+
+#: What the card has of each number, and the heading of its column.
+_NUMBER_COLUMNS = {
+    "examples": "examples",
+    "least": "least",
+    "lower_quartile": "lower quartile",
+    "median": "median",
+    "upper_quartile": "upper quartile",
+    "most": "most",
+    "mean": "mean",
+    "deviation": "deviation",
+    "most_frequent": "most frequent",
+    "most_frequent_share": "its share",
+}
+
+
+def _number_table(numbers: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Table:
+    rows: list[list[object]] = [
+        [name, split, *map(part.get, _NUMBER_COLUMNS)]
+        for name, parts in numbers.items()
+        for split, part in parts.items()
+    ]
+    heads = ("number", "split", *_NUMBER_COLUMNS.values())
+    return Table(heads, rows, "Targets by split", frozenset({"its share"}))
+
+
+#: Key of a card that describes targets, to the table of it.
+TARGET_TABLES: dict[str, Callable[[Mapping[str, Any]], Table]] = {
+    "classes": _class_table,
+    "numbers": _number_table,
+}
 
 
 #: The counts of a card that a report shows: key of the card, heading, caption, what each entry means.
@@ -141,7 +181,41 @@ def metrics(evaluation: "Evaluation") -> Section:
     return Section("Metrics", tables=[Table(("metric", "value", "meaning"), rows)])
 
 
-def _interval_name(evaluation: "Evaluation") -> str:
+#: What a metric of numbers means.
+NUMBER_MEANINGS = {
+    "r2": "share of the targets' variance that the predictions explain (coefficient of determination)",
+    "mse": "mean squared error, in squared units of the target",
+    "mae": "mean absolute error, in units of the target",
+    "rmse": "root of the mean squared error, in units of the target",
+    "mse_of_mean": "mean squared error of always answering with the training split's mean",
+    "mse_of_zero": "mean squared error of always answering 0",
+    "examples": "examples measured",
+}
+
+
+def number_metrics(evaluation: Any) -> Section:
+    """Tabulate the errors of predicted numbers with what they mean."""
+    figures = {name.partition("/")[2]: value for name, value in evaluation.metrics.items()}
+    rows: list[list[object]] = [
+        [
+            f"{evaluation.split}/{name}",
+            int(figures[name]) if name == "examples" else figures[name],
+            figures.get(f"{name}_low"),
+            figures.get(f"{name}_high"),
+            meaning,
+        ]
+        for name, meaning in NUMBER_MEANINGS.items()
+    ]
+    resamples = _interval_name(evaluation)
+    tables = [Table(("metric", "value", "low", "high", "meaning"), rows, f"Low and high: {resamples}")]
+    if len(evaluation.names) > 1:
+        columns = ("name", "r2", "mae", "rmse", "mse", "mse_of_mean", "mse_of_zero")
+        each = evaluation.numbers[list(columns)].to_numpy(object).tolist()
+        tables.append(Table(columns, each, "By number"))
+    return Section("Metrics", tables=tables)
+
+
+def _interval_name(evaluation: Any) -> str:
     interval = evaluation.interval
     return f"{100 * interval.confidence:.0f} % interval, {interval.resamples:,d} bootstrap resamples"
 
@@ -203,22 +277,25 @@ def calibration(evaluation: "Evaluation") -> Section:
     )
 
 
-def training(epochs: Sequence[Mapping[str, object]], kernels: np.ndarray | None = None) -> Section:
-    """Show the learning curves and, for a network trained from pixels, what its first layer sees.
+def training(epochs: Sequence[Mapping[str, object]]) -> Section:
+    """Show the learning curves.
 
     Args:
-        epochs: as for ``models.figures.classification.learning_curves``.
-        kernels: float [height, width, channels, filters] of the first convolution, or None.
+        epochs: as for ``models.figures.curves.learning_curves``.
     """
-    shown: list[Picture] = []
-    if epochs:
-        shown.append(picture("Learning curves", lambda theme: curves.learning_curves(epochs, theme)))
-    if kernels is not None:
-        caption = "One tile per filter of the first convolution, each scaled to its own range."
-        shown.append(
-            picture("First-layer kernels", lambda theme: classification.kernels(kernels, theme), caption)
-        )
-    return Section("Training", figures=shown)
+    curve = picture("Learning curves", lambda theme: curves.learning_curves(epochs, theme))
+    return Section("Training", figures=[curve])
+
+
+def kernels(weights: np.ndarray) -> Section:
+    """Show what the first layer of a network trained from pixels responds to.
+
+    Args:
+        weights: float [height, width, channels, filters] of the first convolution.
+    """
+    caption = "One tile per filter of the first convolution, each scaled to its own range."
+    tiles = picture("First-layer kernels", lambda theme: classification.kernels(weights, theme), caption)
+    return Section("Kernels", figures=[tiles])
 
 
 def mistakes(media: Sequence[Media], total: int, split: str = "test") -> Section:

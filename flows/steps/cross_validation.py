@@ -18,6 +18,7 @@ from flows.runs.run import Record, open_record
 from flows.steps.evaluate import evaluate
 from flows.steps.featurize import featurize
 from flows.steps.train import fit
+from flows.workspace import RunDirectory
 
 
 def whole_view(plan: Plan, dataset: dict[str, Any]) -> dict[str, Any]:
@@ -39,8 +40,8 @@ def cross_validate(plan: Plan, record: Record) -> dict[str, float]:
     each given by the model that did not see it, become the test scores of the final model.
 
     Returns:
-        ``cv/accuracy_mean`` and ``cv/accuracy_std`` (of the sample) over the folds, and
-        ``cv/accuracy_fold_NAME`` of each.
+        ``cv/METRIC_mean`` and ``cv/METRIC_std`` (of the sample) of the deciding metric over the folds, and
+        ``cv/METRIC_fold_NAME`` of each.
     """
     whole = datasets.load(Path(record.dataset["directory"]))
     path = record.run.path / "folds.json"
@@ -54,7 +55,10 @@ def cross_validate(plan: Plan, record: Record) -> dict[str, float]:
             done[name] = _fold(plan, record, name)
             write_file(path, json.dumps(done))
     _pool(record, whole, done)
-    figures = _summary({name: kept["metrics"][plan.task.objective.report] for name, kept in done.items()})
+    report = plan.task.objective.report
+    figures = _summary(
+        report.partition("/")[2], {name: kept["metrics"][report] for name, kept in done.items()}
+    )
     record.run.record(cross_validation=figures)
     record.tracked.metrics(figures)
     return figures
@@ -75,14 +79,14 @@ def _pool(record: Record, whole: Dataset, done: dict[str, Any]) -> None:
     """Write the scores of all examples in the order of the dataset."""
     scores: dict[str, np.ndarray] = {}
     for kept in done.values():
-        rows = np.load(f"{kept['run']}/evaluation/scores.npy", allow_pickle=False)
+        rows = np.load(RunDirectory(Path(kept["run"])).outputs, allow_pickle=False)
         scores |= dict(zip(kept["tested"], rows, strict=True))
     record.run.evaluation.mkdir(exist_ok=True)
     pooled = np.stack([scores[content] for content in whole.frame["sha256"]])
-    np.save(record.run.evaluation / "scores.npy", pooled, allow_pickle=False)
+    np.save(record.run.outputs, pooled, allow_pickle=False)
 
 
-def _summary(found: dict[str, float]) -> dict[str, float]:
-    each = {f"cv/accuracy_fold_{name}": value for name, value in found.items()}
-    spread = statistics.stdev(found.values())
-    return {"cv/accuracy_mean": statistics.fmean(found.values()), "cv/accuracy_std": spread} | each
+def _summary(metric: str, values: dict[str, float]) -> dict[str, float]:
+    each = {f"cv/{metric}_fold_{name}": value for name, value in values.items()}
+    spread = statistics.stdev(values.values())
+    return {f"cv/{metric}_mean": statistics.fmean(values.values()), f"cv/{metric}_std": spread} | each

@@ -10,7 +10,8 @@ from flows.orchestration import artifacts, step
 from flows.runs import networks
 from flows.runs.plan import Plan
 from flows.runs.run import Record
-from models.evaluation import classification, inference
+from models.evaluation import inference
+from models.task import Evaluation
 
 
 @step.step("evaluate", run_name="evaluate {plan.name}")
@@ -21,19 +22,20 @@ def evaluate(plan: Plan, record: Record) -> dict[str, float]:
         network = networks.trained(plan, record, dataset)
         hashes = list(dataset.measured["sha256"])
         answers = inference.outputs(network, plan.task, dataset.labels, hashes, plan.workspace.features)
+        assert plan.task.evaluator is not None, "a task without an evaluator has a course of its own"
         record.run.evaluation.mkdir(exist_ok=True)
-        np.save(record.run.evaluation / "scores.npy", answers["scores"], allow_pickle=False)
-    figures = evaluation(record, dataset).metrics | record.run.read().get("cross_validation", {})
-    write_file(record.run.evaluation / "metrics.json", json.dumps(figures, indent=1))
-    record.run.record(metrics=figures)
-    record.tracked.metrics(figures, step=0)
-    rows = [{"metric": name, "value": value} for name, value in sorted(figures.items())]
+        np.save(record.run.outputs, answers[plan.task.evaluator.output], allow_pickle=False)
+    metrics = evaluation(plan, record, dataset).metrics | record.run.read().get("cross_validation", {})
+    write_file(record.run.evaluation / "metrics.json", json.dumps(metrics, indent=1))
+    record.run.record(metrics=metrics)
+    record.tracked.metrics(metrics, step=0)
+    rows = [{"metric": name, "value": value} for name, value in sorted(metrics.items())]
     artifacts.show_table(artifacts.artifact_key("metrics", plan.name), rows, f"Test metrics of {plan.name}")
-    return figures
+    return metrics
 
 
-def evaluation(record: Record, dataset: Dataset) -> classification.Evaluation:
-    """Measure again from the scores kept by the evaluate step."""
-    scores = np.load(record.run.evaluation / "scores.npy", allow_pickle=False)
-    targets = dataset.measured["target"].to_numpy(np.int64)
-    return classification.evaluate(targets, scores, dataset.labels)
+def evaluation(plan: Plan, record: Record, dataset: Dataset) -> Evaluation:
+    """Measure again from the outputs kept by the evaluate step."""
+    assert plan.task.evaluator is not None, "a task without an evaluator has a course of its own"
+    outputs = np.load(record.run.outputs, allow_pickle=False)
+    return plan.task.evaluator.evaluate(dataset, outputs)

@@ -16,6 +16,7 @@ def ingest(plan: Plan) -> dict[str, Any]:
     dataset = make_dataset(
         Path(plan.request.data),
         raw=plan.task.raw,
+        target=plan.task.target,
         columns=plan.columns,
         rules=plan.rules,
         root=plan.workspace.datasets,

@@ -30,6 +30,7 @@ def fit(plan: Plan, record: Record) -> str:
     history = training.train(
         network,
         dataset,
+        target=plan.task.target,
         objective=objective,
         settings=plan.training,
         stores=plan.workspace.features,

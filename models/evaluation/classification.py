@@ -7,6 +7,7 @@ tracking. A prediction is the label of highest score, the first one on a tie, ev
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,10 @@ from models.evaluation.scores import (
     predictions,
 )
 from models.evaluation.uncertainty import Interval, bootstrap
+from models.task import Evaluator
+
+#: Mistakes that are logged, the most confident first.
+LOGGED_MISTAKES = 200
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,21 @@ class Evaluation:
     confusion: np.ndarray
     calibration: pd.DataFrame
     mistakes: pd.DataFrame
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """What is logged beside the figures."""
+        return {
+            "per_class": self.per_class,
+            "calibration": self.calibration,
+            "mistakes": self.mistakes.head(LOGGED_MISTAKES),
+        }
+
+
+def of_dataset(dataset: Any, scores: np.ndarray) -> Evaluation:
+    """Measure scores [examples, classes] of a dataset's measured examples, in their order."""
+    targets = dataset.measured["target"].to_numpy(np.int64)
+    return evaluate(targets, scores, dataset.labels)
 
 
 def evaluate(
@@ -172,3 +192,6 @@ def mistakes(
 def _texts(labels: Sequence[str] | np.ndarray) -> pd.Series:
     """Hold labels as objects: pandas's own strings refuse names that are not valid Unicode."""
     return pd.Series(list(labels), dtype=object)
+
+
+CLASSES = Evaluator("scores", "labels", of_dataset)

@@ -24,6 +24,18 @@ def classes(logits: Any, labels: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
+def numbers(values: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """Decode numbers [batch, numbers] in the targets' own units.
+
+    Returns:
+        ``values`` [batch, numbers]; ``names`` [batch, numbers]: what each column of values stands for; where
+        there is one number alone also ``value`` [batch].
+    """
+    columns = tf.constant([name.encode() for name in names])
+    outputs = {"values": values, "names": tf.repeat(columns[tf.newaxis], tf.shape(values)[0], axis=0)}
+    return outputs | ({"value": values[:, 0]} if len(names) == 1 else {})
+
+
 def vectors(found: Any, labels: tuple[str, ...]) -> dict[str, Any]:
     """Name vectors [batch, d]; there are no labels."""
     return {"embedding": found}

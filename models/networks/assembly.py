@@ -2,13 +2,15 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
+import numpy as np
 
 from features.datasets.feature_store import fingerprint
 from features.errors import ConfigError
-from models.network import Network, Phase
+from models.network import Backbone, Network, Phase
 from models.networks import last_maps
 from models.networks.cnn import head as build_head
 from models.networks.windows import EachWindow, MeanScore, MeanVector
@@ -38,114 +40,122 @@ class Stage:
         return hashlib.sha256(joined.encode()).hexdigest()[:16]
 
 
-def network(
-    featurizer: Any,
-    backbone: Any,
-    *,
-    width: int,
-    classes: int,
-    hidden: Sequence[int] = (),
-    dropout: float = 0.0,
-    max_norm: float | None = None,
-    **legs: Any,
-) -> Network:
-    """Join the parts and plan their training.
+@dataclass(frozen=True)
+class Head:
+    """What turns vectors into outputs.
 
-    Args:
-        featurizer: raw examples to features.
-        backbone: layer or model from features to vectors [batch, width].
-        width: length of the backbone's vector.
-        classes: length of the output.
-        hidden: units of dense layers in the head.
-        dropout: before the logits.
-        max_norm: largest L2 norm of the weights of a logit; None for no limit.
-        **legs: mode, epochs and the rest, as `phases` takes them.
+    Attributes:
+        outputs: length of the output.
+        hidden: units of dense layers before it.
+        dropout: share of activations dropped before the output.
+        max_norm: largest L2 norm of the weights of an output; None for no limit.
+        standard: mean and deviation [outputs] that outputs are brought to, where the network answers in the
+            targets' own units; the loss is then that of standardised numbers.
     """
-    head = build_head(width, classes, hidden=hidden, dropout=dropout, max_norm=max_norm)
-    inputs = keras.Input(featurizer.spec.shape, dtype=featurizer.spec.dtype, name="features")
-    vectors = backbone(inputs)
-    whole, embed = keras.Model(inputs, head(vectors)), keras.Model(inputs, vectors)
-    found = last_maps.of(backbone)
-    legs_of = phases(featurizer, backbone, head, whole, **legs)
-    return Network(featurizer, whole, embed, legs_of, maps=found and found.then(head))
+
+    outputs: int
+    hidden: Sequence[int] = ()
+    dropout: float = 0.0
+    max_norm: float | None = None
+    standard: tuple[np.ndarray, np.ndarray] | None = None
+
+    def build(self, width: int) -> keras.Model:
+        """Make a new head over vectors [batch, width]."""
+        return build_head(
+            width,
+            self.outputs,
+            hidden=self.hidden,
+            dropout=self.dropout,
+            max_norm=self.max_norm,
+            standard=self.standard,
+        )
 
 
-def over_windows(
-    featurizer: Any,
-    backbone: Any,
-    *,
-    width: int,
-    classes: int,
-    hidden: Sequence[int] = (),
-    dropout: float = 0.0,
-    **legs: Any,
-) -> Network:
+@dataclass(frozen=True)
+class Schedule:
+    """How long what is trained.
+
+    Attributes:
+        epochs: of the first phase.
+        augmentation: random changes of the features while training, or None.
+        fine_tune_epochs: of the second phase.
+        fine_tune_learning_rate: highest learning rate of the second phase.
+    """
+
+    epochs: int
+    augmentation: Any | None = None
+    fine_tune_epochs: int = 0
+    fine_tune_learning_rate: float | None = None
+
+
+def network(backbone: Backbone, head: Head, schedule: Schedule) -> Network:
+    """Join the parts and plan their training."""
+    layers = head.build(backbone.width)
+    inputs = _inputs(backbone.featurizer)
+    vectors = backbone.body(inputs)
+    whole, embed = keras.Model(inputs, layers(vectors)), keras.Model(inputs, vectors)
+    maps = last_maps.of(backbone.body)
+    legs = phases(backbone, layers, whole, head, schedule)
+    return Network(backbone.featurizer, whole, embed, legs, maps=maps and maps.then(layers))
+
+
+def _inputs(featurizer: Any) -> Any:
+    return keras.Input(featurizer.spec.shape, dtype=featurizer.spec.dtype, name="features")
+
+
+def over_windows(backbone: Backbone, head: Head, schedule: Schedule) -> Network:
     """Join parts that see one window each: an example's answer is the mean over its windows.
 
     Arguments as of `network`; features are [batch, windows, ...]. The view ``windows`` gives the logits
     of each window, [batch, windows, classes].
     """
-    vectors_of = EachWindow(backbone)
-    inputs = keras.Input(featurizer.spec.shape, dtype=featurizer.spec.dtype, name="features")
+    vectors_of = EachWindow(backbone.body)
+    inputs = _inputs(backbone.featurizer)
     vectors = vectors_of(inputs)
     vector = keras.Input(vectors.shape[1:], name="vectors")
-    of_one = build_head(width, classes, hidden=hidden, dropout=dropout)
+    of_one = head.build(backbone.width)
     logits = EachWindow(of_one)(vector)
-    each, head = keras.Model(vector, logits), keras.Model(vector, MeanScore()(logits))
-    whole, windows = keras.Model(inputs, head(vectors)), keras.Model(inputs, each(vectors))
+    each, mean = keras.Model(vector, logits), keras.Model(vector, MeanScore()(logits))
+    whole, windows = keras.Model(inputs, mean(vectors)), keras.Model(inputs, each(vectors))
     embed = keras.Model(inputs, MeanVector()(vectors))
-    legs_of = phases(featurizer, vectors_of, head, whole, **legs)
-    found = last_maps.of(backbone)
-    return Network(featurizer, whole, embed, legs_of, {"windows": windows}, found and found.then(of_one))
+    legs = phases(replace(backbone, body=vectors_of), mean, whole, head, schedule)
+    maps = last_maps.of(backbone.body)
+    return Network(backbone.featurizer, whole, embed, legs, {"windows": windows}, maps and maps.then(of_one))
 
 
 def phases(
-    featurizer: Any,
-    backbone: Any,
-    head: keras.Model,
-    whole: keras.Model,
-    *,
-    mode: str,
-    epochs: int,
-    augmentation: Any | None = None,
-    fine_tune_epochs: int = 0,
-    fine_tune_learning_rate: float | None = None,
+    backbone: Backbone, layers: keras.Model, whole: keras.Model, head: Head, schedule: Schedule
 ) -> tuple[Phase, ...]:
     """Plan what is trained on what, in which order.
 
     Args:
-        featurizer: raw examples to features.
-        backbone: features to vectors.
-        head: vectors to outputs.
+        backbone: with the mode of its training.
+        layers: the head, from vectors to outputs.
         whole: features to outputs.
-        mode: ``scratch`` trains everything at once; ``frozen`` trains the head on vectors computed
-            once; ``fine-tune`` does that first and then trains everything at a lower rate.
-        epochs: of the first phase.
-        augmentation: random changes of the features while training, or None.
-        fine_tune_epochs: of the second phase.
-        fine_tune_learning_rate: highest learning rate of the second phase.
+        head: what the layers were made from.
+        schedule: epochs, rates and augmentation.
 
     Raises:
         ConfigError: a backbone that is to be fine-tuned has nothing that trains.
     """
-    features = Stage(featurizer)
-    if mode == "scratch":
-        return (Phase("train", features, whole, augmentation, epochs),)
-    if mode == "frozen" and augmentation is not None:
+    features, augmentation = Stage(backbone.featurizer), schedule.augmentation
+    scale = None if head.standard is None else head.standard[1]
+    if backbone.mode == "scratch":
+        return (Phase("train", features, whole, augmentation, schedule.epochs, scale=scale),)
+    if backbone.mode == "frozen" and augmentation is not None:
         # Random changes cannot be cached behind the backbone: it runs in every epoch, unchanged.
-        backbone.trainable = False
-        return (Phase("head", features, whole, augmentation, epochs),)
-    first = Phase("head", Stage(featurizer, backbone), head, None, epochs)
-    if mode != "fine-tune":
+        backbone.body.trainable = False
+        return (Phase("head", features, whole, augmentation, schedule.epochs, scale=scale),)
+    vectors = Stage(backbone.featurizer, backbone.body)
+    first = Phase("head", vectors, layers, None, schedule.epochs, scale=scale)
+    if backbone.mode != "fine-tune":
         return (first,)
-    if not backbone.trainable_variables:
+    if not backbone.body.trainable_variables:
         raise ConfigError(
             "the backbone cannot be fine-tuned",
             got="no variables that train",
             expected="a module that lists its weights as trainable variables",
             todo="set model.mode=frozen, or choose another module",
         )
-    return (
-        first,
-        Phase("fine-tune", features, whole, augmentation, fine_tune_epochs, fine_tune_learning_rate),
-    )
+    epochs, rate = schedule.fine_tune_epochs, schedule.fine_tune_learning_rate
+    return first, Phase("fine-tune", features, whole, augmentation, epochs, rate, scale=scale)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
+import numpy as np
 from keras import layers
 from pydantic import Field
 
@@ -73,22 +74,28 @@ def _unit(x: Any, maps: int, kernel: int, penalty: Any) -> Any:
 
 def head(
     width: int,
-    classes: int,
+    outputs: int,
     *,
     hidden: Sequence[int] = (),
     dropout: float = 0.0,
     max_norm: float | None = None,
+    standard: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> keras.Model:
-    """Build what turns a vector [batch, width] into logits [batch, classes].
+    """Build what turns a vector [batch, width] into outputs [batch, outputs], such as logits.
 
-    ``max_norm`` is the largest L2 norm of a class's weights, kept after every step; None for no limit.
+    ``max_norm`` is the largest L2 norm of an output's weights, kept after every step; None for no limit.
+    ``standard`` is the mean and deviation [outputs] that standardised outputs are brought to.
     """
     inputs = x = keras.Input((width,), name="embedding")
     for units in hidden:
         x = layers.Dense(units, activation="relu")(x)
     x = layers.Dropout(dropout)(x) if dropout else x
     limit = keras.constraints.MaxNorm(max_norm, axis=0) if max_norm else None
-    return keras.Model(inputs, layers.Dense(classes, kernel_constraint=limit, name="logits")(x), name="head")
+    x = layers.Dense(outputs, kernel_constraint=limit, name="logits")(x)
+    if standard is not None:
+        mean, deviation = standard
+        x = layers.Normalization(mean=mean, variance=deviation**2, invert=True, name="units")(x)
+    return keras.Model(inputs, x, name="head")
 
 
 def first_kernels(model: keras.Model) -> Any | None:

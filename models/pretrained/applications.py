@@ -13,12 +13,9 @@ import numpy as np
 from pydantic import Field
 
 from features.errors import ConfigError, NoInputError, UnavailableError
-from features.images.featurizer import ImageFeaturizer, image_featurizer
 from features.settings import Settings
 from models import network
 from models.networks import last_maps as mapping
-from models.pretrained.hub import HubLayer
-from models.task import Blueprint
 
 
 def known_applications() -> dict[str, Callable]:
@@ -186,20 +183,3 @@ class KerasSettings(Pretrained):
     kind: Literal["keras"] = Field(description="a keras.applications network")
     backbone: str = Field("MobileNetV2", description="name in keras.applications")
     weights: str | None = Field("imagenet", description="imagenet, a weights file, or null for random ones")
-
-
-def _hub(blueprint: Blueprint, settings: HubSettings) -> tuple[ImageFeaturizer, HubLayer, int, str]:
-    layer = HubLayer(settings.backbone, str(blueprint.hub), settings.batch_norm)
-    layer.require(blueprint.featurizer.height, blueprint.featurizer.width)
-    featurizer = image_featurizer(blueprint.featurizer, layer.input_shape_of_one)
-    return featurizer, layer, int(layer.output_shape_of_one[-1] or 0), settings.mode
-
-
-def _keras(blueprint: Blueprint, settings: KerasSettings) -> tuple[ImageFeaturizer, Any, int, str]:
-    featurizer = image_featurizer(blueprint.featurizer, (224, 224))
-    learn = settings.weights is None or settings.batch_norm == "training"
-    network = application(
-        settings.backbone, settings.weights, featurizer.spec.shape, learn_batch_norm=learn
-    )
-    mode = settings.mode if settings.weights else "scratch"
-    return featurizer, network, network.width, mode

@@ -14,10 +14,11 @@ from features.sounds.augmentation import AudioAugmentation, AudioAugmentationSet
 from features.sounds.featurizer import AudioFeaturizer, AudioFeaturizerSettings, Features, band_statistics
 from features.sounds.rules import AudioRules
 from features.spec import AUDIO
+from models.evaluation.classification import CLASSES
 from models.explain import sheets
 from models.explain import signatures as heat_signatures
 from models.export import decoding, signatures
-from models.network import Network
+from models.network import Backbone, Network
 from models.networks import assembly, cnn, rnn
 from models.networks.rnn import RnnSettings
 from models.objective import CLASSIFICATION
@@ -77,7 +78,7 @@ def _normalised(blueprint: Blueprint, shape: tuple[int | None, ...], body: Any) 
     return keras.Model(inputs, body(scaled), name="spectrogram_network")
 
 
-def _cnn(blueprint: Blueprint, settings: CnnSettings) -> tuple[AudioFeaturizer, Any, int, str]:
+def _cnn(blueprint: Blueprint, settings: CnnSettings) -> Backbone:
     featurizer = _featurizer(blueprint)
     shape = featurizer.spec.shape[1:]
     sizes = settings.model_dump(exclude={"kind", "pooling"})
@@ -85,17 +86,17 @@ def _cnn(blueprint: Blueprint, settings: CnnSettings) -> tuple[AudioFeaturizer, 
     pooling = "height" if settings.pooling == "time" else "all"
     network = cnn.convolutions((*shape, 1), pooling=pooling, **sizes)
     body = _normalised(blueprint, shape, lambda x: network(layers.Reshape((*shape, 1))(x)))
-    return featurizer, body, network.output_shape[-1], "scratch"
+    return Backbone(featurizer, body, network.output_shape[-1])
 
 
-def _rnn(blueprint: Blueprint, settings: RnnSettings) -> tuple[AudioFeaturizer, Any, int, str]:
+def _rnn(blueprint: Blueprint, settings: RnnSettings) -> Backbone:
     featurizer = _featurizer(blueprint)
     shape = featurizer.spec.shape[1:]
     network = rnn.recurrent(shape, **settings.model_dump(exclude={"kind"}))
-    return featurizer, _normalised(blueprint, shape, network), network.output_shape[-1], "scratch"
+    return Backbone(featurizer, _normalised(blueprint, shape, network), network.output_shape[-1])
 
 
-def _hub(blueprint: Blueprint, settings: HubSettings) -> tuple[AudioFeaturizer, Any, int, str]:
+def _hub(blueprint: Blueprint, settings: HubSettings) -> Backbone:
     layer = AudioHubLayer(settings.backbone, str(blueprint.hub))
     if blueprint.rules.sample_rate != layer.RATE:
         raise ConfigError(
@@ -104,10 +105,11 @@ def _hub(blueprint: Blueprint, settings: HubSettings) -> tuple[AudioFeaturizer, 
             expected=f"{layer.RATE}",
             todo="correct data.sample_rate",
         )
-    return _featurizer(blueprint, "samples"), layer, int(layer.output_shape[-1] or 0), settings.mode
+    featurizer = _featurizer(blueprint, "samples")
+    return Backbone(featurizer, layer, int(layer.output_shape[-1] or 0), settings.mode)
 
 
-NETWORKS: dict[str, Callable[..., tuple[AudioFeaturizer, Any, int, str]]] = {
+NETWORKS: dict[str, Callable[[Blueprint, Any], Backbone]] = {
     "cnn": _cnn,
     "rnn": _rnn,
     "hub": _hub,
@@ -117,20 +119,20 @@ NETWORKS: dict[str, Callable[..., tuple[AudioFeaturizer, Any, int, str]]] = {
 def build(blueprint: Blueprint) -> Network:
     """Make the network that a recipe's settings describe."""
     settings = blueprint.model.root
-    featurizer, body, width, mode = NETWORKS[settings.kind](blueprint, settings)
-    head = settings.model_dump(include={"hidden", "fine_tune_epochs", "fine_tune_learning_rate"})
-    augmentation = AudioAugmentation(blueprint.augmentation)
-    return assembly.over_windows(
-        featurizer,
-        body,
-        width=width,
-        classes=len(blueprint.labels),
-        mode=mode,
-        epochs=blueprint.epochs,
+    head = assembly.Head(
+        len(blueprint.labels),
+        hidden=getattr(settings, "hidden", ()),
+        # Convolutions from scratch drop activations after each block already.
         dropout=0.0 if settings.kind == "cnn" else settings.dropout,
-        augmentation=augmentation if augmentation.active else None,
-        **head,
     )
+    augmentation = AudioAugmentation(blueprint.augmentation, len(blueprint.labels))
+    schedule = assembly.Schedule(
+        blueprint.epochs,
+        augmentation if augmentation.active else None,
+        getattr(settings, "fine_tune_epochs", 0),
+        getattr(settings, "fine_tune_learning_rate", None),
+    )
+    return assembly.over_windows(NETWORKS[settings.kind](blueprint, settings), head, schedule)
 
 
 AUDIO_CLASSIFICATION = Task(
@@ -141,6 +143,7 @@ AUDIO_CLASSIFICATION = Task(
     augmentation_settings=AudioAugmentationSettings,
     build=build,
     objective=CLASSIFICATION,
+    evaluator=CLASSES,
     decode=decoding.classes,
     signatures={
         "serving_default": signatures.windowed,
@@ -149,7 +152,7 @@ AUDIO_CLASSIFICATION = Task(
         "occlusion": heat_signatures.occlusion(sheets.of_sounds),
         "grad_cam": heat_signatures.grad_cam(sheets.of_sounds),
     },
-    report=("classification", "mistakes", "heatmaps", "windows", "kernels"),
+    report=("metrics", "classes", "mistakes", "heatmaps", "windows", "calibration", "training", "kernels"),
     fit=fit,
     rules=AudioRules,
 )

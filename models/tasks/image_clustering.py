@@ -46,7 +46,7 @@ IMAGE_CLUSTERING = Task(
         "embed": signatures.embed,
         "thumbnail": gallery_answers.thumbnail,
     },
-    report=("clusters",),
+    report=("gallery metrics", "clusters"),
     rules=GalleryRules,
     training=NoTraining,
 )

@@ -66,7 +66,7 @@ IMAGE_SEARCH = Task(
         "embed": signatures.embed,
         "thumbnail": gallery_answers.thumbnail,
     },
-    report=("search",),
+    report=("gallery metrics", "search"),
     rules=GalleryRules,
     training=NoTraining,
 )

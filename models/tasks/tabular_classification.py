@@ -10,8 +10,9 @@ from features.rows.featurizer import RowFeaturizer, RowFeaturizerSettings
 from features.rows.rules import RowRules
 from features.settings import Settings
 from features.spec import ROW
+from models.evaluation.classification import CLASSES
 from models.export import decoding, row_signatures, signatures
-from models.network import Network
+from models.network import Backbone, Network
 from models.networks import assembly, mlp
 from models.objective import CLASSIFICATION
 from models.task import Blueprint, NoAugmentation, Task
@@ -46,13 +47,9 @@ def build(blueprint: Blueprint) -> Network:
     settings = blueprint.model
     featurizer = RowFeaturizer(blueprint.fitted["columns"], blueprint.rules.missing_words)
     body = mlp.perceptron(len(featurizer.names), **settings.model_dump())
+    backbone = Backbone(featurizer, body, body.output_shape[-1])
     return assembly.network(
-        featurizer,
-        body,
-        width=body.output_shape[-1],
-        classes=len(blueprint.labels),
-        mode="scratch",
-        epochs=blueprint.epochs,
+        backbone, assembly.Head(len(blueprint.labels)), assembly.Schedule(blueprint.epochs)
     )
 
 
@@ -64,6 +61,7 @@ TABULAR_CLASSIFICATION = Task(
     augmentation_settings=NoAugmentation,
     build=build,
     objective=CLASSIFICATION,
+    evaluator=CLASSES,
     decode=decoding.classes,
     signatures={
         "serving_default": row_signatures.of_rows,
@@ -71,7 +69,7 @@ TABULAR_CLASSIFICATION = Task(
         "from_columns": row_signatures.from_columns,
         "from_cells": row_signatures.from_cells,
     },
-    report=("classification", "mistakes", "columns"),
+    report=("metrics", "classes", "mistakes", "columns", "layers", "calibration", "training"),
     fit=fit,
     rules=RowRules,
 )

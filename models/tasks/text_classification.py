@@ -14,9 +14,10 @@ from features.texts import tokenizer
 from features.texts.featurizer import TextFeaturizer, TextFeaturizerSettings
 from features.texts.rules import TextRules
 from features.texts.tokenizer import Tokenizer
+from models.evaluation.classification import CLASSES
 from models.explain import token_occlusion
 from models.export import decoding, signatures
-from models.network import Network
+from models.network import Backbone, Network
 from models.networks import assembly, rnn, sequences, text_cnn
 from models.networks.sequences import VectorSettings
 from models.objective import CLASSIFICATION
@@ -139,16 +140,10 @@ def build(blueprint: Blueprint) -> Network:
     lookups = _lookups(blueprint, settings, featurizer)
     body = NETWORKS[settings.kind](featurizer.spec.shape, lookups, settings)
     body = _forgetful(body, settings.token_dropout, featurizer.unknown)
-    return assembly.network(
-        featurizer,
-        body,
-        width=body.output_shape[-1],
-        classes=len(blueprint.labels),
-        mode="scratch",
-        epochs=blueprint.epochs,
-        dropout=settings.dropout,
-        max_norm=getattr(settings, "max_norm", None),
-    )
+    backbone = Backbone(featurizer, body, body.output_shape[-1])
+    limit = getattr(settings, "max_norm", None)
+    head = assembly.Head(len(blueprint.labels), dropout=settings.dropout, max_norm=limit)
+    return assembly.network(backbone, head, assembly.Schedule(blueprint.epochs))
 
 
 TEXT_CLASSIFICATION = Task(
@@ -159,13 +154,14 @@ TEXT_CLASSIFICATION = Task(
     augmentation_settings=NoAugmentation,
     build=build,
     objective=CLASSIFICATION,
+    evaluator=CLASSES,
     decode=decoding.classes,
     signatures={
         "serving_default": signatures.of_texts,
         "embed": signatures.embed,
         "explain": token_occlusion.explain,
     },
-    report=("classification", "mistakes", "texts"),
+    report=("metrics", "classes", "text mistakes", "texts", "calibration", "training"),
     fit=fit,
     rules=TextRules,
 )

@@ -103,7 +103,7 @@ WORD_VECTORS = Task(
         "doesnt_match": signatures.doesnt_match,
         "embed": signatures.embed,
     },
-    report=("words",),
+    report=("word tests", "word neighbours", "word map", "word training"),
     fit=fit,
     rules=CorpusRules,
     training=WordTrainingSettings,

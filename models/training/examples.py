@@ -10,42 +10,43 @@ import tensorflow as tf
 
 from features.datasets import feature_store
 from features.errors import DataError
+from features.targets.target import Target
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Cached inputs of one split with their targets, and the files they came from."""
+    """Cached inputs of one split with their targets, the files they came from, and groups of like targets."""
 
     rows: Any
     targets: np.ndarray
     names: Sequence[str]
+    groups: np.ndarray
 
     def __len__(self) -> int:
         return len(self.targets)
 
 
-def gather(dataset: Any, cache: feature_store.FeatureStore, split: str) -> Examples:
+def gather(dataset: Any, target: Target, cache: feature_store.FeatureStore, split: str) -> Examples:
     """Take a split's rows out of the cache, in the order of the dataset's frame.
 
     Raises:
         DataError: features are missing or damaged.
     """
     frame = dataset.frame[dataset.frame["split"] == split]
-    return Examples(
-        cache.gather(list(frame["sha256"])), frame["target"].to_numpy(dtype=np.int32), list(frame["name"])
-    )
+    encoded = target.encode(frame)
+    return Examples(cache.gather(list(frame["sha256"])), encoded, list(frame["name"]), target.groups(encoded))
 
 
-def class_weights(targets: np.ndarray, balance: str, strength: float = 1.0) -> np.ndarray | None:
-    """Weigh classes [n] by their size to the power of -strength; None unless ``weights`` are asked for.
+def group_weights(groups: np.ndarray, balance: str, strength: float = 1.0) -> np.ndarray | None:
+    """Weigh groups of like targets by their size to the power of -strength; None unless `balance` says so.
 
     The average over the examples is 1.
     """
     if balance != "weights":
         return None
-    counts = np.bincount(targets)
+    counts = np.bincount(groups)
     weights = np.maximum(counts, 1.0) ** -strength
-    return (weights * len(targets) / (weights * counts).sum()).astype(np.float32)
+    return (weights * len(groups) / (weights * counts).sum()).astype(np.float32)
 
 
 def class_offsets(
@@ -62,7 +63,7 @@ def class_offsets(
     return (strength * np.log(shares)).astype(np.float32)
 
 
-def dry_run(model: keras.Model, training: Examples) -> None:
+def dry_run(model: keras.Model, training: Examples, target: Target) -> None:
     """Find what does not fit before the first epoch instead of somewhere in it.
 
     Raises:
@@ -72,7 +73,7 @@ def dry_run(model: keras.Model, training: Examples) -> None:
         raise DataError("there is nothing to train on", got="0 examples in the training split")
     rows = training.rows[np.arange(min(2, len(training)))]
     try:
-        classes = model(tf.constant(rows)).shape[-1]
+        width = model(tf.constant(rows)).shape[-1]
     except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
         raise DataError(
             f"the examples do not fit the model: {training.names[0]}",
@@ -80,11 +81,11 @@ def dry_run(model: keras.Model, training: Examples) -> None:
             expected=f"{model.inputs[0].dtype} of shape {list(model.inputs[0].shape[1:])}",
             todo="correct the featurizer section of the recipe",
         ) from error
-    wrong = np.flatnonzero((training.targets < 0) | (training.targets >= classes))
-    if len(wrong):
+    misfits = target.misfits(training.targets, width)
+    if len(misfits):
         raise DataError(
-            f"a target is out of range: {training.names[wrong[0]]}",
-            got=int(training.targets[wrong[0]]),
-            expected=f"0 to {classes - 1}",
+            f"a target does not fit the network: {training.names[misfits[0]]}",
+            got=training.targets[misfits[0]].tolist(),
+            expected=target.expected(width),
             todo="ingest the data again",
         )

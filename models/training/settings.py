@@ -6,8 +6,8 @@ import keras
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class TrainingSettings(BaseModel):
-    """How a model is trained; every value can be set in the recipe or with --set training.KEY=VALUE."""
+class LoopSettings(BaseModel):
+    """How any network is trained; every value can be set in the recipe or with --set training.KEY=VALUE."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -27,21 +27,41 @@ class TrainingSettings(BaseModel):
     warmup: float = Field(0.0, ge=0, lt=1, description="share of all steps the rate climbs from zero")
     weight_decay: float = Field(0.0, ge=0, description="decoupled, as in AdamW (Loshchilov and Hutter 2019)")
     clip_norm: float | None = Field(None, gt=0, description="largest global norm of the gradients")
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
     patience: int | None = Field(
         None, ge=1, description="epochs without a better validation metric before stopping"
     )
     min_delta: float = Field(0.0, ge=0, description="what counts as better")
-    balance: Literal["none", "weights", "sampling", "logits"] = Field(
-        "none", description="how unequal classes are evened out"
+    balance: Literal["none", "weights", "sampling"] = Field(
+        "none", description="how groups of like targets of unequal size are evened out"
     )
     balance_strength: float = Field(
-        1.0, gt=0, le=1, description="how far weights and logits even them out; 1 counts all classes the same"
+        1.0,
+        gt=0,
+        le=1,
+        description="how far weights and logits even them out; 1 counts all groups the same",
     )
     bucketing: bool = Field(
         False, description="whether batches are made of sequences of about the same length"
     )
     auto_batch: bool = Field(False, description="halve the batch once if memory runs out")
+
+
+class TrainingSettings(LoopSettings):
+    """How a classifier is trained."""
+
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
+    balance: Literal["none", "weights", "sampling", "logits"] = Field(
+        "none", description="how unequal classes are evened out"
+    )  # type: ignore[assignment]
+
+
+class RegressionSettings(LoopSettings):
+    """How a network is trained on numbers, each standardised by the training split's mean and deviation."""
+
+    loss: Literal["squared", "huber"] = Field("squared", description="huber lets large errors count less")
+    huber_delta: float = Field(
+        1.0, gt=0, description="errors beyond it count in proportion; in deviations of the targets"
+    )
 
 
 @keras.saving.register_keras_serializable("servable")
@@ -71,7 +91,7 @@ class Warmup(keras.optimizers.schedules.LearningRateSchedule):
         return {"highest": self.highest, "steps": self.steps, "after": self.after}
 
 
-def learning_rate(settings: TrainingSettings, highest: float, steps: int) -> Any:
+def learning_rate(settings: LoopSettings, highest: float, steps: int) -> Any:
     """Make the schedule over a number of steps, a function of the optimizer's own step counter."""
     warm = int(settings.warmup * steps)
     rest = max(1, steps - warm)
@@ -84,7 +104,7 @@ def learning_rate(settings: TrainingSettings, highest: float, steps: int) -> Any
     return Warmup(highest, warm, after) if warm else after
 
 
-def optimizer(settings: TrainingSettings, highest: float, steps: int) -> Any:
+def optimizer(settings: LoopSettings, highest: float, steps: int) -> Any:
     """Make the optimizer; clipping is done by the training step, which counts what it clips."""
     rate = learning_rate(settings, highest, steps)
     decay = settings.weight_decay

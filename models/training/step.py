@@ -9,14 +9,14 @@ import keras
 import tensorflow as tf
 
 from models.objective import Objective, PerExample
-from models.training.settings import TrainingSettings
+from models.training.settings import LoopSettings
 
 #: From inputs, targets and weights of a batch to sums over it, by name.
 Step = Callable[[Any, Any, Any], dict[str, Any]]
 
 
 def train_step(
-    model: keras.Model, optimizer: Any, loss_of: PerExample, objective: Objective, settings: TrainingSettings
+    model: keras.Model, optimizer: Any, loss_of: PerExample, objective: Objective, settings: LoopSettings
 ) -> Step:
     """Make the step that moves a model's weights once.
 
@@ -74,9 +74,8 @@ def _added(gradients: Any) -> Any:
     return None if gradients[0] is None else tf.add_n([tf.convert_to_tensor(one) for one in gradients])
 
 
-def measure_step(model: keras.Model, objective: Objective) -> Step:
+def measure_step(model: keras.Model, loss_of: PerExample, objective: Objective) -> Step:
     """Make the step that measures a batch and changes nothing."""
-    loss_of = objective.loss(0.0)
 
     def measure(inputs: Any, targets: Any, weights: Any) -> dict[str, Any]:
         outputs = model(inputs, training=False)

@@ -19,14 +19,16 @@ import tensorflow as tf
 from features.datasets import batches, feature_store
 from features.errors import DataError, StorageError
 from features.spec import Progress, silent
+from features.targets.classes import CLASS
+from features.targets.target import Target
 from models.network import Network, Phase
-from models.objective import Objective, adjusted
+from models.objective import Objective, adjusted, scaled
 from models.training import identity
 from models.training.checkpoint import Checkpoints
-from models.training.examples import Examples, class_offsets, class_weights, dry_run, gather
+from models.training.examples import Examples, class_offsets, dry_run, gather, group_weights
 from models.training.identity import weights_hash
 from models.training.interruption import Bell, TrainingInterruptedError, listening
-from models.training.settings import TrainingSettings, optimizer
+from models.training.settings import LoopSettings, TrainingSettings, optimizer
 from models.training.step import measure_step, train_step
 
 __all__ = ["History", "TrainingDivergedError", "TrainingSettings", "featurize", "train", "weights_hash"]
@@ -63,8 +65,9 @@ def train(
     network: Network,
     dataset: Any,
     *,
+    target: Target = CLASS,
     objective: Objective,
-    settings: TrainingSettings,
+    settings: LoopSettings,
     stores: Path,
     checkpoints: Path,
     seed: int,
@@ -77,6 +80,7 @@ def train(
     Args:
         network: changed in place: it holds the trained weights afterwards.
         dataset: accepted examples with splits.
+        target: of the examples.
         objective: loss and metrics.
         settings: the recipe's training section.
         stores: folder of feature stores, filled by featurize.
@@ -99,7 +103,7 @@ def train(
     rows: list[dict[str, Any]] = []
     with listening() as bell:
         for phase in network.phases:
-            leg = Leg(phase, objective, settings, checkpoints / phase.name, seed)
+            leg = Leg(phase, target, objective, settings, checkpoints / phase.name, seed)
             rows += leg.run(dataset, stores, len(rows), bell, progress, on_epoch)
     return History(tuple(rows))
 
@@ -108,8 +112,15 @@ class Leg:
     """One phase under way: its model, optimizer, position and measurements."""
 
     def __init__(
-        self, phase: Phase, objective: Objective, settings: TrainingSettings, folder: Path, seed: int
+        self,
+        phase: Phase,
+        target: Target,
+        objective: Objective,
+        settings: LoopSettings,
+        folder: Path,
+        seed: int,
     ) -> None:
+        self.target = target
         self.phase, self.objective, self.settings, self.seed = phase, objective, settings, seed
         self.checkpoints = Checkpoints(folder)
         self.batch_size = settings.batch_size
@@ -124,8 +135,8 @@ class Leg:
     ) -> list[dict[str, Any]]:
         """Train the phase to its end and return a row per epoch."""
         cache = feature_store.FeatureStore(stores / feature_store.fingerprint(self.phase.stage))
-        training = gather(dataset, cache, "train")
-        validation = gather(dataset, cache, "validation")
+        training = gather(dataset, self.target, cache, "train")
+        validation = gather(dataset, self.target, cache, "validation")
         self._prepare(training)
         self._resume(training)
         for number, row in enumerate(self.rows):
@@ -156,11 +167,12 @@ class Leg:
         self.variables = [*self.phase.model.variables, *self.optimizer.variables]
         balance, strength = self.settings.balance, self.settings.balance_strength
         offsets = class_offsets(training.targets, self.phase.model, balance, strength)
-        loss = adjusted(self.objective.loss(self.settings.label_smoothing), offsets)
+        loss = scaled(adjusted(self.objective.loss(self.settings), offsets), self.phase.scale)
         self.train_step = train_step(self.phase.model, self.optimizer, loss, self.objective, self.settings)
-        self.measure = measure_step(self.phase.model, self.objective)
-        self.weights = class_weights(training.targets, balance, strength)
-        dry_run(self.phase.model, training)
+        measured = scaled(self.objective.measured_loss, self.phase.scale)
+        self.measure = measure_step(self.phase.model, measured, self.objective)
+        self.weights = group_weights(training.groups, balance, strength)
+        dry_run(self.phase.model, training, self.target)
 
     def _resume(self, training: Examples) -> None:
         state = self.checkpoints.restore(self.variables)
@@ -205,7 +217,7 @@ class Leg:
             len(training),
             seed=self.seed,
             epoch=self.epoch,
-            targets=training.targets,
+            groups=training.groups,
             balanced=self.settings.balance == "sampling",
         )
         lengths = getattr(training.rows, "lengths", None)
@@ -231,7 +243,7 @@ class Leg:
         return metrics
 
     def _batches(self, training: Examples, order: np.ndarray) -> Iterator[Any]:
-        weights = self.weights[training.targets] if self.weights is not None else None
+        weights = self.weights[training.groups] if self.weights is not None else None
         return batches.batches(
             training.rows,
             training.targets,

@@ -35,7 +35,7 @@ def test_metrics_are_those_of_the_kept_scores(trained: Trained) -> None:
     """Against scikit-learn, from the scores and the dataset alone."""
     dataset = datasets.load(Path(trained.run.read()["dataset"]["directory"]))
     targets = dataset.frame.loc[dataset.frame["split"] == "test", "target"].to_numpy()
-    scores = np.load(trained.run.evaluation / "scores.npy")
+    scores = np.load(trained.run.outputs)
     assert scores.sum(1) == pytest.approx(1, abs=1e-5)
     metrics = trained.summary["metrics"]
     assert metrics["test/accuracy"] == pytest.approx(accuracy_score(targets, scores.argmax(1)))
@@ -103,7 +103,7 @@ def test_the_report_explains_a_hit_of_each_class_and_the_worst_mistakes_by_both_
     _, _, rest = page.partition('-heatmaps" class=')
     section = rest.partition("</section>")[0]
     dataset = datasets.load(Path(trained.run.read()["dataset"]["directory"]))
-    scores = np.load(trained.run.evaluation / "scores.npy")
+    scores = np.load(trained.run.outputs)
     targets = dataset.measured["target"].to_numpy()
     right = scores.argmax(1) == targets
     shown = len(set(targets[right])) + min(4, int((~right).sum()))

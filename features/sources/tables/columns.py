@@ -11,7 +11,6 @@ from features.spec import RawKind
 #: Usual column names, tried where Columns leaves one open; compared without regard to case.
 _FILE_NAMES = ("path", "file", "filename", "file_name", "filepath", "file_path")
 _TEXT_NAMES = ("text", "sentence", "review", "phrase", "document", "comment", "message")
-_TARGET_NAMES = ("label", "class", "target", "category", "sentiment", "polarity")
 _SPLIT_NAMES = ("split", "subset", "partition")
 _FOLD_NAMES = ("fold",)
 #: Columns that a message names before it counts the rest.
@@ -23,13 +22,14 @@ class Places:
     """Positions of the columns in a row; None where there is none."""
 
     inputs: tuple[int, ...]
-    target: int
+    targets: tuple[int, ...]
     split: int | None
     fold: int | None
+    block: int | None
 
     def chosen(self) -> list[int]:
         """List the positions that are set."""
-        places = (*self.inputs, self.target, self.split, self.fold)
+        places = (*self.inputs, *self.targets, self.split, self.fold, self.block)
         return list(dict.fromkeys(place for place in places if place is not None))
 
 
@@ -41,15 +41,31 @@ def find(table: TableFile, raw: RawKind, columns: Columns) -> Places:
     """
     inputs = (*_FILE_NAMES, raw.name, f"{raw.name}_path") if not raw.cells else _TEXT_NAMES
     source = None if raw.rows else _place(table, "input", columns.input, inputs)
-    target = _place(table, "target", columns.target, _TARGET_NAMES)
-    if target is None or (source is None and not raw.rows):
-        missing, usual = ("target", _TARGET_NAMES) if raw.rows or source is not None else ("input", inputs)
+    targets = _targets(table, columns)
+    if not targets or (source is None and not raw.rows):
+        known = raw.rows or source is not None
+        missing, usual = ("target", columns.usual_targets) if known else ("input", inputs)
         raise _unknown(table, missing, usual)
     split = _place(table, "split", columns.split, _SPLIT_NAMES)
     fold = _place(table, "fold", columns.fold, _FOLD_NAMES)
-    taken = (target, split, fold)
+    block = _place(table, "block", columns.block, ())
+    taken = (*targets, split, fold, block)
     chosen = (source,) if source is not None else _row_columns(table, columns, taken)
-    return Places(chosen, target, split, fold)
+    return Places(chosen, targets, split, fold, block)
+
+
+def _targets(table: TableFile, columns: Columns) -> tuple[int, ...]:
+    """Find the columns of the target: those named, else the one that has a usual name."""
+    if len(columns.targets) > 1 and not columns.several_targets:
+        raise DataError(
+            "a target of this task is one column",
+            got=", ".join(map(repr, columns.targets)),
+            expected="one --target-column",
+            todo="name the column with the classes",
+        )
+    places = [_place(table, "target", name, ()) for name in columns.targets]
+    places = places or [_place(table, "target", None, columns.usual_targets)]
+    return tuple(dict.fromkeys(place for place in places if place is not None))
 
 
 def find_text(table: TableFile, columns: Columns) -> int:
@@ -117,6 +133,10 @@ def _numbered(table: TableFile, name: str) -> str:
     return table.names[int(name) - 1] if known else name
 
 
+def _option(role: str) -> str:
+    return "data.block_column" if role == "block" else f"--{role}-column"
+
+
 def _place(table: TableFile, role: str, given: str | None, usual: Sequence[str]) -> int | None:
     if given is not None:
         given = _numbered(table, given.strip())
@@ -124,7 +144,7 @@ def _place(table: TableFile, role: str, given: str | None, usual: Sequence[str])
             raise DataError(
                 f"table {table.path.name} has no column {given!r} for the {role}",
                 got=_listed(table),
-                todo=_remedy(table, f"correct --{role}-column"),
+                todo=_remedy(table, f"correct {_option(role)}"),
             )
         found = [table.names.index(given)]
     else:

@@ -4,6 +4,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 
 from features.decisions import Decisions
@@ -32,12 +33,21 @@ class RowReader:
         table: its name.
         selection: the raw kind of the examples, and whether links to them are followed.
         places: of the columns.
+        several: whether a target is a line of CSV of all its columns.
         options: how files are found, and which labels are missing.
     """
 
     def __init__(
-        self, root: bytes, table: str, selection: Selection, places: Places, options: TableOptions
+        self,
+        root: bytes,
+        table: str,
+        selection: Selection,
+        places: Places,
+        options: TableOptions,
+        *,
+        several: bool = False,
     ) -> None:
+        self._several = several
         self._root, self._table, self._places = root, table, places
         self._selection, self._raw = selection, selection.raw
         self._options, self._nearby = options, Nearby(root, self._raw.suffixes)
@@ -66,25 +76,35 @@ class RowReader:
         if not row.cells:
             return Skipped(name, "blank_row")
         places = self._places
-        inputs, target = [row.cells[place] for place in places.inputs], row.cells[places.target]
-        split, fold = (None if place is None else row.cells[place] for place in (places.split, places.fold))
+        inputs, targets = ([row.cells[place] for place in part] for part in (places.inputs, places.targets))
+        split, fold, block = (
+            None if place is None else row.cells[place] for place in (places.split, places.fold, places.block)
+        )
         one = self._raw.rows and len(inputs) == 1
-        for role, filled in (("input", one or any(map(str.strip, inputs))), ("target", target.strip())):
+        for role, filled in (
+            ("input", one or any(map(str.strip, inputs))),
+            ("target", all(map(str.strip, targets))),
+            ("block", block is None or block.strip()),
+        ):
             if not filled:
                 return self._rejected(row, "missing_value", f"the row has no {role}")
-        if self._is_missing(target.strip()):
-            detail = f"the label is {target.strip()!r}, which data.missing_labels takes for a missing one"
-            return self._rejected(row, "missing_value", detail)
+        for target in targets:
+            if self._is_missing(target.strip()):
+                detail = f"the label is {target.strip()!r}, which data.missing_labels takes for a missing one"
+                return self._rejected(row, "missing_value", detail)
         known = None
         if self._places.split is not None and (known := split_named(split or "")) is None:
             return self._rejected(
                 row, "unknown_split", f"the split is {split!r}; expected train, validation or test"
             )
+        label = line(targets) if self._several else targets[0]
         if self._raw.cells:
             text = line(inputs) if self._raw.rows else inputs[0]
             content = text.encode("utf-8")
-            return Candidate(None, name, target, known, fold or None, row.number, content, row.line)
-        return self._file(row, inputs[0], target, known, fold or None)
+            return Candidate(None, name, label, known, fold or None, block, row.number, content, row.line)
+        return self._file(
+            row, inputs[0], Candidate(None, name, label, known, fold or None, block, row.number)
+        )
 
     def _is_missing(self, label: str) -> bool:
         if label in self._options.missing_labels:
@@ -94,7 +114,8 @@ class RowReader:
             self._words[label] += 1
         return False
 
-    def _file(self, row: Row, cell: str, label: str, split: str | None, fold: str | None) -> Entry:
+    def _file(self, row: Row, cell: str, candidate: Candidate) -> Entry:
+        """Look at the file that a row names; the candidate has everything else of it."""
         relative = self._located(cell)
         if _leaves(relative):
             return self._absent(row, "outside_folder", f"the path {cell!r} leaves the table's folder", cell)
@@ -118,7 +139,7 @@ class RowReader:
         if suffix not in self._raw.suffixes and not self._selection.takes(real):
             return Skipped(shown, "unsupported_extension", suffix, suffix in self._raw.kin)
         link = None if real == path else relative
-        return Candidate(real, shown, label, split, fold, row.number, line=row.line, link=link)
+        return replace(candidate, path=real, name=shown, line=row.line, link=link)
 
     def _unsupported(self, row: Row, cell: str, shown: str, suffix: str) -> Entry:
         """Pass over a name of another ending, unless the ending is part of a name that lacks its own."""

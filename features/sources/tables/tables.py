@@ -61,7 +61,9 @@ def _source(
     root = os.fsencode(table.path.parent)
 
     def scan() -> Iterator[Entry]:
-        tally, reader = Tally(), RowReader(root, table.path.name, selection, places, columns.table)
+        tally = Tally()
+        several = columns.several_targets
+        reader = RowReader(root, table.path.name, selection, places, columns.table, several=several)
         for number, row in enumerate(table.rows(places.chosen(), tally), start=1):
             tally.rows = number
             yield reader.entry(row)
@@ -73,7 +75,9 @@ def _source(
         return _source(table, replace(places, inputs=kept), selection, columns, decisions)
 
     inputs = tuple(table.names[place] for place in places.inputs)
-    source = Source("table", _described(table, places), root, (), (), scan, decisions=decisions)
+    targets = tuple(table.names[place] for place in places.targets)
+    described = _described(table, places)
+    source = Source("table", described, root, (), (), scan, targets=targets, decisions=decisions)
     if not selection.raw.rows:
         return source
     return replace(
@@ -88,8 +92,9 @@ def _source(
 
 def _described(table: TableFile, places: Places) -> str:
     inputs = [table.names[place] for place in places.inputs]
-    roles = {"target": places.target, "split": places.split, "fold": places.fold}
+    roles = {"split": places.split, "fold": places.fold, "blocks": places.block}
     named = [f"input from {', '.join(map(repr, inputs[:_SHOWN]))}{' ...' if len(inputs) > _SHOWN else ''}"]
+    named += [f"target from {', '.join(repr(table.names[place]) for place in places.targets)}"]
     named += [f"{role} from {table.names[place]!r}" for role, place in roles.items() if place is not None]
     return printable(f"table {table.path.name}: {', '.join(named)}")
 

@@ -29,7 +29,7 @@ def test_the_middle_of_an_epoch_goes_on_where_it_was(rows: np.ndarray) -> None:
         "batch_size": 4,
         "seed": 3,
         "epoch": 2,
-        "augmentation": lambda x, seeds: x + tf.cast(seeds[:, :1], x.dtype),
+        "augmentation": lambda x, y, seeds: (x + tf.cast(seeds[:, :1], x.dtype), y),
     }
     whole = list(batches(rows, np.arange(23), **options))
     rest = list(batches(rows, np.arange(23), **options, start=2))
@@ -57,7 +57,7 @@ def test_an_order_is_a_permutation_that_seed_and_epoch_decide() -> None:
 
 def test_balanced_orders_draw_every_class_equally_often() -> None:
     targets = np.array([0] * 80 + [1] * 15 + [2] * 5)
-    order = epoch_order(100, seed=0, epoch=0, targets=targets, balanced=True)
+    order = epoch_order(100, seed=0, epoch=0, groups=targets, balanced=True)
     assert sorted(np.bincount(targets[order])) == [33, 33, 34]
     # A small class is gone through evenly, a large one not repeated.
     small = np.bincount(order, minlength=100)[95:]

@@ -18,13 +18,17 @@ def seeds() -> tf.Tensor:
 
 
 def changed(images: np.ndarray, seeds: tf.Tensor, **settings) -> np.ndarray:
-    return ImageAugmentation(AugmentationSettings(**settings))(tf.constant(images), seeds).numpy()
+    augmentation = ImageAugmentation(AugmentationSettings(**settings))
+    classes = tf.range(len(images))
+    result, targets = augmentation(tf.constant(images), classes, seeds)
+    np.testing.assert_array_equal(targets, classes)
+    return result.numpy()
 
 
 def test_off_means_untouched(images, seeds) -> None:
     augmentation = ImageAugmentation(AugmentationSettings())
     assert not augmentation.active
-    np.testing.assert_array_equal(augmentation(tf.constant(images), seeds), images)
+    np.testing.assert_array_equal(augmentation(tf.constant(images), tf.zeros(64), seeds)[0], images)
 
 
 @pytest.mark.parametrize(

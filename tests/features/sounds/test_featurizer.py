@@ -100,7 +100,8 @@ def test_band_statistics_are_those_of_all_frames() -> None:
 
 def changed(windows: np.ndarray, **settings: object) -> np.ndarray:
     seeds = tf.constant([[number, 7] for number in range(len(windows))], tf.int32)
-    return AudioAugmentation(AudioAugmentationSettings(**settings))(tf.constant(windows), seeds).numpy()
+    augmentation = AudioAugmentation(AudioAugmentationSettings(**settings), len(windows))
+    return augmentation(tf.constant(windows), tf.range(len(windows)), seeds)[0].numpy()
 
 
 def batch() -> np.ndarray:
@@ -121,10 +122,11 @@ def test_augmentation_keeps_what_is_not_there() -> None:
 def test_a_step_hears_other_windows_of_a_sound_each_time_and_silence_of_none() -> None:
     windows = np.random.default_rng(0).uniform(-80, 0, (1, 5, 20, 16)).astype(np.float32)
     windows[0, 3:] = np.nan
-    augmentation = AudioAugmentation(AudioAugmentationSettings(heard=2))
+    augmentation = AudioAugmentation(AudioAugmentationSettings(heard=2), 3)
     heard = set()
     for number in range(30):
-        result = augmentation(tf.constant(windows), tf.constant([[number, 7]], tf.int32)).numpy()
+        seeds = tf.constant([[number, 7]], tf.int32)
+        result = augmentation(tf.constant(windows), tf.constant([0]), seeds)[0].numpy()
         matches = [[np.array_equal(one, whole) for whole in windows[0, :3]].index(True) for one in result[0]]
         assert len(set(matches)) == 2
         heard |= {tuple(matches)}
@@ -158,10 +160,10 @@ def test_masks_hide_at_most_what_they_may() -> None:
 
 
 def test_mixup_blends_sounds_and_targets_alike() -> None:
-    mixer = AudioAugmentation(AudioAugmentationSettings(mixup=0.4))
-    windows, shares = batch(), np.eye(6, dtype=np.float32)
+    mixer = AudioAugmentation(AudioAugmentationSettings(mixup=0.4), 6)
+    windows = batch()
     seeds = tf.constant([[number, 1] for number in range(6)], tf.int32)
-    blended, targets = (each.numpy() for each in mixer.mix(tf.constant(windows), tf.constant(shares), seeds))
+    blended, targets = (each.numpy() for each in mixer(tf.constant(windows), tf.range(6), seeds))
     np.testing.assert_allclose(targets.sum(1), 1, atol=1e-6)
     for number in (1, 2, 5):
         share = targets[number, number]

@@ -88,10 +88,15 @@ def full_report(labels):
         sections.metrics(found),
         sections.classes(found),
         sections.calibration(found),
-        sections.training([{"phase": HOSTILE, "loss": 1.0, "val_loss": 2.0}], np.ones((3, 3, 3, 4))),
+        sections.training([{"phase": HOSTILE, "loss": 1.0, "val_loss": 2.0}]),
+        sections.kernels(np.ones((3, 3, 3, 4))),
         sections.mistakes(wrong, len(found.mistakes)),
         sections.dataset(
-            {"found": 9, "reasons": {HOSTILE: 1}}, {name: {"train": 3, "test": 1} for name in labels}
+            {
+                "found": 9,
+                "reasons": {HOSTILE: 1},
+                "classes": {name: {"train": 3, "test": 1} for name in labels},
+            }
         ),
         sections.latency([1.0, 2.0, 3.0], "One by one."),
         sections.checks([["parity", HOSTILE, None, "passed"]]),
@@ -152,7 +157,7 @@ def test_navigation_reaches_every_section(hostile):
     found = Page(hostile)
     targets = [a["href"].removeprefix("#") for a in found.all("a")]
     assert targets == [a["id"] for a in found.all("section")]
-    assert len(set(targets)) == 9
+    assert len(set(targets)) == 10
 
 
 def test_headline_shows_value_interval_and_verdict():
@@ -297,7 +302,7 @@ def test_dataset_section_reconciles():
         "reasons": {"empty": 1, "truncated": 1},
     }
     classes = {"ants": {"train": 3, "test": 2}, "bees": {"train": 4}}
-    section = sections.dataset(card, classes)
+    section = sections.dataset(card | {"classes": classes})
     assert section.tables[0].columns == ("class", "train", "test", "all")
     assert section.tables[0].rows == [["ants", 3, 2, 5], ["bees", 4, 0, 4], ["all", 7, 2, 9]]
     assert [(fact.name, fact.value) for fact in section.facts] == [

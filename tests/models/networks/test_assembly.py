@@ -140,14 +140,14 @@ def test_stages_are_named_by_what_they_compute(module, tmp_path):
 
 def test_class_weights_and_balanced_sampling_even_out_classes():
     targets = np.array([0] * 30 + [1] * 10)
-    weights = training.class_weights(targets, "weights")
+    weights = training.group_weights(targets, "weights")
     np.testing.assert_allclose(weights, [40 / 60, 40 / 20])
     assert weights[targets].mean() == pytest.approx(1)
-    softened = training.class_weights(targets, "weights", 0.5)
+    softened = training.group_weights(targets, "weights", 0.5)
     assert softened[1] / softened[0] == pytest.approx(3**0.5)
     assert softened[targets].mean() == pytest.approx(1)
-    assert training.class_weights(targets, "none") is None
-    order = training.batches.epoch_order(40, seed=0, epoch=0, targets=targets, balanced=True)
+    assert training.group_weights(targets, "none") is None
+    order = training.batches.epoch_order(40, seed=0, epoch=0, groups=targets, balanced=True)
     assert np.bincount(targets[order]).tolist() == [20, 20]
 
 

@@ -48,7 +48,7 @@ def test_one_step_is_the_closed_form_for_any_number_of_towers(towers, penalty):
     optimizer = keras.optimizers.SGD(0.5)
     optimizer.build(model.trainable_variables)
     settings = TrainingSettings(towers=towers)
-    step = train_step(model, optimizer, CLASSIFICATION.loss(0.0), CLASSIFICATION, settings)
+    step = train_step(model, optimizer, CLASSIFICATION.measured_loss, CLASSIFICATION, settings)
     sums = step(tf.constant(INPUTS), tf.constant(TARGETS), tf.constant(WEIGHTS))
     losses, kernel, bias = gradient(WEIGHTS, penalty)
     np.testing.assert_allclose(model.get_weights()[0], before[0] - 0.5 * kernel, atol=1e-5)
@@ -61,7 +61,7 @@ def test_a_step_is_traced_once_for_batches_of_any_size():
     model, traced = affine(), []
     optimizer = keras.optimizers.SGD(0.5)
     optimizer.build(model.trainable_variables)
-    plain = CLASSIFICATION.loss(0.0)
+    plain = CLASSIFICATION.measured_loss
 
     def loss(targets, outputs):
         traced.append(targets.shape)
@@ -79,7 +79,7 @@ def test_clipping_bounds_the_global_norm_and_counts():
     optimizer = keras.optimizers.SGD(1.0)
     optimizer.build(model.trainable_variables)
     step = train_step(
-        model, optimizer, CLASSIFICATION.loss(0.0), CLASSIFICATION, TrainingSettings(clip_norm=0.01)
+        model, optimizer, CLASSIFICATION.measured_loss, CLASSIFICATION, TrainingSettings(clip_norm=0.01)
     )
     sums = step(tf.constant(INPUTS), tf.constant(TARGETS), tf.constant(WEIGHTS))
     moved = [b - a for a, b in zip(model.get_weights(), before, strict=True)]
@@ -95,7 +95,9 @@ def test_a_batch_too_small_to_be_divided_is_trained_whole():
     model = affine()
     optimizer = keras.optimizers.SGD(0.5)
     optimizer.build(model.trainable_variables)
-    step = train_step(model, optimizer, CLASSIFICATION.loss(0.0), CLASSIFICATION, TrainingSettings(towers=4))
+    step = train_step(
+        model, optimizer, CLASSIFICATION.measured_loss, CLASSIFICATION, TrainingSettings(towers=4)
+    )
     step(tf.constant(INPUTS[:1]), tf.constant(TARGETS[:1]), tf.constant(WEIGHTS[:1]))
     assert all(np.isfinite(w).all() for w in model.get_weights())
 
@@ -103,7 +105,9 @@ def test_a_batch_too_small_to_be_divided_is_trained_whole():
 def test_measuring_is_a_weighted_sum_and_moves_nothing():
     model = affine()
     before = [w.copy() for w in model.get_weights()]
-    measured = measure_step(model, CLASSIFICATION)(*map(tf.constant, (INPUTS, TARGETS, WEIGHTS)))
+    measured = measure_step(model, CLASSIFICATION.measured_loss, CLASSIFICATION)(
+        *map(tf.constant, (INPUTS, TARGETS, WEIGHTS))
+    )
     logits = INPUTS @ before[0] + before[1]
     assert float(measured["accuracy"]) == pytest.approx(((logits.argmax(-1) == TARGETS) * WEIGHTS).sum())
     assert float(measured["loss"]) == pytest.approx((gradient(WEIGHTS, 0)[0] * WEIGHTS).sum(), rel=1e-5)
@@ -127,7 +131,7 @@ def test_metrics_of_an_epoch_are_those_of_the_final_weights(stores, tmp_path):
     metrics = history.epochs[-1]["metrics"]
     accuracy = (logits.argmax(-1) == validation["target"]).mean()
     assert metrics["validation_accuracy"] == pytest.approx(accuracy)
-    losses = CLASSIFICATION.loss(0.0)(tf.constant(validation["target"].to_numpy()), tf.constant(logits))
+    losses = CLASSIFICATION.measured_loss(tf.constant(validation["target"].to_numpy()), tf.constant(logits))
     assert metrics["validation_loss"] == pytest.approx(losses.numpy().mean(), rel=1e-5)
     measured = {"accuracy", "loss", "validation_accuracy", "validation_loss"}
     assert set(metrics) == measured | {"learning_rate", "seconds", "clipped_share"}

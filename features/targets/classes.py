@@ -1,16 +1,26 @@
-"""Labels: how they are checked, and the safe names that stand for them outside the data."""
+"""Classes as targets: how labels are read and checked, and the safe names that stand for them elsewhere."""
 
 import hashlib
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from features.decisions import Decisions
 from features.errors import DataError
 from features.names import setting
 from features.sources.candidates import Labelling
+from features.spec import SPLITS
+from features.targets.target import Gathered, Readings
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,30}(?:\.[0-9]{0,30})?")
 _PARTING = re.compile(r"(?<=\w)[\s_\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{EN DASH}-]+(?=\w)")
@@ -174,3 +184,64 @@ def _refuse_twins(counts: Mapping[str, int], shown: str) -> None:
 def _show(counts: Mapping[str, int], most: int = 20) -> str:
     shown = ", ".join(f"{label!r} ({count})" for label, count in sorted(counts.items())[:most])
     return shown + (f" and {len(counts) - most} more" if len(counts) > most else "")
+
+
+@dataclass(frozen=True)
+class Class:
+    """One of several classes, by the name of a folder or the cell of a column."""
+
+    name: str = "class"
+    usual: tuple[str, ...] = ("label", "class", "target", "category", "sentiment", "polarity")
+    several: bool = False
+
+    def read(self, written: Collection[str], rules: Any, decisions: Decisions) -> Readings:
+        """Spell labels alike that surely mean the same, merge and leave out those the rules name."""
+        spelled = spellings(written, decisions)
+        return {label: rules.class_of(label, spelled.get(label, label)) for label in written}
+
+    def check(self, gathered: Gathered) -> None:
+        """Refuse a set of classes that nothing can be learnt from; see `check_classes`."""
+        check_classes(gathered.texts, gathered.declared, gathered.instead, gathered.labelling, gathered.todo)
+
+    def strata(self, texts: Sequence[str]) -> Sequence[str]:
+        """Return the labels: every class must be in each split."""
+        return texts
+
+    def names(self, texts: Iterable[str], columns: Sequence[str]) -> list[str]:
+        """Return the labels, sorted."""
+        return sorted(set(texts))
+
+    def column(self, texts: Sequence[str], names: Sequence[str]) -> "pyarrow.Array":
+        """Return the position of each label among the names, int64."""
+        import pyarrow
+
+        places = {label: place for place, label in enumerate(names)}
+        return pyarrow.array([places[label] for label in texts], pyarrow.int64())
+
+    def summarise(
+        self, texts: Sequence[str], splits: Sequence[str], names: Sequence[str]
+    ) -> dict[str, dict[str, Any]]:
+        """Count the examples of each class by split."""
+        classes = {label: dict.fromkeys(SPLITS, 0) for label in texts}
+        for label, split in zip(texts, splits, strict=True):
+            classes[label][split] += 1
+        return {"classes": dict(sorted(classes.items()))}
+
+    def encode(self, frame: "pandas.DataFrame") -> np.ndarray:
+        """Return the places of the labels, int32 [examples]."""
+        return frame["target"].to_numpy(dtype=np.int32)
+
+    def groups(self, encoded: np.ndarray) -> np.ndarray:
+        """Return the classes themselves."""
+        return encoded
+
+    def expected(self, width: int) -> str:
+        """Name the range of places."""
+        return f"0 to {width - 1}"
+
+    def misfits(self, encoded: np.ndarray, width: int) -> np.ndarray:
+        """Return the positions of places that the network has no output for."""
+        return np.flatnonzero((encoded < 0) | (encoded >= width))
+
+
+CLASS = Class()

@@ -1,21 +1,18 @@
 """The report of word vectors: what they are worth, which stand side by side, and a map of frequent ones."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import yaml
 
 from flows.courses import word_vectors
-from flows.orchestration import step
 from flows.reports import media, projection, sections
 from flows.reports import page as report
-from flows.reports import report as reporting
+from flows.reports.context import Context
 from flows.runs import networks
 from flows.runs.plan import Plan
-from flows.runs.run import Record, command_line
-from flows.steps.train import by_split
+from flows.runs.run import Record
 from models.evaluation import words as word_evaluation
 from models.figures import planes
 from models.search import clustering
@@ -37,14 +34,6 @@ MEANINGS = {
     "eval/analogies": "share of the analogies answered right, of those whose words are all known",
     "eval/analogies_known": "analogies whose words are all in the vocabulary, of 19,544",
 }
-
-
-@step.step("report", run_name=reporting.run_name)
-def write_report(plan: Plan, record: Record) -> str:
-    """Write report.html into the run and the same figures and tables to MLflow; return its path."""
-    corpus = record.load_dataset()
-    _write_map(plan, record, *word_vectors.vectors_of(networks.trained(plan, record, corpus)))
-    return reporting.keep(plan, record, corpus, _compose(plan, record, corpus))
 
 
 def _write_map(plan: Plan, record: Record, words: tuple[str, ...], vectors: np.ndarray) -> None:
@@ -70,51 +59,26 @@ def _groups(vectors: np.ndarray, seed: int) -> np.ndarray:
     return clustering.cluster(unit, min(GROUPS, clustering.different(unit)), seed).members
 
 
-def _compose(plan: Plan, record: Record, corpus: Any) -> report.Report:
-    state = record.run.read()
-    words, vectors = word_vectors.vectors_of(networks.trained(plan, record, corpus))
-    verdict, tone = reporting.outcome(state)
-    return report.Report(
-        title=plan.name,
-        kind=plan.request.task,
-        verdict=verdict,
-        tone=tone,
-        subtitle=f"{plan.recipe['name']} on {plan.request.data}",
-        facts=[
-            report.Fact("words", len(words)),
-            report.Fact("dimensions", int(vectors.shape[1])),
-            report.Fact("words of text", int(networks.knowledge(plan, corpus)["tokens"])),
-        ],
-        sections=[part for part in _sections(plan, record, corpus, words, vectors) if part is not None],
-    )
-
-
-def _sections(
-    plan: Plan, record: Record, corpus: Any, words: tuple[str, ...], vectors: np.ndarray
-) -> list[report.Section | None]:
-    state = record.run.read()
-    rows = json.loads((record.run.path / "history.json").read_text())
-    history = [{"phase": row["phase"], **by_split(row["metrics"])} for row in rows]
-    history = [{k: v for k, v in row.items() if k != "train/words_per_second"} for row in history]
-    gate = state["gate"]
-    measured = json.loads((record.run.evaluation / "words.json").read_text())
+def facts(context: Context) -> list[report.Fact]:
+    """Count words and dimensions."""
+    words, vectors = word_vectors.vectors_of(context.network)
     return [
-        _tests(measured),
-        _neighbours(words, vectors),
-        _map(words, vectors),
-        sections.training(history) if history else None,
-        reporting.latency(state, "The neighbours of one word through the exported model."),
-        _corpus(corpus.card),
-        sections.checks(reporting.checks(gate)),
-        sections.reproduction(
-            yaml.safe_dump(plan.recipe, sort_keys=False),
-            command_line(),
-            reporting.facts(plan, record, state),
-        ),
+        report.Fact("words", len(words)),
+        report.Fact("dimensions", int(vectors.shape[1])),
+        report.Fact("words of text", int(networks.knowledge(context.plan, context.dataset)["tokens"])),
     ]
 
 
-def _tests(measured: Mapping[str, Any]) -> report.Section:
+def training(context: Context) -> Iterator[report.Section]:
+    """Show the learning curves, where the vectors were trained here."""
+    history = [{k: v for k, v in row.items() if k != "train/words_per_second"} for row in context.history]
+    if history:
+        yield sections.training(history)
+
+
+def tests(context: Context) -> Iterator[report.Section]:
+    """Tabulate what the vectors are worth in tests of similarity and analogies."""
+    measured: Mapping[str, Any] = json.loads((context.record.run.evaluation / "words.json").read_text())
     metrics = measured["metrics"]
     rows = [[name, metrics[name], meaning] for name, meaning in MEANINGS.items() if name in metrics]
     counted = ("pairs", "known")
@@ -125,7 +89,7 @@ def _tests(measured: Mapping[str, Any]) -> report.Section:
         columns = ("analogies", "right", "known", "share")
         tables.append(report.Table(columns, by_section, "Analogies by section", frozenset({"share"})))
     prose = "The tests are English: words of other languages are not in them."
-    return report.Section("Tests", prose=[prose], tables=tables)
+    yield report.Section("Tests", prose=[prose], tables=tables)
 
 
 def _telling(words: tuple[str, ...], most: int) -> list[str]:
@@ -133,20 +97,25 @@ def _telling(words: tuple[str, ...], most: int) -> list[str]:
     return (chosen or list(words))[:most]
 
 
-def _neighbours(words: tuple[str, ...], vectors: np.ndarray) -> report.Section:
+def neighbours(context: Context) -> Iterator[report.Section]:
+    """Show the nearest words of some frequent ones."""
+    words, vectors = word_vectors.vectors_of(context.network)
     found = word_evaluation.keyed(words, vectors)
     rows = []
     for word in _telling(words, SHOWN):
         near = found.most_similar(word, topn=min(NEIGHBOURS, len(words) - 1)) if len(words) > 1 else []
         rows.append([word, ", ".join(f"{other} {cosine:.2f}" for other, cosine in near)])
     prose = f"The most frequent words of {LETTERS} letters and more, each with its nearest by cosine."
-    return report.Section("Neighbours", prose=[prose], tables=[report.Table(("word", "nearest words"), rows)])
+    yield report.Section("Neighbours", prose=[prose], tables=[report.Table(("word", "nearest words"), rows)])
 
 
-def _map(words: tuple[str, ...], vectors: np.ndarray) -> report.Section | None:
+def word_map(context: Context) -> Iterator[report.Section]:
+    """Draw frequent words on a plane, and write the interactive map."""
+    words, vectors = word_vectors.vectors_of(context.network)
+    _write_map(context.plan, context.record, words, vectors)
     chosen = _telling(words, MAPPED)
     if len(chosen) < 3:
-        return None
+        return
     place = {word: number for number, word in enumerate(words)}
     points = planes.flattened(vectors[[place[word] for word in chosen]])
     drawn = media.picture(
@@ -155,9 +124,4 @@ def _map(words: tuple[str, ...], vectors: np.ndarray) -> report.Section | None:
         "Near on the map means near in the space, by t-SNE over cosines (van der Maaten and Hinton 2008); "
         "far apart on the map means little.",
     )
-    return report.Section("Map", figures=[drawn])
-
-
-def _corpus(card: Mapping[str, Any]) -> report.Section:
-    counts = [report.Fact(name, card[name]) for name in ("found", "accepted", "quarantined", "skipped")]
-    return report.Section("Corpus", prose=[card["source"]], facts=counts, tables=sections.ingested(card))
+    yield report.Section("Map", figures=[drawn])

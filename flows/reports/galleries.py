@@ -1,24 +1,20 @@
 """The reports of image-search and image-clustering: what is found, what lies together, what repeats."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from features.datasets.dataset import Dataset
 from flows.courses import gallery, image_clustering, image_search
-from flows.orchestration import step
 from flows.reports import media as reports_media
 from flows.reports import page as report
-from flows.reports import projection, sections
-from flows.reports import report as reporting
-from flows.runs import networks
+from flows.reports import projection
+from flows.reports.context import Context
 from flows.runs.plan import Plan
-from flows.runs.run import Record, command_line
+from flows.runs.run import Record
 from models.figures import contact_sheet, planes
-from models.network import Network
 from models.search.vector_index import unit_rows
 
 #: Near duplicates shown as pictures, two a pair; and photos on the contact sheet of a cluster.
@@ -42,64 +38,31 @@ MEANINGS = {
 }
 
 
-@step.step("report", run_name=reporting.run_name)
-def write_report(plan: Plan, record: Record) -> str:
-    """Write report.html and what goes with it into the run and to MLflow; return its path."""
-    dataset = record.load_dataset()
-    network = networks.trained(plan, record, dataset)
-    own = [part for name in plan.task.report for part in SECTIONS[name](plan, record, dataset, network)]
-    return reporting.keep(plan, record, dataset, _compose(plan, record, dataset, network, own))
+def facts(context: Context) -> list[report.Fact]:
+    """Count photos and dimensions."""
+    index = gallery.gallery(context.network)
+    return [report.Fact("photos", index.items), report.Fact("dimensions", index.dimensions)]
 
 
-def _compose(
-    plan: Plan, record: Record, dataset: Dataset, network: Network, own: list[report.Section]
-) -> report.Report:
-    state = record.run.read()
-    index = gallery.gallery(network)
-    counts = reporting.class_counts(dataset)
-    counts = counts if gallery.labelled(dataset) else dict(zip(["photos"], counts.values(), strict=True))
-    latency = reporting.latency(state, "One photo at a time through the exported model.")
-    verdict, tone = reporting.outcome(state)
-    return report.Report(
-        title=plan.name,
-        kind=plan.request.task,
-        verdict=verdict,
-        tone=tone,
-        subtitle=f"{plan.recipe['name']} on {plan.request.data}",
-        facts=[report.Fact("photos", index.items), report.Fact("dimensions", index.dimensions)],
-        sections=[
-            _metrics(state["metrics"]),
-            *own,
-            *([latency] if latency else []),
-            sections.dataset(dataset.card, counts),
-            sections.checks(reporting.checks(state["gate"])),
-            sections.reproduction(
-                yaml.safe_dump(plan.recipe, sort_keys=False),
-                command_line(),
-                reporting.facts(plan, record, state),
-            ),
-        ],
-    )
-
-
-def _metrics(metrics: Mapping[str, float]) -> report.Section:
+def metrics(context: Context) -> Iterator[report.Section]:
+    """Tabulate the metrics with what they mean."""
+    figures: Mapping[str, float] = context.state["metrics"]
     counted = {"eval/items", "eval/near_duplicates", "eval/clusters"}
     rows = [
-        [name, int(metrics[name]) if name in counted else metrics[name], meaning]
+        [name, int(figures[name]) if name in counted else figures[name], meaning]
         for name, meaning in MEANINGS.items()
-        if name in metrics
+        if name in figures
     ]
-    return report.Section("Metrics", tables=[report.Table(("metric", "value", "meaning"), rows)])
+    yield report.Section("Metrics", tables=[report.Table(("metric", "value", "meaning"), rows)])
 
 
-def _search(plan: Plan, record: Record, dataset: Dataset, network: Network) -> list[report.Section]:
-    found = gallery.details(record)
-    pairs = pd.DataFrame(found["duplicates"])
-    frame = image_search.items(plan, dataset)
-    return [
-        *([_precision(record, found["precision"])] if found["precision"] else []),
-        _duplicates(plan, record, frame, pairs),
-    ]
+def search(context: Context) -> Iterator[report.Section]:
+    """Show how well classes are found, and which photos are near duplicates."""
+    details = gallery.details(context.record)
+    if details["precision"]:
+        yield _precision(context.record, details["precision"])
+    frame = image_search.items(context.plan, context.dataset)
+    yield _duplicates(context.plan, context.record, frame, pd.DataFrame(details["duplicates"]))
 
 
 def _precision(record: Record, by_label: Mapping[str, Mapping[str, float]]) -> report.Section:
@@ -147,7 +110,9 @@ def _pair(plan: Plan, rows: Any, cosine: float) -> reports_media.Media:
     return reports_media.Media(first, [second, f"cosine {cosine:.4f}"], picture)
 
 
-def _clusters(plan: Plan, record: Record, dataset: Dataset, network: Network) -> list[report.Section]:
+def clusters(context: Context) -> Iterator[report.Section]:
+    """Show each cluster as a contact sheet, and write the interactive map."""
+    plan, record, dataset, network = context.plan, context.record, context.dataset, context.network
     found = image_clustering.clusters(record)
     members = np.array(found["members"])
     frame, unit = dataset.frame, unit_rows(gallery.vectors(plan, network, dataset.frame))
@@ -165,7 +130,7 @@ def _clusters(plan: Plan, record: Record, dataset: Dataset, network: Network) ->
         "K-means over the vectors, at length 1. A sheet goes from the middle of its cluster outwards. "
         "projection.html, beside this page, is a map of all photos."
     )
-    return [report.Section("Clusters", prose=[prose], figures=drawn, tables=tables)]
+    yield report.Section("Clusters", prose=[prose], figures=drawn, tables=tables)
 
 
 def _sheet(
@@ -214,10 +179,3 @@ def _map(plan: Plan, record: Record, dataset: Dataset, unit: np.ndarray, members
     path = record.run.path / "projection.html"
     projection.write(page, path)
     record.tracked.artifact(path)
-
-
-#: Name in ``Task.report`` to the sections it stands for.
-SECTIONS: dict[str, Callable[[Plan, Record, Dataset, Network], list[report.Section]]] = {
-    "search": _search,
-    "clusters": _clusters,
-}

@@ -1,0 +1,8 @@
+"""What an example should be answered with: a class, or numbers."""
+
+from features.targets.classes import CLASS
+from features.targets.numbers import NUMBERS
+from features.targets.target import Target
+
+#: By the name that a dataset's card keeps.
+TARGETS: dict[str, Target] = {target.name: target for target in (CLASS, NUMBERS)}

@@ -1,0 +1,122 @@
+"""The sections of a classifier's report that need the network or the data."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from features.errors import DataError
+from features.spec import SPLITS
+from features.texts.tokenizer import count
+from flows.reports import media, sections
+from flows.reports.context import Context
+from flows.reports.page import Fact, Section
+from models.explain import token_occlusion
+from models.export import signatures
+from models.networks import cnn
+
+#: Mistakes shown, the most confident first.
+SHOWN_MISTAKES = 24
+#: Long examples whose windows are shown.
+SHOWN_LONG = 3
+
+
+def facts(context: Context) -> list[Fact]:
+    """Count examples and classes."""
+    return [
+        Fact("test examples", int(context.measured.metrics["test/examples"])),
+        Fact("classes", len(context.dataset.labels)),
+        Fact("training examples", int((context.dataset.frame["split"] == "train").sum())),
+    ]
+
+
+def metrics(context: Context) -> Iterator[Section]:
+    """Tabulate the metrics."""
+    yield sections.metrics(context.measured)
+
+
+def classes(context: Context) -> Iterator[Section]:
+    """Show which classes are learnt."""
+    yield sections.classes(context.measured)
+
+
+def calibration(context: Context) -> Iterator[Section]:
+    """Compare scores with accuracy."""
+    yield sections.calibration(context.measured)
+
+
+def training(context: Context) -> Iterator[Section]:
+    """Show the learning curves."""
+    if context.history:
+        yield sections.training(context.history)
+
+
+def kernels(context: Context) -> Iterator[Section]:
+    """Show the kernels of the first convolution, where it was trained here."""
+    network = context.network
+    if any(phase.model is network.model for phase in network.phases):
+        shown = cnn.first_kernels(network.model)
+        if shown is not None:
+            yield sections.kernels(shown)
+
+
+def windows(context: Context) -> Iterator[Section]:
+    """Show what was heard when in the longest test examples, where examples have several windows."""
+    shown = []
+    for row in context.dataset.measured.nlargest(SHOWN_LONG, "seconds").itertuples():
+        scores, starts = signatures.heard(context.network, context.dataset.read(row))
+        if len(starts) > 1:
+            shown.append((f"{row.name}: {row.label}", starts, scores))
+    if shown:
+        yield sections.windows(shown, context.dataset.labels)
+
+
+def texts(context: Context) -> Iterator[Section]:
+    """Show how much of the texts the network reads, and how many of their tokens it knows."""
+    featurizer, frame = context.network.featurizer, context.dataset.frame
+    rows = []
+    for split in SPLITS:
+        part = frame[frame["split"] == split]
+        if not len(part):
+            continue
+        counts, lengths = count(featurizer.tokens, map(context.dataset.read, part.itertuples()))
+        known = sum(counts[token] for token in featurizer.vocabulary)
+        cut = np.mean([length > (featurizer.max_tokens or length) for length in lengths])
+        unknown = 1 - known / max(1, counts.total())
+        rows.append([split, int(np.median(lengths)), max(lengths), float(cut), unknown])
+    yield sections.texts(rows, len(featurizer.vocabulary), featurizer.max_tokens)
+
+
+def mistakes(context: Context) -> Iterator[Section]:
+    """Show the most confident mistakes."""
+    items, _ = _mistakes(context)
+    yield sections.mistakes(items, len(context.measured.mistakes))
+
+
+def text_mistakes(context: Context) -> Iterator[Section]:
+    """Show the most confident mistakes, each token with how much it speaks for the answer."""
+    items, raws = _mistakes(context)
+    weighed = [
+        [
+            (token, float(change / max(1e-6, np.abs(changes).max())))
+            for token, change in zip(tokens, changes, strict=True)
+        ]
+        for tokens, changes in token_occlusion.explained(context.network, raws)
+    ]
+    shown = [replace(item, tokens=tokens) for item, tokens in zip(items, weighed, strict=True)]
+    yield sections.mistakes(shown, len(context.measured.mistakes))
+
+
+def _mistakes(context: Context) -> tuple[list[media.Media], list[bytes]]:
+    frame = context.dataset.measured
+    items, raws = [], []
+    for mistake in context.measured.mistakes.head(SHOWN_MISTAKES).itertuples():
+        row = frame.iloc[int(mistake.row)]
+        raw = b""
+        with contextlib.suppress(DataError):
+            raw = context.dataset.read(row)
+        lines = [f"is {mistake.target}", f"taken for {mistake.prediction} ({mistake.score:.2f})"]
+        items.append(media.MEDIA[context.plan.task.raw.name](raw, str(row["name"]), lines))
+        raws.append(raw)
+    return items, raws

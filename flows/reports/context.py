@@ -1,0 +1,47 @@
+"""What a report is made of: a training with its dataset, network and measurements, each loaded once."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from flows.runs import networks
+from flows.runs.plan import Plan
+from flows.runs.run import Record
+from flows.steps.evaluate import evaluation
+from flows.steps.train import by_split
+from models.network import Network
+
+
+@dataclass(frozen=True)
+class Context:
+    """A finished training, as the functions that make sections see it."""
+
+    plan: Plan
+    record: Record
+
+    @cached_property
+    def dataset(self) -> Any:
+        """The Dataset or Corpus it was trained on."""
+        return self.record.load_dataset()
+
+    @cached_property
+    def state(self) -> dict[str, Any]:
+        """What the steps recorded of the run."""
+        return self.record.run.read()
+
+    @cached_property
+    def network(self) -> Network:
+        """The network with its trained weights."""
+        return networks.trained(self.plan, self.record, self.dataset)
+
+    @cached_property
+    def measured(self) -> Any:
+        """The evaluation of the test split."""
+        return evaluation(self.plan, self.record, self.dataset)
+
+    @cached_property
+    def history(self) -> list[dict[str, Any]]:
+        """Phase and metrics of each epoch, named as ``train/loss`` and ``validation/loss``."""
+        rows = json.loads((self.record.run.path / "history.json").read_text())
+        return [{"phase": row["phase"], **by_split(row["metrics"])} for row in rows]

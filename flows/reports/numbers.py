@@ -1,0 +1,57 @@
+"""The sections of a report on predicted numbers."""
+
+import contextlib
+from collections.abc import Iterator
+from functools import partial
+
+from features.errors import DataError
+from flows.reports import media, sections
+from flows.reports.context import Context
+from flows.reports.page import Fact, Section
+from models.figures import regression
+
+#: Examples shown whose predictions are farthest off.
+SHOWN = 24
+
+
+def facts(context: Context) -> list[Fact]:
+    """Count examples and numbers."""
+    return [
+        Fact("test examples", int(context.measured.metrics["test/examples"])),
+        Fact("numbers", len(context.dataset.labels)),
+        Fact("training examples", int((context.dataset.frame["split"] == "train").sum())),
+    ]
+
+
+def metrics(context: Context) -> Iterator[Section]:
+    """Tabulate the errors, beside those of the baselines."""
+    yield sections.number_metrics(context.measured)
+
+
+def predictions(context: Context) -> Iterator[Section]:
+    """Draw predicted against true numbers, and the errors."""
+    measured = context.measured
+    figures = []
+    for place, name in enumerate(measured.names):
+        pair = measured.targets[:, place], measured.values[:, place]
+        drawings = (("Predicted against true", regression.predictions), ("Errors", regression.residuals))
+        for title, draw in drawings:
+            heading = f"{title} {name}" if title.endswith("true") else f"{title} of {name}"
+            figures.append(media.picture(heading, partial(draw, *pair, name)))
+    prose = "Points on the dashed line are predicted right; an error is predicted less true."
+    yield Section("Predictions", prose=[prose], figures=figures)
+
+
+def worst(context: Context) -> Iterator[Section]:
+    """Show the examples whose predictions are farthest off."""
+    frame, rows = context.dataset.measured, context.measured.worst.head(SHOWN)
+    items = []
+    for example in rows.itertuples():
+        row = frame.iloc[int(example.row)]
+        raw = b""
+        with contextlib.suppress(DataError):
+            raw = context.dataset.read(row)
+        lines = [f"is {example.target}", f"predicted {example.prediction}"]
+        items.append(media.MEDIA[context.plan.task.raw.name](raw, str(row["name"]), lines))
+    prose = f"The {len(items)} of {len(frame):,d} test examples whose predictions are farthest off."
+    yield Section("Largest errors", prose=[prose], media=items)

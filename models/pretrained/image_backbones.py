@@ -1,0 +1,71 @@
+"""The backbones of image tasks: a hub module, a keras.applications network, or convolutions from scratch."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import Field, RootModel
+
+from features.images.featurizer import image_featurizer
+from models.network import Backbone
+from models.networks import cnn
+from models.networks.assembly import Schedule
+from models.networks.cnn import CnnSettings
+from models.pretrained.applications import HubSettings, KerasSettings, application
+from models.pretrained.hub import HubLayer
+from models.task import Blueprint
+
+
+class ModelSettings(
+    RootModel[Annotated[HubSettings | KerasSettings | CnnSettings, Field(discriminator="kind")]]
+):
+    """The model section: its ``kind`` says which of the three it is."""
+
+
+def _hub(blueprint: Blueprint, settings: HubSettings) -> Backbone:
+    layer = HubLayer(settings.backbone, str(blueprint.hub), settings.batch_norm)
+    layer.require(blueprint.featurizer.height, blueprint.featurizer.width)
+    featurizer = image_featurizer(blueprint.featurizer, layer.input_shape_of_one)
+    return Backbone(featurizer, layer, int(layer.output_shape_of_one[-1] or 0), settings.mode)
+
+
+def _keras(blueprint: Blueprint, settings: KerasSettings) -> Backbone:
+    featurizer = image_featurizer(blueprint.featurizer, (224, 224))
+    learn = settings.weights is None or settings.batch_norm == "training"
+    network = application(settings.backbone, settings.weights, featurizer.spec.shape, learn_batch_norm=learn)
+    return Backbone(featurizer, network, network.width, settings.mode if settings.weights else "scratch")
+
+
+def _cnn(blueprint: Blueprint, settings: CnnSettings) -> Backbone:
+    featurizer = image_featurizer(blueprint.featurizer, (64, 64))
+    network = cnn.convolutions(featurizer.spec.shape, **settings.model_dump(exclude={"kind"}))
+    return Backbone(featurizer, network, network.output_shape[-1])
+
+
+BACKBONES: dict[str, Callable[[Blueprint, Any], Backbone]] = {"hub": _hub, "keras": _keras, "cnn": _cnn}
+
+
+def backbone(blueprint: Blueprint) -> Backbone:
+    """Make the backbone that a recipe's model section describes.
+
+    Raises:
+        ConfigError: no such module, or one that is none of images.
+        UnavailableError: the module or its weights cannot be fetched.
+    """
+    settings = blueprint.model.root
+    return BACKBONES[settings.kind](blueprint, settings)
+
+
+def schedule(blueprint: Blueprint, augmentation: Any) -> Schedule:
+    """Make the schedule that a recipe's model section describes.
+
+    Args:
+        blueprint: of the task.
+        augmentation: of images; left out where none of its changes is on.
+    """
+    settings = blueprint.model.root
+    return Schedule(
+        blueprint.epochs,
+        augmentation if augmentation.active else None,
+        getattr(settings, "fine_tune_epochs", 0),
+        getattr(settings, "fine_tune_learning_rate", None),
+    )
