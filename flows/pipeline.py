@@ -31,7 +31,7 @@ def train_model(
     name: str,
     recipe: str | None = None,
     overrides: list[str] | None = None,
-    columns: dict[str, str] | None = None,
+    columns: dict[str, str | list[str]] | None = None,
     seed: int = 0,
     accept_worse: bool = False,
     restart: bool = False,

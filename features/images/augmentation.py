@@ -1,9 +1,13 @@
 """Random changes of images while training: stateless, after the cache, never exported."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
+import numpy as np
 import tensorflow as tf
 from pydantic import BaseModel, ConfigDict, Field
+
+from features.errors import ConfigError
 
 
 class AugmentationSettings(BaseModel):
@@ -35,29 +39,41 @@ class ImageAugmentation:
     @property
     def active(self) -> bool:
         """Whether anything may change at all."""
-        return self.settings != AugmentationSettings()
+        return self.settings != type(self.settings)()
 
     def __call__(self, images: Any, targets: Any, seeds: Any) -> tuple[Any, Any]:
         """Change a batch.
 
         Args:
             images: float32 [batch, height, width, channels] in [0, 1].
-            targets: classes [batch], which no change of an image changes.
+            targets: of the images [batch, ...]; classes stay as they are.
             seeds: int32 [batch, 2], one pair per image.
 
         Returns:
-            The images, same shape and range; equal for equal images and seeds. The targets.
+            The images, same shape and range, and their targets; equal for equal images and seeds.
         """
-        return (self._changed(images, seeds) if self.active else images), targets
+        return self._changed(images, targets, seeds) if self.active else (images, targets)
 
-    def _change(self, images: Any, seeds: Any) -> Any:
+    def _change(self, images: Any, targets: Any, seeds: Any) -> tuple[Any, Any]:
         draws = tf.map_fn(
             lambda seed: tf.random.stateless_uniform([8], seed),
             seeds,
             fn_output_signature=tf.TensorSpec([8], tf.float32),
         )
-        images = self._move(images, draws)
-        return self._shade(images, draws)
+        images = self._shade(self._move(images, draws), draws)
+        return images, self._follow(targets, draws)
+
+    def _follow(self, targets: Any, draws: Any) -> Any:
+        """Change the targets as their images were moved; classes stay."""
+        return targets
+
+    def _mirrored(self, draws: Any) -> Any:
+        """Return which images are mirrored left to right: bool [batch]."""
+        return (draws[:, 2] < 0.5) & (self.settings.flip in ("horizontal", "both"))
+
+    def _shift(self, draws: Any) -> Any:
+        """Return how far to the right pixels are looked up, in widths: float32 [batch]."""
+        return _spread(draws[:, 4]) * self.settings.translation
 
     def _move(self, images: Any, draws: Any) -> Any:
         """Flip, turn, zoom and shift in one bilinear resampling; edges are mirrored."""
@@ -70,7 +86,7 @@ class ImageAugmentation:
         turn = tf.cast(_spread(draws[:, 0]) * s.rotation * 2 * 3.141592653589793, tf.float64)
         cosine, sine = tf.cast(tf.cos(turn), tf.float32), tf.cast(tf.sin(turn), tf.float32)
         scale = tf.cast(1.0 / (1.0 + tf.cast(_spread(draws[:, 1]) * s.zoom, tf.float64)), tf.float32)
-        across = tf.where((draws[:, 2] < 0.5) & (s.flip in ("horizontal", "both")), -1.0, 1.0)
+        across = tf.where(self._mirrored(draws), -1.0, 1.0)
         down = tf.where((draws[:, 3] < 0.5) & (s.flip in ("vertical", "both")), -1.0, 1.0)
         # Output to input coordinates about the image's centre: x = a u + b v, y = c u + d v.
         a, b = across * scale * cosine, -scale * sine
@@ -79,7 +95,7 @@ class ImageAugmentation:
             b, c = tf.zeros_like(b), tf.zeros_like(c)
         x0, y0 = (width - 1) / 2, (height - 1) / 2
         # Whole pixels: a flip or shift alone then moves pixels and blurs none.
-        right = tf.round(_spread(draws[:, 4]) * s.translation * width)
+        right = tf.round(self._shift(draws) * width)
         low = tf.round(_spread(draws[:, 5]) * s.translation * height)
         zero = tf.zeros_like(a)
         transforms = tf.stack(
@@ -103,6 +119,48 @@ class ImageAugmentation:
         if s.brightness:
             images += _spread(draws[:, 7])[:, None, None, None] * s.brightness
         return tf.clip_by_value(images, 0.0, 1.0)
+
+
+class NumberAugmentationSettings(AugmentationSettings):
+    """The ``augmentation`` section where numbers follow the changes of their images."""
+
+    negated: tuple[str, ...] = Field(
+        (), description="numbers that change their sign in an image mirrored left to right, as angles do"
+    )
+    shifted: dict[str, float] = Field(
+        default_factory=dict,
+        description="number: what is added to it if an image is shifted to the right by its width",
+    )
+
+
+class NumberAugmentation(ImageAugmentation):
+    """Change images, and the numbers that they are to be answered with.
+
+    Args:
+        settings: what may change and how much.
+        names: of the numbers, in their order.
+
+    Raises:
+        ConfigError: the settings name a number that is not there.
+    """
+
+    def __init__(self, settings: NumberAugmentationSettings, names: Sequence[str]) -> None:
+        super().__init__(settings)
+        if unknown := sorted({*settings.negated, *settings.shifted} - set(names)):
+            raise ConfigError(
+                "augmentation.negated or augmentation.shifted names no target",
+                got=", ".join(map(repr, unknown)),
+                expected=f"some of {', '.join(map(repr, names))}",
+            )
+        self._negated = np.array([name in settings.negated for name in names])
+        self._slopes = np.array([settings.shifted.get(name, 0.0) for name in names], np.float32)
+
+    def _follow(self, targets: Any, draws: Any) -> Any:
+        mirrored = self._mirrored(draws)[:, tf.newaxis]
+        # Pixels are looked up this far to the right: the image moves to the left; in a mirror, to the right.
+        shift = self._shift(draws)[:, tf.newaxis]
+        turned = tf.where(mirrored & self._negated, -targets, targets)
+        return turned + tf.where(mirrored, shift, -shift) * self._slopes
 
 
 def _spread(draws: Any) -> Any:

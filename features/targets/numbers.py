@@ -120,6 +120,24 @@ class Numbers:
         return np.flatnonzero(~np.isfinite(encoded).all(axis=1))
 
 
+def standard(frame: "pandas.DataFrame") -> dict[str, list[float]]:
+    """Return mean and deviation of each number over the training split of a manifest.
+
+    Raises:
+        DataError: a number does not vary there.
+    """
+    values = np.stack(frame.loc[frame["split"] == "train", "target"].to_list())
+    deviation = values.std(axis=0)
+    if not deviation.all():
+        raise DataError(
+            "a target does not vary in the training split",
+            got=f"{values[0].tolist()} in all of {len(values)} examples",
+            expected="different values",
+            todo="choose another data.seed, or add examples",
+        )
+    return {"mean": values.mean(axis=0).tolist(), "deviation": deviation.tolist()}
+
+
 def _format(written: Mapping[str, int], place: int, decisions: Decisions) -> NumberFormat:
     """Choose how a column of targets writes its numbers."""
     best = number_format.best(number_format.readers(written))

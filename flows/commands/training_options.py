@@ -39,7 +39,10 @@ def requested(
     input_column: Annotated[
         str | None, typer.Option(help="Column of a table with the file paths, texts or rows.")
     ] = None,
-    target_column: Annotated[str | None, typer.Option(help="Column with the label.")] = None,
+    target_column: Annotated[
+        list[str] | None,
+        typer.Option(help="Column with the label or number; repeat it for several numbers.", metavar="TEXT"),
+    ] = None,
     split_column: Annotated[str | None, typer.Option(help="Column with train, validation or test.")] = None,
     fold_column: Annotated[str | None, typer.Option(help="Column with the fold: cross-validate.")] = None,
     no_header: NoHeaderOption = False,
@@ -57,14 +60,15 @@ def requested(
     Raises:
         UsageError: the name cannot name a model.
     """
-    columns = {"input": input_column, "target": target_column, "split": split_column, "fold": fold_column}
+    targets = target_column[0] if target_column and len(target_column) == 1 else target_column
+    columns = {"input": input_column, "target": targets, "split": split_column, "fold": fold_column}
     return Request(
         task=task,
         data=str(data),
         name=model_name(name),
         recipe=recipe,
         overrides=(*(override or ()), *_table_settings(no_header, input_suffix, input_folder)),
-        columns={role: column for role, column in columns.items() if column is not None},
+        columns={role: column for role, column in columns.items() if column},
         seed=seed,
         accept_worse=accept_worse,
         restart=restart,

@@ -94,7 +94,7 @@ def resolve(request: Request) -> Plan:
     return Plan(request, config.resolve(recipe, sections(task, request.seed)))
 
 
-def columns(given: Mapping[str, str]) -> Columns:
+def columns(given: Mapping[str, str | list[str]]) -> Columns:
     """Read which column has which role.
 
     Raises:
@@ -104,7 +104,14 @@ def columns(given: Mapping[str, str]) -> Columns:
         raise UsageError(
             "no such role of a column", got=ascii(unknown[0]), expected=f"one of {', '.join(_ROLES)}"
         )
-    named: dict[str, Any] = dict(given)
+    several = sorted(role for role, named in given.items() if not isinstance(named, str) and role != "target")
+    if several:
+        raise UsageError(
+            f"several columns cannot be the {several[0]}", got=ascii(given[several[0]]), expected="one column"
+        )
+    named: dict[str, Any] = {
+        role: column if isinstance(column, str) else tuple(column) for role, column in given.items()
+    }
     return Columns(**named)
 
 

@@ -4,6 +4,7 @@ A Prefect server takes as long to start as TensorFlow takes to be imported: here
 before the other is imported, so that the two cores of a small machine do both at once.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -20,7 +21,7 @@ class Request:
     name: str
     recipe: str | None = None
     overrides: tuple[str, ...] = ()
-    columns: dict[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str | list[str]] = field(default_factory=dict)
     seed: int = 0
     accept_worse: bool = False
     restart: bool = False

@@ -1,6 +1,6 @@
 """A plain stack of convolutions, trained from scratch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import keras
@@ -33,7 +33,7 @@ def convolutions(
         dropout: share of activations dropped after each block and dense layer.
         weight_decay: factor of the L2 penalty on kernels.
         pooling: ``all`` averages each map over height and width; ``height`` over the height alone, so
-            that it stays known where along the width something was.
+            that it stays known where along the width something was; ``none`` keeps every place.
 
     Returns:
         A model from [batch, h, w, channels] to the vector before the head, [batch, d].
@@ -46,16 +46,20 @@ def convolutions(
         if number < len(filters) - 1:
             x = layers.MaxPooling2D(padding="same")(x)
         x = layers.Dropout(dropout)(x) if dropout else x
-    x = layers.GlobalAveragePooling2D()(x) if pooling == "all" else _columns(x, dropout)
+    x = POOLINGS[pooling](x)
+    x = layers.Dropout(dropout)(x) if dropout and pooling != "all" else x
     for units in dense:
         x = layers.Dense(units, activation="relu", kernel_regularizer=penalty)(x)
         x = layers.Dropout(dropout)(x) if dropout else x
     return keras.Model(inputs, x, name="convolutions")
 
 
-def _columns(x: Any, dropout: float) -> Any:
-    x = layers.Flatten()(layers.AveragePooling2D((x.shape[1], 1))(x))
-    return layers.Dropout(dropout)(x) if dropout else x
+#: From maps [batch, h, w, channels] to vectors.
+POOLINGS: dict[str, Callable[[Any], Any]] = {
+    "all": lambda x: layers.GlobalAveragePooling2D()(x),
+    "height": lambda x: layers.Flatten()(layers.AveragePooling2D((x.shape[1], 1))(x)),
+    "none": lambda x: layers.Flatten()(x),
+}
 
 
 def _unit(x: Any, maps: int, kernel: int, penalty: Any) -> Any:
@@ -118,6 +122,9 @@ class CnnSettings(Settings):
     )
     depth: int = Field(2, ge=1, le=8, description="convolutions in a block")
     kernel: int = Field(3, ge=1, le=11, description="height and width of a kernel, in pixels")
+    pooling: Literal["all", "none"] = Field(
+        "all", description="all averages each map over the image; none keeps where in it something was"
+    )
     dense: tuple[int, ...] = Field((), description="units of dense layers after the pooling")
     dropout: float = Field(0.2, ge=0, lt=1, description="share of activations dropped after each block")
     weight_decay: float = Field(0.0, ge=0, description="factor of the L2 penalty on kernels")

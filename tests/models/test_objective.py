@@ -7,7 +7,16 @@ import tensorflow as tf
 from sklearn.metrics import accuracy_score, log_loss
 
 from models.export import decoding
-from models.objective import CLASSIFICATION, adjusted, cross_entropy, hit
+from models.objective import (
+    CLASSIFICATION,
+    absolute_error,
+    adjusted,
+    cross_entropy,
+    hit,
+    huber,
+    scaled,
+    squared_error,
+)
 from models.training.examples import class_offsets
 from models.training.settings import TrainingSettings, learning_rate, optimizer
 
@@ -130,3 +139,29 @@ def test_no_weight_decay_is_none_for_every_optimizer():
 def test_settings_refuse_what_makes_no_sense(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         TrainingSettings(**wrong)
+
+
+def test_errors_of_numbers_are_those_of_keras() -> None:
+    random = np.random.default_rng(0)
+    targets, outputs = random.normal(0, 2, (2, 12, 3)).astype(np.float32)
+    np.testing.assert_allclose(
+        squared_error(targets, outputs), keras.losses.mean_squared_error(targets, outputs), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        absolute_error(targets, outputs), keras.losses.mean_absolute_error(targets, outputs), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        huber(0.7)(targets, outputs), 2 * keras.losses.huber(targets, outputs, delta=0.7), rtol=1e-5
+    )
+
+
+def test_a_scaled_loss_is_that_of_standardised_numbers() -> None:
+    random = np.random.default_rng(1)
+    targets, outputs = random.normal(0, 50, (2, 12, 2)).astype(np.float32)
+    scale = np.array([50, 0.1], np.float32)
+    np.testing.assert_allclose(
+        scaled(squared_error, scale)(targets, outputs),
+        squared_error(targets / scale, outputs / scale),
+        rtol=1e-5,
+    )
+    assert scaled(squared_error, None) is squared_error

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from features.images.augmentation import AugmentationSettings, ImageAugmentation
+from features.errors import ConfigError
+from features.images.augmentation import (
+    AugmentationSettings,
+    ImageAugmentation,
+    NumberAugmentation,
+    NumberAugmentationSettings,
+)
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +117,37 @@ def test_a_turn_moves_a_mark_as_far_as_the_angle_says() -> None:
     assert np.hypot((result * y).sum((1, 2)) / total, (result * x).sum((1, 2)) / total) == pytest.approx(
         12, abs=0.5
     )
+
+
+def followed(images: np.ndarray, seeds: tf.Tensor, targets: np.ndarray, **settings) -> tuple:
+    augmentation = NumberAugmentation(NumberAugmentationSettings(**settings), ("angle", "speed"))
+    result, numbers = augmentation(tf.constant(images), tf.constant(targets), seeds)
+    return result.numpy(), numbers.numpy()
+
+
+def test_numbers_follow_mirrored_images(images, seeds) -> None:
+    targets = np.random.default_rng(2).normal(0, 1, (len(images), 2)).astype(np.float32)
+    result, numbers = followed(images, seeds, targets, flip="horizontal", negated=["angle"])
+    mirrored = np.array([np.allclose(a, b[:, ::-1], atol=1e-5) for a, b in zip(result, images, strict=True)])
+    assert 0 < mirrored.sum() < len(images)
+    np.testing.assert_allclose(numbers[:, 0], np.where(mirrored, -targets[:, 0], targets[:, 0]))
+    np.testing.assert_array_equal(numbers[:, 1], targets[:, 1])
+
+
+def test_numbers_follow_shifted_images(seeds) -> None:
+    """A bright column stands where the number says, before and after."""
+    images = np.zeros((64, 8, 101, 3), np.float32)
+    images[:, :, 50] = 1
+    targets = np.full((64, 2), 50, np.float32)
+    options = {"translation": 0.3, "shifted": {"angle": 101}}
+    for flip in ("none", "horizontal"):
+        result, numbers = followed(images, seeds, targets, flip=flip, **options)
+        places = result[:, 0, :, 0].argmax(1)
+        assert np.ptp(places) > 20
+        np.testing.assert_allclose(numbers[:, 0], places, atol=0.51)
+        np.testing.assert_array_equal(numbers[:, 1], targets[:, 1])
+
+
+def test_a_number_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigError, match="names no target; got 'steering'"):
+        NumberAugmentation(NumberAugmentationSettings(negated=["steering"]), ("angle",))
