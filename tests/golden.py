@@ -27,6 +27,15 @@ SMALL = {
         "training.learning_rate=0.01",
         "training.towers=1",
     ),
+    "image-regression": (
+        "featurizer.height=16",
+        "featurizer.width=16",
+        "model.filters=[4, 8]",
+        "model.dense=[]",
+        "training.epochs=12",
+        "training.learning_rate=0.01",
+        "training.towers=1",
+    ),
     "audio-classification": (
         "data.sample_rate=8000",
         "featurizer.seconds=0.4",
@@ -58,6 +67,7 @@ SMALL = {
 }
 RECIPE = {
     "image-classification": "cnn",
+    "image-regression": "cnn",
     "image-search": "default",
     "image-clustering": "default",
     "audio-classification": "cnn",
@@ -83,6 +93,28 @@ def images(folder: Path) -> Path:
         for number in range(PER_CLASS):
             name, content = _picture(random, number, vertical=vertical)
             (folder / label / name).write_bytes(content)
+    return folder
+
+
+def frames(folder: Path) -> Path:
+    """Write pictures of a bright bar, and a table of its place and width; a third is one of a few values."""
+    random = np.random.default_rng(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for number in range(2 * PER_CLASS):
+        height, width = random.integers(20, 60, 2)
+        place, size = random.uniform(0.2, 0.8), random.uniform(0.05, 0.2)
+        across = np.arange(width) / width
+        bar = 200.0 * (np.abs(across - place) < size)
+        pixels = np.clip(bar[None, :, None] + random.normal(30, 10, (height, width, 3)), 0, 255)
+        kind, mode = FORMATS[number % len(FORMATS)]
+        picture = Image.fromarray(pixels.astype(np.uint8))
+        picture = picture.quantize(32) if mode == "P" else picture.convert(mode)
+        name = f"{number:03}.{kind.lower()}"
+        picture.save(folder / name, kind)
+        rows.append((name, f"{place:.4f}", f"{1000 * size:.1f}", f"run {number // 4}"))
+    table = pd.DataFrame(rows, columns=["file", "target", "width", "run"])
+    table.to_csv(folder / "frames.csv", index=False)
     return folder
 
 
@@ -209,6 +241,7 @@ def cached(module: Path, workspace: Path) -> None:
 #: Task name to what writes its examples into a folder.
 GOLDEN: dict[str, Callable[[Path], Path]] = {
     "image-classification": images,
+    "image-regression": frames,
     "image-search": gallery,
     "image-clustering": gallery,
     "audio-classification": sounds,

@@ -5,6 +5,7 @@ from models.task import Task
 from models.tasks.audio_classification import AUDIO_CLASSIFICATION
 from models.tasks.image_classification import IMAGE_CLASSIFICATION
 from models.tasks.image_clustering import IMAGE_CLUSTERING
+from models.tasks.image_regression import IMAGE_REGRESSION
 from models.tasks.image_search import IMAGE_SEARCH
 from models.tasks.tabular_classification import TABULAR_CLASSIFICATION
 from models.tasks.text_classification import TEXT_CLASSIFICATION
@@ -14,6 +15,7 @@ TASKS: dict[str, Task] = {
     task.name: task
     for task in (
         IMAGE_CLASSIFICATION,
+        IMAGE_REGRESSION,
         IMAGE_SEARCH,
         IMAGE_CLUSTERING,
         AUDIO_CLASSIFICATION,

@@ -1,0 +1,66 @@
+"""Numbers that a photo shows: an angle, a count, a size."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from features.images.augmentation import NumberAugmentation, NumberAugmentationSettings
+from features.images.featurizer import ImageFeaturizerSettings
+from features.ingest.rules import NumberRules
+from features.spec import IMAGE
+from features.targets import numbers
+from features.targets.numbers import NUMBERS
+from models.evaluation import regression
+from models.export import decoding, signatures
+from models.network import Network
+from models.networks import assembly
+from models.objective import REGRESSION
+from models.pretrained import image_backbones
+from models.pretrained.image_backbones import ModelSettings
+from models.task import Blueprint, Task
+from models.training.settings import RegressionSettings
+
+
+def fit(blueprint: Blueprint, photos: Iterable[bytes]) -> Mapping[str, Any]:
+    """Measure mean and deviation of each number over the training split."""
+    return numbers.standard(blueprint.frame)
+
+
+def build(blueprint: Blueprint) -> Network:
+    """Make the network that a recipe's settings describe; it answers in the targets' own units."""
+    settings = blueprint.model.root
+    mean, deviation = (np.array(blueprint.fitted[name], np.float32) for name in ("mean", "deviation"))
+    head = assembly.Head(
+        len(blueprint.labels),
+        hidden=getattr(settings, "hidden", ()),
+        # Convolutions from scratch drop activations after each block already.
+        dropout=0.0 if settings.kind == "cnn" else settings.dropout,
+        standard=(mean, deviation),
+    )
+    augmentation = NumberAugmentation(blueprint.augmentation, blueprint.labels)
+    schedule = image_backbones.schedule(blueprint, augmentation)
+    return assembly.network(image_backbones.backbone(blueprint), head, schedule)
+
+
+IMAGE_REGRESSION = Task(
+    name="image-regression",
+    raw=IMAGE,
+    target=NUMBERS,
+    featurizer_settings=ImageFeaturizerSettings,
+    settings=ModelSettings,
+    augmentation_settings=NumberAugmentationSettings,
+    build=build,
+    objective=REGRESSION,
+    evaluator=regression.NUMBERS,
+    decode=decoding.numbers,
+    signatures={
+        "serving_default": signatures.from_raw,
+        "embed": signatures.embed,
+        "from_pixels": signatures.from_features("pixels"),
+    },
+    report=("number metrics", "predictions", "largest errors", "training", "kernels"),
+    fit=fit,
+    rules=NumberRules,
+    training=RegressionSettings,
+)
