@@ -56,6 +56,7 @@ SMALL = {
         "model.window=3",
         "training.epochs=3",
     ),
+    "tabular-regression": ("training.epochs=20", "training.min_steps=200", "training.learning_rate=0.05"),
     "tabular-classification": ("training.epochs=20", "training.min_steps=200", "training.learning_rate=0.05"),
     "text-classification": (
         "model.width=8",
@@ -72,6 +73,7 @@ RECIPE = {
     "image-clustering": "default",
     "audio-classification": "cnn",
     "tabular-classification": "mlp",
+    "tabular-regression": "mlp",
     "text-classification": "cnn",
     "word-vectors": "skip-gram",
 }
@@ -226,6 +228,20 @@ def rows(folder: Path) -> Path:
     return folder
 
 
+def prices(folder: Path) -> Path:
+    """Write prices of houses as tables have them: in thousands with commas, of numbers and categories."""
+    random = np.random.default_rng(0)
+    area, rooms = random.uniform(30, 200, 2 * PER_CLASS), random.integers(1, 8, 2 * PER_CLASS)
+    town = random.choice(["Köln", "Bonn, am Rhein"], len(area))
+    price = 2000 * area + 9000 * rooms + 30_000 * (town == "Köln") + random.normal(0, 5000, len(area))
+    table = pd.DataFrame({"area": np.round(area, 1).astype(object), "rooms": rooms, "town": town})
+    table.loc[::20, "area"] = ""
+    table["value"] = [f"{one:,.1f}" for one in price]
+    folder.mkdir(parents=True, exist_ok=True)
+    table.to_csv(folder / "houses.csv", index=False)
+    return folder
+
+
 def gallery(folder: Path) -> Path:
     """Write the pictures, and a small network as if it had been fetched into the workspace beside them."""
     cached(toys.save_module(folder.parent / "toy", width=8), folder.parent / "workspace")
@@ -246,6 +262,7 @@ GOLDEN: dict[str, Callable[[Path], Path]] = {
     "image-clustering": gallery,
     "audio-classification": sounds,
     "tabular-classification": rows,
+    "tabular-regression": prices,
     "text-classification": texts,
     "word-vectors": corpus,
 }

@@ -7,18 +7,18 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator
 
 from features.errors import ConfigError
-from features.ingest.rules import IngestRules
+from features.ingest.rules import ExampleRules, IngestRules, NumberRules
 from features.rows import column_kinds, column_survey
 from features.sources.candidates import Candidate, Columns, Source
 from features.sources.tables import cells, number_format
 
 
-class RowRules(IngestRules):
+class RowColumns(ExampleRules):
     """What ingest accepts of rows, and which of a table's columns hold numbers."""
 
-    # The same measurements under two labels are no mistake in the data, as the same photo is.
+    # The same measurements with two targets are no mistake in the data, as the same photo is.
     conflicts: Literal["quarantine", "keep"] = Field(
-        "keep", description="what becomes of the same content under several labels"
+        "keep", description="what becomes of the same content with several targets"
     )
     columns: dict[str, Literal["numeric", "categorical", "ignored"]] = Field(
         default_factory=dict,
@@ -93,3 +93,11 @@ class RowRules(IngestRules):
         return self.model_copy(
             update={"columns": dict(found["columns"]), "numbers": dict(found.get("numbers", {}))}
         )
+
+
+class RowRules(RowColumns, IngestRules):
+    """What ingest accepts of rows that belong to classes."""
+
+
+class RowNumberRules(RowColumns, NumberRules):
+    """What ingest accepts of rows whose targets are numbers."""

@@ -152,8 +152,8 @@ def _refuse_values(counts: Counter[str]) -> None:
             f"the labels are {labels} distinct numbers: a regression?",
             got=f"{total} examples labelled {_show(counts, 5)}",
             expected="a few classes, each with many examples",
-            todo="for classes, cut the numbers into ranges first, as pandas.cut does, and name the column of "
-            "the ranges with --target-column; no classification predicts a number itself",
+            todo="to predict numbers, train tabular-regression or image-regression; for classes, cut them "
+            "into ranges first, as pandas.cut does, and name the column of ranges with --target-column",
         )
     if labels > _OWN * total:
         raise DataError(

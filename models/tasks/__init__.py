@@ -8,6 +8,7 @@ from models.tasks.image_clustering import IMAGE_CLUSTERING
 from models.tasks.image_regression import IMAGE_REGRESSION
 from models.tasks.image_search import IMAGE_SEARCH
 from models.tasks.tabular_classification import TABULAR_CLASSIFICATION
+from models.tasks.tabular_regression import TABULAR_REGRESSION
 from models.tasks.text_classification import TEXT_CLASSIFICATION
 from models.tasks.word_vectors import WORD_VECTORS
 
@@ -21,6 +22,7 @@ TASKS: dict[str, Task] = {
         AUDIO_CLASSIFICATION,
         TEXT_CLASSIFICATION,
         TABULAR_CLASSIFICATION,
+        TABULAR_REGRESSION,
         WORD_VECTORS,
     )
 }

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from features.images.augmentation import AugmentationSettings
+from features.images.augmentation import AugmentationSettings, NumberAugmentationSettings
 from features.images.featurizer import ImageFeaturizerSettings
 from features.images.rules import GalleryRules
 from features.ingest.rules import CorpusRules, IngestRules
@@ -29,7 +29,7 @@ from models.pretrained.applications import HubSettings, KerasSettings
 from models.tasks import audio_classification, tabular_classification, text_classification, word_vectors
 from models.tasks.image_clustering import ClusteringSettings
 from models.tasks.image_search import SearchSettings
-from models.training.settings import TrainingSettings
+from models.training.settings import RegressionSettings, TrainingSettings
 from models.words import word2vec
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -53,6 +53,8 @@ SECTIONS: dict[tuple[str, str], type[BaseModel]] = {
     ("text", "featurizer"): texts_featurizer.TextFeaturizerSettings,
     ("text", "model (kind: cnn)"): text_classification.CnnSettings,
     ("text", "model (kind: rnn)"): text_classification.RnnSettings,
+    ("regression", "augmentation (image-regression)"): NumberAugmentationSettings,
+    ("regression", "training (regression)"): RegressionSettings,
     ("tabular", "data"): RowRules,
     ("tabular", "featurizer"): featurizer.RowFeaturizerSettings,
     ("tabular", "model"): tabular_classification.ModelSettings,
