@@ -20,6 +20,7 @@ MEANINGS = {
     "balanced_accuracy": "recall averaged over the classes, each counting the same",
     "loss": "mean negative log-likelihood of the true label, in nats",
     "macro_f1": "F1 averaged over the classes, each counting the same",
+    "matthews": "correlation of true and predicted classes, 0 by chance, 1 for no mistake (Matthews 1975)",
     "top_k_accuracy": "share of examples whose true label is among the k highest scores",
     "ece": "expected calibration error: mean distance of confidence from accuracy (Guo et al. 2017)",
     "examples": "examples measured",

@@ -103,12 +103,18 @@ def macro_f1(targets: np.ndarray, scores: np.ndarray) -> float:
     return float(sk.f1_score(targets, predictions(scores), average="macro", zero_division=0.0))
 
 
+def matthews(targets: np.ndarray, scores: np.ndarray) -> float:
+    """Return the Matthews correlation of targets and predictions, from -1 to 1 (Gorodkin 2004)."""
+    return float(sk.matthews_corrcoef(targets, predictions(scores)))
+
+
 #: Metrics of targets and scores alone, by the name under which they are tracked.
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "accuracy": accuracy,
     "balanced_accuracy": balanced_accuracy,
     "loss": loss,
     "macro_f1": macro_f1,
+    "matthews": matthews,
     "top_k_accuracy": top_k_accuracy,
 }
 

@@ -92,9 +92,20 @@ def test_agrees_with_scikit_learn(classes, seed):
     assert found["test/accuracy"] == pytest.approx(sk.accuracy_score(targets, guess))
     assert found["test/balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(targets, guess))
     assert found["test/macro_f1"] == pytest.approx(sk.f1_score(targets, guess, average="macro"))
+    assert found["test/matthews"] == pytest.approx(_matthews(targets, guess, scores.shape[1]))
     if classes > 2:
         expected = sk.top_k_accuracy_score(targets, scores, k=min(5, classes - 1), labels=every)
         assert found["test/top_k_accuracy"] == pytest.approx(expected)
+
+
+def _matthews(targets, guess, classes):
+    """The covariance form of Gorodkin (2004), of one-hot matrices."""
+    x, y = np.eye(classes)[targets], np.eye(classes)[guess]
+
+    def covariance(a, b):
+        return ((a - a.mean(0)) * (b - b.mean(0))).sum()
+
+    return covariance(x, y) / math.sqrt(covariance(x, x) * covariance(y, y))
 
 
 def test_ties_go_to_the_first_label_everywhere():
