@@ -9,7 +9,7 @@ from flows.gate.gate import refused
 from flows.reports import sections
 from flows.reports.context import Context
 from flows.reports.page import Section, Tone
-from flows.runs.run import command_line, git_commit, versions
+from flows.runs.provenance import command_line, git_commit, versions
 
 
 def outcome(state: Mapping[str, Any]) -> tuple[str, Tone]:

@@ -1,11 +1,6 @@
 """One training's record: run folder, dataset and tracked MLflow run, opened and closed together."""
 
-import importlib.metadata
 import os
-import platform
-import shlex
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,24 +12,12 @@ from features.datasets import folds
 from features.errors import ExportError, ServableError
 from flows.orchestration.warm_process import Examiner
 from flows.runs.plan import Plan
+from flows.runs.provenance import command_line, git_commit, versions
 from flows.workspace import RunDirectory, open_run
 
 if TYPE_CHECKING:
     from flows.tracking.tracked_run import TrackedRun
     from flows.tracking.tracking import Tracking
-
-#: Libraries whose version can change a result.
-LIBRARIES = (
-    "servable",
-    "tensorflow",
-    "keras",
-    "tensorflow-hub",
-    "numpy",
-    "pandas",
-    "pillow",
-    "mlflow",
-    "prefect",
-)
 
 
 @dataclass(frozen=True)
@@ -142,38 +125,6 @@ def _tags(plan: Plan) -> dict[str, str]:
         "mlflow.source.git.commit": git_commit(),
         **{f"version.{name}": version for name, version in versions().items()},
     }
-
-
-def command_line() -> str:
-    """Give the command this process was started with; empty where it is not ours."""
-    return shlex.join(["servable", *sys.argv[1:]]) if Path(sys.argv[0]).name == "servable" else ""
-
-
-def versions() -> dict[str, str]:
-    """Give the versions of Python and of the libraries that can change a result."""
-    found = {"python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def git_commit() -> str:
-    """Give the commit the code is at, with ``-dirty`` where files differ; empty outside a checkout."""
-    folder = Path(__file__).resolve().parent
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
 
 
 def candidate(plan: Plan, record: Record) -> Path:

@@ -10,8 +10,9 @@ from flows.gate import expectations
 from flows.orchestration import step
 from flows.runs import run
 from flows.runs.plan import Plan
+from flows.runs.provenance import versions
 from flows.runs.releases import ALIAS
-from flows.runs.run import Record, versions
+from flows.runs.run import Record
 from serving.repository.repository import Repository
 
 #: What a release says of the dataset it was trained on; columns are those of rows, name and kind in order.

@@ -1,0 +1,53 @@
+"""Where a run comes from: command line, commit and versions; imports nothing heavy."""
+
+import importlib.metadata
+import platform
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+#: Libraries whose version can change a result.
+LIBRARIES = (
+    "servable",
+    "tensorflow",
+    "keras",
+    "tensorflow-hub",
+    "numpy",
+    "pandas",
+    "pillow",
+    "mlflow",
+    "prefect",
+)
+
+
+def command_line() -> str:
+    """Give the command this process was started with; empty where it is not ours."""
+    return shlex.join(["servable", *sys.argv[1:]]) if Path(sys.argv[0]).name == "servable" else ""
+
+
+def versions() -> dict[str, str]:
+    """Give the versions of Python and of the libraries that can change a result."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_commit() -> str:
+    """Give the commit the code is at, with ``-dirty`` where files differ; empty outside a checkout."""
+    folder = Path(__file__).resolve().parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
