@@ -5,7 +5,7 @@ Heavy imports stay inside the commands: ``servable --help`` answers in a fractio
 
 import os
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -27,8 +27,10 @@ from flows.commands import (
     train,
     ui,
     verify,
+    version,
     worker,
 )
+from flows.commands.version import print_version
 from flows.console import terminal
 from serving import leaving
 from serving.engine import allocator
@@ -38,7 +40,6 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="servable",
-    help="Turn images, sounds, texts or tables into a model that answers over the TensorFlow Serving API.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -64,6 +65,7 @@ COMMANDS = (
     doctor.doctor,
     sync.sync,
     verify.verify,
+    version.version,
 )
 
 # `serve` hands all its flags on, --help included.
@@ -72,6 +74,16 @@ app.command(
 )(serve.serve)
 for _command in COMMANDS:
     app.command()(_command)
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Turn images, sounds, texts or tables into a model that answers over the TensorFlow Serving API."""
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,5 +1,6 @@
 """The command line as scripts see it: one line on stderr, exit codes, JSON, and no traceback."""
 
+import importlib.metadata
 import json
 import os
 import shlex
@@ -50,6 +51,21 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SERVABLE_WORKSPACE", str(tmp_path / "workspace"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return tmp_path
+
+
+def test_the_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
+    installed = importlib.metadata.version("servable")
+    for arguments in (["--version"], ["version"], ["version", "--json"]):
+        with pytest.raises(SystemExit) as left:
+            cli.main(arguments)
+        assert not left.value.code
+        text = capsys.readouterr().out
+        if "--json" in arguments:
+            versions = json.loads(text)
+            assert versions["tensorflow"] == importlib.metadata.version("tensorflow")
+            assert versions["servable"] == installed
+        else:
+            assert f"servable {installed}" in text.splitlines()
 
 
 MISTAKES = [
