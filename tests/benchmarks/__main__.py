@@ -12,6 +12,7 @@ from tests.benchmarks import (
     galleries,
     heatmaps,
     image_classification,
+    numbers,
     serving,
     swaps,
     texts,
@@ -33,6 +34,8 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
     "evaluate": {
         "photos": image_classification.photos,
         "from-scratch": image_classification.from_scratch,
+        "steering": numbers.steering,
+        "diabetes": numbers.diabetes,
         "clusters": galleries.clusters,
         "neighbours": galleries.neighbours,
         "digits": audio.digits,

@@ -55,12 +55,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
     installed = importlib.metadata.version("servable")
-    for arguments in (["--version"], ["version"], ["version", "--json"]):
+    for line in (["--version"], ["version"], ["version", "--json"]):
         with pytest.raises(SystemExit) as left:
-            cli.main(arguments)
+            cli.main(line)
         assert not left.value.code
         text = capsys.readouterr().out
-        if "--json" in arguments:
+        if "--json" in line:
             versions = json.loads(text)
             assert versions["tensorflow"] == importlib.metadata.version("tensorflow")
             assert versions["servable"] == installed
