@@ -13,7 +13,7 @@ from flows.courses.gallery_report import write_report as write_gallery_report
 from flows.courses.word_report import write_report as write_word_report
 from flows.gate.gate import pass_gate, refused
 from flows.orchestration import artifacts
-from flows.reports.report import write_report
+from flows.reports.report import draw, write_report
 from flows.runs import plan
 from flows.runs.plan import Plan
 from flows.runs.request import Request
@@ -110,6 +110,7 @@ TRAINING = Course(
         "train": fit,
         "evaluate": evaluate,
         "export": export,
+        "draw": draw,
         "gate": pass_gate,
         "publish": publish,
         "report": write_report,
@@ -157,7 +158,7 @@ COURSES: dict[str, Course] = {
 }
 
 #: Stages that cannot say how far they are.
-SILENT = frozenset({"index", "cluster", "evaluate", "export", "gate", "publish", "report"})
+SILENT = frozenset({"index", "cluster", "evaluate", "export", "draw", "gate", "publish", "report"})
 
 
 class Clock:

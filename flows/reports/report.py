@@ -57,11 +57,23 @@ def latency(state: Mapping[str, Any], what: str) -> report.Section | None:
     return sections.latency(milliseconds, what) if milliseconds else None
 
 
+@step.step("draw", run_name="draw {plan.name}")
+def draw(plan: Plan, record: Record) -> None:
+    """Draw what the report shows of the network while the gate's process examines the candidate.
+
+    A fault of it must not stop a publication: the report step draws again, and raises it.
+    """
+    dataset = record.load_dataset()
+    with contextlib.suppress(Exception):
+        measured = evaluation(record, dataset)
+        record.drawn["network"] = measured, _of_network(plan, record, dataset, measured)
+
+
 @step.step("report", run_name=run_name)
 def write_report(plan: Plan, record: Record) -> str:
     """Write report.html into the run and the same figures and tables to MLflow; return its path."""
     dataset = record.load_dataset()
-    measured = evaluation(record, dataset)
+    measured, _ = record.drawn.get("network") or (evaluation(record, dataset), None)
     page = compose(plan, record, dataset, measured)
     tracked = record.tracked
     tracked.table(measured.per_class, "tables/per_class.json")
@@ -109,9 +121,25 @@ def compose(plan: Plan, record: Record, dataset: Dataset, measured: Evaluation) 
 def _sections(
     plan: Plan, record: Record, dataset: Dataset, measured: Evaluation, state: Mapping[str, Any]
 ) -> list[report.Section | None]:
+    gate = state.get("gate", {})
+    _, drawn = record.drawn.get("network") or (None, _of_network(plan, record, dataset, measured))
+    return [
+        *drawn,
+        latency(state, "One example at a time through the exported model."),
+        sections.dataset(dataset.card, class_counts(dataset)),
+        sections.checks(checks(gate)) if gate else None,
+        sections.reproduction(
+            yaml.safe_dump(plan.recipe, sort_keys=False), command_line(), facts(plan, record, state)
+        ),
+    ]
+
+
+def _of_network(
+    plan: Plan, record: Record, dataset: Dataset, measured: Evaluation
+) -> list[report.Section | None]:
+    """Make the sections that do not depend on the gate."""
     rows = json.loads((record.run.path / "history.json").read_text())
     history = [{"phase": row["phase"], **by_split(row["metrics"])} for row in rows]
-    gate = state.get("gate", {})
     return [
         sections.metrics(measured),
         sections.classes(measured),
@@ -122,12 +150,6 @@ def _sections(
         *tabular_report.sections(plan, record, dataset),
         sections.calibration(measured),
         sections.training(history, _kernels(plan, record, dataset)),
-        latency(state, "One example at a time through the exported model."),
-        sections.dataset(dataset.card, class_counts(dataset)),
-        sections.checks(checks(gate)) if gate else None,
-        sections.reproduction(
-            yaml.safe_dump(plan.recipe, sort_keys=False), command_line(), facts(plan, record, state)
-        ),
     ]
 
 
