@@ -11,7 +11,7 @@ from flows.console import terminal
 from flows.courses import gallery, image_clustering, image_search, word_vectors
 from flows.gate.gate import pass_gate, refused
 from flows.orchestration import artifacts
-from flows.reports.report import write_report
+from flows.reports.report import draw, write_report
 from flows.runs import plan
 from flows.runs.plan import Plan
 from flows.runs.request import Request
@@ -108,6 +108,7 @@ TRAINING = Course(
         "train": fit,
         "evaluate": evaluate,
         "export": export,
+        "draw": draw,
         "gate": pass_gate,
         "publish": publish,
         "report": write_report,
@@ -123,6 +124,7 @@ COURSES: dict[str, Course] = {
             "index": image_search.fit,
             "evaluate": image_search.evaluate,
             "export": gallery.export,
+            "draw": draw,
             "gate": pass_gate,
             "publish": publish,
             "report": write_report,
@@ -135,6 +137,7 @@ COURSES: dict[str, Course] = {
             "cluster": image_clustering.fit,
             "evaluate": image_clustering.evaluate,
             "export": gallery.export,
+            "draw": draw,
             "gate": pass_gate,
             "publish": publish,
             "report": write_report,
@@ -147,6 +150,7 @@ COURSES: dict[str, Course] = {
             "train": word_vectors.fit,
             "evaluate": word_vectors.evaluate,
             "export": word_vectors.export,
+            "draw": draw,
             "gate": pass_gate,
             "publish": publish,
             "report": write_report,
@@ -155,7 +159,7 @@ COURSES: dict[str, Course] = {
 }
 
 #: Stages that cannot say how far they are.
-SILENT = frozenset({"index", "cluster", "evaluate", "export", "gate", "publish", "report"})
+SILENT = frozenset({"index", "cluster", "evaluate", "export", "draw", "gate", "publish", "report"})
 
 
 class Clock:

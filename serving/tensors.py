@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
-from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
 
+from serving import messages
 from serving.errors import InvalidArgument, ResourceExhausted
 
 #: Bytes that a tensor's values may take, on reading, beyond 32 times what came over the wire.
@@ -50,33 +50,37 @@ def _layout(dtype: Any, field: str, bits: Any = None, number: int | None = None)
     return Layout(np.dtype(dtype), field, None if bits is None else np.dtype(bits), number)
 
 
-LAYOUTS: dict[int, Layout] = {
-    types_pb2.DT_FLOAT: _layout(np.float32, "float_val", number=5),
-    types_pb2.DT_DOUBLE: _layout(np.float64, "double_val", number=6),
-    types_pb2.DT_INT32: _layout(np.int32, "int_val"),
-    types_pb2.DT_UINT8: _layout(np.uint8, "int_val"),
-    types_pb2.DT_INT16: _layout(np.int16, "int_val"),
-    types_pb2.DT_INT8: _layout(np.int8, "int_val"),
-    types_pb2.DT_STRING: _layout(object, "string_val"),
-    types_pb2.DT_COMPLEX64: _layout(np.complex64, "scomplex_val", np.float32, number=9),
-    types_pb2.DT_INT64: _layout(np.int64, "int64_val"),
-    types_pb2.DT_BOOL: _layout(np.bool_, "bool_val", number=11),
-    types_pb2.DT_QINT8: _layout([("qint8", np.int8)], "int_val"),
-    types_pb2.DT_QUINT8: _layout([("quint8", np.uint8)], "int_val"),
-    types_pb2.DT_QINT32: _layout([("qint32", np.int32)], "int_val"),
-    types_pb2.DT_BFLOAT16: _layout(ml_dtypes.bfloat16, "half_val", np.uint16),
-    types_pb2.DT_QINT16: _layout([("qint16", np.int16)], "int_val"),
-    types_pb2.DT_QUINT16: _layout([("quint16", np.uint16)], "int_val"),
-    types_pb2.DT_UINT16: _layout(np.uint16, "int_val"),
-    types_pb2.DT_COMPLEX128: _layout(np.complex128, "dcomplex_val", np.float64, number=12),
-    types_pb2.DT_HALF: _layout(np.float16, "half_val", np.uint16),
-    types_pb2.DT_UINT32: _layout(np.uint32, "uint32_val"),
-    types_pb2.DT_UINT64: _layout(np.uint64, "uint64_val"),
-    types_pb2.DT_FLOAT8_E5M2: _layout(ml_dtypes.float8_e5m2, "float8_val", np.uint8),
-    types_pb2.DT_FLOAT8_E4M3FN: _layout(ml_dtypes.float8_e4m3fn, "float8_val", np.uint8),
-    types_pb2.DT_INT4: _layout(ml_dtypes.int4, "int_val"),
-    types_pb2.DT_UINT4: _layout(ml_dtypes.uint4, "int_val"),
+_LAYOUTS = {
+    "DT_FLOAT": _layout(np.float32, "float_val", number=5),
+    "DT_DOUBLE": _layout(np.float64, "double_val", number=6),
+    "DT_INT32": _layout(np.int32, "int_val"),
+    "DT_UINT8": _layout(np.uint8, "int_val"),
+    "DT_INT16": _layout(np.int16, "int_val"),
+    "DT_INT8": _layout(np.int8, "int_val"),
+    "DT_STRING": _layout(object, "string_val"),
+    "DT_COMPLEX64": _layout(np.complex64, "scomplex_val", np.float32, number=9),
+    "DT_INT64": _layout(np.int64, "int64_val"),
+    "DT_BOOL": _layout(np.bool_, "bool_val", number=11),
+    "DT_QINT8": _layout([("qint8", np.int8)], "int_val"),
+    "DT_QUINT8": _layout([("quint8", np.uint8)], "int_val"),
+    "DT_QINT32": _layout([("qint32", np.int32)], "int_val"),
+    "DT_BFLOAT16": _layout(ml_dtypes.bfloat16, "half_val", np.uint16),
+    "DT_QINT16": _layout([("qint16", np.int16)], "int_val"),
+    "DT_QUINT16": _layout([("quint16", np.uint16)], "int_val"),
+    "DT_UINT16": _layout(np.uint16, "int_val"),
+    "DT_COMPLEX128": _layout(np.complex128, "dcomplex_val", np.float64, number=12),
+    "DT_HALF": _layout(np.float16, "half_val", np.uint16),
+    "DT_UINT32": _layout(np.uint32, "uint32_val"),
+    "DT_UINT64": _layout(np.uint64, "uint64_val"),
+    "DT_FLOAT8_E5M2": _layout(ml_dtypes.float8_e5m2, "float8_val", np.uint8),
+    "DT_FLOAT8_E4M3FN": _layout(ml_dtypes.float8_e4m3fn, "float8_val", np.uint8),
+    "DT_INT4": _layout(ml_dtypes.int4, "int_val"),
+    "DT_UINT4": _layout(ml_dtypes.uint4, "int_val"),
 }
+LAYOUTS: dict[int, Layout] = {messages.DTYPES[name]: layout for name, layout in _LAYOUTS.items()}
+
+DT_STRING = messages.DTYPES["DT_STRING"]
+_NAMES = {number: name for name, number in messages.DTYPES.items()}
 
 # Quantised types are to NumPy, as to TensorFlow's own Python, records of one field.
 _ENUMS = {layout.dtype: number for number, layout in LAYOUTS.items()}
@@ -92,7 +96,7 @@ def dtype_enum(dtype: np.dtype) -> int:
     if number is not None:
         return number
     if dtype.kind in "OSU":
-        return types_pb2.DT_STRING
+        return DT_STRING
     number = _ENUMS.get(dtype.newbyteorder("="))
     if number is None:
         raise InvalidArgument(f"unsupported dtype {dtype}")
@@ -101,7 +105,7 @@ def dtype_enum(dtype: np.dtype) -> int:
 
 def dtype_name(number: int) -> str:
     """Give a dtype's name as people write it: ``float32``, ``string``."""
-    if number == types_pb2.DT_STRING:
+    if number == DT_STRING:
         return "string"
     layout = LAYOUTS.get(number)
     return layout.dtype.name if layout else _enum_name(number)
@@ -112,7 +116,7 @@ def dtype_named(name: str) -> np.dtype:
     return {dtype_name(number): layout.dtype for number, layout in LAYOUTS.items()}[name]
 
 
-def decode(proto: tensor_pb2.TensorProto, alias: str, *, limit: int | None = EXPANSION_LIMIT) -> np.ndarray:
+def decode(proto: Any, alias: str, *, limit: int | None = EXPANSION_LIMIT) -> np.ndarray:
     """Read a tensor; strings become objects holding bytes.
 
     Args:
@@ -140,14 +144,14 @@ def decode(proto: tensor_pb2.TensorProto, alias: str, *, limit: int | None = EXP
 
 
 def _enum_name(number: int) -> str:
-    return types_pb2.DataType.Name(number) if number in types_pb2.DataType.values() else str(number)
+    return _NAMES.get(number, str(number))
 
 
 def _unreadable(alias: str, reason: str) -> InvalidArgument:
     return InvalidArgument(f"tensor parsing error: {alias} ({reason})")
 
 
-def _shape(proto: tensor_pb2.TensorProto, alias: str) -> tuple[tuple[int, ...], int]:
+def _shape(proto: Any, alias: str) -> tuple[tuple[int, ...], int]:
     """Give the shape a tensor declares and the number of its values."""
     declared = proto.tensor_shape
     if declared.unknown_rank:
@@ -168,14 +172,12 @@ def _shape(proto: tensor_pb2.TensorProto, alias: str) -> tuple[tuple[int, ...], 
 @functools.lru_cache(1024)
 def _sizes(declared: bytes) -> tuple[tuple[int, ...], int]:
     """Read a TensorShapeProto: callers send few shapes, and each axis is an object of its own to Python."""
-    dimensions = tensor_shape_pb2.TensorShapeProto.FromString(declared).dim
+    dimensions = messages.TensorShapeProto.FromString(declared).dim
     shape = tuple(dimension.size for dimension in dimensions)
     return shape, math.prod(shape)
 
 
-def _check_expansion(
-    proto: tensor_pb2.TensorProto, layout: Layout, count: int, alias: str, limit: int
-) -> None:
+def _check_expansion(proto: Any, layout: Layout, count: int, alias: str, limit: int) -> None:
     # A string takes 24 bytes in TensorFlow, even an empty one, and 8 in the array of objects.
     size = count * (32 if layout.dtype.kind == "O" else layout.dtype.itemsize)
     if size > limit and size > limit + 32 * proto.ByteSize():
@@ -222,7 +224,7 @@ def _length(content: bytes, position: int) -> tuple[int, int]:
     return size, position
 
 
-def _values(proto: tensor_pb2.TensorProto, layout: Layout) -> np.ndarray:
+def _values(proto: Any, layout: Layout) -> np.ndarray:
     field = getattr(proto, layout.field)
     if layout.dtype.kind == "O":
         values = np.empty(len(field), object)
@@ -252,7 +254,7 @@ def _filled(values: np.ndarray, layout: Layout, count: int) -> np.ndarray:
     return filled
 
 
-def encode(array: np.ndarray, proto: tensor_pb2.TensorProto | None = None, *, content: bool = False) -> Any:
+def encode(array: np.ndarray, proto: Any = None, *, content: bool = False) -> Any:
     """Write an array as a TensorProto.
 
     Args:
@@ -264,11 +266,11 @@ def encode(array: np.ndarray, proto: tensor_pb2.TensorProto | None = None, *, co
     Raises:
         InvalidArgument: TensorFlow has no such dtype, or an object is neither bytes nor text.
     """
-    proto = tensor_pb2.TensorProto() if proto is None else proto
+    proto = messages.TensorProto() if proto is None else proto
     number = dtype_enum(array.dtype)
     layout = LAYOUTS[number]
     head = _head(number, array.shape)
-    if number == types_pb2.DT_STRING:
+    if number == DT_STRING:
         proto.MergeFromString(head)
         proto.string_val.extend([_bytes(value) for value in array.reshape(-1).tolist()])
         return proto
@@ -291,7 +293,7 @@ def encode(array: np.ndarray, proto: tensor_pb2.TensorProto | None = None, *, co
 @functools.lru_cache(1024)
 def _head(number: int, shape: tuple[int, ...]) -> bytes:
     """Serialise a TensorProto's dtype and shape: to parse them costs less than to set them one by one."""
-    proto = tensor_pb2.TensorProto(dtype=number)
+    proto = messages.TensorProto(dtype=number)
     proto.tensor_shape.SetInParent()
     for size in shape:
         proto.tensor_shape.dim.add().size = size

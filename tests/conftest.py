@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+os.environ.setdefault("SERVABLE_PREFECT_IDLE_SECONDS", "0")
 
 ROOT = Path(__file__).resolve().parent.parent
 

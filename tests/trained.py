@@ -14,6 +14,9 @@ from flows.workspace import RunDirectory, Workspace
 from tests import golden, mlflow_store
 from tests.conftest import ROOT
 
+#: Each Prefect server ends with the command that started it.
+NO_SERVER_KEPT = {"SERVABLE_PREFECT_IDLE_SECONDS": "0"}
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -59,7 +62,7 @@ def command(
     return subprocess.run(
         [sys.executable, "-m", "flows", *map(str, arguments)],
         cwd=ROOT,
-        env=inherited | {"SERVABLE_WORKSPACE": str(workspace)} | environment,
+        env=inherited | {"SERVABLE_WORKSPACE": str(workspace)} | NO_SERVER_KEPT | environment,
         capture_output=True,
         text=True,
         timeout=timeout,

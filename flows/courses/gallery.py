@@ -133,9 +133,13 @@ def export(plan: Plan, record: Record) -> str:
     network = networks.trained(plan, record, dataset)
     raws = exports.sample(dataset, plan.gate.parity_rows)
     functions = networks.functions(plan, record, dataset)
-    answers = ranking.settled(exporting.answer(functions[exporting.DEFAULT], raws), 2 * plan.gate.parity)
-    asked = _calls(plan, functions, raws, gallery(network))
-    return exports.write_candidate(plan, record, network, raws, answers, asked)
+
+    def answers() -> exports.Answers:
+        answered = exporting.answer(functions[exporting.DEFAULT], raws)
+        asked = _calls(plan, functions, raws, gallery(network))
+        return ranking.settled(answered, 2 * plan.gate.parity), asked
+
+    return exports.write_candidate(plan, record, network, raws, answers)
 
 
 def _calls(

@@ -141,9 +141,12 @@ def export(plan: Plan, record: Record) -> str:
     network = networks.trained(plan, record, corpus)
     functions = networks.functions(plan, record, corpus)
     raws = asked(network, plan.gate.parity_rows)
-    made = [expectations.call(name, functions[name], given) for name, given in calls(network)]
-    answers = exporting.answer(functions[exporting.DEFAULT], raws)
-    return exports.write_candidate(plan, record, network, raws, answers, made)
+
+    def answers() -> exports.Answers:
+        made = [expectations.call(name, functions[name], given) for name, given in calls(network)]
+        return exporting.answer(functions[exporting.DEFAULT], raws), made
+
+    return exports.write_candidate(plan, record, network, raws, answers)
 
 
 def asked(network: Network, rows: int) -> list[bytes]:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from serving.server.server import Server
 
 #: Calls that are timed one by one for the latency, after the first ones.
 TIMED_CALLS = 30
+#: Threads that start the live server, and then ask it.
+CALLERS = 3
 #: Seconds that one call may take: a map of occlusion is hundreds of answers of what may be a large network.
 LONGEST_CALL = 900.0
 
@@ -34,7 +36,7 @@ class Examination:
         self.raws, self.expected = read_expectations(Path(request["expectations"]))
         self.calls = read_calls(Path(request["expectations"]))
         self.latency: list[float] = []
-        self._starter = ThreadPoolExecutor(1, "live-server")
+        self._callers = ThreadPoolExecutor(CALLERS, "live-server")
 
     def steps(self) -> list[Callable[[], Iterator[Check]]]:
         """Give the checks in order; a failed one ends the examination."""
@@ -51,8 +53,8 @@ class Examination:
 
     def close(self) -> None:
         """Stop the live server, if it was started."""
-        self._starter.shutdown(wait=True)
-        if "_server" in vars(self) and self._server.exception() is None:
+        self._callers.shutdown(wait=True, cancel_futures=True)
+        if "_server" in vars(self) and not self._server.cancelled() and self._server.exception() is None:
             self._server.result().stop()
 
     @cached_property
@@ -68,7 +70,20 @@ class Examination:
             model_name=self.request["model"],
             model_base_path=self.directory.parent,
         )
-        return self._starter.submit(lambda: Server(options).start())
+        return self._callers.submit(lambda: Server(options).start())
+
+    @cached_property
+    def _live(self) -> list[Future[dict[str, np.ndarray]]]:
+        """What the live server answers to the examples, and to each call; asked side by side.
+
+        Each signature is optimised anew by whoever calls it first, in one thread, which takes longer than
+        the answer.
+        """
+        questions: list[Callable[[], dict[str, np.ndarray]]] = [
+            self._ask_examples,
+            *(partial(self._ask, call) for call in self.calls),
+        ]
+        return [self._callers.submit(question) for question in questions]
 
     def _ops(self) -> Iterator[Check]:
         found = savedmodel.forbidden(self.directory, self.settings["allow_ops"])
@@ -80,7 +95,7 @@ class Examination:
         )
 
     def _loads(self) -> Iterator[Check]:
-        _ = self._server  # the ops are known to be safe: it may load the candidate from now on
+        _ = self._server, self._live  # the ops are known to be safe: the candidate may be loaded from now on
         yield Check(
             "loads", bool(self.model.signatures), "loaded", "a SavedModel that loads in a fresh process"
         )
@@ -153,29 +168,22 @@ class Examination:
         yield Check("warmup", bool(records), f"{len(records)} records", "at least one")
 
     def _parity_of_live_server(self) -> Iterator[Check]:
-        target = self._server.result().target
-        with Client(target, timeout=LONGEST_CALL) as client:
-            argument = self.request["input"]
-            parts = [
-                client.predict(
-                    self.request["model"], {argument: np.array(self.raws[start : start + 16], dtype=object)}
-                )
-                for start in range(0, len(self.raws), 16)
-            ]
-            yield self._compare(
-                "live server answers as training", stacked([dict(part) for part in parts]), self.expected
-            )
-            # Of the other signatures the server's answer is the SavedModel's, too: each is optimised anew by
-            # whoever calls it first, which takes longer than the answer.
-            for call in self.calls:
-                yield self._compare(
-                    f"live server's {call.signature} answers as training",
-                    self._ask(client, call),
-                    call.outputs,
-                )
+        # Of the other signatures the server's answer is the SavedModel's, too.
+        answers, *others = self._live
+        yield self._compare("live server answers as training", answers.result(), self.expected)
+        for call, answer in zip(self.calls, others, strict=True):
+            name = f"live server's {call.signature} answers as training"
+            yield self._compare(name, answer.result(), call.outputs)
 
-    def _ask(self, client: Client, call: Call) -> dict[str, np.ndarray]:
-        return dict(client.predict(self.request["model"], dict(call.inputs), signature=call.signature))
+    def _ask_examples(self) -> dict[str, np.ndarray]:
+        parts = [self.raws[start : start + 16] for start in range(0, len(self.raws), 16)]
+        with Client(self._server.result().target, timeout=LONGEST_CALL) as client:
+            asked = ({self.request["input"]: np.array(part, dtype=object)} for part in parts)
+            return stacked([dict(client.predict(self.request["model"], inputs)) for inputs in asked])
+
+    def _ask(self, call: Call) -> dict[str, np.ndarray]:
+        with Client(self._server.result().target, timeout=LONGEST_CALL) as client:
+            return dict(client.predict(self.request["model"], dict(call.inputs), signature=call.signature))
 
     def serving_metric(self) -> dict[str, Any] | None:
         """Give the serving version's metric on this dataset's test split; measure it if it has to be."""

@@ -9,6 +9,7 @@ the default one are asked of the live server, which serves that SavedModel.
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from features.errors import ExportError
@@ -27,11 +28,9 @@ def pass_gate(plan: Plan, record: Record) -> dict[str, Any]:
     Raises:
         ExportError: it was refused; names the check, what was got and what was expected.
     """
-    request = _request(plan, record)
-    asked, answered = record.run.path / "gate-request.json", record.run.path / "gate.json"
-    write_file(asked, json.dumps(request, indent=1))
-    record.examiner.ask(asked, answered)
-    verdict = json.loads(answered.read_text())
+    submit(plan, record)
+    record.examiner.wait()
+    request, verdict = (json.loads(path.read_text()) for path in _files(record))
     verdict["checks"] += [asdict(check) for check in metric_checks(plan, request, verdict)]
     verdict["passed"] = all(check["passed"] for check in verdict["checks"])
     record.run.record(gate=verdict)
@@ -46,6 +45,19 @@ def pass_gate(plan: Plan, record: Record) -> dict[str, Any]:
             todo=f"the report is {record.run.report}; the candidate is kept at {request['candidate']}",
         )
     return verdict
+
+
+def submit(plan: Plan, record: Record) -> None:
+    """Hand the candidate to the gate's process, unless that is done; `pass_gate` waits for the verdict."""
+    request, verdict = _files(record)
+    if not record.examiner.busy:
+        write_file(request, json.dumps(_request(plan, record), indent=1))
+        record.examiner.send(request, verdict)
+
+
+def _files(record: Record) -> tuple[Path, Path]:
+    """Return the files of the request and of the verdict."""
+    return record.run.path / "gate-request.json", record.run.path / "gate.json"
 
 
 def refused(verdict: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -7,11 +7,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from features.errors import UnavailableError
 from features.storage.files import write_file
 from flows.console import server_log
+from flows.orchestration import kept_server
 from flows.orchestration.prefect_api import _require, announced, answers, configured_api, environment
 from flows.orchestration.step import log_of, set_environment
 from flows.workspace import Workspace
@@ -24,10 +25,18 @@ class EmbeddedServer:
     """A Prefect server of this process's own, on the workspace's SQLite database.
 
     It starts in the background, so that TensorFlow can be imported meanwhile, and ends with the
-    process. Runs stay in the database: ``servable ui`` shows them later.
+    process, or once it was idle for long enough. Runs stay in the database: ``servable ui`` shows them later.
+
+    Args:
+        workspace: whose database it serves.
+        port: to listen on; None for a free one.
+        interface: serve the UI and schedule runs as well.
+        idle: seconds without a request after which the server ends by itself; 0 for `stop` alone.
     """
 
-    def __init__(self, workspace: Workspace, port: int | None = None, *, interface: bool = False) -> None:
+    def __init__(
+        self, workspace: Workspace, port: int | None = None, *, interface: bool = False, idle: float = 0
+    ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}/api"
         self.log = log_of(workspace)
@@ -39,10 +48,12 @@ class EmbeddedServer:
             "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": str(interface).lower(),
             "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": str(interface).lower(),
         }
-        command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+        uvicorn = ["uvicorn", "--factory", "prefect.server.api.server:create_app", "--host", "127.0.0.1"]
+        uvicorn += ["--port", str(self.port), "--log-level", "warning"]
+        kept = [kept_server.__name__, str(self.port), str(idle), str(kept_server.file(workspace).absolute())]
         with server_log.open_log(self.log, self.url) as log:
             self.process = subprocess.Popen(
-                [*command, "--host", "127.0.0.1", "--port", str(self.port), "--log-level", "warning"],
+                [sys.executable, "-m", *(kept if idle else uvicorn)],
                 env=os.environ | environment(workspace) | switches,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -67,6 +78,10 @@ class EmbeddedServer:
             time.sleep(0.05)
         return self
 
+    def leave(self) -> None:
+        """Let the server run on by itself."""
+        _left.append(self.process)
+
     def stop(self) -> None:
         """End the server and wait for it."""
         if self.process.poll() is None:
@@ -76,6 +91,10 @@ class EmbeddedServer:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+#: Processes that were left to themselves: Python warns of one that runs on when its object is collected.
+_left: list[subprocess.Popen] = []
 
 
 def free_port() -> int:
@@ -92,26 +111,34 @@ def announce(workspace: Workspace, server: EmbeddedServer) -> None:
 
 @contextmanager
 def running_api(workspace: Workspace) -> Iterator[Callable[[], str]]:
-    """Provide a Prefect API: the configured one, the UI's, or an embedded server for this process.
+    """Provide a Prefect API: the configured one, the UI's, or an embedded server.
+
+    The embedded server is kept for the next training, and ends by itself.
 
     Yields:
         A function that waits for the API and returns its address. Whatever is done before it is
         called overlaps with the server's start.
     """
     set_environment(workspace)
-    url = configured_api() or announced(workspace)
-    server = None if url else EmbeddedServer(workspace)
+    url = configured_api() or announced(workspace) or kept_server.address(workspace)
+    idle = kept_server.idle_seconds()
+    server = None if url else EmbeddedServer(workspace, idle=idle)
+
+    used = False
 
     def ready() -> str:
+        nonlocal used
         address = url or server.wait().url  # type: ignore[union-attr]
         _require(address)
+        used = True
         return address
 
     try:
-        yield ready
+        with kept_server.awake(url or server.url) if idle else nullcontext():  # type: ignore[union-attr]
+            yield ready
     finally:
         if server:
-            server.stop()
+            server.leave() if idle and used else server.stop()
 
 
 @contextmanager

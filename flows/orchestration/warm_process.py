@@ -1,5 +1,6 @@
 """The gate's process: started early, so that its imports overlap with the export, asked once."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -21,6 +22,12 @@ class Examiner:
     def __init__(self, log: Path) -> None:
         self.log = log
         self._process: subprocess.Popen[str] | None = None
+        self._verdict: Path | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request was sent whose verdict nobody has waited for."""
+        return self._verdict is not None
 
     def start(self) -> None:
         """Start the process, if it is not started yet; it imports what it needs and waits."""
@@ -38,30 +45,41 @@ class Examiner:
                 start_new_session=True,  # Ctrl-C reaches the training first; it then ends this one
             )
 
-    def ask(self, asked: Path, answered: Path) -> None:
-        """Let the process examine a request and write its verdict.
+    def send(self, request: Path, verdict: Path) -> None:
+        """Let the process examine a request; `wait` returns once it has.
 
         Args:
-            asked: file with the request.
-            answered: file that takes the verdict.
+            request: file with the request.
+            verdict: file that takes the verdict.
+        """
+        verdict.unlink(missing_ok=True)
+        self.start()
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._verdict = verdict
+        with contextlib.suppress(BrokenPipeError):  # a process that ended is reported by `wait`
+            self._process.stdin.write(f"{request}\n{verdict}\n")
+            self._process.stdin.flush()
+
+    def wait(self) -> None:
+        """Return once the verdict on what was sent is written.
 
         Raises:
             ExportError: the examination took too long.
             InternalError: the process ended without a verdict.
         """
-        answered.unlink(missing_ok=True)
-        self.start()
-        process = self._process
+        process, verdict = self._process, self._verdict
         assert process is not None
+        assert verdict is not None
         try:
-            process.communicate(f"{asked}\n{answered}\n", timeout=TIMEOUT_SECONDS)
+            process.communicate(timeout=TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired as error:
             raise ExportError(
                 f"the gate took longer than {TIMEOUT_SECONDS} s", todo="look at the candidate"
             ) from error
         finally:
             self.stop()
-        if not answered.is_file():
+        if not verdict.is_file():
             raise InternalError(
                 "the gate's process ended without a verdict",
                 got=f"exit code {process.returncode}",
@@ -70,11 +88,12 @@ class Examiner:
 
     def stop(self) -> None:
         """End the process, if one runs."""
-        process, self._process = self._process, None
+        process, self._process, self._verdict = self._process, None, None
         if process is None:
             return
         if process.poll() is None:
             process.kill()
         process.wait()
         if process.stdin and not process.stdin.closed:
-            process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()

@@ -8,7 +8,6 @@ import numpy as np
 
 from features.errors import StorageError, UsageError
 from features.images.preview import preview
-from models.figures import planes
 
 if TYPE_CHECKING:
     from serving.client.client import Client
@@ -54,7 +53,7 @@ def draw(client: "Client", answer: Mapping[str, Any], out: Path) -> None:
             expected="the answer of an image-search or image-clustering model",
             todo="leave --out out",
         )
-    from models.figures import canvas
+    from models.figures import canvas, planes
 
     shown = _found(answer)[:DRAWN]
     ids = np.array([one.encode() for one in answer["ids"][: len(shown)]], object)

@@ -1,5 +1,6 @@
 """The report step: everything known of a training, as a page and on its MLflow run."""
 
+import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -61,6 +62,17 @@ def run_name(plan: Plan, record: Record) -> str:
     return f"report {plan.name} {'refused' if version is None else f'version {version}'}"
 
 
+@step.step("draw", run_name="draw {plan.name}")
+def draw(plan: Plan, record: Record) -> None:
+    """Make the sections of the network while the gate's process examines the candidate.
+
+    A fault of it must not stop a publication: the report step makes them again, and raises it.
+    """
+    context = Context(plan, record)
+    with contextlib.suppress(Exception):
+        record.drawn["sections"] = _own(context)
+
+
 @step.step("report", run_name=run_name)
 def write_report(plan: Plan, record: Record) -> str:
     """Write report.html into the run, and its figures and tables to MLflow; return its path."""
@@ -73,7 +85,7 @@ def write_report(plan: Plan, record: Record) -> str:
 
 def compose(context: Context) -> Report:
     """Put the report together from what the steps left in the run's folder."""
-    plan, parts = context.plan, [SECTIONS[name] for name in context.plan.task.report]
+    plan, drawn = context.plan, context.record.drawn.get("sections")
     verdict, tone = common.outcome(context.state)
     return Report(
         title=plan.name,
@@ -83,8 +95,17 @@ def compose(context: Context) -> Report:
         subtitle=f"{plan.recipe['name']} on {plan.request.data}",
         headline=sections.headline(context.measured) if plan.task.evaluator is not None else None,
         facts=[fact for name in plan.task.report if name in FACTS for fact in FACTS[name](context)],
-        sections=[section for part in (*parts, *ENDING) for section in part(context)],
+        sections=[*(_own(context) if drawn is None else drawn), *_made(ENDING, context)],
     )
+
+
+def _own(context: Context) -> list[Section]:
+    """Make the task's own sections, none of which needs the gate's verdict."""
+    return _made([SECTIONS[name] for name in context.plan.task.report], context)
+
+
+def _made(parts: Iterable[Part], context: Context) -> list[Section]:
+    return [section for part in parts for section in part(context)]
 
 
 def _keep(context: Context, report: Report) -> str:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +22,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Record:
-    """What the steps of one training share: references, and the open MLflow run."""
+    """What the steps of one training share: references, and the open MLflow run.
+
+    Attributes:
+        drawn: parts of the report that were drawn before the verdict, by what draws them.
+    """
 
     run: RunDirectory
     dataset: dict[str, Any]
     tracked: "TrackedRun"
     tracking: "Tracking"
     examiner: Examiner
+    drawn: dict[str, Any] = field(default_factory=dict)
 
     def load_dataset(self) -> datasets.Dataset:
         """Read the dataset's manifest, as this training sees it."""

@@ -1,13 +1,15 @@
 """The export step: from trained weights to a candidate SavedModel and the answers it must give."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from features.datasets.dataset import Dataset
+from flows.gate import gate
 from flows.gate.expectations import Call, call, write_calls, write_expectations
 from flows.orchestration import step
 from flows.queries import inputs
@@ -25,6 +27,10 @@ CALL_ROWS, FURTHER_ROWS = 4, 2
 POSITIONS = 4
 
 
+#: What ``serving_default`` answers, by output, and calls of other signatures.
+Answers = tuple[dict[str, np.ndarray], Sequence[Call]]
+
+
 @step.step("export", run_name="export {plan.name}")
 def export(plan: Plan, record: Record) -> str:
     """Write the candidate and, beside the run, what the training graph answers to real test files."""
@@ -33,10 +39,13 @@ def export(plan: Plan, record: Record) -> str:
     network = networks.trained(plan, record, dataset)
     raws = sample(dataset, plan.gate.parity_rows)
     functions = networks.functions(plan, record, dataset)
-    answers = exporting.answer(functions[DEFAULT], raws)
     few = inputs.coarse(network.featurizer.spec.shape, POSITIONS)
-    asked = calls(functions, forms(network, plan.task.raw.input, raws[:CALL_ROWS]), few)
-    return write_candidate(plan, record, network, raws, answers, asked)
+
+    def answers() -> Answers:
+        asked = calls(functions, forms(network, plan.task.raw.input, raws[:CALL_ROWS]), few)
+        return exporting.answer(functions[DEFAULT], raws), asked
+
+    return write_candidate(plan, record, network, raws, answers)
 
 
 def write_candidate(
@@ -44,18 +53,17 @@ def write_candidate(
     record: Record,
     network: Network,
     raws: Sequence[bytes],
-    answers: dict[str, np.ndarray],
-    asked: Sequence[Call],
+    answers: Callable[[], Answers],
 ) -> str:
-    """Write the candidate of a trained network, and beside the run what it must answer.
+    """Write the candidate of a trained network and beside the run what it must answer; hand it to the gate.
 
     Args:
         plan: what is trained.
         record: of the training.
         network: trained.
         raws: raw examples.
-        answers: what ``serving_default`` gives for them; None in place of a text allows any.
-        asked: calls of other signatures.
+        answers: returns what ``serving_default`` answers to them, where None in place of a text allows any,
+            and calls of other signatures; it runs in a thread of its own while the files are written.
 
     Returns:
         The candidate's folder.
@@ -68,17 +76,21 @@ def write_candidate(
     record.run.record(
         signatures=sorted(functions), absent=exporting.absent(network, plan.task, dataset.labels)
     )
-    write_expectations(expectations(record), raws, answers)
+    with ThreadPoolExecutor(1, "answers") as aside:
+        answered = aside.submit(answers)
+        exporting.export(
+            network,
+            plan.task,
+            dataset.labels,
+            directory,
+            warmup=raws[:4],
+            model_name=plan.name,
+            functions=functions,
+        )
+    expected, asked = answered.result()
+    write_expectations(expectations(record), raws, expected)
     write_calls(expectations(record), asked)
-    exporting.export(
-        network,
-        plan.task,
-        dataset.labels,
-        directory,
-        warmup=raws[:4],
-        model_name=plan.name,
-        functions=functions,
-    )
+    gate.submit(plan, record)
     return str(directory)
 
 

@@ -1,4 +1,4 @@
-"""The client of the TensorFlow Serving API, sync and asyncio."""
+"""The client of the TensorFlow Serving API, sync and asyncio; it does not import TensorFlow."""
 
 from serving.client.client import Client
 

@@ -6,10 +6,9 @@ from typing import Any
 
 import grpc
 import numpy as np
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
 
 from features.errors import UsageError
-from serving import tensors
+from serving import messages, tensors
 
 SIGNATURE_DEF = "signature_def"
 DEFAULT_SIGNATURE = "serving_default"
@@ -126,28 +125,27 @@ class Metadata:
         return self.signatures[chosen]
 
 
-def answer(response: predict_pb2.PredictResponse, model: str) -> Answer:
+def answer(response: Any, model: str) -> Answer:
     """Read the answer to a Predict request."""
     spec = response.model_spec
     outputs = {name: tensors.decode(proto, name, limit=None) for name, proto in response.outputs.items()}
     return Answer(outputs, model, spec.version.value, spec.signature_name)
 
 
-def statuses(response: get_model_status_pb2.GetModelStatusResponse) -> list[VersionStatus]:
+def statuses(response: Any) -> list[VersionStatus]:
     """Read the answer to a GetModelStatus request, the newest version first."""
     return sorted(map(_status, response.model_version_status), key=lambda one: -one.version)
 
 
 def _status(entry: Any) -> VersionStatus:
-    state = get_model_status_pb2.ModelVersionStatus.State.Name(entry.state)
     number = entry.status.error_code
     code = next(code for code in grpc.StatusCode if code.value[0] == number)
-    return VersionStatus(entry.version, state, code.name, entry.status.error_message)
+    return VersionStatus(entry.version, messages.STATES[entry.state], code.name, entry.status.error_message)
 
 
-def metadata(response: get_model_metadata_pb2.GetModelMetadataResponse, model: str) -> Metadata:
+def metadata(response: Any, model: str) -> Metadata:
     """Read the answer to a GetModelMetadata request."""
-    found = get_model_metadata_pb2.SignatureDefMap()
+    found = messages.SignatureDefMap()
     response.metadata[SIGNATURE_DEF].Unpack(found)
     names = found.signature_def.keys() - INIT_SIGNATURES
     signatures = {name: _signature(name, found.signature_def[name]) for name in sorted(names)}

@@ -6,14 +6,13 @@ from typing import Any
 
 import grpc
 import numpy as np
-from google.protobuf import empty_pb2, struct_pb2
-from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+from google.protobuf import empty_pb2
 
 from serving.client import answers, example_requests, requests
 from serving.client.answers import Answer, Metadata, Model, VersionStatus
 from serving.client.connection import Connection, no_list
 from serving.client.example_requests import Class, Example
-from serving.service_names import LIST_METHOD
+from serving.client.stubs import Stubs
 
 
 class AsyncClient:
@@ -36,11 +35,7 @@ class AsyncClient:
         self.connection = Connection(target, timeout, **settings)
         self._own = channel is None
         self._channel = self.connection.channel(grpc.aio) if channel is None else channel
-        self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
-        self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
-        self._list = self._channel.unary_unary(
-            LIST_METHOD, empty_pb2.Empty.SerializeToString, struct_pb2.ListValue.FromString
-        )
+        self._stubs = Stubs(self._channel)
         self._signatures: dict[tuple[str, int | None, str | None], Metadata] = {}
 
     async def __aenter__(self) -> "AsyncClient":
@@ -72,7 +67,7 @@ class AsyncClient:
         asked = requests.spec(model, version, label)
         known = await self._known(model, version, label) if requests.needs_metadata(values) else None
         request = requests.predict(asked, signature, values, known)
-        return answers.answer(await self._call(self._prediction.Predict, request, model, version), model)
+        return answers.answer(await self._call(self._stubs.predict, request, model, version), model)
 
     async def classify(
         self,
@@ -87,7 +82,7 @@ class AsyncClient:
         """Give the classes of each example with their scores; arguments and errors as for Client.classify."""
         asked = requests.spec(model, version, label)
         request = example_requests.classify(asked, signature, examples, context)
-        return example_requests.classes(await self._call(self._prediction.Classify, request, model, version))
+        return example_requests.classes(await self._call(self._stubs.classify, request, model, version))
 
     async def regress(
         self,
@@ -102,7 +97,7 @@ class AsyncClient:
         """Give a number for each example, as float32; arguments and errors as for Client.regress."""
         asked = requests.spec(model, version, label)
         request = example_requests.regress(asked, signature, examples, context)
-        return example_requests.values(await self._call(self._prediction.Regress, request, model, version))
+        return example_requests.values(await self._call(self._stubs.regress, request, model, version))
 
     async def _known(self, model: str, version: int | None, label: str | None) -> Metadata:
         key = (model, version, label)
@@ -113,7 +108,7 @@ class AsyncClient:
     async def models(self) -> list[Model]:
         """Give every model of the server with the state of its versions; as for Client.models."""
         try:
-            listed = await self._list(
+            listed = await self._stubs.models(
                 empty_pb2.Empty(), timeout=self.timeout, metadata=self.connection.metadata
             )
         except grpc.RpcError as error:
@@ -125,12 +120,12 @@ class AsyncClient:
     async def status(self, model: str, version: int | None = None) -> list[VersionStatus]:
         """Give the state of every version of a model, or of one; as for Client.status."""
         request = requests.status(model, version)
-        return answers.statuses(await self._call(self._models.GetModelStatus, request, model, version))
+        return answers.statuses(await self._call(self._stubs.status, request, model, version))
 
     async def metadata(self, model: str, version: int | None = None, *, label: str | None = None) -> Metadata:
         """Give a model's signatures; as for Client.metadata."""
         request = requests.metadata(requests.spec(model, version, label))
-        response = await self._call(self._prediction.GetModelMetadata, request, model, version)
+        response = await self._call(self._stubs.metadata, request, model, version)
         return answers.metadata(response, model)
 
     async def _call(self, method: Any, request: Any, model: str, version: int | None) -> Any:

@@ -6,8 +6,7 @@ from typing import Any
 
 import grpc
 import numpy as np
-from google.protobuf import empty_pb2, struct_pb2
-from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+from google.protobuf import empty_pb2
 
 from serving.client import answers, example_requests, requests
 from serving.client.answers import (
@@ -22,7 +21,7 @@ from serving.client.answers import (
 )
 from serving.client.connection import Connection, no_list
 from serving.client.example_requests import Class, Example
-from serving.service_names import LIST_METHOD
+from serving.client.stubs import Stubs
 
 __all__ = [
     "DEFAULT_SIGNATURE",
@@ -59,11 +58,7 @@ class Client:
         self.connection = Connection(target, timeout, **settings)
         self._own = channel is None
         self._channel = self.connection.channel() if channel is None else channel
-        self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
-        self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
-        self._list = self._channel.unary_unary(
-            LIST_METHOD, empty_pb2.Empty.SerializeToString, struct_pb2.ListValue.FromString
-        )
+        self._stubs = Stubs(self._channel)
         self._signatures: dict[tuple[str, int | None, str | None], Metadata] = {}
 
     def __enter__(self) -> "Client":
@@ -110,7 +105,7 @@ class Client:
         asked = requests.spec(model, version, label)
         known = self._known(model, version, label) if requests.needs_metadata(values) else None
         request = requests.predict(asked, signature, values, known)
-        return answers.answer(self._call(self._prediction.Predict, request, model, version), model)
+        return answers.answer(self._call(self._stubs.predict, request, model, version), model)
 
     def classify(
         self,
@@ -139,7 +134,7 @@ class Client:
         """
         asked = requests.spec(model, version, label)
         request = example_requests.classify(asked, signature, examples, context)
-        return example_requests.classes(self._call(self._prediction.Classify, request, model, version))
+        return example_requests.classes(self._call(self._stubs.classify, request, model, version))
 
     def regress(
         self,
@@ -168,7 +163,7 @@ class Client:
         """
         asked = requests.spec(model, version, label)
         request = example_requests.regress(asked, signature, examples, context)
-        return example_requests.values(self._call(self._prediction.Regress, request, model, version))
+        return example_requests.values(self._call(self._stubs.regress, request, model, version))
 
     def _known(self, model: str, version: int | None, label: str | None) -> Metadata:
         key = (model, version, label)
@@ -184,7 +179,9 @@ class Client:
             Unimplemented: the server does not list its models, as TensorFlow Serving does not.
         """
         try:
-            listed = self._list(empty_pb2.Empty(), timeout=self.timeout, metadata=self.connection.metadata)
+            listed = self._stubs.models(
+                empty_pb2.Empty(), timeout=self.timeout, metadata=self.connection.metadata
+            )
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.UNIMPLEMENTED:
                 raise no_list(self.target) from None
@@ -199,7 +196,7 @@ class Client:
             NotFound: the server knows no such model or version.
         """
         request = requests.status(model, version)
-        return answers.statuses(self._call(self._models.GetModelStatus, request, model, version))
+        return answers.statuses(self._call(self._stubs.status, request, model, version))
 
     def metadata(self, model: str, version: int | None = None, *, label: str | None = None) -> Metadata:
         """Give a model's signatures.
@@ -209,7 +206,7 @@ class Client:
             NotFound: the server serves no such model or version.
         """
         request = requests.metadata(requests.spec(model, version, label))
-        return answers.metadata(self._call(self._prediction.GetModelMetadata, request, model, version), model)
+        return answers.metadata(self._call(self._stubs.metadata, request, model, version), model)
 
     def _call(self, method: Any, request: Any, model: str, version: int | None) -> Any:
         try:

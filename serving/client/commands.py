@@ -16,9 +16,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from serving.client import forms, requests
-
-PREDICTION = "tensorflow.serving.PredictionService"
-MODEL = "tensorflow.serving.ModelService"
+from serving.service_names import MODEL, PREDICTION
 
 #: Bytes of a request that stand in the command itself; Linux takes 131,072 in one argument, others less.
 LONGEST_ARGUMENT = 32_000

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tensorflow.core.example import example_pb2
-from tensorflow_serving.apis import classification_pb2, input_pb2, model_pb2, regression_pb2
+from google.protobuf.message import Message
 
 from features.errors import UsageError
+from serving import messages
 
 #: One example: values by feature name; a value, a list of values or an array each.
 Example = Mapping[str, Any]
@@ -25,16 +25,16 @@ class Class:
 
 
 def classify(
-    asked: model_pb2.ModelSpec, signature: str | None, examples: Sequence[Example], context: Example | None
-) -> classification_pb2.ClassificationRequest:
+    asked: Any, signature: str | None, examples: Sequence[Example], context: Example | None
+) -> Message:
     """Make a Classify request; arguments and errors as for regress."""
     asked.signature_name = signature or ""
-    return classification_pb2.ClassificationRequest(model_spec=asked, input=_input(examples, context))
+    return messages.ClassificationRequest(model_spec=asked, input=_input(examples, context))
 
 
 def regress(
-    asked: model_pb2.ModelSpec, signature: str | None, examples: Sequence[Example], context: Example | None
-) -> regression_pb2.RegressionRequest:
+    asked: Any, signature: str | None, examples: Sequence[Example], context: Example | None
+) -> Message:
     """Make a Regress request.
 
     Args:
@@ -47,23 +47,23 @@ def regress(
         UsageError: a feature holds what no tf.Example can.
     """
     asked.signature_name = signature or ""
-    return regression_pb2.RegressionRequest(model_spec=asked, input=_input(examples, context))
+    return messages.RegressionRequest(model_spec=asked, input=_input(examples, context))
 
 
-def classes(response: classification_pb2.ClassificationResponse) -> list[tuple[Class, ...]]:
+def classes(response: Any) -> list[tuple[Class, ...]]:
     """Read the answer to a Classify request: the classes of each example, in the model's order."""
     return [
         tuple(Class(one.label, one.score) for one in row.classes) for row in response.result.classifications
     ]
 
 
-def values(response: regression_pb2.RegressionResponse) -> np.ndarray:
+def values(response: Any) -> np.ndarray:
     """Read the answer to a Regress request: one float32 for each example."""
     return np.array([one.value for one in response.result.regressions], np.float32)
 
 
-def _input(examples: Sequence[Example], context: Example | None) -> input_pb2.Input:
-    made = input_pb2.Input()
+def _input(examples: Sequence[Example], context: Example | None) -> Message:
+    made = messages.Input()
     rows = [_example(one) for one in examples]
     if context is None:
         made.example_list.examples.extend(rows)
@@ -73,8 +73,8 @@ def _input(examples: Sequence[Example], context: Example | None) -> input_pb2.In
     return made
 
 
-def _example(features: Example) -> example_pb2.Example:
-    made = example_pb2.Example()
+def _example(features: Example) -> Message:
+    made = messages.Example()
     for name, value in features.items():
         feature = made.features.feature[name]
         field, content = _feature(name, value)

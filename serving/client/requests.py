@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2, predict_pb2
+from google.protobuf.message import Message
 
 from features.errors import UsageError
-from serving import tensors
+from serving import messages, tensors
 from serving.client import forms
 from serving.client.answers import DEFAULT_SIGNATURE, SIGNATURE_DEF, Metadata
 
 
-def spec(model: str, version: int | None, label: str | None) -> model_pb2.ModelSpec:
+def spec(model: str, version: int | None, label: str | None) -> Message:
     """Name a model and the version of it that is asked for.
 
     Raises:
@@ -23,7 +23,7 @@ def spec(model: str, version: int | None, label: str | None) -> model_pb2.ModelS
             "a version is named twice", got=f"version {version} and label {label}", expected="one"
         )
     try:
-        made = model_pb2.ModelSpec(name=model)
+        made = messages.ModelSpec(name=model)
         if version is not None:
             made.version.value = version
         elif label is not None:
@@ -36,13 +36,13 @@ def spec(model: str, version: int | None, label: str | None) -> model_pb2.ModelS
 
 
 def predict(
-    asked: model_pb2.ModelSpec,
+    asked: Message,
     signature: str | None,
     inputs: Mapping[str, Any],
     known: Metadata | None = None,
     *,
     content: bool = True,
-) -> predict_pb2.PredictRequest:
+) -> Message:
     """Make a Predict request.
 
     Args:
@@ -52,7 +52,7 @@ def predict(
         known: the model's signatures: numbers that are no arrays take the dtypes they name.
         content: send numbers as bytes; False sends them readable, in typed fields.
     """
-    request = predict_pb2.PredictRequest(model_spec=asked)
+    request = messages.PredictRequest(model_spec=asked)
     request.model_spec.signature_name = signature or ""
     for name, value in inputs.items():
         tensors.encode(
@@ -100,11 +100,11 @@ def _text(value: Any) -> np.ndarray:
     return made if made.shape else made.reshape(())
 
 
-def status(model: str, version: int | None) -> get_model_status_pb2.GetModelStatusRequest:
+def status(model: str, version: int | None) -> Message:
     """Make a GetModelStatus request."""
-    return get_model_status_pb2.GetModelStatusRequest(model_spec=spec(model, version, None))
+    return messages.GetModelStatusRequest(model_spec=spec(model, version, None))
 
 
-def metadata(asked: model_pb2.ModelSpec) -> get_model_metadata_pb2.GetModelMetadataRequest:
+def metadata(asked: Message) -> Message:
     """Make a GetModelMetadata request."""
-    return get_model_metadata_pb2.GetModelMetadataRequest(model_spec=asked, metadata_field=[SIGNATURE_DEF])
+    return messages.GetModelMetadataRequest(model_spec=asked, metadata_field=[SIGNATURE_DEF])

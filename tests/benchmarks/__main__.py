@@ -12,6 +12,7 @@ from tests.benchmarks import (
     galleries,
     heatmaps,
     image_classification,
+    loop,
     numbers,
     serving,
     swaps,
@@ -30,6 +31,7 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "words": words.speed,
         "heatmaps": heatmaps.heatmaps,
         "search": galleries.latency,
+        "loop": loop.loop,
     },
     "evaluate": {
         "photos": image_classification.photos,

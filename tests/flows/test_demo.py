@@ -15,7 +15,7 @@ from flows.workspace import Workspace
 from tests import mlflow_store
 from tests.trained import command
 
-STAGES = ["ingest", "featurize", "train", "evaluate", "export", "gate", "publish", "report"]
+STAGES = ["ingest", "featurize", "train", "evaluate", "export", "draw", "gate", "publish", "report"]
 #: Model to task, in the order of the demo.
 MODELS = {
     "digits": "image-classification",

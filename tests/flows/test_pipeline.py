@@ -26,7 +26,18 @@ def test_the_summary_keeps_its_contract(trained: Trained) -> None:
     assert counts["found"] == counts["accepted"] + counts["quarantined"] + counts["skipped"] == 96
     assert re.fullmatch(r"[0-9a-f]{16,}", counts["fingerprint"])
     assert Path(summary["release"]) == trained.workspace.repository / "golden" / "1"
-    stages = ["ingest", "featurize", "train", "evaluate", "export", "gate", "publish", "report", "total"]
+    stages = [
+        "ingest",
+        "featurize",
+        "train",
+        "evaluate",
+        "export",
+        "draw",
+        "gate",
+        "publish",
+        "report",
+        "total",
+    ]
     assert list(summary["seconds"]) == stages
     assert 0 <= summary["metrics"]["test/accuracy_low"] <= summary["metrics"]["test/accuracy"] <= 1
 

@@ -45,7 +45,7 @@ def predict(channel):
         if label is not None:
             request.model_spec.version_label = label
         for key, value in inputs.items():
-            request.inputs[key].CopyFrom(value)
+            request.inputs[key].MergeFromString(value.SerializeToString())
         return stub.Predict(request, timeout=30)
 
     return call
