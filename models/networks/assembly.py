@@ -11,7 +11,7 @@ import numpy as np
 from features.datasets.feature_store import fingerprint
 from features.errors import ConfigError
 from models.network import Backbone, Network, Phase
-from models.networks import last_maps
+from models.networks import last_maps, mirrored
 from models.networks.cnn import head as build_head
 from models.networks.windows import EachWindow, MeanScore, MeanVector
 
@@ -51,6 +51,8 @@ class Head:
         max_norm: largest L2 norm of the weights of an output; None for no limit.
         standard: mean and deviation [outputs] that outputs are brought to, where the network answers in the
             targets' own units; the loss is then that of standardised numbers.
+        signs: 1 or -1 for each output, where the backbone sees images both ways (see `mirrored.BothWays`):
+            the sign that the output of a mirror image has; None for another backbone.
     """
 
     outputs: int
@@ -58,9 +60,13 @@ class Head:
     dropout: float = 0.0
     max_norm: float | None = None
     standard: tuple[np.ndarray, np.ndarray] | None = None
+    signs: np.ndarray | None = None
 
     def build(self, width: int) -> keras.Model:
         """Make a new head over vectors [batch, width]."""
+        if self.signs is not None:
+            one_way = replace(self, signs=None)
+            return mirrored.agreed(one_way.build(width // 2), width // 2, self.signs)
         return build_head(
             width,
             self.outputs,

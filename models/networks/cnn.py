@@ -128,3 +128,6 @@ class CnnSettings(Settings):
     dense: tuple[int, ...] = Field((), description="units of dense layers after the pooling")
     dropout: float = Field(0.2, ge=0, lt=1, description="share of activations dropped after each block")
     weight_decay: float = Field(0.0, ge=0, description="factor of the L2 penalty on kernels")
+    mirrored: bool = Field(
+        False, description="whether each image is also seen in a mirror, and both answers are averaged"
+    )

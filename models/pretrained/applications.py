@@ -168,6 +168,9 @@ class Pretrained(Settings):
     batch_norm: Literal["inference", "training"] = Field(
         "inference", description="whether fine-tuning keeps the backbone's batch-norm statistics"
     )
+    mirrored: bool = Field(
+        False, description="whether each image is also seen in a mirror, and both answers are averaged"
+    )
 
 
 class HubSettings(Pretrained):

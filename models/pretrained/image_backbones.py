@@ -1,6 +1,7 @@
 """The backbones of image tasks: a hub module, a keras.applications network, or convolutions from scratch."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import Field, RootModel
@@ -10,6 +11,7 @@ from models.network import Backbone
 from models.networks import cnn
 from models.networks.assembly import Schedule
 from models.networks.cnn import CnnSettings
+from models.networks.mirrored import BothWays
 from models.pretrained.applications import HubSettings, KerasSettings, application
 from models.pretrained.hub import HubLayer
 from models.task import Blueprint
@@ -37,7 +39,7 @@ def _keras(blueprint: Blueprint, settings: KerasSettings) -> Backbone:
 
 def _cnn(blueprint: Blueprint, settings: CnnSettings) -> Backbone:
     featurizer = image_featurizer(blueprint.featurizer, (64, 64))
-    network = cnn.convolutions(featurizer.spec.shape, **settings.model_dump(exclude={"kind"}))
+    network = cnn.convolutions(featurizer.spec.shape, **settings.model_dump(exclude={"kind", "mirrored"}))
     return Backbone(featurizer, network, network.output_shape[-1])
 
 
@@ -52,7 +54,10 @@ def backbone(blueprint: Blueprint) -> Backbone:
         UnavailableError: the module or its weights cannot be fetched.
     """
     settings = blueprint.model.root
-    return BACKBONES[settings.kind](blueprint, settings)
+    one_way = BACKBONES[settings.kind](blueprint, settings)
+    if not settings.mirrored:
+        return one_way
+    return replace(one_way, body=BothWays(one_way.body, one_way.width), width=2 * one_way.width)
 
 
 def schedule(blueprint: Blueprint, augmentation: Any) -> Schedule:

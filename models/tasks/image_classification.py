@@ -1,5 +1,7 @@
 """Which of several classes a photo belongs to."""
 
+import numpy as np
+
 from features.images.augmentation import AugmentationSettings, ImageAugmentation
 from features.images.featurizer import ImageFeaturizerSettings
 from features.spec import IMAGE
@@ -23,6 +25,7 @@ def build(blueprint: Blueprint) -> Network:
         hidden=getattr(settings, "hidden", ()),
         # Convolutions from scratch drop activations after each block already.
         dropout=0.0 if settings.kind == "cnn" else settings.dropout,
+        signs=np.ones(len(blueprint.labels)) if settings.mirrored else None,
     )
     schedule = image_backbones.schedule(blueprint, ImageAugmentation(blueprint.augmentation))
     return assembly.network(image_backbones.backbone(blueprint), head, schedule)

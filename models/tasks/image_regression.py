@@ -37,10 +37,16 @@ def build(blueprint: Blueprint) -> Network:
         # Convolutions from scratch drop activations after each block already.
         dropout=0.0 if settings.kind == "cnn" else settings.dropout,
         standard=(mean, deviation),
+        signs=_signs(blueprint) if settings.mirrored else None,
     )
     augmentation = NumberAugmentation(blueprint.augmentation, blueprint.labels)
     schedule = image_backbones.schedule(blueprint, augmentation)
     return assembly.network(image_backbones.backbone(blueprint), head, schedule)
+
+
+def _signs(blueprint: Blueprint) -> np.ndarray:
+    """Return the sign that each number has in a mirror image, as the augmentation section names them."""
+    return np.array([-1.0 if name in blueprint.augmentation.negated else 1.0 for name in blueprint.labels])
 
 
 IMAGE_REGRESSION = Task(
