@@ -118,7 +118,11 @@ def _code(result: Any) -> int:
 def _unexpected(error: Exception) -> int:
     if type(error).__module__.partition(".")[0] in ("click", "typer"):
         # The parser's own errors: usage, bad parameter, abort.
-        terminal.fail(getattr(error, "format_message", lambda: "aborted")().replace("\n", " "))
+        message = getattr(error, "format_message", lambda: "aborted")()
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(message, file=sys.stderr)
+        else:
+            terminal.fail(message.replace("\n", " "))
         return int(getattr(error, "exit_code", 2))
     from flows.console import crash
 

@@ -68,6 +68,15 @@ def test_the_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) ->
             assert f"servable {installed}" in text.splitlines()
 
 
+def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.main([])
+    assert left.value.code == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("Usage: ")
+    assert any(line.split()[:1] == ["train"] for line in lines)
+
+
 MISTAKES = [
     (("nosuch",), 2, ["No such command 'nosuch'"]),
     (("train", TASK, "--name", "x"), 2, ["Missing option", "--data"]),
