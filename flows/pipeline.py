@@ -9,13 +9,14 @@ from typing import Any
 from features.errors import ExportError
 from flows.console import terminal
 from flows.courses import gallery, image_clustering, image_search, word_vectors
-from flows.gate.gate import pass_gate, refused
+from flows.gate.gate import pass_gate
 from flows.orchestration import artifacts
 from flows.reports.report import draw, write_report
 from flows.runs import plan
 from flows.runs.plan import Plan
 from flows.runs.request import Request
 from flows.runs.run import Record, open_record
+from flows.runs.state import DatasetReference
 from flows.steps.cross_validation import cross_validate, whole_view
 from flows.steps.evaluate import evaluate
 from flows.steps.export import export
@@ -77,7 +78,8 @@ def train_model(
 
 def report_refusal(intent: Plan, record: Record, write: Callable[[Plan, Record], Any]) -> None:
     """Write the report of a run that the gate refused; a fault of the report does not hide the refusal."""
-    if refused(record.run.read().get("gate", {})) is None:
+    verdict = record.run.read().gate
+    if verdict is None or verdict.passed:
         return
     try:
         path = write(intent, record)
@@ -92,11 +94,11 @@ class Course:
     """What a request goes through.
 
     Attributes:
-        ingest: gives the dataset's folder, fingerprint and counts.
+        ingest: makes the dataset.
         steps: what follows, in order, by the stage's name.
     """
 
-    ingest: Callable[[Plan], dict[str, Any]]
+    ingest: Callable[[Plan], DatasetReference]
     steps: Mapping[str, Callable[[Plan, Record], Any]]
 
 
@@ -181,19 +183,17 @@ class Clock:
 def summarise(intent: Plan, record: Record, clock: Clock) -> dict[str, Any]:
     """Gather what scripts and people want to know of a finished training."""
     state = record.run.read()
-    artifacts.name_flow_run(f"{intent.request.task} {intent.name} version {state['version']}")
-    terminal.note(f"{intent.name} version {state['version']} is published and stable")
+    artifacts.name_flow_run(f"{intent.request.task} {intent.name} version {state.version}")
+    terminal.note(f"{intent.name} version {state.version} is published and stable")
     return {
         "model": intent.name,
         "task": intent.request.task,
         "recipe": intent.recipe["name"],
-        "version": state["version"],
+        "version": state.version,
         "run_id": record.tracked.run_id,
-        "dataset": {
-            k: record.dataset[k] for k in ("found", "accepted", "quarantined", "skipped", "fingerprint")
-        },
-        "metrics": state["metrics"],
-        "release": state["release"],
+        "dataset": {**record.dataset.counts(), "fingerprint": record.dataset.fingerprint},
+        "metrics": state.metrics,
+        "release": state.release,
         "report": str(record.run.report),
         "run": str(record.run.path),
         "seconds": clock.seconds | {"total": round(sum(clock.seconds.values()), 3)},

@@ -4,12 +4,10 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from features.errors import AccessError, UsageError
-from features.storage.files import write_file
 
 #: A model name is a folder below the repository, an MLflow experiment and a gRPC model name at once.
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -118,80 +116,3 @@ def fingerprint(value: object) -> str:
     """Hash plain data to 16 hexadecimal digits, equal for equal content whatever the key order."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True)
-class RunDirectory:
-    """The folder of one training run and the names of the files in it."""
-
-    path: Path
-
-    @property
-    def checkpoints(self) -> Path:
-        """Where training resumes from."""
-        return self.path / "checkpoints"
-
-    @property
-    def weights(self) -> Path:
-        """The trained weights, written once at the end of training."""
-        return self.path / "final.npz"
-
-    @property
-    def state_file(self) -> Path:
-        """What is known of the run: its key, state and the result of every finished step."""
-        return self.path / "run.json"
-
-    @property
-    def evaluation(self) -> Path:
-        """Scores, metrics and figures on the test split."""
-        return self.path / "evaluation"
-
-    @property
-    def outputs(self) -> Path:
-        """The network's outputs on the measured examples, as they are measured."""
-        return self.evaluation / "outputs.npy"
-
-    @property
-    def report(self) -> Path:
-        """The self-contained report page."""
-        return self.path / "report.html"
-
-    def read(self) -> dict:
-        """Return the recorded state; empty for a run that has none yet or an unreadable one."""
-        try:
-            return json.loads(self.state_file.read_text())
-        except (OSError, ValueError):
-            return {}
-
-    def record(self, **changes: object) -> dict:
-        """Merge changes into the recorded state, atomically, and return the whole."""
-        state = self.read() | changes
-        write_file(self.state_file, json.dumps(state, indent=1, sort_keys=True) + "\n")
-        return state
-
-
-def open_run(workspace: Workspace, name: str, key: str, *, restart: bool = False) -> RunDirectory:
-    """Return the unfinished run with this key to resume, or a new one.
-
-    Args:
-        workspace: where runs live.
-        name: the model.
-        key: fingerprint of all that decides the outcome: task, recipe, dataset, seed.
-        restart: leave an unfinished run alone and begin anew.
-    """
-    taken = list(_numbered(workspace.runs(name), key))
-    if taken and not restart and taken[-1][1].read().get("state") not in ("finished", "refused"):
-        return taken[-1][1]
-    number = taken[-1][0] + 1 if taken else 1
-    run = RunDirectory(workspace.runs(name) / f"{key}-{number}")
-    run.path.mkdir(parents=True)
-    return run
-
-
-def _numbered(folder: Path, key: str) -> Iterator[tuple[int, RunDirectory]]:
-    found = [
-        (int(child.name.rpartition("-")[2]), RunDirectory(child))
-        for child in (folder.iterdir() if folder.is_dir() else ())
-        if child.name.startswith(f"{key}-") and child.name.rpartition("-")[2].isdigit()
-    ]
-    return iter(sorted(found, key=lambda pair: pair[0]))

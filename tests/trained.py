@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.runs.directory import RunDirectory
 from flows.runs.plan import Plan, resolve
 from flows.runs.request import Request
-from flows.workspace import RunDirectory, Workspace
+from flows.workspace import Workspace
 from tests import golden, mlflow_store
 from tests.conftest import ROOT
 

@@ -96,7 +96,7 @@ def fill(plan: Plan, network: Network, frame: Any) -> np.ndarray:
 
 def is_filled(record: Record, network: Network) -> bool:
     """Tell whether this run holds the gallery of this very network already."""
-    same = record.run.read().get("embedding") == feature_store.fingerprint(network.phases[0].stage)
+    same = record.run.read().embedding == feature_store.fingerprint(network.phases[0].stage)
     return same and record.run.weights.is_file()
 
 

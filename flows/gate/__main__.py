@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from features.storage.files import write_file
-from flows.gate.check import Check
+from flows.runs.state import Check
 from serving import leaving
 from serving.engine import allocator
 

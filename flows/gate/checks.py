@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from flows.gate.check import Check
 from flows.gate.expectations import Call, read_calls, read_expectations
+from flows.runs.state import Check
 from models.export import savedmodel
 from models.export.export import WARMUP, stacked
 from serving.client.client import Client

@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from features.datasets.dataset import Dataset
-from flows.gate.check import Check
 from flows.runs.plan import Plan
 from flows.runs.run import Record
+from flows.runs.state import Check, Verdict
 from models.task import Task
 from serving.repository.repository import Repository
 
@@ -53,21 +53,21 @@ def _serving(plan: Plan, record: Record) -> dict[str, Any] | None:
     described = {
         "version": stable,
         "path": str(release.path),
-        "dataset": record.dataset["directory"],
+        "dataset": record.dataset.directory,
         "value": None,
     }
     objective = plan.task.objective
-    same = release.manifest.get("dataset", {}).get("fingerprint") == record.dataset["fingerprint"]
+    same = release.manifest.get("dataset", {}).get("fingerprint") == record.dataset.fingerprint
     if same or objective.anywhere:
         described["value"] = release.manifest.get("metrics", {}).get(objective.report)
-    if release.manifest.get("dataset", {}).get("columns") != record.dataset.get("columns"):
+    if release.manifest.get("dataset", {}).get("columns") != record.dataset.columns:
         described |= {"value": None, "note": "it takes other columns"}
     elif described["value"] is None and (objective.anywhere or not objective.repeatable):
         described["note"] = "it was not measured" if same or objective.anywhere else "its data were others"
     return described
 
 
-def metric_checks(plan: Plan, request: dict[str, Any], verdict: dict[str, Any]) -> Iterator[Check]:
+def metric_checks(plan: Plan, request: dict[str, Any], verdict: Verdict) -> Iterator[Check]:
     """Compare the deciding metric with the floor and with the serving version's on the same test split."""
     settings, objective = plan.gate, plan.task.objective
     name, value = request["metric"]["name"], request["metric"]["value"]
@@ -76,7 +76,7 @@ def metric_checks(plan: Plan, request: dict[str, Any], verdict: dict[str, Any]) 
         got = "not measured" if value is None else f"{value:.4f}"
         bound = "at least" if objective.higher_is_better else "at most"
         yield Check("metric", passed, f"{name} {got}", f"{bound} {settings.min_metric:.4f}")
-    serving = verdict.get("serving")
+    serving = verdict.serving
     if serving is None:
         return
     if serving["value"] is None or value is None:

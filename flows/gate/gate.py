@@ -7,7 +7,6 @@ the default one are asked of the live server, which serves that SavedModel.
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,11 @@ from flows.orchestration import artifacts
 from flows.orchestration import step as orchestration
 from flows.runs.plan import Plan
 from flows.runs.run import Record
+from flows.runs.state import Verdict
 
 
 @orchestration.step("gate", run_name="gate {plan.name}")
-def pass_gate(plan: Plan, record: Record) -> dict[str, Any]:
+def pass_gate(plan: Plan, record: Record) -> Verdict:
     """Check the candidate; return the verdict.
 
     Raises:
@@ -30,18 +30,17 @@ def pass_gate(plan: Plan, record: Record) -> dict[str, Any]:
     """
     submit(plan, record)
     record.examiner.wait()
-    request, verdict = (json.loads(path.read_text()) for path in _files(record))
-    verdict["checks"] += [asdict(check) for check in metric_checks(plan, request, verdict)]
-    verdict["passed"] = all(check["passed"] for check in verdict["checks"])
+    asked, answered = _files(record)
+    request, verdict = json.loads(asked.read_text()), Verdict.model_validate_json(answered.read_text())
+    verdict = verdict.with_checks(*metric_checks(plan, request, verdict))
     record.run.record(gate=verdict)
-    rows = verdict["checks"]
+    rows = [asdict(check) for check in verdict.checks]
     artifacts.show_table(artifacts.artifact_key("gate", plan.name), rows, f"Gate of {plan.name}")
-    first = refused(verdict)
-    if first is not None:
+    if refusal := verdict.refusal:
         raise ExportError(
-            f"the gate refused {plan.name}: {first['name']}",
-            got=first["got"],
-            expected=first["expected"],
+            f"the gate refused {plan.name}: {refusal.name}",
+            got=refusal.got,
+            expected=refusal.expected,
             todo=f"the report is {record.run.report}; the candidate is kept at {request['candidate']}",
         )
     return verdict
@@ -60,24 +59,21 @@ def _files(record: Record) -> tuple[Path, Path]:
     return record.run.path / "gate-request.json", record.run.path / "gate.json"
 
 
-def refused(verdict: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Give the first check that a verdict does not pass, or None."""
-    return next((check for check in verdict.get("checks", ()) if not check["passed"]), None)
-
-
 def _request(plan: Plan, record: Record) -> dict[str, Any]:
     from flows.runs.run import candidate, expectations
 
     state = record.run.read()
-    metrics = state["metrics"]
     return {
         "candidate": str(candidate(plan, record)),
         "expectations": str(expectations(record)),
         "model": plan.name,
         "task": plan.task.name,
         "input": plan.task.raw.input,
-        "signatures": state["signatures"],
+        "signatures": list(state.signatures),
         "settings": plan.recipe["gate"],
-        "metric": {"name": plan.task.objective.report, "value": metrics.get(plan.task.objective.report)},
+        "metric": {
+            "name": plan.task.objective.report,
+            "value": state.metrics.get(plan.task.objective.report),
+        },
         "serving": _serving(plan, record),
     }

@@ -1,30 +1,29 @@
 """The sections that every report ends with."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import yaml
 
-from flows.gate.gate import refused
 from flows.reports import sections
 from flows.reports.context import Context
 from flows.reports.page import Section, Tone
 from flows.runs.provenance import command_line, git_commit, versions
+from flows.runs.state import RunState
 
 
-def outcome(state: Mapping[str, Any]) -> tuple[str, Tone]:
+def outcome(state: RunState) -> tuple[str, Tone]:
     """Return the page's verdict and its tone: the version published, or why the gate refused it."""
-    if "version" in state:
-        return f"published as version {state['version']}", "good"
-    check = refused(state.get("gate", {}))
-    why = f": {check['name']}, got {check['got']}, expected {check['expected']}" if check else ""
+    if state.version is not None:
+        return f"published as version {state.version}", "good"
+    check = state.gate.refusal if state.gate is not None else None
+    why = f": {check.name}, got {check.got}, expected {check.expected}" if check else ""
     return f"refused by the gate{why}", "bad"
 
 
 def latency(context: Context) -> Iterator[Section]:
     """Show how long the candidate takes to answer, where the gate came to that."""
-    if milliseconds := context.state.get("gate", {}).get("latency_ms"):
-        yield sections.latency(milliseconds, "One example at a time through the exported model.")
+    if (verdict := context.state.gate) and verdict.latency_ms:
+        yield sections.latency(verdict.latency_ms, "One example at a time through the exported model.")
 
 
 def dataset(context: Context) -> Iterator[Section]:
@@ -34,11 +33,11 @@ def dataset(context: Context) -> Iterator[Section]:
 
 def gate(context: Context) -> Iterator[Section]:
     """Tabulate what the gate checked."""
-    if verdict := context.state.get("gate"):
+    if verdict := context.state.gate:
         yield sections.checks(
             [
-                [check["name"], check["got"], check["expected"], "passed" if check["passed"] else "refused"]
-                for check in verdict["checks"]
+                [check.name, check.got, check.expected, "passed" if check.passed else "refused"]
+                for check in verdict.checks
             ]
         )
 
@@ -47,8 +46,8 @@ def reproduction(context: Context) -> Iterator[Section]:
     """Show recipe, command and versions."""
     values = {
         "seed": context.plan.request.seed,
-        "dataset": context.record.dataset["fingerprint"][:16],
-        "weights": context.state.get("weights_hash", ""),
+        "dataset": context.record.dataset.fingerprint[:16],
+        "weights": context.state.weights_hash,
         "MLflow run": context.record.tracked.run_id,
         "commit": git_commit()[:12],
     }

@@ -8,6 +8,7 @@ from typing import Any
 from flows.runs import networks
 from flows.runs.plan import Plan
 from flows.runs.run import Record
+from flows.runs.state import RunState
 from flows.steps.evaluate import evaluation
 from flows.steps.train import by_split
 from models.network import Network
@@ -26,7 +27,7 @@ class Context:
         return self.record.load_dataset()
 
     @cached_property
-    def state(self) -> dict[str, Any]:
+    def state(self) -> RunState:
         """What the steps recorded of the run."""
         return self.record.run.read()
 

@@ -46,7 +46,7 @@ def facts(context: Context) -> list[report.Fact]:
 
 def metrics(context: Context) -> Iterator[report.Section]:
     """Tabulate the metrics with what they mean."""
-    figures: Mapping[str, float] = context.state["metrics"]
+    figures = context.state.metrics
     counted = {"eval/items", "eval/near_duplicates", "eval/clusters"}
     rows = [
         [name, int(figures[name]) if name in counted else figures[name], meaning]
@@ -81,7 +81,7 @@ def _precision(record: Record, by_label: Mapping[str, Mapping[str, float]]) -> r
 
 
 def _duplicates(plan: Plan, record: Record, frame: Any, pairs: pd.DataFrame) -> report.Section:
-    least, total = plan.sections["model"].near_duplicate, record.run.read()["metrics"]["eval/near_duplicates"]
+    least, total = plan.sections["model"].near_duplicate, record.run.read().metrics["eval/near_duplicates"]
     if not len(pairs):
         return report.Section(
             "Near duplicates", prose=[f"None: no two photos have a cosine of {least:g} or more."]

@@ -40,7 +40,7 @@ def heatmaps(context: Context) -> Iterator[page.Section]:
                 _explained(functions[name], plan.task.raw.input, values, rows, raws, words)
             ):
                 media[place].append(item)
-    absent = context.state.get("absent", {})
+    absent = context.state.absent
     shown = [item for items in media for item in items]
     yield sections.heatmaps(shown, {METHODS.get(name, name): why for name, why in absent.items()})
 

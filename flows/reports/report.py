@@ -58,7 +58,7 @@ ENDING: tuple[Part, ...] = (common.latency, common.dataset, common.gate, common.
 
 def run_name(plan: Plan, record: Record) -> str:
     """Name the report step's run by the version it reports."""
-    version = record.run.read().get("version")
+    version = record.run.read().version
     return f"report {plan.name} {'refused' if version is None else f'version {version}'}"
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from features.errors import NoInputError
 from flows.runs import networks
+from flows.runs.directory import RunDirectory
 from flows.runs.plan import Plan
 from flows.runs.request import Request
 from flows.runs.run import seen
-from flows.workspace import MODEL_NAME, RunDirectory, Workspace
+from flows.workspace import MODEL_NAME, Workspace
 from models.network import Network
 from serving.repository.repository import Repository
 
@@ -30,7 +31,9 @@ class Finished:
     @cached_property
     def dataset(self) -> Any:
         """The dataset it was trained on, as the training saw it."""
-        return seen(self.run.read()["dataset"])
+        dataset = self.run.read().dataset
+        assert dataset is not None, "a finished training has a dataset"
+        return seen(dataset)
 
     def network(self) -> Network:
         """Build the network with the weights its training ended with.
@@ -53,15 +56,14 @@ def find(workspace: Workspace, name: str, version: int | None = None) -> Finishe
         NoInputError: there is no such model or run, or its weights are gone.
     """
     run = _of_release(workspace, name, version) if MODEL_NAME.fullmatch(name) else RunDirectory(Path(name))
-    state = run.read() if run is not None else {}
-    if run is None or "recipe" not in state or not run.weights.is_file():
+    recipe = run.read().recipe if run is not None else None
+    if run is None or recipe is None or not run.weights.is_file():
         raise NoInputError(
             "no finished training of this name",
             got=name if version is None else f"{name} version {version}",
             expected=f"a model trained in {workspace.root}, or the folder of a run",
             todo="see what there is with servable models, or name another --workspace",
         )
-    recipe = state["recipe"]
     request = Request(recipe["task"], "", run.path.parent.name, workspace=str(workspace.root))
     return Finished(Plan(request, recipe), run)
 
@@ -70,6 +72,6 @@ def _of_release(workspace: Workspace, name: str, version: int | None) -> RunDire
     wanted = version or Repository(workspace.repository).stable(name)
     for file in sorted(workspace.runs(name).glob("*/run.json"), reverse=True):
         run = RunDirectory(file.parent)
-        if wanted is not None and run.read().get("version") == wanted:
+        if wanted is not None and run.read().version == wanted:
             return run
     return None

@@ -10,9 +10,10 @@ from features.errors import ConfigError
 from features.storage import files
 from features.storage.files import write_file
 from flows.console import terminal
+from flows.runs.directory import RunDirectory
 from flows.runs.plan import Plan
 from flows.runs.run import Record
-from flows.workspace import MODEL_NAME, RunDirectory, fingerprint
+from flows.workspace import MODEL_NAME, fingerprint
 from models.export import export
 from models.network import Network
 from models.task import Blueprint

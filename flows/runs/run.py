@@ -1,7 +1,7 @@
 """One training's record: run folder, dataset and tracked MLflow run, opened and closed together."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +11,10 @@ from features.datasets import dataset as datasets
 from features.datasets import folds
 from features.errors import ExportError, ServableError
 from flows.orchestration.warm_process import Examiner
+from flows.runs.directory import RunDirectory, open_run
 from flows.runs.plan import Plan
 from flows.runs.provenance import command_line, git_commit, versions
-from flows.workspace import RunDirectory, open_run
+from flows.runs.state import DatasetReference
 
 if TYPE_CHECKING:
     from flows.tracking.tracked_run import TrackedRun
@@ -29,7 +30,7 @@ class Record:
     """
 
     run: RunDirectory
-    dataset: dict[str, Any]
+    dataset: DatasetReference
     tracked: "TrackedRun"
     tracking: "Tracking"
     examiner: Examiner
@@ -40,15 +41,15 @@ class Record:
         return seen(self.dataset)
 
 
-def seen(dataset: Mapping[str, Any]) -> datasets.Dataset:
+def seen(dataset: DatasetReference) -> datasets.Dataset:
     """Read the manifest of the dataset that a run describes, as its training saw it."""
-    whole = datasets.load(Path(dataset["directory"]))
-    return folds.view(whole, dataset["fold"]) if "fold" in dataset else whole
+    whole = datasets.load(Path(dataset.directory))
+    return whole if dataset.fold is None else folds.view(whole, dataset.fold)
 
 
 @contextmanager
 def open_record(
-    plan: Plan, dataset: dict[str, Any], *, parent: Record | None = None, label: str = ""
+    plan: Plan, dataset: DatasetReference, *, parent: Record | None = None, label: str = ""
 ) -> Iterator[Record]:
     """Open a new run, or the one that was cut off, and close it with the state it ends in.
 
@@ -60,7 +61,7 @@ def open_record(
     """
     from flows.tracking import tracking
 
-    key = plan.key(dataset["fingerprint"])
+    key = plan.key(dataset.fingerprint)
     run = open_run(plan.workspace, plan.name, key, restart=plan.request.restart)
     ledger = tracking.open_tracking(plan.workspace) if parent is None else parent.tracking
     nested = {"mlflow.parentRunId": parent.tracked.run_id or ""} if parent is not None else {}
@@ -73,9 +74,9 @@ def open_record(
     )
     tracked.dataset(
         Path(plan.request.data).name,
-        fingerprint=dataset["fingerprint"],
+        fingerprint=dataset.fingerprint,
         source=str(Path(plan.request.data).absolute()),
-        profile={key: dataset[key] for key in ("found", "accepted", "quarantined", "skipped")},
+        profile=dataset.counts(),
     )
     record = Record(run, dataset, tracked, ledger, Examiner(run.path / "gate.log"))
     run.record(state="running", key=key, pid=os.getpid(), recipe=plan.recipe, dataset=dataset)
@@ -101,7 +102,7 @@ def open_record(
         record.examiner.stop()
         if status == "FINISHED":
             run.record(state="finished")
-        elif run.read().get("state") == "running":
+        elif run.read().state == "running":
             run.record(state=status.lower())
         tracked.finish(status, note)
         if parent is None:

@@ -13,23 +13,25 @@ from features.datasets.dataset import Dataset
 from features.storage.files import write_file
 from flows.console import terminal
 from flows.orchestration import step
+from flows.runs.directory import RunDirectory
 from flows.runs.plan import Plan
 from flows.runs.run import Record, open_record
+from flows.runs.state import DatasetReference
 from flows.steps.evaluate import evaluate
 from flows.steps.featurize import featurize
 from flows.steps.train import fit
-from flows.workspace import RunDirectory
 
 
-def whole_view(plan: Plan, dataset: dict[str, Any]) -> dict[str, Any]:
+def whole_view(plan: Plan, dataset: DatasetReference) -> DatasetReference:
     """Describe the dataset of the final model: everything is trained on."""
     return _view(plan, dataset, None)
 
 
-def _view(plan: Plan, dataset: dict[str, Any], value: str | None) -> dict[str, Any]:
+def _view(plan: Plan, dataset: DatasetReference, value: str | None) -> DatasetReference:
     fold = {"value": value, "validation": plan.rules.validation_fraction, "seed": plan.request.seed}
-    whole = datasets.load(Path(dataset["directory"]))
-    return dataset | {"fold": fold, "fingerprint": folds.fingerprint(whole.fingerprint, fold)}
+    whole = datasets.load(Path(dataset.directory))
+    fingerprint = folds.fingerprint(whole.fingerprint, fold)
+    return dataset.model_copy(update={"fold": fold, "fingerprint": fingerprint})
 
 
 @step.step("cross-validate", run_name="cross-validate {plan.name}")
@@ -43,7 +45,7 @@ def cross_validate(plan: Plan, record: Record) -> dict[str, float]:
         ``cv/METRIC_mean`` and ``cv/METRIC_std`` (of the sample) of the deciding metric over the folds, and
         ``cv/METRIC_fold_NAME`` of each.
     """
-    whole = datasets.load(Path(record.dataset["directory"]))
+    whole = datasets.load(Path(record.dataset.directory))
     path = record.run.path / "folds.json"
     done: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     names = folds.values(whole)
@@ -65,8 +67,7 @@ def cross_validate(plan: Plan, record: Record) -> dict[str, float]:
 
 
 def _fold(plan: Plan, parent: Record, name: str) -> dict[str, Any]:
-    dataset = {key: value for key, value in parent.dataset.items() if key not in ("fold", "fingerprint")}
-    with open_record(plan, _view(plan, dataset, name), parent=parent, label=f"fold {name}") as record:
+    with open_record(plan, _view(plan, parent.dataset, name), parent=parent, label=f"fold {name}") as record:
         featurize(plan, record)
         fit(plan, record)
         measured = evaluate(plan, record)

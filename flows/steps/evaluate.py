@@ -18,14 +18,15 @@ from models.task import Evaluation
 def evaluate(plan: Plan, record: Record) -> dict[str, float]:
     """Measure the model on the test split, or by its folds; return the metrics by name."""
     dataset = record.load_dataset()
-    if "cross_validation" not in record.run.read():
+    folded = record.run.read().cross_validation
+    if folded is None:
         network = networks.trained(plan, record, dataset)
         hashes = list(dataset.measured["sha256"])
         answers = inference.outputs(network, plan.task, dataset.labels, hashes, plan.workspace.features)
         assert plan.task.evaluator is not None, "a task without an evaluator has a course of its own"
         record.run.evaluation.mkdir(exist_ok=True)
         np.save(record.run.outputs, answers[plan.task.evaluator.output], allow_pickle=False)
-    metrics = evaluation(plan, record, dataset).metrics | record.run.read().get("cross_validation", {})
+    metrics = evaluation(plan, record, dataset).metrics | (folded or {})
     write_file(record.run.evaluation / "metrics.json", json.dumps(metrics, indent=1))
     record.run.record(metrics=metrics)
     record.tracked.metrics(metrics, step=0)

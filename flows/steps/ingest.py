@@ -8,11 +8,12 @@ from features.ingest.ingest import ingest as make_dataset
 from flows.console import terminal
 from flows.orchestration import artifacts, step
 from flows.runs.plan import Plan
+from flows.runs.state import DatasetReference
 
 
 @step.step("ingest", run_name="ingest {plan.request.data}", retries=2)
-def ingest(plan: Plan) -> dict[str, Any]:
-    """Read, check and split the data; return the dataset's folder, fingerprint, counts and columns."""
+def ingest(plan: Plan) -> DatasetReference:
+    """Read, check and split the data."""
     dataset = make_dataset(
         Path(plan.request.data),
         raw=plan.task.raw,
@@ -32,24 +33,17 @@ def ingest(plan: Plan) -> dict[str, Any]:
         [counts],
         f"Dataset {dataset.fingerprint} of {plan.name}",
     )
-    return {
-        "directory": str(dataset.directory),
-        "fingerprint": dataset.fingerprint,
-        **counts,
-        **_columns(card),
-    }
+    return DatasetReference(
+        directory=str(dataset.directory), fingerprint=dataset.fingerprint, **counts, columns=_columns(card)
+    )
 
 
-def _columns(card: dict[str, Any]) -> dict[str, Any]:
-    """Give name and kind of each column of a row, and how its numbers are written where that is not plain."""
+def _columns(card: dict[str, Any]) -> list[list[str]] | None:
+    """Return name and kind of each column of a row, and the format of its numbers where that is not plain."""
     kinds, numbers = card["rules"].get("columns"), card["rules"].get("numbers", {})
     if not kinds:
-        return {}
-    return {
-        "columns": [
-            [*column, *([numbers[column[0]]] if column[0] in numbers else ())] for column in kinds.items()
-        ]
-    }
+        return None
+    return [[*column, *([numbers[column[0]]] if column[0] in numbers else ())] for column in kinds.items()]
 
 
 def _sentence(counts: dict[str, int], card: dict[str, Any], quarantine: Path) -> str:

@@ -15,16 +15,13 @@ from flows.runs.releases import ALIAS
 from flows.runs.run import Record
 from serving.repository.repository import Repository
 
-#: What a release says of the dataset it was trained on; columns are those of rows, name and kind in order.
-DATASET = ("fingerprint", "found", "accepted", "quarantined", "skipped", "columns")
-
 
 @step.step("publish", run_name="publish {plan.name}")
 def publish(plan: Plan, record: Record) -> dict[str, Any]:
     """Publish the candidate, make it stable and register it; return version and path."""
     state = record.run.read()
-    if "release" in state:
-        return {"version": state["version"], "release": state["release"]}
+    if state.release is not None:
+        return {"version": state.version, "release": state.release}
     repository = Repository(plan.workspace.repository)
     release = repository.publish(plan.name, run.candidate(plan, record), manifest(plan, record), promote=True)
     record.run.record(version=release.version, release=str(release.path))
@@ -35,8 +32,8 @@ def publish(plan: Plan, record: Record) -> dict[str, Any]:
         plan.name,
         release=release.version,
         examples={plan.task.raw.input: examples[:2]},
-        tags=dict(state["metrics"]) | {"task": plan.request.task},
-        description=without(state["absent"]),
+        tags=dict(state.metrics) | {"task": plan.request.task},
+        description=without(state.absent),
     )
     record.tracking.promote(plan.name, release.version, ALIAS)
     return {"version": release.version, "release": str(release.path)}
@@ -55,14 +52,14 @@ def manifest(plan: Plan, record: Record) -> dict[str, Any]:
         "recipe": plan.recipe,
         "recipe_yaml": yaml.safe_dump(plan.recipe, sort_keys=False),
         "seed": plan.request.seed,
-        "dataset": {k: record.dataset[k] for k in DATASET if k in record.dataset},
+        "dataset": record.dataset.described(),
         "labels": list(record.load_dataset().labels),
         "metric": plan.task.objective.report,
-        "metrics": state["metrics"],
-        "gate": state["gate"],
-        "absent": state["absent"],
+        "metrics": state.metrics,
+        "gate": state.gate.model_dump(mode="json") if state.gate else None,
+        "absent": state.absent,
         "run_id": record.tracked.run_id,
-        "weights_hash": state.get("weights_hash"),
+        "weights_hash": state.weights_hash,
         "accepted_worse": plan.request.accept_worse,
         "versions": versions(),
     }

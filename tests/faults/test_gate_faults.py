@@ -17,8 +17,8 @@ from flows.gate import expectations as gate_expectations
 from flows.orchestration.warm_process import Examiner
 from flows.reports import common
 from flows.reports.context import Context
+from flows.runs.directory import RunDirectory
 from flows.runs.run import Record
-from flows.workspace import RunDirectory
 from models.export.export import WARMUP
 from tests.trained import Trained
 
@@ -210,15 +210,15 @@ def test_a_refusal_in_the_flow_exits_73_and_keeps_the_candidate(
     folder.mkdir()
     state = trained.run.read()
     run = RunDirectory(folder)
-    run.record(**{name: state[name] for name in ("metrics", "dataset")})
+    run.record(metrics=state.metrics, dataset=state.dataset)
     monkeypatch.setattr(gate, "_request", lambda plan, record: request_of)
-    record = Record(run, state["dataset"], None, None, Examiner(folder / "gate.log"))  # type: ignore[arg-type]
+    record = Record(run, state.dataset, None, None, Examiner(folder / "gate.log"))  # type: ignore[arg-type]
     with pytest.raises(ExportError, match="SavedModel answers as training") as caught:
         gate.pass_gate(trained.plan(), record)
     assert caught.value.exit_code == 73
     assert request_of["candidate"] in str(caught.value)
     assert Path(request_of["candidate"], "saved_model.pb").is_file()
-    assert not run.read()["gate"]["passed"]
+    assert not run.read().gate.passed
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def numbers(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 
 def test_metrics_are_those_of_the_served_answers(numbers: Trained) -> None:
-    frame = pd.read_parquet(Path(numbers.run.read()["dataset"]["directory"]) / "manifest.parquet")
+    frame = pd.read_parquet(Path(numbers.run.read().dataset.directory) / "manifest.parquet")
     test = frame[frame["split"] == "test"]
     targets = np.stack(test["target"].to_list())
     with (
@@ -65,19 +65,19 @@ def _table(numbers: Trained) -> str:
     from flows.runs.run import Record
 
     state = numbers.run.read()
-    record = Record(numbers.run, state["dataset"], None, None, None)  # type: ignore[arg-type]
+    record = Record(numbers.run, state.dataset, None, None, None)  # type: ignore[arg-type]
     return str(Context(numbers.plan(columns=COLUMNS), record).measured.numbers.to_json())
 
 
 def test_blocks_are_whole_in_their_split(numbers: Trained) -> None:
-    frame = pd.read_parquet(Path(numbers.run.read()["dataset"]["directory"]) / "manifest.parquet")
+    frame = pd.read_parquet(Path(numbers.run.read().dataset.directory) / "manifest.parquet")
     assert (frame.groupby("block")["split"].nunique() == 1).all()
 
 
 def test_the_gate_reads_a_bound_of_errors_as_at_most(numbers: Trained) -> None:
-    checks = {check["name"]: check for check in numbers.run.read()["gate"]["checks"]}
-    assert checks["metric"]["expected"] == "at most 4000.0000"
-    assert checks["metric"]["got"].startswith("test/mse ")
+    checks = {check.name: check for check in numbers.run.read().gate.checks}
+    assert checks["metric"].expected == "at most 4000.0000"
+    assert checks["metric"].got.startswith("test/mse ")
 
 
 def test_the_page_shows_errors_and_targets(numbers: Trained) -> None:

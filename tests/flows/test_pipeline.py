@@ -44,7 +44,7 @@ def test_the_summary_keeps_its_contract(trained: Trained) -> None:
 
 def test_metrics_are_those_of_the_kept_scores(trained: Trained) -> None:
     """Against scikit-learn, from the scores and the dataset alone."""
-    dataset = datasets.load(Path(trained.run.read()["dataset"]["directory"]))
+    dataset = datasets.load(Path(trained.run.read().dataset.directory))
     targets = dataset.frame.loc[dataset.frame["split"] == "test", "target"].to_numpy()
     scores = np.load(trained.run.outputs)
     assert scores.sum(1) == pytest.approx(1, abs=1e-5)
@@ -68,7 +68,7 @@ def test_the_release_knows_where_it_comes_from(trained: Trained) -> None:
     assert {
         check["name"].split()[-4] for check in manifest["gate"]["checks"] if "server's" in check["name"]
     } == asked
-    assert manifest["weights_hash"] == trained.run.read()["weights_hash"]
+    assert manifest["weights_hash"] == trained.run.read().weights_hash
     release.verify()
 
 
@@ -113,7 +113,7 @@ def test_the_report_explains_a_hit_of_each_class_and_the_worst_mistakes_by_both_
     page = trained.run.report.read_text()
     _, _, rest = page.partition('-heatmaps" class=')
     section = rest.partition("</section>")[0]
-    dataset = datasets.load(Path(trained.run.read()["dataset"]["directory"]))
+    dataset = datasets.load(Path(trained.run.read().dataset.directory))
     scores = np.load(trained.run.outputs)
     targets = dataset.measured["target"].to_numpy()
     right = scores.argmax(1) == targets

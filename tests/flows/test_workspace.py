@@ -1,9 +1,13 @@
 """Addresses, run folders and their state."""
 
+import math
+
 import pytest
 
 from features.errors import AccessError, UsageError
-from flows.workspace import RunDirectory, Workspace, fingerprint, model_name, open_run
+from flows.runs.directory import RunDirectory, open_run
+from flows.runs.state import RunState
+from flows.workspace import Workspace, fingerprint, model_name
 
 
 @pytest.mark.parametrize("name", ["pets", "a", "A-b_9", "x" * 64])
@@ -62,8 +66,10 @@ def test_an_unfinished_run_is_resumed_and_a_finished_one_is_not(tmp_path):
 
 def test_state_merges_and_a_damaged_file_counts_as_none(tmp_path):
     run = RunDirectory(tmp_path)
-    run.record(a=1)
-    assert run.record(b=2) == {"a": 1, "b": 2}
+    run.record(version=1)
+    assert run.record(metrics={"test/loss": 2.0}) == RunState(version=1, metrics={"test/loss": 2.0})
     run.state_file.write_text('{"a": ')
-    assert run.read() == {}
+    assert run.read() == RunState()
+    run.record(metrics={"test/r2": float("nan")})
+    assert math.isnan(run.read().metrics["test/r2"])
     assert list(tmp_path.glob(".*")) == []

@@ -1,0 +1,86 @@
+"""The folder of one training run, and what is recorded there."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from features.storage.files import write_file
+from flows.runs.state import RunState
+from flows.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The folder of one training run and the names of the files in it."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where training resumes from."""
+        return self.path / "checkpoints"
+
+    @property
+    def weights(self) -> Path:
+        """The trained weights, written once at the end of training."""
+        return self.path / "final.npz"
+
+    @property
+    def state_file(self) -> Path:
+        """What is known of the run: its key, state and the result of every finished step."""
+        return self.path / "run.json"
+
+    @property
+    def evaluation(self) -> Path:
+        """Scores, metrics and figures on the test split."""
+        return self.path / "evaluation"
+
+    @property
+    def outputs(self) -> Path:
+        """The network's outputs on the measured examples, as they are measured."""
+        return self.evaluation / "outputs.npy"
+
+    @property
+    def report(self) -> Path:
+        """The self-contained report page."""
+        return self.path / "report.html"
+
+    def read(self) -> RunState:
+        """Return the recorded state; an empty one for a run that has none yet or an unreadable one."""
+        try:
+            return RunState.model_validate_json(self.state_file.read_text())
+        except (OSError, ValueError):
+            return RunState()
+
+    def record(self, **changes: object) -> RunState:
+        """Change fields of the recorded state, atomically, and return the whole."""
+        state = self.read().changed(changes)
+        write_file(self.state_file, state.model_dump_json(indent=1, exclude_defaults=True) + "\n")
+        return state
+
+
+def open_run(workspace: Workspace, name: str, key: str, *, restart: bool = False) -> RunDirectory:
+    """Return the unfinished run with this key to resume, or a new one.
+
+    Args:
+        workspace: where runs live.
+        name: the model.
+        key: fingerprint of all that decides the outcome: task, recipe, dataset, seed.
+        restart: leave an unfinished run alone and begin anew.
+    """
+    taken = list(_numbered(workspace.runs(name), key))
+    if taken and not restart and taken[-1][1].read().state not in ("finished", "refused"):
+        return taken[-1][1]
+    number = taken[-1][0] + 1 if taken else 1
+    run = RunDirectory(workspace.runs(name) / f"{key}-{number}")
+    run.path.mkdir(parents=True)
+    return run
+
+
+def _numbered(folder: Path, key: str) -> Iterator[tuple[int, RunDirectory]]:
+    found = [
+        (int(child.name.rpartition("-")[2]), RunDirectory(child))
+        for child in (folder.iterdir() if folder.is_dir() else ())
+        if child.name.startswith(f"{key}-") and child.name.rpartition("-")[2].isdigit()
+    ]
+    return iter(sorted(found, key=lambda pair: pair[0]))

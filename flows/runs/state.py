@@ -1,0 +1,131 @@
+"""What is known of a training while it runs and afterwards, as typed values that JSON keeps."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, computed_field
+from pydantic.dataclasses import dataclass
+
+
+class _Kept(BaseModel):
+    """A value that stands in a run's folder; what a later version adds is passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
+
+
+class DatasetReference(_Kept):
+    """A dataset as a training saw it.
+
+    Attributes:
+        directory: the snapshot's folder.
+        fingerprint: of what is trained on; another one for each fold.
+        found: entries in the source.
+        accepted: of these, examples.
+        quarantined: of these, refused.
+        skipped: of these, passed over by a rule.
+        columns: name, kind and, where it is not plain, number format of each column of a row.
+        fold: what makes this view of it, where it is cross-validated; see `features.datasets.folds.view`.
+    """
+
+    directory: str
+    fingerprint: str
+    found: int
+    accepted: int
+    quarantined: int
+    skipped: int
+    columns: list[list[str]] | None = None
+    fold: dict[str, Any] | None = None
+
+    def counts(self) -> dict[str, int]:
+        """Return where every entry of the source went."""
+        return {name: getattr(self, name) for name in ("found", "accepted", "quarantined", "skipped")}
+
+    def described(self) -> dict[str, Any]:
+        """Return what a release keeps of it."""
+        columns = {} if self.columns is None else {"columns": self.columns}
+        return {"fingerprint": self.fingerprint, **self.counts(), **columns}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing the gate looked at."""
+
+    name: str
+    passed: bool
+    got: str
+    expected: str
+
+
+class Verdict(_Kept):
+    """What the gate found.
+
+    Attributes:
+        checks: in their order; an examination ends with the first that fails.
+        latency_ms: of single examples through the exported model.
+        serving: the serving version with its metric, or why there is none; None where nothing is served.
+        at: when, in seconds since 1970.
+    """
+
+    checks: tuple[Check, ...] = ()
+    latency_ms: tuple[float, ...] = ()
+    serving: dict[str, Any] | None = None
+    at: float = 0.0
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def passed(self) -> bool:
+        """Whether the candidate may be published."""
+        return self.refusal is None
+
+    @property
+    def refusal(self) -> Check | None:
+        """The first check that was not passed, or None."""
+        return next((check for check in self.checks if not check.passed), None)
+
+    def with_checks(self, *checks: Check) -> "Verdict":
+        """Return the verdict with further checks."""
+        return self.model_copy(update={"checks": (*self.checks, *checks)})
+
+
+class RunState(_Kept):
+    """The state of a run, and the result of every finished step.
+
+    Attributes:
+        key: names all that decides the outcome.
+        state: running, finished, refused, failed or killed; empty for a new run.
+        pid: of the process that runs it, or ran it last.
+        recipe: as it was resolved.
+        dataset: that it is trained on.
+        weights_hash: of the trained weights.
+        embedding: fingerprint of what computes the vectors of a gallery.
+        cross_validation: metrics over the folds.
+        metrics: by the names they are tracked by.
+        signatures: of the candidate.
+        absent: signatures that the network cannot have, with the reason.
+        gate: the verdict, once there is one.
+        version: that it was published as.
+        release: folder of the release.
+    """
+
+    key: str = ""
+    state: str = ""
+    pid: int | None = None
+    recipe: dict[str, Any] | None = None
+    dataset: DatasetReference | None = None
+    weights_hash: str | None = None
+    embedding: str | None = None
+    cross_validation: dict[str, float] | None = None
+    metrics: dict[str, float] = {}
+    signatures: tuple[str, ...] = ()
+    absent: dict[str, str] = {}
+    gate: Verdict | None = None
+    version: int | None = None
+    release: str | None = None
+
+    def changed(self, changes: Mapping[str, object]) -> Self:
+        """Return the state with some fields changed.
+
+        Raises:
+            pydantic.ValidationError: a value is of another type.
+        """
+        return type(self).model_validate({**dict(self), **changes})
