@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from flows.gate.expectations import read_expectations
-from flows.runs import networks
 from flows.runs.run import Record, expectations
 from models.tasks import TASKS
 from tests import golden, harness
@@ -31,13 +30,13 @@ def test_every_task_has_golden_examples_and_a_small_recipe() -> None:
 def test_features_are_the_same_eagerly_and_in_a_pipeline(example: Trained) -> None:
     plan, record, raws = opened(example)
     dataset = record.load_dataset()
-    harness.check_featurizer(networks.network(plan, dataset), raws)
+    harness.check_featurizer(record.networks.network(plan, dataset), raws)
 
 
 def test_training_graph_release_and_live_server_answer_alike(example: Trained) -> None:
     plan, record, raws = opened(example)
     dataset = record.load_dataset()
-    network = networks.trained(plan, record, dataset)
+    network = record.networks.trained(plan, record.run, dataset)
     release = Path(example.summary["release"])
     harness.check_servable(network, plan.task, dataset.labels, release, raws)
 

@@ -42,8 +42,8 @@ def _seen(dataset: Dataset) -> list[Any]:
 def featurize(plan: Plan, record: Record) -> str:
     """Compute vector, thumbnail and pixels of every photo not seen before; return the folder of all."""
     dataset = record.load_dataset()
-    networks.forget()
-    network = networks.network(plan, dataset)
+    record.networks.forget()
+    network = record.networks.network(plan, dataset)
     new = len(_cache(plan, network.phases[0].stage).missing(list(dataset.frame["sha256"])))
     training.featurize(network, dataset, plan.workspace.features, progress=terminal.report_progress)
     terminal.note(f"{new:,d} photos embedded, {dataset.frame['sha256'].nunique() - new:,d} were already")
@@ -102,7 +102,7 @@ def is_filled(record: Record, network: Network) -> bool:
 
 def keep(record: Record, network: Network) -> str:
     """Keep a filled network in the run's folder; return its file."""
-    networks.save(record, network)
+    networks.save(record.run, network)
     write_file(record.run.path / "history.json", "[]")
     embedding = feature_store.fingerprint(network.phases[0].stage)
     record.run.record(weights_hash=training.weights_hash(network.model), embedding=embedding)
@@ -130,9 +130,9 @@ def export(plan: Plan, record: Record) -> str:
     """Write the candidate, and beside the run what the gallery answers to photos of the test split."""
     record.examiner.start()
     dataset = record.load_dataset()
-    network = networks.trained(plan, record, dataset)
+    network = record.networks.trained(plan, record.run, dataset)
     raws = exports.sample(dataset, plan.gate.parity_rows)
-    functions = networks.functions(plan, record, dataset)
+    functions = record.networks.functions(plan, record.run, dataset)
 
     def answers() -> exports.Answers:
         answered = exporting.answer(functions[exporting.DEFAULT], raws)

@@ -8,7 +8,6 @@ import numpy as np
 from features.storage.files import write_file
 from flows.courses import gallery
 from flows.orchestration import step
-from flows.runs import networks
 from flows.runs.plan import Plan
 from flows.runs.run import Record
 from models.search import clustering
@@ -19,7 +18,7 @@ from models.search.vector_index import unit_rows
 def fit(plan: Plan, record: Record) -> str:
     """Find the clusters and fill the gallery; return the file of the filled network."""
     dataset = record.load_dataset()
-    network = networks.network(plan, dataset)
+    network = record.networks.network(plan, dataset)
     if gallery.is_filled(record, network):
         return str(record.run.weights)
     unit = gallery.fill(plan, network, dataset.frame)
@@ -42,7 +41,7 @@ def clusters(record: Record) -> dict[str, Any]:
 def evaluate(plan: Plan, record: Record) -> dict[str, float]:
     """Measure the clusters, and those of raw pixels beside them; return the metrics by name."""
     dataset = record.load_dataset()
-    network = networks.trained(plan, record, dataset)
+    network = record.networks.trained(plan, record.run, dataset)
     found, seed = clusters(record), plan.request.seed
     members = np.array(found["members"])
     unit = unit_rows(gallery.vectors(plan, network, dataset.frame))

@@ -8,7 +8,6 @@ import tensorflow as tf
 from features.datasets.dataset import Dataset
 from flows.courses import gallery
 from flows.orchestration import step
-from flows.runs import networks
 from flows.runs.plan import Plan
 from flows.runs.run import Record
 from models.evaluation import retrieval
@@ -27,7 +26,7 @@ LISTED = 200
 def fit(plan: Plan, record: Record) -> str:
     """Fill the index with the photos' vectors; return the file of the filled network."""
     dataset = record.load_dataset()
-    network = networks.network(plan, dataset)
+    network = record.networks.network(plan, dataset)
     if gallery.is_filled(record, network):
         return str(record.run.weights)
     unit, clusters = gallery.fill(plan, network, items(plan, dataset)), network.model.get_layer("clusters")
@@ -45,7 +44,7 @@ def items(plan: Plan, dataset: Dataset) -> Any:
 def evaluate(plan: Plan, record: Record) -> dict[str, float]:
     """Measure precision by labels, recall and near duplicates; return the metrics by name."""
     dataset = record.load_dataset()
-    network = networks.trained(plan, record, dataset)
+    network = record.networks.trained(plan, record.run, dataset)
     by_label = _precision(plan, network, dataset) if gallery.labelled(dataset) else {}
     frame = items(plan, dataset)
     least = plan.sections["model"].near_duplicate

@@ -39,7 +39,7 @@ def _tokens(plan: Plan, corpus: Any) -> Path:
 def featurize(plan: Plan, record: Record) -> str:
     """Choose the vocabulary and write the corpus as words, unless that is done; return the file."""
     corpus: Any = record.load_dataset()
-    networks.forget()
+    record.networks.forget()
     known = networks.knowledge(plan, corpus)
     path = _tokens(plan, corpus)
     if not path.is_file() and plan.sections["model"].root.kind == "word2vec":
@@ -64,13 +64,13 @@ def fit(plan: Plan, record: Record) -> str:
     if record.run.weights.is_file() and history_file.is_file():
         return str(record.run.weights)
     corpus = record.load_dataset()
-    network = networks.network(plan, corpus)
+    network = record.networks.network(plan, corpus)
     if plan.sections["model"].root.kind == "word2vec":
         _train(plan, record, network, history_file)
     else:
         write_file(history_file, "[]")
     record.tracked.metrics(networks.figures(plan, corpus))
-    networks.save(record, network)
+    networks.save(record.run, network)
     record.run.record(weights_hash=training.weights_hash(network.model))
     return str(record.run.weights)
 
@@ -122,7 +122,7 @@ def vectors_of(network: Network) -> tuple[tuple[str, ...], np.ndarray]:
 @step.step("evaluate", run_name="evaluate {plan.name}")
 def evaluate(plan: Plan, record: Record) -> dict[str, float]:
     """Measure the vectors on the tests that come with gensim; return the metrics by name."""
-    network = networks.trained(plan, record, record.load_dataset())
+    network = record.networks.trained(plan, record.run, record.load_dataset())
     measured = word_evaluation.evaluate(*vectors_of(network))
     record.run.evaluation.mkdir(exist_ok=True)
     write_file(record.run.evaluation / "words.json", json.dumps(asdict(measured), indent=1))
@@ -138,8 +138,8 @@ def export(plan: Plan, record: Record) -> str:
     """Write the candidate, and beside the run what the network answers to frequent and to unknown words."""
     record.examiner.start()
     corpus = record.load_dataset()
-    network = networks.trained(plan, record, corpus)
-    functions = networks.functions(plan, record, corpus)
+    network = record.networks.trained(plan, record.run, corpus)
+    functions = record.networks.functions(plan, record.run, corpus)
     raws = asked(network, plan.gate.parity_rows)
 
     def answers() -> exports.Answers:

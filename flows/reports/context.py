@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from flows.runs import networks
 from flows.runs.plan import Plan
 from flows.runs.run import Record
 from flows.runs.state import RunState
@@ -34,7 +33,7 @@ class Context:
     @cached_property
     def network(self) -> Network:
         """The network with its trained weights."""
-        return networks.trained(self.plan, self.record, self.dataset)
+        return self.record.networks.trained(self.plan, self.record.run, self.dataset)
 
     @cached_property
     def measured(self) -> Any:

@@ -14,7 +14,6 @@ from flows.queries import inputs
 from flows.reports import media as reports_media
 from flows.reports import page, sections
 from flows.reports.context import Context
-from flows.runs import networks
 from flows.runs.run import Record
 from models.evaluation.classification import Evaluation
 from models.figures import overlays
@@ -29,7 +28,7 @@ METHODS = {"occlusion": "occlusion", "grad_cam": "Grad-CAM"}
 def heatmaps(context: Context) -> Iterator[page.Section]:
     """Explain some answers of the training graph."""
     plan, record, dataset = context.plan, context.record, context.dataset
-    functions = networks.functions(plan, record, dataset)
+    functions = record.networks.functions(plan, record.run, dataset)
     values = inputs.coarse(context.network.featurizer.spec.shape, POSITIONS)
     chosen = [*hits(record, dataset), *worst(dataset, context.measured)]
     rows, raws = _readable(dataset, chosen)

@@ -41,7 +41,7 @@ class Finished:
         Raises:
             NoInputError: the dataset is gone from the workspace.
         """
-        return networks.with_weights(self.plan, self.run, self.dataset)
+        return networks.Networks().trained(self.plan, self.run, self.dataset)
 
 
 def find(workspace: Workspace, name: str, version: int | None = None) -> Finished:

@@ -12,27 +12,12 @@ from features.storage.files import write_file
 from flows.console import terminal
 from flows.runs.directory import RunDirectory
 from flows.runs.plan import Plan
-from flows.runs.run import Record
 from flows.workspace import MODEL_NAME, fingerprint
 from models.export import export
 from models.network import Network
 from models.task import Blueprint
 from models.training import checkpoint, determinism
 from serving.repository.repository import Repository
-
-#: The newest network, by what it was built from: the steps of one training share it.
-_latest: dict[str, Network] = {}
-#: Its traced signatures: they hold its variables, and so whatever weights these have.
-_traced: dict[str, Any] = {}
-
-
-def network(plan: Plan, dataset: Any) -> Network:
-    """Build the untrained network of a plan; a function of the plan and the labels alone."""
-    key = f"{plan.key(dataset.fingerprint)} {plan.workspace.root}"
-    if key not in _latest:
-        forget()
-        _latest[key] = untrained(plan, dataset)
-    return _latest[key]
 
 
 def untrained(plan: Plan, dataset: Any) -> Network:
@@ -105,34 +90,43 @@ def _examples(dataset: Any) -> Iterator[bytes]:
         terminal.report_progress("fit", done, total)
 
 
-def forget() -> None:
-    """Build anew next time: a training must begin from fresh weights, not from a trained network's."""
-    _latest.clear()
-    _traced.clear()
+class Networks:
+    """The network of one training and its traced signatures, built once and shared by all steps.
+
+    A retried training process builds them anew, from the weights on disk.
+    """
+
+    def __init__(self) -> None:
+        self._key = ""
+        self._network: Network | None = None
+        self._functions: dict[str, Any] | None = None
+
+    def forget(self) -> None:
+        """Build anew next time: a training must begin from fresh weights, not from a trained network's."""
+        self._key, self._network, self._functions = "", None, None
+
+    def network(self, plan: Plan, dataset: Any) -> Network:
+        """Return the network of a plan; a function of the plan and the labels alone, until it is trained."""
+        key = f"{plan.key(dataset.fingerprint)} {plan.workspace.root}"
+        if self._network is None or self._key != key:
+            self.forget()
+            self._key, self._network = key, untrained(plan, dataset)
+        return self._network
+
+    def trained(self, plan: Plan, run: RunDirectory, dataset: Any) -> Network:
+        """Return the network of a plan with the weights that are kept in a run's folder."""
+        built = self.network(plan, dataset)
+        checkpoint.assign_arrays(run.weights.read_bytes(), built.model.variables)
+        return built
+
+    def functions(self, plan: Plan, run: RunDirectory, dataset: Any) -> dict[str, Any]:
+        """Return the signatures of the trained network by name, traced once."""
+        built = self.trained(plan, run, dataset)
+        if self._functions is None:
+            self._functions = export.signatures(built, plan.task, dataset.labels)
+        return self._functions
 
 
-def trained(plan: Plan, record: Record, dataset: Any) -> Network:
-    """Build the network of a plan with the weights its training ended with."""
-    return with_weights(plan, record.run, dataset)
-
-
-def with_weights(plan: Plan, run: RunDirectory, dataset: Any) -> Network:
-    """Build the network of a plan with the weights kept in a run's folder."""
-    built = network(plan, dataset)
-    content = run.weights.read_bytes()
-    checkpoint.assign_arrays(content, built.model.variables)
-    return built
-
-
-def functions(plan: Plan, record: Record, dataset: Any) -> dict[str, Any]:
-    """Give the signatures of the trained network, which one training traces once."""
-    built = trained(plan, record, dataset)
-    if _traced.get("network") is not built:
-        _traced.update(network=built, functions=export.signatures(built, plan.task, dataset.labels))
-    found: dict[str, Any] = _traced["functions"]
-    return found
-
-
-def save(record: Record, built: Network) -> None:
+def save(run: RunDirectory, built: Network) -> None:
     """Keep the trained weights of the whole network in the run's folder."""
-    files.write_file(record.run.weights, checkpoint.arrays_of(built.model.variables))
+    files.write_file(run.weights, checkpoint.arrays_of(built.model.variables))

@@ -12,6 +12,7 @@ from features.datasets import folds
 from features.errors import ExportError, ServableError
 from flows.orchestration.warm_process import Examiner
 from flows.runs.directory import RunDirectory, open_run
+from flows.runs.networks import Networks
 from flows.runs.plan import Plan
 from flows.runs.provenance import command_line, git_commit, versions
 from flows.runs.state import DatasetReference
@@ -27,6 +28,7 @@ class Record:
 
     Attributes:
         drawn: parts of the report that were drawn before the verdict, by what draws them.
+        networks: the network of this training.
     """
 
     run: RunDirectory
@@ -35,6 +37,7 @@ class Record:
     tracking: "Tracking"
     examiner: Examiner
     drawn: dict[str, Any] = field(default_factory=dict)
+    networks: Networks = field(default_factory=Networks)
 
     def load_dataset(self) -> datasets.Dataset:
         """Read the dataset's manifest, as this training sees it."""

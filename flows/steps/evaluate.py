@@ -7,7 +7,6 @@ import numpy as np
 from features.datasets.dataset import Dataset
 from features.storage.files import write_file
 from flows.orchestration import artifacts, step
-from flows.runs import networks
 from flows.runs.plan import Plan
 from flows.runs.run import Record
 from models.evaluation import inference
@@ -20,7 +19,7 @@ def evaluate(plan: Plan, record: Record) -> dict[str, float]:
     dataset = record.load_dataset()
     folded = record.run.read().cross_validation
     if folded is None:
-        network = networks.trained(plan, record, dataset)
+        network = record.networks.trained(plan, record.run, dataset)
         hashes = list(dataset.measured["sha256"])
         answers = inference.outputs(network, plan.task, dataset.labels, hashes, plan.workspace.features)
         assert plan.task.evaluator is not None, "a task without an evaluator has a course of its own"

@@ -13,7 +13,6 @@ from flows.gate import gate
 from flows.gate.expectations import Call, call, write_calls, write_expectations
 from flows.orchestration import step
 from flows.queries import inputs
-from flows.runs import networks
 from flows.runs.plan import Plan
 from flows.runs.run import Record, candidate, expectations
 from models.export import export as exporting
@@ -36,9 +35,9 @@ def export(plan: Plan, record: Record) -> str:
     """Write the candidate and, beside the run, what the training graph answers to real test files."""
     record.examiner.start()
     dataset = record.load_dataset()
-    network = networks.trained(plan, record, dataset)
+    network = record.networks.trained(plan, record.run, dataset)
     raws = sample(dataset, plan.gate.parity_rows)
-    functions = networks.functions(plan, record, dataset)
+    functions = record.networks.functions(plan, record.run, dataset)
     few = inputs.coarse(network.featurizer.spec.shape, POSITIONS)
 
     def answers() -> Answers:
@@ -69,7 +68,7 @@ def write_candidate(
         The candidate's folder.
     """
     dataset = record.load_dataset()
-    functions = networks.functions(plan, record, dataset)
+    functions = record.networks.functions(plan, record.run, dataset)
     directory = candidate(plan, record)
     shutil.rmtree(directory, ignore_errors=True)
     directory.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,6 @@
 
 from flows.console import terminal
 from flows.orchestration import step
-from flows.runs import networks
 from flows.runs.plan import Plan
 from flows.runs.run import Record
 from models.training import training
@@ -12,8 +11,11 @@ from models.training import training
 def featurize(plan: Plan, record: Record) -> str:
     """Fill the feature stores for every example not cached yet; return their folder."""
     dataset = record.load_dataset()
-    networks.forget()
+    record.networks.forget()
     training.featurize(
-        networks.network(plan, dataset), dataset, plan.workspace.features, progress=terminal.report_progress
+        record.networks.network(plan, dataset),
+        dataset,
+        plan.workspace.features,
+        progress=terminal.report_progress,
     )
     return str(plan.workspace.features)

@@ -20,7 +20,7 @@ def fit(plan: Plan, record: Record) -> str:
     if record.run.weights.is_file() and history_file.is_file():
         return str(record.run.weights)
     dataset = record.load_dataset()
-    network = networks.network(plan, dataset)
+    network = record.networks.network(plan, dataset)
     objective = plan.task.objective
     assert isinstance(objective, Objective), "a task without a loss takes a course of its own"
 
@@ -41,7 +41,7 @@ def fit(plan: Plan, record: Record) -> str:
         on_epoch=on_epoch,
     )
     record.tracked.metrics(networks.figures(plan, dataset))
-    networks.save(record, network)
+    networks.save(record.run, network)
     write_file(history_file, json.dumps(history.epochs))
     record.run.record(weights_hash=training.weights_hash(network.model))
     return str(record.run.weights)
