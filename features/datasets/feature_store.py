@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from features.datasets.dataset import Dataset
 from features.errors import DataError, StorageError
 from features.spec import Progress, silent
 from features.storage.files import writing
@@ -246,7 +247,7 @@ def _sha256(path: Path) -> str:
 
 
 def compute(
-    stage: Any, dataset: Any, store: FeatureStore, *, batch_size: int = 32, progress: Progress = silent
+    stage: Any, dataset: Dataset, store: FeatureStore, *, batch_size: int = 32, progress: Progress = silent
 ) -> int:
     """Compute and keep the rows of every accepted example that has none; repair damaged shards first.
 
@@ -281,7 +282,7 @@ def compute(
     return len(todo)
 
 
-def _batches(dataset: Any, rows: list[Any], size: int) -> Iterator[tuple[list[str], list[Any]]]:
+def _batches(dataset: Dataset, rows: list[Any], size: int) -> Iterator[tuple[list[str], list[Any]]]:
     """Read the raw examples in threads, one batch ahead of the one being computed."""
     with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
         ahead = [pool.submit(dataset.read, row) for row in rows[:size]]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from features.errors import DataError, NoInputError, StorageError
 
@@ -27,6 +27,43 @@ def storing(place: Path) -> Iterator[None]:
             got=error.strerror or error,
             todo="free disk space or name another workspace, then repeat: what is examined stays known",
         ) from error
+
+
+class Snapshot(Protocol):
+    """What a Dataset and a Corpus have in common: examples as ingest left them, named by their content."""
+
+    @property
+    def directory(self) -> Path:
+        """Where it lies; its name is the fingerprint."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of its content."""
+        ...
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the targets; none where examples have no target."""
+        ...
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """Counts, decisions and rules."""
+        ...
+
+    @property
+    def quarantine(self) -> Path:
+        """The list of refused examples, quarantine.jsonl."""
+        ...
+
+    def size(self, split: str) -> int:
+        """Return how many examples a split has."""
+        ...
+
+    def examples(self, split: str) -> Iterator[bytes]:
+        """Read the raw bytes of a split's examples, one after the other."""
+        ...
 
 
 @dataclass(frozen=True)

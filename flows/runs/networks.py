@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from features.datasets.snapshot import Snapshot
 from features.errors import ConfigError
 from features.storage import files
 from features.storage.files import write_file
@@ -20,14 +21,14 @@ from models.training import checkpoint, determinism
 from serving.repository.repository import Repository
 
 
-def untrained(plan: Plan, dataset: Any) -> Network:
+def untrained(plan: Plan, dataset: Snapshot) -> Network:
     """Build a network of a plan's own, with the weights that its training begins with."""
     known = knowledge(plan, dataset)
     determinism.fix(plan.request.seed)
     return plan.task.build(replace(blueprint(plan, dataset), fitted=known))
 
 
-def blueprint(plan: Plan, dataset: Any) -> Blueprint:
+def blueprint(plan: Plan, dataset: Snapshot) -> Blueprint:
     """Gather what a task's build is given, but for what is fitted."""
     sections = plan.sections
     return Blueprint(
@@ -57,18 +58,18 @@ def _stable(plan: Plan, name: str) -> Path:
     return repository.release(name, version).path
 
 
-def figures(plan: Plan, dataset: Any) -> Mapping[str, float]:
+def figures(plan: Plan, dataset: Snapshot) -> Mapping[str, float]:
     """Give what the fit measured, by metric name."""
     found: Mapping[str, float] = knowledge(plan, dataset).get("figures", {})
     return found
 
 
-def knowledge(plan: Plan, dataset: Any) -> Mapping[str, Any]:
+def knowledge(plan: Plan, dataset: Snapshot) -> Mapping[str, Any]:
     """Give what the task's fit finds in the training split."""
     return fitted(plan, dataset, blueprint(plan, dataset))
 
 
-def fitted(plan: Plan, dataset: Any, blueprint: Blueprint) -> Mapping[str, Any]:
+def fitted(plan: Plan, dataset: Snapshot, blueprint: Blueprint) -> Mapping[str, Any]:
     """Fit to the training split, or read what an earlier fit to the same split found."""
     if plan.task.fit is None:
         return {}
@@ -83,7 +84,7 @@ def fitted(plan: Plan, dataset: Any, blueprint: Blueprint) -> Mapping[str, Any]:
     return json.loads(path.read_text())
 
 
-def _examples(dataset: Any) -> Iterator[bytes]:
+def _examples(dataset: Snapshot) -> Iterator[bytes]:
     total = dataset.size("train")
     for done, example in enumerate(dataset.examples("train"), start=1):
         yield example
@@ -105,7 +106,7 @@ class Networks:
         """Build anew next time: a training must begin from fresh weights, not from a trained network's."""
         self._key, self._network, self._functions = "", None, None
 
-    def network(self, plan: Plan, dataset: Any) -> Network:
+    def network(self, plan: Plan, dataset: Snapshot) -> Network:
         """Return the network of a plan; a function of the plan and the labels alone, until it is trained."""
         key = f"{plan.key(dataset.fingerprint)} {plan.workspace.root}"
         if self._network is None or self._key != key:
@@ -113,13 +114,13 @@ class Networks:
             self._key, self._network = key, untrained(plan, dataset)
         return self._network
 
-    def trained(self, plan: Plan, run: RunDirectory, dataset: Any) -> Network:
+    def trained(self, plan: Plan, run: RunDirectory, dataset: Snapshot) -> Network:
         """Return the network of a plan with the weights that are kept in a run's folder."""
         built = self.network(plan, dataset)
         checkpoint.assign_arrays(run.weights.read_bytes(), built.model.variables)
         return built
 
-    def functions(self, plan: Plan, run: RunDirectory, dataset: Any) -> dict[str, Any]:
+    def functions(self, plan: Plan, run: RunDirectory, dataset: Snapshot) -> dict[str, Any]:
         """Return the signatures of the trained network by name, traced once."""
         built = self.trained(plan, run, dataset)
         if self._functions is None:

@@ -7,12 +7,12 @@ tracking. A prediction is the label of highest score, the first one on a tie, ev
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn import metrics as sk
 
+from features.datasets.dataset import Dataset
 from models.evaluation.scores import (
     METRICS,
     checked,
@@ -63,7 +63,7 @@ class Evaluation:
         }
 
 
-def of_dataset(dataset: Any, scores: np.ndarray) -> Evaluation:
+def of_dataset(dataset: Dataset, scores: np.ndarray) -> Evaluation:
     """Measure scores [examples, classes] of a dataset's measured examples, in their order."""
     targets = dataset.measured["target"].to_numpy(np.int64)
     return evaluate(targets, scores, dataset.labels)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.datasets.dataset import Dataset
 from features.errors import DataError
 from models.evaluation.uncertainty import Interval
 from models.task import Evaluator
@@ -52,7 +53,7 @@ class Evaluation:
         return {"numbers": self.numbers, "worst": self.worst.head(LOGGED)}
 
 
-def of_dataset(dataset: Any, values: np.ndarray) -> Evaluation:
+def of_dataset(dataset: Dataset, values: np.ndarray) -> Evaluation:
     """Measure values [examples, numbers] of a dataset's measured examples, in their order.
 
     The baseline is the mean of the training split; where the manifest names blocks, whole blocks are

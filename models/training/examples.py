@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from features.datasets import feature_store
+from features.datasets.dataset import Dataset
 from features.errors import DataError
 from features.targets.target import Target
 
@@ -26,7 +27,7 @@ class Examples:
         return len(self.targets)
 
 
-def gather(dataset: Any, target: Target, cache: feature_store.FeatureStore, split: str) -> Examples:
+def gather(dataset: Dataset, target: Target, cache: feature_store.FeatureStore, split: str) -> Examples:
     """Take a split's rows out of the cache, in the order of the dataset's frame.
 
     Raises:

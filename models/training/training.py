@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from features.datasets import batches, feature_store
+from features.datasets.dataset import Dataset
 from features.errors import DataError, StorageError
 from features.spec import Progress, silent
 from features.targets.classes import CLASS
@@ -54,7 +55,7 @@ class History:
     epochs: tuple[dict[str, Any], ...]
 
 
-def featurize(network: Network, dataset: Any, stores: Path, progress: Progress = silent) -> None:
+def featurize(network: Network, dataset: Dataset, stores: Path, progress: Progress = silent) -> None:
     """Compute and cache what each phase takes as input, for every example that is not cached yet."""
     for phase in network.phases:
         cache = feature_store.FeatureStore(stores / feature_store.fingerprint(phase.stage))
@@ -63,7 +64,7 @@ def featurize(network: Network, dataset: Any, stores: Path, progress: Progress =
 
 def train(
     network: Network,
-    dataset: Any,
+    dataset: Dataset,
     *,
     target: Target = CLASS,
     objective: Objective,
@@ -131,7 +132,7 @@ class Leg:
         self.sums: dict[str, float] = {}
 
     def run(
-        self, dataset: Any, stores: Path, before: int, bell: Bell, progress: Progress, on_epoch: OnEpoch
+        self, dataset: Dataset, stores: Path, before: int, bell: Bell, progress: Progress, on_epoch: OnEpoch
     ) -> list[dict[str, Any]]:
         """Train the phase to its end and return a row per epoch."""
         cache = feature_store.FeatureStore(stores / feature_store.fingerprint(self.phase.stage))
