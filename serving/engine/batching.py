@@ -79,7 +79,7 @@ class _Queue:
 
 
 class Batcher:
-    """A Servable whose runs are batched; it stands where a Servable stands.
+    """A model version whose runs are batched.
 
     Args:
         servable: what runs the batches.

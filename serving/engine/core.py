@@ -10,7 +10,7 @@ from typing import Any
 from grpc import StatusCode
 
 from serving.engine.manager import Manager
-from serving.engine.servable import Servable
+from serving.engine.servable import Served
 from serving.engine.source import aspired_versions, versions_on_disk
 from serving.engine.states import State, StateMonitor
 from serving.errors import (
@@ -62,7 +62,7 @@ class Core:
 
     # Requests
 
-    def lease(self, spec: Any) -> AbstractContextManager[Servable]:
+    def lease(self, spec: Any) -> AbstractContextManager[Served]:
         """Hold the servable a ModelSpec names for the length of a request.
 
         Raises:

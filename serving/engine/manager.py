@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from features.storage.locks import FileLock
-from serving.engine.servable import Servable
+from serving.engine.servable import Served
 from serving.engine.states import State, StateMonitor, VersionState
 from serving.errors import Cancelled, NotFound, code_of, words_of
 from serving.repository import leases
 
-Loader = Callable[[str, int, Path], Servable]
+Loader = Callable[[str, int, Path], Served]
 _log = logging.getLogger(__name__)
 
 
@@ -47,7 +47,7 @@ class _Version:
     state: State = State.START
     failed: bool = False
     tried: bool = False
-    servable: Servable | None = None
+    servable: Served | None = None
     users: int = 0
     lease: FileLock | None = None
     content: object = None
@@ -63,7 +63,7 @@ class _Use:
     def __init__(self, manager: "Manager", entry: _Version) -> None:
         self._manager, self._entry = manager, entry
 
-    def __enter__(self) -> Servable:
+    def __enter__(self) -> Served:
         assert self._entry.servable is not None
         return self._entry.servable
 

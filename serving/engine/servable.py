@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -75,6 +75,24 @@ class SessionOptions:
         return config
 
 
+class Served(Protocol):
+    """A model version that answers: a Servable, or a Batcher in front of one."""
+
+    name: str
+    version: int
+    path: Path
+    signatures: dict[str, meta_graph_pb2.SignatureDef]
+    plans: dict[tuple[Any, ...], Any]
+
+    def run(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> list[np.ndarray]:
+        """Run the graph on values by tensor name; return those of the tensors to fetch."""
+        ...
+
+    def close(self) -> None:
+        """Free what the version holds."""
+        ...
+
+
 class Servable:
     """A SavedModel that answers.
 
@@ -95,7 +113,7 @@ class Servable:
         self.name, self.version, self.path = name, version, path
         check(name, version, path)
         self._session, meta_graph = _load(path, options or SessionOptions())
-        self.signatures = dict(meta_graph.signature_def)
+        self.signatures: dict[str, meta_graph_pb2.SignatureDef] = dict(meta_graph.signature_def)
         # Calls that were checked once, kept by serving.inference.predict.
         self.plans: dict[tuple[Any, ...], Any] = {}
         self._callables: dict[tuple[tuple[str, ...], tuple[str, ...]], Any] = {}

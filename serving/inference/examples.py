@@ -18,7 +18,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving import errors, tensors
-from serving.engine.servable import Servable
+from serving.engine.servable import Served
 from serving.inference.predict import DEFAULT_SIGNATURE
 
 CLASSIFY = "tensorflow/serving/classify"
@@ -27,7 +27,7 @@ INPUTS, CLASSES, SCORES, OUTPUTS = "inputs", "classes", "scores", "outputs"
 
 
 def classify(
-    servable: Servable, request: classification_pb2.ClassificationRequest, *, check_method: bool = False
+    servable: Served, request: classification_pb2.ClassificationRequest, *, check_method: bool = False
 ) -> classification_pb2.ClassificationResponse:
     """Answer a Classify request.
 
@@ -51,7 +51,7 @@ def classify(
 
 
 def regress(
-    servable: Servable, request: regression_pb2.RegressionRequest, *, check_method: bool = False
+    servable: Served, request: regression_pb2.RegressionRequest, *, check_method: bool = False
 ) -> regression_pb2.RegressionResponse:
     """Answer a Regress request.
 
@@ -75,7 +75,7 @@ def regress(
 
 
 def multi_inference(
-    servable: Servable, request: inference_pb2.MultiInferenceRequest, *, check_method: bool = False
+    servable: Served, request: inference_pb2.MultiInferenceRequest, *, check_method: bool = False
 ) -> inference_pb2.MultiInferenceResponse:
     """Answer a MultiInference request: all its tasks in one run of the graph.
 
@@ -110,7 +110,7 @@ def multi_inference(
 
 
 def _task_signature(
-    servable: Servable,
+    servable: Served,
     request: inference_pb2.MultiInferenceRequest,
     task: inference_pb2.InferenceTask,
     seen: Mapping[str, SignatureDef],
@@ -132,7 +132,7 @@ def _task_signature(
     return name, servable.signatures[name]
 
 
-def find_signature(servable: Servable, name: str) -> SignatureDef:
+def find_signature(servable: Served, name: str) -> SignatureDef:
     """Find a signature for examples; an empty name means ``serving_default``.
 
     Raises:
@@ -213,7 +213,7 @@ def serialized(examples: input_pb2.Input) -> np.ndarray:
     return values
 
 
-def fill_spec(spec: model_pb2.ModelSpec, asked: model_pb2.ModelSpec, servable: Servable) -> None:
+def fill_spec(spec: model_pb2.ModelSpec, asked: model_pb2.ModelSpec, servable: Served) -> None:
     """Say in an answer which model, version and signature gave it."""
     spec.name = asked.name
     spec.signature_name = asked.signature_name or DEFAULT_SIGNATURE

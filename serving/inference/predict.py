@@ -11,7 +11,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import predict_pb2
 
 from serving import errors, tensors
-from serving.engine.servable import DEFAULT_SIGNATURE, Servable
+from serving.engine.servable import DEFAULT_SIGNATURE, Served
 
 #: Method names that a signature called by Predict can have where they are checked.
 METHODS = ("tensorflow/serving/predict", "tensorflow/serving/classify", "tensorflow/serving/regress")
@@ -25,7 +25,7 @@ def joined(names: Iterable[str]) -> str:
     return ",".join(sorted(names))
 
 
-def find_signature(servable: Servable, name: str) -> tuple[str, meta_graph_pb2.SignatureDef]:
+def find_signature(servable: Served, name: str) -> tuple[str, meta_graph_pb2.SignatureDef]:
     """Find a signature; an empty name means ``serving_default``.
 
     Raises:
@@ -39,7 +39,7 @@ def find_signature(servable: Servable, name: str) -> tuple[str, meta_graph_pb2.S
 
 
 def predict(
-    servable: Servable,
+    servable: Served,
     request: predict_pb2.PredictRequest,
     *,
     content: bool = False,
@@ -69,7 +69,7 @@ def predict(
 
 
 def predict_arrays(
-    servable: Servable,
+    servable: Served,
     signature_name: str,
     arrays: Mapping[str, np.ndarray],
     output_filter: Iterable[str] = (),
@@ -115,7 +115,7 @@ class Plan(NamedTuple):
 
 
 def planned(
-    servable: Servable,
+    servable: Served,
     signature_name: str,
     sent: Sequence[str],
     output_filter: Iterable[str],
@@ -144,7 +144,7 @@ def planned(
 
 
 def _plan(
-    servable: Servable,
+    servable: Served,
     signature_name: str,
     sent: Sequence[str],
     output_filter: Iterable[str],
@@ -168,7 +168,7 @@ def _plan(
     )
 
 
-def run(servable: Servable, plan: Plan, arrays: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
+def run(servable: Served, plan: Plan, arrays: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
     """Run a plan on the inputs that were sent and give its outputs by alias."""
     feeds = {**plan.defaults, **dict(zip(plan.feeds, arrays, strict=True))}
     return dict(zip(plan.aliases, servable.run(feeds, plan.fetches), strict=True))

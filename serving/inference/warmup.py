@@ -12,14 +12,14 @@ from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
 from serving import errors
-from serving.engine.servable import Servable
+from serving.engine.servable import Served
 from serving.inference import examples, predict
 
 REQUESTS = "assets.extra/tf_serving_warmup_requests"
 MAX_RECORDS = 1000
 
 
-def replay(servable: Servable, *, iterations: int = 1) -> int:
+def replay(servable: Served, *, iterations: int = 1) -> int:
     """Answer every warmup record and give their number; a model without any is fine.
 
     Raises:
@@ -52,7 +52,7 @@ def _records(path: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
         raise errors.InvalidArgument(f"Failed to parse warmup record from {path}") from None
 
 
-def _answer(servable: Servable, log: prediction_log_pb2.PredictionLog) -> None:
+def _answer(servable: Served, log: prediction_log_pb2.PredictionLog) -> None:
     kind = log.WhichOneof("log_type")
     if kind in _ANSWERS:
         _ANSWERS[kind](servable, getattr(log, kind).request)
@@ -61,7 +61,7 @@ def _answer(servable: Servable, log: prediction_log_pb2.PredictionLog) -> None:
         raise errors.Unimplemented(f"Unsupported log_type for warmup: {number}")
 
 
-_ANSWERS: dict[str, Callable[[Servable, Any], Any]] = {
+_ANSWERS: dict[str, Callable[[Served, Any], Any]] = {
     "predict_log": predict.predict,
     "classify_log": examples.classify,
     "regress_log": examples.regress,

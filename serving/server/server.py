@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import cast
 
 from tensorflow_serving.config import model_server_config_pb2
 
@@ -18,7 +17,7 @@ from serving.engine.batching import Batcher
 from serving.engine.batching_parameters import Parameters
 from serving.engine.core import PLATFORM, Core
 from serving.engine.manager import LoadPolicy, Manager
-from serving.engine.servable import Servable, SessionOptions
+from serving.engine.servable import Servable, Served, SessionOptions
 from serving.engine.states import StateMonitor, VersionState
 from serving.errors import ServerError
 from serving.inference import services as service
@@ -214,15 +213,14 @@ def _core(options: Options, tell: Callable[[], None]) -> Core:
 
     session.proto()  # a file that cannot be used is a fault of the start, and not of each model
 
-    def load(name: str, version: int, path: Path) -> Servable:
+    def load(name: str, version: int, path: Path) -> Served:
         servable = Servable(name, version, path, session)
         if options.warmup:
             warmup.replay(servable, iterations=options.warmup_iterations)
         parameters = common and batching_parameters.parameters_for(
             path, common, own=options.per_model_batching
         )
-        # A Batcher stands where a Servable stands.
-        return cast(Servable, Batcher(servable, parameters)) if parameters else servable
+        return Batcher(servable, parameters) if parameters else servable
 
     policy = LoadPolicy(options.load_threads, options.max_load_retries, options.load_retry_seconds)
     return Core(
