@@ -11,7 +11,7 @@ from features.quarantine import RefusedError
 
 #: Sizes of the headers that Pillow reads: OS/2 1.x; Windows, versions 2 and 3; OS/2 2.x; versions 4 and 5.
 _HEADERS = (12, 40, 52, 56, 64, 108, 124)
-_OS2_1, _WINDOWS, _WITH_ALPHA, _OS2_2 = 12, 40, 56, 64
+_OS2_1, _WINDOWS, _OS2_2 = 12, 40, 64
 _BITS = (1, 4, 8, 16, 24, 32)
 _PLAIN, _RUNS_8, _RUNS_4, _FIELDS = range(4)
 _KINDS = {_PLAIN: _BITS, _RUNS_8: (8,), _RUNS_4: (4,), _FIELDS: (16, 24, 32)}
@@ -38,7 +38,7 @@ class Structure:
 
 @dataclass(frozen=True)
 class _Fields:
-    """The header's fields; the masks are 0 where there are none, the height is negative from the top down."""
+    """The header's fields; the height is negative if rows are stored from the top down."""
 
     size: int
     width: int
@@ -47,8 +47,6 @@ class _Fields:
     compression: int
     colors: int
     offset: int
-    masks: tuple[int, int, int]
-    alpha: int
 
     @property
     def indexed(self) -> bool:
@@ -122,13 +120,10 @@ def _fields(data: bytes) -> _Fields:
         )
     if size == _OS2_1:
         width, height, _, bits = struct.unpack_from("<HHHH", data, 18)
-        return _Fields(size, width, height, bits, 0, 0, offset, (0, 0, 0), 0)
+        return _Fields(size, width, height, bits, 0, 0, offset)
     width, height, _, bits, compression = struct.unpack_from("<iiHHI", data, 18)
     (colors,) = struct.unpack_from("<I", data, 46)
-    has_masks = compression == _FIELDS and size != _OS2_2
-    masks = struct.unpack_from("<III", data, 54) if has_masks else (0, 0, 0)
-    alpha = struct.unpack_from("<I", data, 66)[0] if has_masks and size >= _WITH_ALPHA else 0
-    return _Fields(size, width, height, bits, compression, colors, offset, masks, alpha)
+    return _Fields(size, width, height, bits, compression, colors, offset)
 
 
 def _require_readable(fields: _Fields) -> None:
