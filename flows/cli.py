@@ -38,7 +38,7 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="servable",
-    help="Turn images, sounds, texts or tables into a model that answers over the TensorFlow Serving API.",
+    help="Train models on images, sounds, texts or tables, and serve them over the TensorFlow Serving API.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -46,7 +46,7 @@ app = typer.Typer(
 )
 
 
-#: Commands in the order of the help, which is that of a first day.
+#: Commands in the order of the help: as a newcomer needs them.
 COMMANDS = (
     demo.demo,
     train.train,
@@ -66,7 +66,7 @@ COMMANDS = (
     verify.verify,
 )
 
-# `serve` hands all its flags on, --help included.
+# `serve` passes on all its flags, including --help.
 app.command(
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 )(serve.serve)
@@ -77,7 +77,7 @@ for _command in COMMANDS:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code: 0, or one of the error tree's."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if arguments is None:  # a process of its own, whose memory and streams are ours to manage
+    if arguments is None:  # our own process: its memory and streams are ours to configure
         allocator.keep_memory()
         terminal.escape_unprintable()
     leave = sys.exit if arguments is not None else leaving.QuickExit()

@@ -28,7 +28,7 @@ def model_name(name: str) -> str:
     """
     if not MODEL_NAME.fullmatch(name):
         raise UsageError(
-            "not a model name",
+            "invalid model name",
             got=ascii(name[:80]),
             expected="1 to 64 letters, digits, '-' or '_', starting with a letter or digit",
             todo="choose another --name",
@@ -57,9 +57,9 @@ class Workspace:
             workspace.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise AccessError(
-                f"cannot make the workspace {workspace.root}",
+                f"cannot create the workspace {workspace.root}",
                 got=error.strerror,
-                todo="name a writable folder with --workspace",
+                todo="use a writable folder with --workspace",
             ) from error
         return workspace
 

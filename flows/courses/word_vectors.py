@@ -80,8 +80,8 @@ def _train(plan: Plan, record: Record, network: Network, history_file: Path) -> 
     known, settings = networks.knowledge(plan, corpus), plan.training
     if settings.reproducible and settings.workers > 1:
         terminal.note(
-            "training.reproducible: one thread trains; training.reproducible=false would use "
-            f"{settings.workers}, and give other vectors each time"
+            "training.reproducible: training with one thread; training.reproducible=false would use "
+            f"{settings.workers}, with different vectors each time"
         )
     journal = history_file.with_suffix(".jsonl")
     if plan.request.restart:

@@ -56,10 +56,10 @@ def find(workspace: Workspace, name: str, version: int | None = None) -> Finishe
     state = run.read() if run is not None else {}
     if run is None or "recipe" not in state or not run.weights.is_file():
         raise NoInputError(
-            "no finished training of this name",
+            "no finished training with this name",
             got=name if version is None else f"{name} version {version}",
             expected=f"a model trained in {workspace.root}, or the folder of a run",
-            todo="see what there is with servable models, or name another --workspace",
+            todo="list the models with servable models, or use another --workspace",
         )
     recipe = state["recipe"]
     request = Request(recipe["task"], "", run.path.parent.name, workspace=str(workspace.root))

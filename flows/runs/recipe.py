@@ -65,7 +65,7 @@ def recipe_path(task: str, recipe: str | None) -> Path:
             raise NoInputError("no recipe file", got=chosen, todo="check the path given to --recipe")
         return Path(chosen)
     raise UsageError(
-        f"no recipe of this name for {task}",
+        f"no recipe with this name for {task}",
         got=chosen,
         expected=f"one of {', '.join(known_recipes(task))}, or the path of a .yaml file",
     )
@@ -93,7 +93,7 @@ def _load(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_bytes())
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(
-            f"recipe {path} is not YAML", got=str(error), expected="a mapping in UTF-8 or UTF-16"
+            f"recipe {path} is not YAML", got=str(error), expected="a YAML mapping in UTF-8 or UTF-16"
         ) from error
     if not isinstance(content, dict):
         raise ConfigError(
@@ -128,7 +128,7 @@ def _owner(content: Mapping[str, Any], key: str) -> list[str]:
         return []
     if len(owners) > 1:
         meant = " or ".join(f"{owner}.{key}" for owner in owners)
-        raise UsageError("--set names a key that several sections have", got=key, expected=meant)
+        raise UsageError("ambiguous key in --set", got=key, expected=meant)
     return owners
 
 

@@ -64,7 +64,7 @@ def work(workspace: Workspace, *, once: bool = False, limit: int = 1) -> int:
     os.environ["MLFLOW_TRACKING_URI"] = tracking.tracking_uri(workspace)
     with step.connected(url), _watched(workspace, url):
         if not once:
-            terminal.note(f"waiting for trainings from {step.page(url)}; Ctrl-C ends the worker")
+            terminal.note(f"waiting for trainings from {step.page(url)}; press Ctrl-C to stop")
             return outcome.worst(ended.code for ended in _serve(url, once=False, limit=limit))
         return outcome.worst(ended.code for ended in _run_due(url, limit))
 
@@ -115,10 +115,10 @@ async def _until_ended(worker: Any, *, once: bool) -> int:
 
 def _lost(url: str, error: Exception | None = None) -> UnavailableError:
     return UnavailableError(
-        "the worker cannot work with its Prefect server",
+        "the worker lost its Prefect server",
         got=mask(f"{type(error).__name__}: {error}") if error else "no answer",
         expected=f"the Prefect API at {mask(url)}",
-        todo="look into the server's log, and start the worker again",
+        todo="check the log of the server, then start the worker again",
     )
 
 
@@ -169,7 +169,7 @@ def _worker(outcomes: list[Outcome], limit: int) -> "ProcessWorker":
             with tempfile.TemporaryDirectory(prefix="servable-run-") as folder:
                 file = Path(folder) / "outcome.json"
                 configuration.env[outcome.VARIABLE] = str(file)
-                terminal.note(f"{_name(flow_run)}: begins as {flow_run.name}")
+                terminal.note(f"{_name(flow_run)}: started as {flow_run.name}")
                 started, status = _Started(self._pids, flow_run.id, task_status), 0
                 try:
                     result = await super().run(flow_run, configuration, started)
@@ -237,5 +237,5 @@ def _watch(logs: Sequence[Path], url: str, ended: threading.Event) -> None:
         if (answers := prefect_api.answers(url)) != answered:
             answered = answers
             terminal.note(
-                f"Prefect's server at {mask(url)} {'answers again' if answers else 'does not answer'}"
+                f"Prefect's server at {mask(url)} {'responds again' if answers else 'does not respond'}"
             )

@@ -198,7 +198,7 @@ class Sender:
         for event in spool.read(cursor.get("files", 0)):
             if event.kind in FILES:
                 if late and event.kind == "alias":
-                    raise _FilesError("an earlier run is still to be sent")
+                    raise _FilesError("an earlier run has not been sent yet")
                 try:
                     self._apply([event], spool, cursor)
                 except AwayError as error:

@@ -94,7 +94,9 @@ class Ledger:
         try:
             socket.create_connection((parts.hostname, port), timeout=PROBE_SECONDS).close()
         except OSError as error:
-            raise AwayError(f"{parts.hostname}:{port} does not answer ({error.strerror or error})") from error
+            raise AwayError(
+                f"{parts.hostname}:{port} does not respond ({error.strerror or error})"
+            ) from error
 
     @property
     def client(self) -> "MlflowClient":
@@ -136,7 +138,7 @@ class Ledger:
         if kind not in HANDLERS and kind not in BATCHED:
             raise RefusedError("the line cannot be read")
         if "file" in events[0].body and not (directory / events[0].body["file"]).exists():
-            raise RefusedError("the file it was to upload is gone")
+            raise RefusedError("the file to upload is missing")
         try:
             if kind not in ("start", "alias") and not self._has_run(cursor, directory):
                 if kind == "finish" and "of" not in cursor:  # of an alias, which has no run
@@ -198,7 +200,7 @@ class Ledger:
             except Exception as error:
                 if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
                     raise
-                raise AwayError(f"experiment {name} was made by another process just now") from error
+                raise AwayError(f"experiment {name} was just created by another process") from error
         _same(found.name, name)
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
@@ -216,7 +218,7 @@ class Ledger:
             )
         )
         if not self.knows(run.info.run_id):
-            raise AwayError("the run it has just made is not there")
+            raise AwayError("the run it has just created is missing")
         cursor |= {"experiment_id": experiment, "run_id": run.info.run_id}
 
     def _has_run(self, cursor: dict[str, Any], directory: Path) -> bool:
@@ -376,7 +378,7 @@ def this_process() -> Mapping[str, str]:
 def _same(answer: str, wanted: str) -> str:
     """Return the name a store answers with if it is the one asked for; other servers answer anything."""
     if answer != wanted:
-        raise AwayError("what answers there is not MLflow")
+        raise AwayError("the server there is not MLflow")
     return answer
 
 

@@ -190,7 +190,7 @@ class Journal(Spool):
             if not self._acquire(patience):
                 owner = self.owner.holder()
                 raise TemporaryError(
-                    f"the run {directory.name} is being written by another process",
+                    f"run {directory.name} is in use by another process",
                     got=f"pid {owner.get('pid', 'unknown')} on {owner.get('host', 'an unknown host')}",
                     todo="wait for it to end, or stop it",
                 )
@@ -337,5 +337,7 @@ def _link_or_copy(source: str, target: str) -> str:
 def _storage_error(path: Path, error: Exception) -> StorageError:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return StorageError(
-        f"cannot keep tracking events at {path}", got=reason, todo="free disk space and repeat"
+        f"cannot write tracking events to {path}",
+        got=reason,
+        todo="free disk space and run the command again",
     )

@@ -182,7 +182,7 @@ class Tracking:
         try:
             return Ledger(self.uri, self._artifacts).by_alias(slug(model), alias)
         except AwayError as error:
-            raise UnavailableError("MLflow cannot be asked for the champion", got=str(error)) from error
+            raise UnavailableError("cannot read the champion from MLflow", got=str(error)) from error
 
     @property
     def trouble(self) -> str:

@@ -196,7 +196,7 @@ class Repository:
     def _base(self, model: str) -> Path:
         if not is_model_name(model):
             raise UsageError(
-                "not a model name",
+                "invalid model name",
                 got=ascii(model[:80]),
                 expected="letters, digits, '.', '-' or '_', starting with a letter or digit",
             )

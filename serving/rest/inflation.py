@@ -67,4 +67,4 @@ class Inflater:
             InvalidArgument: the data end too early.
         """
         if self._stream is not None and not self._stream.eof:
-            raise InvalidArgument(f"the body is not {self._encoding} data: it ends too early")
+            raise InvalidArgument(f"the body is not {self._encoding} data: it ends prematurely")

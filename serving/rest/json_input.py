@@ -172,7 +172,7 @@ def tensor(value: Any, dtype: int) -> np.ndarray:
         return dense(value, dtype)
     except _Unfit:
         _explain(value, 0, shape_of(value), dtype)
-        raise InvalidArgument(f"JSON Value: {excerpt(value)} is no tensor") from None
+        raise InvalidArgument(f"JSON Value: {excerpt(value)} is not a tensor") from None
 
 
 def shape_of(value: Any) -> list[int]:

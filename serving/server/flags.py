@@ -196,7 +196,7 @@ def parse(argv: Sequence[str], repository: Path | None = None) -> Parsed:
     values = made.parse_args([_two_hyphens(word) for word in argv])
     for name, reason in REFUSED.items():
         if getattr(values, name) not in (None, "", "false", "0", "0.0"):
-            raise ConfigError(f"--{name} cannot be honoured", got=getattr(values, name), todo=reason)
+            raise ConfigError(f"--{name} is not supported", got=getattr(values, name), todo=reason)
     if values.help:
         return Parsed(Options(), made.format_help())
     if values.version:
@@ -218,9 +218,9 @@ def _options(values: argparse.Namespace, repository: Path | None) -> Options:
     file, base = values.model_config_file, values.model_base_path
     if file is None and base is None and repository is None:
         raise ConfigError(
-            "nothing says what to serve",
+            "no model to serve",
             expected="--model_base_path or --model_config_file",
-            todo="name one of them",
+            todo="pass one of them",
         )
     _check(values)
     settings = {**_doors(values, served=repository is not None), **_loading(values)}

@@ -178,7 +178,7 @@ def test_events_rejected_by_earlier_versions_are_offered_again(tmp_path, monkeyp
     lines = (place.spool / REJECTED).read_text().splitlines()
     assert lines[0] == "a line cut in the midd"
     assert [(json.loads(line)["kind"], json.loads(line)["reason"]) for line in lines[1:]] == [
-        ("artifact", "the file it was to upload is gone")
+        ("artifact", "the file to upload is missing")
     ] * 2
     assert not list(place.spool.glob("*~*"))
 

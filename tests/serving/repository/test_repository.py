@@ -110,7 +110,7 @@ def test_promote_refuses_a_version_that_is_not_there(repository, candidate):
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".", "..", ".hidden", "x" * 129, "a\nb", "é", "a\0b"])
 def test_publish_refuses_names_that_are_no_model_names(repository, candidate, name):
     assert not is_model_name(name)
-    with pytest.raises(UsageError, match="not a model name"):
+    with pytest.raises(UsageError, match="invalid model name"):
         repository.publish(name, candidate, {})
 
 

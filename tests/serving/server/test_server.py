@@ -341,5 +341,5 @@ def test_a_taken_port_and_an_open_address_are_refused(server, models):
         Server(Options(port=server.port, model_base_path=base)).start()
     with pytest.raises(ConfigError, match="open to the network"):
         Server(Options(host="0.0.0.0", port=0, model_base_path=base))
-    with pytest.raises(ConfigError, match="nothing says what to serve"):
+    with pytest.raises(ConfigError, match="no model to serve"):
         Server(Options(port=0))
