@@ -71,7 +71,7 @@ def from_card(card: Mapping[str, Any]) -> list[Decision]:
 
 
 def summarise(decisions: Sequence[Decision]) -> list[str]:
-    """Say the decisions in a few lines.
+    """Summarise the decisions in a few lines.
 
     Returns:
         A line for each warning with its reason, then a line for each group of the others of equal topic and

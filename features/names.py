@@ -6,7 +6,7 @@ import shlex
 
 
 def suffix_of(name: bytes) -> str:
-    """Give a file name's ending, lower case with dot, or an empty string."""
+    """Return the extension of a file name, lower case with dot, or an empty string."""
     stem, dot, ending = os.path.basename(name).rpartition(b".")  # noqa: PTH119 - bytes
     return (dot + ending).lower().decode("ascii", "backslashreplace") if stem.strip(b".") else ""
 

@@ -77,7 +77,7 @@ def run(workspace: Workspace) -> None:
 
 
 def _one_of_each(pattern: str) -> Callable[[Path], list[Path]]:
-    """Give the first file of each class that the pattern names."""
+    """Return the first file of each class that the pattern names."""
 
     def choose(folder: Path) -> list[Path]:
         first: dict[str, Path] = {}

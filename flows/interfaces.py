@@ -85,7 +85,7 @@ def logs(workspace: Workspace) -> list[Path]:
 
 
 def answers(url: str) -> bool:
-    """Tell whether an MLflow server answers at this address."""
+    """Return whether an MLflow server responds at this address."""
     try:
         with urllib.request.urlopen(f"{addresses.without_userinfo(url)}/health", timeout=2):  # noqa: S310
             return True
@@ -100,7 +100,7 @@ def _mlflow_log(workspace: Workspace) -> Path:
 
 
 def _watch(interfaces: list[Interface]) -> None:
-    """Tell what the servers log as errors, until one of them ends."""
+    """Report errors in the logs of the servers until one of them exits."""
     watches = [server_log.Watch(one.log) for one in interfaces if one.log]
     for watch in watches:
         watch.tell_last(terminal.note)

@@ -16,7 +16,7 @@ MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 def default_root() -> Path:
-    """Give the workspace named by SERVABLE_WORKSPACE, else ``workspace`` in the current folder."""
+    """Return the workspace in SERVABLE_WORKSPACE, or ``workspace`` in the current folder."""
     return Path(os.environ.get("SERVABLE_WORKSPACE") or "workspace")
 
 

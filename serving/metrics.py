@@ -55,7 +55,7 @@ class Metrics:
         self._histograms: dict[str, dict[tuple[str, ...], Histogram]] = {LATENCY: {}, RUNTIME: {}}
 
     def request(self, model: str, api: str, entrypoint: str) -> "_Request":
-        """Give a context in which a request is counted and, if it succeeds, its latency.
+        """Return a context that counts a request and, if it succeeds, its latency.
 
         Args:
             model: the model's name.

@@ -83,7 +83,7 @@ _ENUMS = {layout.dtype: number for number, layout in LAYOUTS.items()}
 
 
 def dtype_enum(dtype: np.dtype) -> int:
-    """Give TensorFlow's number of a NumPy dtype; text of any kind is DT_STRING.
+    """Return TensorFlow's number for a NumPy dtype; text of any kind is DT_STRING.
 
     Raises:
         InvalidArgument: TensorFlow has no such dtype.
@@ -100,7 +100,7 @@ def dtype_enum(dtype: np.dtype) -> int:
 
 
 def dtype_name(number: int) -> str:
-    """Give a dtype's name as people write it: ``float32``, ``string``."""
+    """Return the usual name of a dtype: ``float32``, ``string``."""
     if number == types_pb2.DT_STRING:
         return "string"
     layout = LAYOUTS.get(number)
@@ -108,7 +108,7 @@ def dtype_name(number: int) -> str:
 
 
 def dtype_named(name: str) -> np.dtype:
-    """Give the NumPy dtype of a name that ``dtype_name`` gave; ``string`` is object."""
+    """Return the NumPy dtype of a name from ``dtype_name``; ``string`` is object."""
     return {dtype_name(number): layout.dtype for number, layout in LAYOUTS.items()}[name]
 
 
@@ -148,7 +148,7 @@ def _unreadable(alias: str, reason: str) -> InvalidArgument:
 
 
 def _shape(proto: tensor_pb2.TensorProto, alias: str) -> tuple[tuple[int, ...], int]:
-    """Give the shape a tensor declares and the number of its values."""
+    """Return the shape a tensor declares and the number of its values."""
     declared = proto.tensor_shape
     if declared.unknown_rank:
         raise _unreadable(alias, "its rank is unknown")

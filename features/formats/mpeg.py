@@ -66,7 +66,7 @@ class Frame:
         return 576 if self.layer == 3 and self.version != 3 else 1152
 
     def continues(self, other: "Frame") -> bool:
-        """Tell whether both can be of one stream."""
+        """Return whether both frames can belong to one stream."""
         return (self.version, self.layer, self.rate) == (other.version, other.layer, other.rate)
 
 
@@ -175,7 +175,7 @@ def _size(version: int, layer: int, rate: int, kbps: int, padding: int) -> int:
 
 
 def _follow(data: bytes, frame: Frame, wanted: int) -> bool:
-    """Tell whether so many frames, this one among them, follow each other, or fill the data."""
+    """Return whether this many consecutive frames start here, or frames fill the data."""
     for _ in range(wanted - 1):
         if not frame.size:
             return False

@@ -87,15 +87,15 @@ class ImageFeaturizer(keras.Layer):
         return self._graph(images)
 
     def compute_output_spec(self, images: Any) -> keras.KerasTensor:
-        """Give the result's shape and dtype."""
+        """Return the shape and dtype of the output."""
         return keras.KerasTensor(self.compute_output_shape(images.shape), dtype="float32")
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Give [batch, height, width, channels]."""
+        """Return [batch, height, width, channels]."""
         return (input_shape[0], *self.spec.shape)
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again."""
+        """Return the configuration of the layer."""
         own = ("height", "width", "resize", "channels", "max_pixels")
         return super().get_config() | {name: getattr(self, name) for name in own}
 
@@ -137,7 +137,7 @@ def _pad(pixels: Any, height: int, width: int) -> Any:
 
 
 def _side(other: Any, numerator: Any, denominator: Any) -> Any:
-    """Give other * numerator / denominator, rounded half up, at least 1: exact in integers."""
+    """Return other * numerator / denominator, rounded half up, at least 1: exact in integers."""
     other, numerator, denominator = (tf.cast(value, tf.int64) for value in (other, numerator, denominator))
     return tf.cast(tf.maximum((2 * other * numerator + denominator) // (2 * denominator), 1), tf.int32)
 

@@ -134,7 +134,7 @@ def _set(column: Survey, kind: str) -> str:
 
 
 def _index(column: Survey, wish: Wish) -> str:
-    """Say why a column is the index of a data frame or numbers the rows, or nothing."""
+    """Return why a column is the index of a data frame or numbers the rows, or an empty string."""
     if column.name in wish.source.indexes:
         return "the file calls it an index"
     name = column.name.strip()
@@ -209,7 +209,7 @@ def _format(column: Survey, mark: str | None) -> NumberFormat:
 
 
 def _decimal_mark(surveys: Sequence[Survey], odd: float) -> str | None:
-    """Give the decimal mark of a table: that of the columns that can be read in one way alone."""
+    """Return the decimal mark of a table, from the columns with only one possible reading."""
     marks = set()
     for column in surveys:
         if not _is_numeric(column, odd):

@@ -193,11 +193,11 @@ class RowFeaturizer(keras.Layer):
         return tf.strings.regex_replace(tf.strings.join(said), ", $", "")
 
     def compute_output_spec(self, examples: Any) -> keras.KerasTensor:
-        """Give the result's shape and dtype."""
+        """Return the shape and dtype of the output."""
         return keras.KerasTensor((examples.shape[0], *self.spec.shape), "float32")
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again."""
+        """Return the configuration of the layer."""
         return super().get_config() | {"columns": list(self.columns), "missing": list(self.missing)}
 
 
@@ -212,12 +212,12 @@ def _lookup(vocabulary: Sequence[str]) -> keras.layers.StringLookup:
 
 
 def _among(cells: Any, words: Iterable[str]) -> Any:
-    """Say of each cell whether it is one of some words."""
+    """Return whether each cell is one of some words."""
     return tf.reduce_any(cells[:, tf.newaxis] == tf.constant(sorted(words)), 1)
 
 
 def _finite(column: Column, values: Any, sound: Any, shown: Any) -> Any:
-    """Give the values, having refused those that are no numbers or infinite."""
+    """Return the values; reject those that are not numbers or infinite."""
     good = sound & ~tf.math.is_inf(values)
     name = column["name"]
     how = f" written as {column['written']}" if column.get("written") else ""

@@ -46,7 +46,7 @@ class RowRules(IngestRules):
         return (*self.missing, *(cells.MISSING_WORDS if self.usual_missing else ()))
 
     def verdict_rules(self) -> dict[str, Any]:
-        """Give what a verdict on a row depends on."""
+        """Return the settings that the verdict on a row depends on."""
         return super().verdict_rules() | {"missing": list(self.missing_words)}
 
     def reading(self, columns: Columns) -> Columns:
@@ -84,11 +84,11 @@ class RowRules(IngestRules):
         return self.model_copy(update={"columns": kinds, "numbers": formats})
 
     def narrowed(self, source: Source) -> Source:
-        """Give the source without the columns that were left out."""
+        """Return the source without the ignored columns."""
         return source.without(name for name in source.columns if name not in self.columns)
 
     def as_settled(self, card: Mapping[str, Any]) -> Self:
-        """Give these rules with the kind of every column, and how its numbers are written."""
+        """Return these rules with the type and number format of every column."""
         found = card["rules"]
         return self.model_copy(
             update={"columns": dict(found["columns"]), "numbers": dict(found.get("numbers", {}))}

@@ -246,7 +246,7 @@ def _ogg_flags(data: bytes) -> Iterator[int]:
 
 
 def _ogg_ends(data: bytes) -> bool:
-    """Tell whether the last page closes its stream (flag 4 of RFC 3533) and is all there."""
+    """Return whether the last page ends its stream (flag 4 of RFC 3533) and is complete."""
     page = data.rfind(b"OggS")
     if page + 27 > len(data):
         return False

@@ -138,11 +138,11 @@ class AudioFeaturizer(keras.Layer):
         return tf.gather(samples, places, axis=1, batch_dims=1), tf.minimum(lengths, wanted)
 
     def _lacking(self, samples: Any) -> Any:
-        """Give how many samples are missing to one Fourier transform."""
+        """Return how many samples short of one Fourier transform a sound is."""
         return 0 if self.log_mel.center else tf.maximum(0, self.log_mel.n_fft - tf.shape(samples)[1])
 
     def counts(self, steps: Any) -> Any:
-        """Give the windows of sounds of so many frames or samples: int32 [batch], at least 1."""
+        """Return the numbers of windows of sounds with these frames or samples: int32 [batch], at least 1."""
         return 1 + tf.maximum(0, -(-(steps - self.window) // self.hop))
 
     def _needed(self, steps: Any) -> Any:
@@ -160,15 +160,15 @@ class AudioFeaturizer(keras.Layer):
         return tf.ensure_shape(tf.where(there, cut, ABSENT), [None, *self.spec.shape])
 
     def starts(self, windows: Any) -> Any:
-        """Give when each of so many windows begins, in seconds: float32 [windows]."""
+        """Return the start of each window in seconds: float32 [windows]."""
         return tf.range(tf.cast(windows, tf.float32)) * (self.hop * self.step / self.sample_rate)
 
     def compute_output_spec(self, sounds: Any) -> keras.KerasTensor:
-        """Give the result's shape and dtype."""
+        """Return the shape and dtype of the output."""
         return keras.KerasTensor((sounds.shape[0], *self.spec.shape), "float32")
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again."""
+        """Return the configuration of the layer."""
         own = ("sample_rate", "seconds", "hop_seconds", "length", "features", "max_seconds", "spectrum")
         return super().get_config() | {name: getattr(self, name) for name in own}
 

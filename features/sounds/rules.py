@@ -18,7 +18,7 @@ class AudioRules(IngestRules):
     )
 
     def decoder_rules(self) -> dict[str, Any]:
-        """Give what a decoder process gets: the rules, its time-out and its memory."""
+        """Return the settings of a decoder process: the rules, its timeout and its memory."""
         # The mix and the resampled copy in double precision, at the highest rate we take.
         samples = int(self.max_audio_seconds * 192_000)
         return super().decoder_rules() | {"memory": 24 * samples + 4 * self.max_file_bytes + (512 << 20)}

@@ -80,7 +80,7 @@ def resample(samples: Any, found: Any, rate: int) -> Any:
 
 
 def _common_divisor(a: Any, b: Any) -> Any:
-    """Give the greatest common divisor by Euclid's algorithm."""
+    """Return the greatest common divisor by Euclid's algorithm."""
     result, _ = tf.while_loop(
         lambda a, b: b > 0, lambda a, b: (b, a % b), [a, b], shape_invariants=[a.shape, b.shape]
     )

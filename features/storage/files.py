@@ -15,7 +15,7 @@ _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def stamp_of(status: os.stat_result) -> tuple[int, int, int, int]:
-    """Give what changes when a file's content changes: size, mtime, ctime (ns), inode."""
+    """Return what changes with a file's content: size, mtime, ctime (ns), inode."""
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 

@@ -66,7 +66,7 @@ class FileLock:
         os.pwrite(self._handle, json.dumps(owner).encode(), 0)
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         os.close(self._handle)
 
 

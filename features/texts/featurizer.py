@@ -136,11 +136,11 @@ class TextFeaturizer(keras.Layer):
         return tf.ensure_shape(tf.concat([first, dense[:, 1:]], 1), shape)
 
     def compute_output_spec(self, texts: Any) -> keras.KerasTensor:
-        """Give the result's shape and dtype."""
+        """Return the shape and dtype of the output."""
         return keras.KerasTensor((texts.shape[0], *self.spec.shape), "int32")
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again."""
+        """Return the configuration of the layer."""
         own = ("unit", "lowercase", "max_tokens", "keep", "subwords")
         return (
             super().get_config()

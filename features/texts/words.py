@@ -135,11 +135,11 @@ class WordLookup(keras.Layer):
         return self.names.lookup(tf.cast(ids, tf.int64))
 
     def compute_output_spec(self, words: Any) -> keras.KerasTensor:
-        """Give the result's shape and dtype."""
+        """Return the shape and dtype of the output."""
         return keras.KerasTensor(words.shape, "int32")
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again."""
+        """Return the configuration of the layer."""
         return super().get_config() | {"vocabulary": list(self.vocabulary), "lowercase": self.lowercase}
 
 

@@ -69,7 +69,7 @@ def cause(error: BaseException) -> Cause | None:
 
 
 def exit_code(error: Exception) -> int:
-    """Tell what the surroundings refuse from a fault of our own.
+    """Return the exit code for an exception.
 
     Returns:
         69, 74, 77 or 70, as in BSD sysexits.

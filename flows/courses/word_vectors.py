@@ -30,7 +30,7 @@ ASKED_WORDS = 4
 
 
 def _tokens(plan: Plan, corpus: Any) -> Path:
-    """Give the file of the corpus cut into words, by all that decides it."""
+    """Return the file of the tokenized corpus, named by everything that determines it."""
     key = fingerprint([corpus.fingerprint, plan.recipe["featurizer"]])
     return plan.workspace.features / "words" / f"{key}.txt"
 
@@ -115,7 +115,7 @@ def _epochs(journal: Path) -> list[dict[str, Any]]:
 
 
 def vectors_of(network: Network) -> tuple[tuple[str, ...], np.ndarray]:
-    """Give the words of a trained network and their vectors, float32 [words, d]."""
+    """Return the words of a trained network and their vectors, float32 [words, d]."""
     return network.featurizer.vocabulary, network.model.get_layer("space").known
 
 
@@ -147,7 +147,7 @@ def export(plan: Plan, record: Record) -> str:
 
 
 def asked(network: Network, rows: int) -> list[bytes]:
-    """Give the most frequent words, and one that is not known."""
+    """Return the most frequent words, and an unknown one."""
     known = [word.encode() for word in network.featurizer.vocabulary[: rows - 1]]
     return [*(known * rows)[: rows - 1], UNKNOWN]
 

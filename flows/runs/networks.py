@@ -72,13 +72,13 @@ def _stable(plan: Plan, name: str) -> Path:
 
 
 def figures(plan: Plan, dataset: Any) -> Mapping[str, float]:
-    """Give what the fit measured, by metric name."""
+    """Return the metrics of the fit, by name."""
     found: Mapping[str, float] = knowledge(plan, dataset).get("figures", {})
     return found
 
 
 def knowledge(plan: Plan, dataset: Any) -> Mapping[str, Any]:
-    """Give what the task's fit finds in the training split."""
+    """Return the result of the task's fit on the training split."""
     return fitted(plan, dataset, blueprint(plan, dataset))
 
 
@@ -124,7 +124,7 @@ def with_weights(plan: Plan, run: RunDirectory, dataset: Any) -> Network:
 
 
 def functions(plan: Plan, record: Record, dataset: Any) -> dict[str, Any]:
-    """Give the signatures of the trained network, which one training traces once."""
+    """Return the signatures of the trained network, traced once per training."""
     built = trained(plan, record, dataset)
     if _traced.get("network") is not built:
         _traced.update(network=built, functions=export.signatures(built, plan.task, dataset.labels))

@@ -165,7 +165,7 @@ def check(kind: type[Settings], content: Mapping[str, Any] | None, section: str)
 
 
 def _locate(schema: dict[str, Any], location: Sequence[str | int]) -> tuple[list[str], list[str]]:
-    """Give the keys that lead to an error as the recipe has them, and the keys known beside the last one."""
+    """Return the path of keys to an error, and the valid keys beside the last one."""
     definitions, here, path = schema.get("$defs", {}), schema, []
     for part in location:
         variants = here.get("discriminator", {}).get("mapping", {})

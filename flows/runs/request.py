@@ -27,7 +27,7 @@ class Request:
     workspace: str = "workspace"
 
     def as_parameters(self) -> dict[str, Any]:
-        """Give the request as flow parameters that JSON can carry."""
+        """Return the request as JSON-serializable flow parameters."""
         return asdict(self) | {"overrides": list(self.overrides)}
 
 

@@ -145,12 +145,12 @@ def _tags(plan: Plan) -> dict[str, str]:
 
 
 def command_line() -> str:
-    """Give the command this process was started with; empty where it is not ours."""
+    """Return the command line of this process; empty if it is not one of ours."""
     return shlex.join(["servable", *sys.argv[1:]]) if Path(sys.argv[0]).name == "servable" else ""
 
 
 def versions() -> dict[str, str]:
-    """Give the versions of Python and of the libraries that can change a result."""
+    """Return the versions of Python and of the libraries that can change a result."""
     found = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
@@ -161,7 +161,7 @@ def versions() -> dict[str, str]:
 
 
 def git_commit() -> str:
-    """Give the commit the code is at, with ``-dirty`` where files differ; empty outside a checkout."""
+    """Return the commit of the code, with ``-dirty`` if files differ; empty outside a checkout."""
     folder = Path(__file__).resolve().parent
     try:
         done = subprocess.run(
@@ -177,10 +177,10 @@ def git_commit() -> str:
 
 
 def candidate(plan: Plan, record: Record) -> Path:
-    """Give the candidate's folder, named like a version so that a server can load it as one."""
+    """Return the candidate's folder, named like a version so that a server can load it."""
     return plan.workspace.candidates / plan.name / record.run.path.name / "1"
 
 
 def expectations(record: Record) -> Path:
-    """Give the folder with raw examples and the training graph's own answers to them."""
+    """Return the folder with raw examples and the training graph's answers."""
     return record.run.path / "parity"

@@ -37,7 +37,7 @@ class When:
     interval: int | None = None
 
     def __str__(self) -> str:
-        """Say it to people."""
+        """Describe it in words."""
         return f"at '{self.cron}' UTC" if self.cron is not None else f"every {self.interval} seconds"
 
     def check(self) -> None:
@@ -80,7 +80,7 @@ class When:
 
 
 def _is_due_some_day(cron: str) -> bool:
-    """Tell whether Prefect's server can plan a cron expression: not so the 30th of February."""
+    """Return whether Prefect's server can schedule a cron expression: not the 30th of February."""
     import asyncio
 
     from prefect.server.schemas.schedules import CronSchedule
@@ -92,7 +92,7 @@ def _is_due_some_day(cron: str) -> bool:
 
 
 def api(workspace: Workspace) -> str:
-    """Give the address of a Prefect server that stays up.
+    """Return the address of a permanent Prefect server.
 
     Raises:
         ConfigError: PREFECT_API_URL is malformed.

@@ -212,7 +212,7 @@ def _name(flow_run: "FlowRun") -> str:
 
 @contextlib.contextmanager
 def _watched(workspace: Workspace, url: str) -> Iterator[None]:
-    """Tell what the servers of a workspace log as errors, and when Prefect's answers no more."""
+    """Report errors in the logs of a workspace's servers, and when Prefect's does not respond."""
     ended = threading.Event()
     logs = [log for log in interfaces.logs(workspace) if log != step.log_of(workspace)]
     if server_log.address(step.log_of(workspace)) == url:

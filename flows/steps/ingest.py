@@ -40,7 +40,7 @@ def ingest(plan: Plan) -> dict[str, Any]:
 
 
 def _columns(card: dict[str, Any]) -> dict[str, Any]:
-    """Give name and kind of each column of a row, and how its numbers are written where that is not plain."""
+    """Return the name and type of each input column, and its number format unless it is plain."""
     kinds, numbers = card["rules"].get("columns"), card["rules"].get("numbers", {})
     if not kinds:
         return {}

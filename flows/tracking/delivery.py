@@ -70,7 +70,7 @@ class Sender:
         return sum(not _is_sent(spool, spool.cursor()) for spool in spools(self._folder))
 
     def wake(self) -> None:
-        """Say that there is something to send."""
+        """Signal that there is something to send."""
         with self._condition:
             self._dirty = True
             if self._thread is None:
@@ -176,7 +176,7 @@ class Sender:
         return "idle"
 
     def _cursor(self, spool: Spool) -> dict[str, Any]:
-        """Give how far sending has got; nowhere, for a run that this store does not know."""
+        """Return the position of sending; the beginning, for a run that is not in this store."""
         cursor = spool.cursor()
         if "run_id" not in cursor or self._ledger.knows(cursor["run_id"]):
             return cursor
@@ -288,12 +288,12 @@ def _is_sent(spool: Spool, cursor: dict[str, Any]) -> bool:
 
 
 def _is_over(spool: Spool) -> bool:
-    """Say whether nothing more is to come: a run that FINISHED, or rejected events offered again."""
+    """Return whether nothing more will follow: a run that FINISHED, or rejected events sent again."""
     return AGAIN in spool.directory.name or spool.last_state()[0] == "FINISHED"
 
 
 def _is_free(spool: Spool) -> bool:
-    """Say whether no living process writes this run."""
+    """Return whether no living process writes this run."""
     free = spool.owner.acquire()
     spool.owner.release()
     return free

@@ -154,7 +154,7 @@ class Ledger:
             raise _classified(error) from error
 
     def knows(self, run_id: str) -> bool:
-        """Say whether a run is in this store: one that was begun in another, or deleted for good, is not.
+        """Return whether a run is in this store, not begun in another or deleted for good.
 
         Raises:
             AwayError: the store cannot be asked.
@@ -222,7 +222,7 @@ class Ledger:
         cursor |= {"experiment_id": experiment, "run_id": run.info.run_id}
 
     def _has_run(self, cursor: dict[str, Any], directory: Path) -> bool:
-        """Say whether the run of a spool folder is known; make it where its start is in the folder."""
+        """Return whether the run of a spool folder exists; create it if its start is in the folder."""
         if "run_id" in cursor:
             return True
         start = next((event for event in Spool(directory).read() if event.kind == "start"), None)
@@ -367,7 +367,7 @@ HANDLERS = {
 
 
 def this_process() -> Mapping[str, str]:
-    """Give the tags by which :func:`is_alive` finds this process again."""
+    """Return the tags by which :func:`is_alive` identifies this process."""
     return {
         HOST_TAG: host(),
         PID_TAG: str(os.getpid()),

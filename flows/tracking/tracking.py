@@ -27,12 +27,12 @@ SERVER_SECONDS, DATABASE_SECONDS = 10.0, 120.0
 
 
 def default_uri(workspace: Workspace) -> str:
-    """Give the URI of the SQLite database beside the workspace."""
+    """Return the URI of the SQLite database beside the workspace."""
     return f"sqlite:///{(workspace.mlruns / 'mlflow.db').absolute()}"
 
 
 def tracking_uri(workspace: Workspace) -> str:
-    """Give MLFLOW_TRACKING_URI, or the SQLite database where it is not set.
+    """Return MLFLOW_TRACKING_URI, or the SQLite database if it is not set.
 
     Raises:
         ConfigError: MLFLOW_TRACKING_URI is malformed, or names a kind of store that cannot be used.

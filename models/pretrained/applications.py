@@ -80,11 +80,11 @@ class ApplicationBackbone(keras.Layer):
         return found and found.following(lambda pixels: self.preprocess(pixels * 255.0))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Give [batch, d]."""
+        """Return [batch, d]."""
         return (input_shape[0], self.width)
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again; weights are not part of it."""
+        """Return the configuration of the layer, without its weights."""
         own = {"application": self.application, "shape": self.shape_of_one}
         return super().get_config() | own | {"learn_batch_norm": self.learn_batch_norm}
 

@@ -52,7 +52,7 @@ class AudioHubLayer(HubLayer):
 
     @property
     def output_shape(self) -> tuple[int | None, ...]:
-        """Give [n, d]."""
+        """Return [n, d]."""
         return (None, *self.output_shape_of_one)
 
 

@@ -77,7 +77,7 @@ class HubLayer(keras.Layer):
         return tuple(taken.shape[1:]), tuple(given.shape[1:])
 
     def _signature(self) -> tuple[tf.TensorSpec, Any]:
-        """Give the one tensor that the module takes, flags aside, and what it gives.
+        """Return the single input tensor of the module, flags aside, and its output.
 
         Raises:
             ConfigError: it takes several tensors, or something of unknown rank.
@@ -165,11 +165,11 @@ class HubLayer(keras.Layer):
         return hub_maps.of(self.module)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Give [batch, d]."""
+        """Return [batch, d]."""
         return (input_shape[0], *self.output_shape_of_one)
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again; weights are not part of it."""
+        """Return the configuration of the layer, without its weights."""
         own = {"handle": self.handle, "cache": self.cache, "batch_norm": self.batch_norm}
         return super().get_config() | own | {"trainable": self.trainable}
 

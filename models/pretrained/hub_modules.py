@@ -138,7 +138,7 @@ def _local(path: str) -> Path:
 
 
 def _instead(path: Path) -> tuple[str, str]:
-    """Say what a path without a SavedModel is, and what to do."""
+    """Describe a path without a SavedModel, and what to do."""
     if path.is_file():
         return _other_file(path)
     if not path.is_dir():

@@ -55,7 +55,7 @@ def _open(path: Path) -> IO[bytes]:
 
 
 def _is_binary(path: Path) -> bool:
-    """Tell by the first row after a header of two counts: text has its numbers in digits."""
+    """Return whether a file is binary: its first row, after a header of two counts, is not decimal text."""
     with _open(path) as stream:
         first = stream.readline(256).split()
         if len(first) != 2 or not all(part.isdigit() for part in first):

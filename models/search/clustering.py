@@ -55,7 +55,7 @@ def different(vectors: np.ndarray) -> int:
 
 
 def silhouette(vectors: np.ndarray, members: np.ndarray, seed: int = 0) -> float | None:
-    """Give the mean silhouette (Rousseeuw 1987), -1 to 1, over at most 2,000 vectors; None if undefined."""
+    """Return the mean silhouette (Rousseeuw 1987), -1 to 1, over at most 2,000 vectors; None if undefined."""
     from sklearn.metrics import silhouette_score
 
     chosen = np.random.default_rng(seed).permutation(len(vectors))[:_SILHOUETTE]

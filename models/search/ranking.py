@@ -25,7 +25,7 @@ def strings(name: str, rank: int) -> tf.TensorSpec:
 
 
 def width(k: Any, items: int, what: str) -> Any:
-    """Give how many columns an answer has: the largest k int32 [batch], 1 to MOST, but no more than items.
+    """Return the columns of an answer: the largest k (int32 [batch], 1 to MOST), but at most the items.
 
     Raises:
         tf.errors.InvalidArgumentError: a k is out of range; says what is counted.

@@ -14,7 +14,7 @@ _SAMPLE = 256
 
 
 def cell_count(items: int) -> int:
-    """Give how many cells an approximate index of so many items has: about the root."""
+    """Return the number of cells of an approximate index: about the square root of the items."""
     return max(1, round(math.sqrt(items)))
 
 
@@ -65,7 +65,7 @@ class VectorIndex(keras.Layer):
         return tf.matmul(tf.math.l2_normalize(queries, 1), table, transpose_b=True)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Give [batch, items]."""
+        """Return [batch, items]."""
         return (input_shape[0], self.items)
 
     def nearest(self, queries: Any, wide: Any) -> tuple[Any, Any]:
@@ -106,7 +106,7 @@ class VectorIndex(keras.Layer):
         return found.values, tf.gather(order, tf.gather(rows, found.indices))
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again."""
+        """Return the configuration of the layer."""
         own = ("items", "dimensions", "cells", "probes")
         return super().get_config() | {name: getattr(self, name) for name in own}
 

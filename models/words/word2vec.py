@@ -40,7 +40,7 @@ class _Held:
 
 
 def workers(settings: Any) -> int:
-    """Give the threads to train with: one where the vectors must come out the same again."""
+    """Return the number of training threads: one if the vectors must be reproducible."""
     return 1 if settings.reproducible else settings.workers
 
 

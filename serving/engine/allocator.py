@@ -30,6 +30,6 @@ def keep_memory() -> bool:
 
 
 def return_memory() -> None:
-    """Give free memory back to the system, as after a model was unloaded."""
+    """Return free memory to the system, for example after a model was unloaded."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)

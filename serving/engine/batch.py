@@ -8,7 +8,7 @@ from serving.errors import FailedPrecondition, InvalidArgument
 
 
 def rows_of(feeds: Mapping[str, np.ndarray]) -> int:
-    """Give the number of rows that all inputs have.
+    """Return the number of rows that all inputs have.
 
     Raises:
         InvalidArgument: there is no input, one has no axis, or the numbers differ.
@@ -32,7 +32,7 @@ def parts(arrays: list[np.ndarray], size: int, limit: int) -> list[tuple[list[np
 
 
 def filled_size(size: int, allowed: Sequence[int]) -> int:
-    """Give the least allowed size that holds a batch, or its own where none does."""
+    """Return the smallest allowed size that holds a batch, or its own size if none does."""
     return next((bound for bound in allowed if bound >= size), size)
 
 

@@ -64,7 +64,7 @@ class _Queue:
         self.rows = 0
 
     def due(self, room: int, timeout: float) -> float:
-        """Say since when, or from when on, its first batch may run."""
+        """Return the time from which its first batch may run."""
         since = self.tasks[0].since
         return since if self.rows >= room else since + timeout
 

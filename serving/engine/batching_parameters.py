@@ -93,7 +93,7 @@ class Parameters:
 
 
 def parameters_for(path: Path, common: Parameters, *, own: bool) -> Parameters | None:
-    """Give the parameters of a version, or None where it is not batched.
+    """Return the batching parameters of a version, or None if it is not batched.
 
     Args:
         path: the version directory.

@@ -128,7 +128,7 @@ class Manager:
         return entry
 
     def available(self, model: str) -> list[int]:
-        """Give the versions of a model that answer requests, ascending."""
+        """Return the available versions of a model, ascending."""
         with self._lock:
             versions = self._versions.get(model, {}).values()
             return sorted(entry.number for entry in versions if entry.state is State.AVAILABLE)
@@ -136,7 +136,7 @@ class Manager:
     # Transitions
 
     def aspire(self, model: str, versions: dict[int, Path]) -> None:
-        """Say which versions of a model are wanted, by number; all others will go."""
+        """Set the versions of a model to load, by number; all others are unloaded."""
         with self._lock:
             if not self._closed:
                 self._pending[model] = versions
@@ -148,7 +148,7 @@ class Manager:
             return sorted(model for model, versions in self._versions.items() if versions)
 
     def is_settling(self, model: str) -> bool:
-        """Say whether a wanted version of a model has yet to be tried."""
+        """Return whether a version to load has not been tried yet."""
         with self._lock:
             versions = self._versions.get(model, {}).values()
             waiting = any(entry.aspired and not entry.tried for entry in versions)
@@ -322,7 +322,7 @@ def next_load(versions: Iterable[_Version]) -> _Version | None:
 
 
 def fingerprint(path: Path) -> object:
-    """Give a value that changes when a directory's files do: names, sizes and times of change."""
+    """Return a value that changes when a directory's files do: names, sizes and times of change."""
     found = []
     for folder, _, files in os.walk(path):
         for name in files:

@@ -24,7 +24,7 @@ def parse_version(name: str) -> int | None:
 
 
 def versions_on_disk(base: Path, model: str) -> dict[int, Path]:
-    """Give the directories below a base path whose names are numbers.
+    """Return the directories below a base path whose names are numbers.
 
     Raises:
         NotFound, PermissionDenied: the base path is not there, or cannot be read.
@@ -55,7 +55,7 @@ def _warn_once(subject: str, message: str) -> None:
 
 
 def aspired_versions(config: Any) -> dict[int, Path]:
-    """Give the versions a ModelConfig asks for that are there.
+    """Return the existing versions that a ModelConfig selects.
 
     Args:
         config: ``tensorflow.serving.ModelConfig``.

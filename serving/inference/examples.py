@@ -145,7 +145,7 @@ def find_signature(servable: Servable, name: str) -> SignatureDef:
 
 
 def classification(signature: SignatureDef, check_method: bool) -> tuple[str, list[str]]:
-    """Give the tensor that takes the examples and those that hold classes and scores.
+    """Return the tensor that takes the examples and those that hold classes and scores.
 
     Raises:
         InvalidArgument: the signature is none for classification.
@@ -165,7 +165,7 @@ def classification(signature: SignatureDef, check_method: bool) -> tuple[str, li
 
 
 def regression(signature: SignatureDef, check_method: bool) -> tuple[str, list[str]]:
-    """Give the tensor that takes the examples and the one that holds the values.
+    """Return the tensor that takes the examples and the one that holds the values.
 
     Raises:
         InvalidArgument: the signature is none for regression.
@@ -197,7 +197,7 @@ def _check_named(found: Mapping[str, Any], alias: str, message: str, signature: 
 
 
 def serialized(examples: input_pb2.Input) -> np.ndarray:
-    """Give the request's examples as serialised messages, each with the context before it.
+    """Return the request's examples as serialized messages, each preceded by the context.
 
     Raises:
         InvalidArgument: there is none.
@@ -214,7 +214,7 @@ def serialized(examples: input_pb2.Input) -> np.ndarray:
 
 
 def fill_spec(spec: model_pb2.ModelSpec, asked: model_pb2.ModelSpec, servable: Servable) -> None:
-    """Say in an answer which model, version and signature gave it."""
+    """Set the model, version and signature in an answer."""
     spec.name = asked.name
     spec.signature_name = asked.signature_name or DEFAULT_SIGNATURE
     spec.version.value = servable.version

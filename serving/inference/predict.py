@@ -204,7 +204,7 @@ def check_input_names(signature: meta_graph_pb2.SignatureDef, inputs: Iterable[s
 
 
 def defaults(signature: meta_graph_pb2.SignatureDef, sent: Sequence[str]) -> dict[str, np.ndarray]:
-    """Give the signature's defaults by alias for the inputs left out.
+    """Return the signature's defaults for the missing inputs, by alias.
 
     Raises:
         InvalidArgument: an input is missing or unknown.

@@ -27,14 +27,14 @@ def lease(base: Path, version: int) -> FileLock | None:
 
 
 def end(held: FileLock | None) -> None:
-    """Give a lease back."""
+    """Release a lease."""
     if held is not None:
         held.path.unlink(missing_ok=True)
         held.release()
 
 
 def leased_versions(base: Path) -> set[int]:
-    """Give the versions that living servers hold; leases of dead ones are removed."""
+    """Return the versions held by living servers; remove the leases of dead ones."""
     folder = base / PRIVATE / FOLDER
     if not folder.is_dir():
         return set()

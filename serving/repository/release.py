@@ -79,5 +79,5 @@ class Release:
 
 
 def is_complete(path: Path) -> bool:
-    """Say whether a directory holds a SavedModel."""
+    """Return whether a directory holds a SavedModel."""
     return any((path / name).is_file() for name in MODEL_FILES)

@@ -57,14 +57,14 @@ class Repository:
         return sorted(name for name in names if self.versions(name))
 
     def versions(self, model: str) -> list[int]:
-        """Give the complete versions of a model, ascending; anything else in its folder is passed over."""
+        """Return the complete versions of a model, ascending; ignore anything else in its folder."""
         base = self._base(model)
         if not base.is_dir():
             return []
         return sorted(version for entry in os.scandir(base) if (version := _version_of(entry)) is not None)
 
     def path(self, model: str, version: int) -> Path:
-        """Give the directory of a version, whether or not it is there."""
+        """Return the directory of a version, whether or not it exists."""
         return self._base(model) / str(version)
 
     def release(self, model: str, version: int) -> Release:
@@ -76,16 +76,16 @@ class Repository:
         return Release.load(model, version, self.path(model, version))
 
     def stable(self, model: str) -> int | None:
-        """Give the version that carries the label ``stable``, or None before the first promotion."""
+        """Return the version labelled ``stable``, or None before the first promotion."""
         moves = [event for event in self.history(model) if event["event"] in _MOVES]
         return moves[-1]["version"] if moves else None
 
     def history(self, model: str) -> list[dict[str, Any]]:
-        """Give every event of a model, oldest first."""
+        """Return the history of a model, oldest event first."""
         return self._history(model).events()
 
     def config(self, base: str | None = None) -> Any:
-        """Give the ModelServerConfig that serves each model's stable version under the label ``stable``.
+        """Return the ModelServerConfig that serves each model's stable version under the label ``stable``.
 
         Args:
             base: folder in which a server finds the models; the repository's own when None.

@@ -190,7 +190,7 @@ def _response(reply: Reply) -> web.Response:
 
 
 def is_local(host: str) -> bool:
-    """Say whether a Host header names this machine: an address, localhost, or nothing."""
+    """Return whether a Host header names this machine: an address, localhost, or nothing."""
     try:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:

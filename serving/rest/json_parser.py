@@ -58,7 +58,7 @@ class Parser:
         self._open: list[tuple[Any, str | None]] = []
 
     def parse(self) -> Any:
-        """Give the document's first value.
+        """Return the document's first value.
 
         Raises:
             InvalidArgument: there is none.

@@ -209,7 +209,7 @@ def _two_hyphens(word: str) -> str:
 
 
 def version_text() -> str:
-    """Give the versions of the server and of TensorFlow, one a line."""
+    """Return the versions of the server and of TensorFlow, one per line."""
     own, tensorflow = metadata.version("servable"), metadata.version("tensorflow")
     return f"Servable ModelServer: {own}\nTensorFlow Library: {tensorflow}"
 

@@ -71,7 +71,7 @@ class GrpcServer:
             raise listening.refusal(address, reason) from None
 
     def tell(self, *, ready: bool, draining: bool) -> None:
-        """Say through grpc.health.v1 whether models answer and whether the server still takes requests."""
+        """Update grpc.health.v1: whether models are available and whether the server accepts requests."""
         serving = health_pb2.HealthCheckResponse.SERVING
         refusing = health_pb2.HealthCheckResponse.NOT_SERVING
         for name in PREDICTION_HEALTH:

@@ -262,7 +262,7 @@ def _services(options: Options, core: Core) -> service.Services:
 
 
 def model_roots(options: Options) -> list[Path]:
-    """Give the folders below which a configuration that arrives over the network may name base paths.
+    """Return the folders that a configuration sent over the network may load from.
 
     These are the repository, the base paths named at the start, and what the options add.
     """
@@ -288,7 +288,7 @@ def _config(options: Options) -> model_server_config_pb2.ModelServerConfig:
 
 
 def prometheus_path(file: Path | None) -> str | None:
-    """Give the path of the Prometheus page that a MonitoringConfig turns on, or None.
+    """Return the path of the Prometheus page in a MonitoringConfig, or None if it is off.
 
     Raises:
         InvalidArgument: the file cannot be read or parsed.
