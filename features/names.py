@@ -14,7 +14,7 @@ def suffix_of(name: bytes) -> str:
 def escape(name: bytes | str) -> str:
     """Show a file name unambiguously in printable, valid Unicode.
 
-    Bytes that are no UTF-8, control characters, bidirectional overrides and the backslash become
+    Bytes that are not UTF-8, control characters, bidirectional overrides and the backslash become
     Python escapes; everything else stays.
     """
     text = os.fsdecode(name)

@@ -59,7 +59,7 @@ REASONS = {
     "split_conflict": "the data put the same content in two splits; the copy in the later-used split stays",
 }
 
-#: Why an entry was passed over: a rule, not a fault.
+#: Why an entry was skipped: a rule, not a fault.
 SKIPS = {
     "unsupported_extension": "neither the file name's ending nor the content is one of the raw kind's",
     "hidden": "the name begins with a dot",
@@ -102,7 +102,7 @@ class RefusedError(Exception):
     Args:
         reason: a key of REASONS.
         detail: what exactly was found, for a human.
-        offset: byte of the fault, where there is one.
+        offset: byte of the fault, if there is one.
     """
 
     def __init__(self, reason: str, detail: str, offset: int | None = None) -> None:

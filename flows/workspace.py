@@ -172,7 +172,7 @@ def open_run(workspace: Workspace, name: str, key: str, *, restart: bool = False
         workspace: where runs live.
         name: the model.
         key: fingerprint of all that decides the outcome: task, recipe, dataset, seed.
-        restart: leave an unfinished run alone and begin anew.
+        restart: leave an unfinished run alone and begin again.
     """
     taken = list(_numbered(workspace.runs(name), key))
     if taken and not restart and taken[-1][1].read().get("state") not in ("finished", "refused"):

@@ -29,8 +29,8 @@ class ServerError(ServableError):
 
     Args:
         message: the server's words.
-        model: name of the model asked for, or None.
-        version: the version asked for, or None.
+        model: name of the model requested, or None.
+        version: the version requested, or None.
     """
 
     code = grpc.StatusCode.UNKNOWN

@@ -20,10 +20,10 @@ def difference(own: bytes, kept: bytes, rules: Mapping[str, Any]) -> str | None:
     picture = check.upright(own, rules)
     step = max(1, math.isqrt(picture.width * picture.height // _PIXELS))
     expected = _over_white(picture, step)
-    found = _decoded(kept, step, rules["max_pixels"])
-    if found.shape != expected.shape:
-        return f"{_size(found)} pixels in the served graph, {_size(expected)} at ingest"
-    levels = 255 * np.abs(found - expected)
+    decoded = _decoded(kept, step, rules["max_pixels"])
+    if decoded.shape != expected.shape:
+        return f"{_size(decoded)} pixels in the served graph, {_size(expected)} at ingest"
+    levels = 255 * np.abs(decoded - expected)
     if levels.max() <= _LEVELS:
         return None
     return f"pixels differ by up to {levels.max():.0f} of 255 levels, {levels.mean():.1f} on average"

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class AugmentationSettings(BaseModel):
-    """The ``augmentation`` section of a recipe; every change is off unless asked for."""
+    """The ``augmentation`` section of a recipe; every change is off by default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,6 +1,6 @@
 """Encoded images to pixels, in the graph: the same code in training, in the SavedModel and in tests.
 
-docs/featurizers.md says what comes out for each format, colour space, orientation and size.
+docs/featurizers.md describes the result for each format, colour space, orientation and size.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ class ImageFeaturizer(keras.Layer):
         max_pixels: largest width times height that is decoded.
     """
 
-    #: Raise it whenever the same configuration gives other values: caches then compute them again.
+    #: Increase it whenever the same configuration produces other values: caches then compute them again.
     revision = 2
 
     def __init__(
@@ -103,7 +103,7 @@ class ImageFeaturizer(keras.Layer):
         return map_upright(images, self._fit, tf.TensorSpec(self.spec.shape, tf.float32), self.max_pixels)
 
     def _fit(self, pixels: Any) -> Any:
-        """Bring pixels, uint8 [h, w, 3], to the wanted size and to [0, 1]."""
+        """Bring pixels, uint8 [h, w, 3], to the requested size and to [0, 1]."""
         resized = _RESIZERS[self.resize](pixels, self.height, self.width)
         # A multiplication: graph rewriting turns divisions into it, eager execution does not.
         scaled = tf.minimum(resized * (1 / 255), 1.0)
@@ -116,7 +116,7 @@ def _stretch(pixels: Any, height: Any, width: Any) -> Any:
 
 
 def _crop(pixels: Any, height: int, width: int) -> Any:
-    """Cut out the largest centred part of the wanted aspect ratio, then stretch it."""
+    """Cut out the largest centred part of the requested aspect ratio, then stretch it."""
     h, w = tf.shape(pixels)[0], tf.shape(pixels)[1]
     tall = _side(w, height, width)
     wide = _side(h, width, height)
@@ -155,7 +155,7 @@ class ImageFeaturizerSettings(Settings):
     )
 
 
-def image_featurizer(wanted: ImageFeaturizerSettings, shape: tuple[int | None, ...]) -> ImageFeaturizer:
-    """Make the featurizer of the wanted size, or of a backbone's shape [h, w, 3], 224 where that is free."""
+def image_featurizer(settings: ImageFeaturizerSettings, shape: tuple[int | None, ...]) -> ImageFeaturizer:
+    """Make the featurizer of the given size, or of a backbone's shape [h, w, 3]; 224 if that is free."""
     height, width = shape[0] or 224, shape[1] or 224
-    return ImageFeaturizer(wanted.height or height, wanted.width or width, resize=wanted.resize)
+    return ImageFeaturizer(settings.height or height, settings.width or width, resize=settings.resize)

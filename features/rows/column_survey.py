@@ -147,8 +147,8 @@ def survey(lines: Iterable[str], names: Sequence[str], missing: Iterable[str]) -
     """
     words = tuple(missing)
     absent, gap_words = rows.silent(words), rows.gaps(words)
-    found = [Survey(name, gap_words) for name in names]
+    surveys = [Survey(name, gap_words) for name in names]
     for line in lines:
-        for column, cell in zip(found, rows.cells(line), strict=True):
+        for column, cell in zip(surveys, rows.cells(line), strict=True):
             column.add(cell, absent)
-    return found
+    return surveys

@@ -89,7 +89,7 @@ class RowRules(IngestRules):
 
     def as_settled(self, card: Mapping[str, Any]) -> Self:
         """Return these rules with the type and number format of every column."""
-        found = card["rules"]
+        settled = card["rules"]
         return self.model_copy(
-            update={"columns": dict(found["columns"]), "numbers": dict(found.get("numbers", {}))}
+            update={"columns": dict(settled["columns"]), "numbers": dict(settled.get("numbers", {}))}
         )

@@ -13,7 +13,7 @@ _TO_DECIBELS = 10 / np.log(10.0)
 
 
 class AudioAugmentationSettings(Settings):
-    """The ``augmentation`` section of an audio recipe; every change is off unless asked for."""
+    """The ``augmentation`` section of an audio recipe; every change is off by default."""
 
     heard: int | None = Field(
         None, ge=1, description="windows of a sound that a step hears, drawn anew each time; null for all"
@@ -54,7 +54,7 @@ class AudioAugmentation:
         """Change a batch.
 
         Args:
-            windows: decibels, float32 [batch, windows, frames, bands]; NaN where there is no window.
+            windows: decibels, float32 [batch, windows, frames, bands]; NaN if there is no window.
             seeds: int32 [batch, 2], one pair per sound.
 
         Returns:

@@ -2,7 +2,7 @@
 
 libsndfile mends wrong sizes in silence, or reads nothing. Here they are judged: a plain size beyond the end
 of the file is a file cut off, while a size that stands for "unknown", as a program writes it that cannot go
-back in a pipe, means all there is. `whole` then writes the file anew, with the sizes as they are.
+back in a pipe, means all there is. `whole` then writes the file again, with the sizes as they are.
 """
 
 import struct

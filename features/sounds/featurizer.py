@@ -1,6 +1,6 @@
 """Encoded sounds to windows of log-mel spectrograms, in the graph: the same in training and serving.
 
-docs/featurizers.md says what comes out, and how close it is to librosa.
+docs/featurizers.md describes the result, and how close it is to librosa.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ class AudioFeaturizer(keras.Layer):
         spectrum: arguments of :class:`features.sounds.spectrogram.LogMel` beside the rate.
     """
 
-    #: Raise it whenever the same configuration gives other values: caches then compute them again.
+    #: Increase it whenever the same configuration produces other values: caches then compute them again.
     revision = 1
 
     def __init__(
@@ -131,11 +131,11 @@ class AudioFeaturizer(keras.Layer):
         return self._windows(self.log_mel.finish(power, present), frames, 0.0)
 
     def _middle(self, samples: Any, lengths: Any) -> tuple[Any, Any]:
-        wanted = max(1, round(self.seconds * self.sample_rate))
-        start = tf.maximum(0, (lengths - wanted) // 2)
-        places = start[:, tf.newaxis] + tf.range(wanted)[tf.newaxis]
+        length = max(1, round(self.seconds * self.sample_rate))
+        start = tf.maximum(0, (lengths - length) // 2)
+        places = start[:, tf.newaxis] + tf.range(length)[tf.newaxis]
         places = tf.minimum(places, tf.maximum(0, tf.shape(samples)[1] - 1))
-        return tf.gather(samples, places, axis=1, batch_dims=1), tf.minimum(lengths, wanted)
+        return tf.gather(samples, places, axis=1, batch_dims=1), tf.minimum(lengths, length)
 
     def _lacking(self, samples: Any) -> Any:
         """Return how many samples short of one Fourier transform a sound is."""

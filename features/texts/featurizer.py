@@ -1,6 +1,6 @@
 """Texts to token ids, in the graph: the same in training, SavedModel and live server.
 
-docs/text.md says what a token is. The vocabulary comes from the training split and travels as an asset.
+docs/text.md defines tokens. The vocabulary comes from the training split and travels as an asset.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ class TextFeaturizer(keras.Layer):
         subwords: buckets that pieces of tokens are hashed into (`pieces`); 0 for none.
     """
 
-    #: Raise it whenever the same configuration gives other values: caches then compute them again.
+    #: Increase it whenever the same configuration produces other values: caches then compute them again.
     revision = 1
 
     def __init__(
@@ -124,11 +124,11 @@ class TextFeaturizer(keras.Layer):
 
     def ids(self, tokens: Any) -> Any:
         """Look tokens up: ragged string [batch, tokens] to int32 [batch, tokens of the longest, ...]."""
-        found = tf.cast(self.table.lookup(tokens.flat_values) + 1, tf.int32)
+        numbers = tf.cast(self.table.lookup(tokens.flat_values) + 1, tf.int32)
         if self.subwords:
-            found = tf.concat([found[:, tf.newaxis], pieces(tokens.flat_values, self.subwords)], 1)
+            numbers = tf.concat([numbers[:, tf.newaxis], pieces(tokens.flat_values, self.subwords)], 1)
         shape = (None, *self.spec.shape)
-        dense = tokens.with_flat_values(found).to_tensor(PADDING, shape=shape)
+        dense = tokens.with_flat_values(numbers).to_tensor(PADDING, shape=shape)
         missing = tf.maximum(0, 1 - tf.shape(dense)[1])
         dense = tf.pad(dense, [[0, 0], [0, missing], *([[0, 0]] if self.subwords else [])])
         empty = tf.reshape(tokens.row_lengths() == 0, [-1] + [1] * (dense.shape.rank - 1))
@@ -163,9 +163,9 @@ def pieces(tokens: Any, buckets: int) -> Any:
     """
     characters = tf.strings.unicode_split(tf.strings.join(["<", tokens, ">"]), "UTF-8")
     runs = [tf.strings.ngrams(characters, length, separator="") for length in _PIECE_LENGTHS]
-    found = tf.concat(runs, 1)
-    hashed = tf.strings.to_hash_bucket_fast(found.flat_values, buckets)
-    numbered = found.with_flat_values(tf.cast(hashed, tf.int32) + 1)
+    ngrams = tf.concat(runs, 1)
+    hashed = tf.strings.to_hash_bucket_fast(ngrams.flat_values, buckets)
+    numbered = ngrams.with_flat_values(tf.cast(hashed, tf.int32) + 1)
     return numbered.to_tensor(PADDING, shape=(None, PIECES))
 
 

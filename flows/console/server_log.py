@@ -39,7 +39,7 @@ class LoggedError:
 
     Attributes:
         text: what it says, in one line; of a traceback the exception.
-        time: when, as far as the log tells; empty where it does not.
+        time: when, as far as the log says; empty if it does not.
         earlier: it is of an earlier start of the server than the last.
         end: offset in the file just behind it.
     """

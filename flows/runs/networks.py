@@ -42,7 +42,7 @@ def untrained(plan: Plan, dataset: Any) -> Network:
 
 
 def blueprint(plan: Plan, dataset: Any) -> Blueprint:
-    """Gather what a task's build is given, but for what is fitted."""
+    """Gather what a task's build is given, except what is fitted."""
     sections = plan.sections
     return Blueprint(
         rules=plan.rules.as_settled(dataset.card),
@@ -105,7 +105,7 @@ def _examples(dataset: Any) -> Iterator[bytes]:
 
 
 def forget() -> None:
-    """Build anew next time: a training must begin from fresh weights, not from a trained network's."""
+    """Build again next time: a training must begin from fresh weights, not from a trained network's."""
     _latest.clear()
     _traced.clear()
 

@@ -42,7 +42,7 @@ def known_recipes(task: str) -> list[str]:
 
 
 def default_recipe(task: str) -> str:
-    """Name the recipe a task uses when none is asked for: the one whose file says ``default: true``."""
+    """Name the recipe a task uses when none is requested: the one whose file says ``default: true``."""
     for name in known_recipes(task):
         if _load(RECIPES / task / f"{name}.yaml").get("default"):
             return name
@@ -122,7 +122,7 @@ def _apply(content: dict[str, Any], override: str) -> None:
 
 
 def _owner(content: Mapping[str, Any], key: str) -> list[str]:
-    """Name the section that a key without one is meant in; nothing where the recipe has the key itself."""
+    """Name the section that a key without one is meant in; nothing if the recipe has the key itself."""
     owners = [name for name, inner in content.items() if isinstance(inner, dict) and key in inner]
     if key in content or not owners:
         return []

@@ -13,7 +13,7 @@ from flows.workspace import Workspace
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for, as plain data: the parameters of the training flow."""
+    """What was requested, as plain data: the parameters of the training flow."""
 
     task: str
     data: str

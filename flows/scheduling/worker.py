@@ -51,7 +51,7 @@ def work(workspace: Workspace, *, once: bool = False, limit: int = 1) -> int:
         limit: trainings at a time.
 
     Returns:
-        The worst exit code of the trainings, by :data:`outcome.WORST_FIRST`; 0 where none was due.
+        The worst exit code of the trainings, by :data:`outcome.WORST_FIRST`; 0 if none was due.
 
     Raises:
         TerminatedError: SIGTERM came.
@@ -70,7 +70,7 @@ def work(workspace: Workspace, *, once: bool = False, limit: int = 1) -> int:
 
 
 def _run_due(url: str, limit: int) -> list[Outcome]:
-    """Run all that was due when this was called: Prefect hands out no more than the limit at a time."""
+    """Run all that was due when this was called: Prefect returns no more than the limit at a time."""
     begin, outcomes = datetime.datetime.now(datetime.UTC), list[Outcome]()
     while ran := _serve(url, once=True, limit=limit):
         outcomes += ran
@@ -151,7 +151,7 @@ def _worker(outcomes: list[Outcome], limit: int) -> "ProcessWorker":
             return "servable"
 
         def end(self) -> bool:
-            """Ask the trainings to end, and take no further one; returns False where none runs."""
+            """Ask the trainings to end, and take no further one; returns False if none runs."""
             self._ending = True
             for pid in self._pids.values():
                 with contextlib.suppress(ProcessLookupError):

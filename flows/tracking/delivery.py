@@ -49,7 +49,7 @@ class Sender:
         self._dirty = self._urgent = self._stopping = False
         self._started = self._finished = self._failures = 0
         self._outcome = "idle"
-        self.trouble = ""  #: why the last pass ended early; empty where it did not
+        self.trouble = ""  #: why the last pass ended early; empty if it did not
         self._due = 0.0
         self._mine: set[Path] = set()
         self._known: dict[Path, dict[str, Any]] = {}

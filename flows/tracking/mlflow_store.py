@@ -172,7 +172,7 @@ class Ledger:
     def reap(self, experiment_id: str) -> list[str]:
         """Mark runs of this host KILLED whose process is gone; returns their ids.
 
-        For runs whose spool is lost: where there is one, the spool tells the same with the right
+        For runs whose spool is lost: if there is one, the spool tells the same with the right
         time.
         """
         mine = f"attributes.status = 'RUNNING' and tags.`{HOST_TAG}` = '{host()}'"
@@ -329,7 +329,7 @@ class Ledger:
         self.client.set_registered_model_tag(name, moved, str(event.at))
 
     def by_alias(self, name: str, alias: str) -> dict[str, Any] | None:
-        """Describe the model version an alias points to, None where there is none.
+        """Describe the model version an alias points to, None if there is none.
 
         Raises:
             AwayError: the store cannot be reached.
@@ -376,7 +376,7 @@ def this_process() -> Mapping[str, str]:
 
 
 def _same(answer: str, wanted: str) -> str:
-    """Return the name a store answers with if it is the one asked for; other servers answer anything."""
+    """Return the name a store answers with if it is the one requested; other servers answer anything."""
     if answer != wanted:
         raise AwayError("the server there is not MLflow")
     return answer

@@ -69,13 +69,13 @@ class RunLock:
         return self._lock is not None
 
     def release(self) -> None:
-        """Free the lock; does nothing where it is not held."""
+        """Free the lock; does nothing if it is not held."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
     def holder(self) -> dict[str, Any]:
-        """Return who holds the lock, or held it last: pid, host, since; empty where unknown."""
+        """Return who holds the lock, or held it last: pid, host, since; empty if unknown."""
         return holder(self.path)
 
 
@@ -101,7 +101,7 @@ class Spool:
                 yield _parsed(line, offset)
 
     def size(self) -> int:
-        """Return the bytes of all events, 0 where there are none."""
+        """Return the bytes of all events, 0 if there are none."""
         try:
             return (self.directory / EVENTS).stat().st_size
         except FileNotFoundError:
@@ -122,7 +122,7 @@ class Spool:
         """Return the state the events end in and the time of the last one.
 
         Returns:
-            "" where there is no event, "RUNNING", or the status of the last finish.
+            "" if there is no event, "RUNNING", or the status of the last finish.
         """
         state, at = "", 0
         for event in self.read():

@@ -66,7 +66,7 @@ def offer(folder: Path) -> int:
 
 
 def _records(folder: Path) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    """Yield every line with what it holds; None where it cannot be read."""
+    """Yield every line with what it holds; None if it cannot be read."""
     with suppress(FileNotFoundError), open(folder / REJECTED, encoding="utf-8", errors="replace") as stream:
         for line in stream:
             if line.strip():

@@ -219,7 +219,7 @@ class TrackedRun:
 
         Args:
             status: FINISHED, FAILED or KILLED; after the latter two, a start with the same key
-                goes on in the same run.
+                continues in the same run.
             note: why, for people.
         """
         if status not in STATUSES:

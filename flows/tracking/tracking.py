@@ -114,7 +114,7 @@ class Tracking:
         Args:
             experiment: MLflow experiment, such as the model's name; made where missing.
             run_name: what the run is called in MLflow.
-            key: stable name of this training on this machine; the next start with it goes on in
+            key: stable name of this training on this machine; the next start with it continues in
                 the same MLflow run unless that run has finished.
             params: the resolved settings.
             tags: anything else worth finding the run by.
@@ -174,7 +174,7 @@ class Tracking:
         """Look up the registered version an alias points to; asks MLflow and waits for it.
 
         Returns:
-            name, version, run_id, release and tags; None where there is none.
+            name, version, run_id, release and tags; None if there is none.
 
         Raises:
             UnavailableError: MLflow cannot be asked.
@@ -186,7 +186,7 @@ class Tracking:
 
     @property
     def trouble(self) -> str:
-        """Why the last attempt to send ended early; empty where it did not."""
+        """Why the last attempt to send ended early; empty if it did not."""
         return self._sender.trouble
 
     def pending(self) -> int:

@@ -76,8 +76,8 @@ class ApplicationBackbone(keras.Layer):
 
     def maps(self) -> network.Maps | None:
         """Find the network's last convolutional maps."""
-        found = mapping.of(self.network)
-        return found and found.following(lambda pixels: self.preprocess(pixels * 255.0))
+        last_maps = mapping.of(self.network)
+        return last_maps and last_maps.following(lambda pixels: self.preprocess(pixels * 255.0))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return [batch, d]."""
@@ -113,13 +113,13 @@ def application(
         NoInputError: no such weights file.
         UnavailableError: the ImageNet weights cannot be fetched.
     """
-    known = known_applications()
-    if name not in known:
+    names = known_applications()
+    if name not in names:
         raise ConfigError(
             "no such keras.applications network",
             got=name,
-            expected=", ".join(sorted(known)),
-            todo=_suggestion(name, known),
+            expected=", ".join(sorted(names)),
+            todo=_suggestion(name, names),
         )
     if weights not in (None, "imagenet") and not Path(str(weights)).is_file():
         raise NoInputError(
@@ -137,8 +137,8 @@ def application(
         raise _refused(name, weights, error) from error
 
 
-def _suggestion(name: str, known: Iterable[str]) -> str | None:
-    folded = {one.casefold(): one for one in known}
+def _suggestion(name: str, names: Iterable[str]) -> str | None:
+    folded = {one.casefold(): one for one in names}
     near = difflib.get_close_matches(re.sub(r"[\W_]", "", name.casefold()), folded, n=3, cutoff=0.7)
     return f"did you mean {' or '.join(folded[one] for one in near)}?" if near else None
 

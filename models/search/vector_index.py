@@ -82,8 +82,8 @@ class VectorIndex(keras.Layer):
         return ranking.by_chunks(lambda chunk: work(chunk, wide), queries)
 
     def _exact(self, queries: Any, wide: Any) -> tuple[Any, Any]:
-        found = tf.math.top_k(self(queries), wide)
-        return found.values, found.indices
+        best = tf.math.top_k(self(queries), wide)
+        return best.values, best.indices
 
     def _probed(self, queries: Any, wide: Any) -> tuple[Any, Any]:
         kinds = (tf.TensorSpec([None], tf.float32), tf.TensorSpec([None], tf.int32))
@@ -102,8 +102,8 @@ class VectorIndex(keras.Layer):
         looked = tf.minimum(tf.maximum(self.probes, enough), self.cells)
         rows = tf.ragged.range(begins[:looked], ends[:looked]).flat_values
         table, order = tf.convert_to_tensor(self.vectors), tf.convert_to_tensor(self.order)
-        found = tf.math.top_k(tf.linalg.matvec(tf.gather(table, rows), query), wide)
-        return found.values, tf.gather(order, tf.gather(rows, found.indices))
+        best = tf.math.top_k(tf.linalg.matvec(tf.gather(table, rows), query), wide)
+        return best.values, tf.gather(order, tf.gather(rows, best.indices))
 
     def get_config(self) -> dict[str, Any]:
         """Return the configuration of the layer."""

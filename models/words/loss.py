@@ -21,7 +21,7 @@ class Loss:
     Args:
         tokens: file of words, a text a line.
         vocabulary: in the order of the model's ids.
-        model: gensim's Word2Vec; its arrays are read anew at every call.
+        model: gensim's Word2Vec; its arrays are read again at every call.
         seed: of the choice of pairs and negatives.
     """
 

@@ -34,8 +34,8 @@ class WordSpace(keras.Layer):
 
     def call(self, ids: Any) -> Any:
         """Return the vectors of ids: int32 [...] to float32 [..., dimensions]."""
-        found = tf.gather(tf.convert_to_tensor(self.vectors), ids, axis=1)
-        return tf.transpose(found, [*range(1, found.shape.rank), 0])
+        columns = tf.gather(tf.convert_to_tensor(self.vectors), ids, axis=1)
+        return tf.transpose(columns, [*range(1, columns.shape.rank), 0])
 
     @property
     def known(self) -> np.ndarray:

@@ -61,23 +61,23 @@ def padded(column: Sequence[np.ndarray]) -> list[np.ndarray]:
         InvalidArgument: one has no values to pad with.
     """
     shape = tuple(max(sizes) for sizes in zip(*(array.shape[1:] for array in column), strict=True))
-    found = []
+    arrays = []
     for array in column:
         if array.size == 0:
             raise InvalidArgument("Got empty tensor in batch of non-empty tensors.")
         whole = np.full((len(array), *shape), array.flat[0], array.dtype)
         whole[tuple(slice(size) for size in array.shape)] = array
-        found.append(whole)
-    return found
+        arrays.append(whole)
+    return arrays
 
 
-def check_outputs(found: Sequence[np.ndarray], size: int) -> None:
+def check_outputs(outputs: Sequence[np.ndarray], size: int) -> None:
     """Make sure that every output has the batch's number of rows.
 
     Raises:
         FailedPrecondition: one has not.
     """
-    for values in found:
+    for values in outputs:
         if not values.ndim:
             raise FailedPrecondition("Batched output tensor has 0 dimensions")
         if len(values) != size:

@@ -37,7 +37,7 @@ class Core:
         manager: holds the versions.
         allow_unavailable_labels: labels may name versions that are not available yet.
         poll_seconds: between looks at the base paths; 0 looks once, negative never.
-        live_config: gives the configuration anew at each look (a repository), or None.
+        live_config: gives the configuration again at each look (a repository), or None.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class Core:
         raise Unknown(_unavailable([self._failure(name) for name in failed]))
 
     def require_models(self) -> None:
-        """Check, once the first loads were tried, that what was asked for is served or will be tried again.
+        """Check, once the first loads were tried, that what was requested is served or will be tried again.
 
         A live repository's models come and go: they are refused only where none of them answers.
 

@@ -1,7 +1,7 @@
 """Loads the versions a source aspires to and unloads the others, never leaving a model unavailable.
 
 The transition policy is TensorFlow Serving's availability-preserving one: an old version goes only when a
-wanted one is available (or none is wanted any more), and only after its last request.
+requested one is available (or none is requested any more), and only after its last request.
 """
 
 import logging
@@ -51,7 +51,7 @@ class _Version:
     users: int = 0
     lease: FileLock | None = None
     content: object = None
-    # Set when a waiting load should go on at once: its files changed, or it is no longer wanted.
+    # Set when a waiting load should go on at once: its files changed, or it is no longer requested.
     wake: threading.Event = field(default_factory=threading.Event)
 
 
@@ -72,7 +72,7 @@ class _Use:
 
 
 class Manager:
-    """Keeps the versions in memory that are wanted.
+    """Keeps the versions in memory that are requested.
 
     Args:
         load: makes a Servable of a model name, version and path.
@@ -166,7 +166,7 @@ class Manager:
             thread.join(timeout)
 
     def _settle(self, model: str) -> None:
-        # Taking what is wanted may wait for a version to be forgotten first, hence the second look.
+        # Taking what is requested may wait for a version to be forgotten first, hence the second look.
         for _ in range(2):
             self._take_pending(model)
             while self._act(model):
@@ -174,22 +174,22 @@ class Manager:
             self._forget(model)
 
     def _take_pending(self, model: str) -> None:
-        wanted = self._pending.get(model)
-        if wanted is None:
+        paths = self._pending.get(model)
+        if paths is None:
             return
         present = self._versions.setdefault(model, {})
         for number, entry in present.items():
-            if number not in wanted and entry.aspired:
+            if number not in paths and entry.aspired:
                 entry.aspired = False
                 entry.wake.set()
-            elif number in wanted and not entry.aspired and entry.state is State.AVAILABLE:
+            elif number in paths and not entry.aspired and entry.state is State.AVAILABLE:
                 # It only stayed until a newer one came: unloading it now would leave nothing to answer.
                 entry.aspired = True
-        # A version that is on its way out and wanted again waits until it is gone.
-        if any(number in present and not present[number].aspired for number in wanted):
+        # A version that is on its way out and requested again waits until it is gone.
+        if any(number in present and not present[number].aspired for number in paths):
             return
         del self._pending[model]
-        for number, path in wanted.items():
+        for number, path in paths.items():
             self._want(present, model, number, path)
 
     def _want(self, present: dict[int, _Version], model: str, number: int, path: Path) -> None:
@@ -226,7 +226,7 @@ class Manager:
     def _publish(self, entry: _Version, state: State, error: Exception | None = None) -> None:
         entry.state = state
         versions = self._versions.get(entry.model, {}).values()
-        ready = {known.number: known for known in versions if known.state is State.AVAILABLE}
+        ready = {version.number: version for version in versions if version.state is State.AVAILABLE}
         if ready:
             self._latest[entry.model] = ready[max(ready)]
         else:
@@ -303,7 +303,7 @@ def next_unload(versions: Iterable[_Version], *, awaited: bool = False) -> _Vers
 
     Args:
         versions: of one model.
-        awaited: whether a version is wanted that cannot be loaded yet, because it is still being unloaded.
+        awaited: whether a version is requested that cannot be loaded yet, because it is still being unloaded.
     """
     versions = list(versions)
     aspired = [entry for entry in versions if entry.aspired]
@@ -316,19 +316,19 @@ def next_unload(versions: Iterable[_Version], *, awaited: bool = False) -> _Vers
 
 
 def next_load(versions: Iterable[_Version]) -> _Version | None:
-    """Choose the version to load now, or None: the highest new one that is wanted."""
+    """Choose the version to load now, or None: the highest new one that is requested."""
     fresh = [entry for entry in versions if entry.aspired and entry.state is State.START]
     return max(fresh, key=lambda entry: entry.number, default=None)
 
 
 def fingerprint(path: Path) -> object:
     """Return a value that changes when a directory's files do: names, sizes and times of change."""
-    found = []
+    entries = []
     for folder, _, files in os.walk(path):
         for name in files:
             try:
                 status = Path(folder, name).stat()
             except OSError:
                 continue
-            found.append((folder, name, status.st_size, status.st_mtime_ns, status.st_ino))
-    return tuple(sorted(found))
+            entries.append((folder, name, status.st_size, status.st_mtime_ns, status.st_ino))
+    return tuple(sorted(entries))

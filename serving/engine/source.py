@@ -36,16 +36,14 @@ def versions_on_disk(base: Path, model: str) -> dict[int, Path]:
         raise errors.of_file(error)(
             f"Could not find base path {base} for servable {model} with error {error}", model=model
         ) from error
-    found: dict[int, Path] = {}
+    versions: dict[int, Path] = {}
     for entry in entries:
         number = parse_version(entry.name)
         if number is not None and entry.is_dir():
-            found[number] = base / entry.name
+            versions[number] = base / entry.name
         elif entry.name[:1].isnumeric() or number is not None:
-            _warn_once(
-                f"{base}/{entry.name}", "%s is passed over: a version is a directory named by a number"
-            )
-    return found
+            _warn_once(f"{base}/{entry.name}", "%s is skipped: a version is a directory named by a number")
+    return versions
 
 
 def _warn_once(subject: str, message: str) -> None:
@@ -75,7 +73,7 @@ def _chosen(policy: Any, present: dict[int, Path]) -> dict[int, Path]:
     if kind == "all":
         return present
     if kind == "specific":
-        wanted = set(policy.specific.versions)
-        return {number: path for number, path in present.items() if number in wanted}
+        numbers = set(policy.specific.versions)
+        return {number: path for number, path in present.items() if number in numbers}
     count = max(policy.latest.num_versions, 1)
     return {number: present[number] for number in sorted(present, reverse=True)[:count]}

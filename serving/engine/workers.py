@@ -125,7 +125,7 @@ class Workers(Executor):
             self._wake()
 
     def come_back(self, turn: threading.Lock) -> None:
-        """Count a thread in again, which goes on at once: no new call is taken up beside it."""
+        """Count a thread in again, which continues at once: no new call is taken up beside it."""
         with self._lock:
             self._at_work.add(turn)
 
@@ -141,7 +141,7 @@ class Workers(Executor):
             turn.acquire()
 
     def _next(self, turn: threading.Lock) -> Work | None:
-        """End a thread's turn and give it the next call, or None where it rests."""
+        """End a thread's turn and give it the next call, or None if it rests."""
         with self._lock:
             self._at_work.discard(turn)
             if self._waiting and not self._at_work:

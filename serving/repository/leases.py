@@ -13,7 +13,7 @@ FOLDER = "leases"
 def lease(base: Path, version: int) -> FileLock | None:
     """Hold a version of the model at a base path until the lock is released or this process ends.
 
-    Gives None where the base path belongs to no repository or cannot be written to (a read-only mount):
+    Gives None if the base path belongs to no repository or cannot be written to (a read-only mount):
     nobody runs retention there.
     """
     folder = base / PRIVATE / FOLDER

@@ -67,12 +67,12 @@ class Release:
         recorded = self.manifest.get("files")
         if recorded is None:
             return [f"{MANIFEST} lists no files"]
-        found = set(regular_files(self.path)) - {MANIFEST}
-        missing = [f"{name} is missing" for name in sorted(recorded.keys() - found)]
-        extra = [f"{name} is not in the manifest" for name in sorted(found - recorded.keys())]
+        present = set(regular_files(self.path)) - {MANIFEST}
+        missing = [f"{name} is missing" for name in sorted(recorded.keys() - present)]
+        extra = [f"{name} is not in the manifest" for name in sorted(present - recorded.keys())]
         changed = [
             f"{name} changed"
-            for name in sorted(found & recorded.keys())
+            for name in sorted(present & recorded.keys())
             if sha256(self.path / name) != recorded[name]
         ]
         return missing + changed + extra

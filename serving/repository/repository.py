@@ -294,9 +294,9 @@ class Repository:
         if not self.versions(model) and not self._history(model).path.exists():
             return done
         with self._locked(model):
-            known = {event["version"] for event in self.history(model) if event["event"] == "publish"}
+            published = {event["version"] for event in self.history(model) if event["event"] == "publish"}
             for version in self.versions(model):
-                if version not in known:
+                if version not in published:
                     self._history(model).append("publish", version, "found complete without a record")
                     done.append(f"recorded version {version}, which was complete")
             stable = self.stable(model)
@@ -348,7 +348,7 @@ def _version_of(entry: os.DirEntry[str]) -> int | None:
     if path not in _warned:
         _warned.add(path)
         _log.warning(
-            "%s is passed over: %s", path, "no SavedModel" if version is not None else "no version number"
+            "%s is skipped: %s", path, "not a SavedModel" if version is not None else "not a version number"
         )
     return None
 

@@ -277,8 +277,8 @@ def _explain_rows(rows: list[Any], inputs: Inputs) -> None:
     seen: dict[str, tuple[int, list[int]]] = {}
     for position, row in enumerate(rows):
         if named != is_named(row):
-            wanted, got = ("object", "list") if named else ("value/list", "object")
-            raise InvalidArgument(f"Expecting {wanted} but got {got} at item {position} of input list")
+            expected, got = ("object", "list") if named else ("value/list", "object")
+            raise InvalidArgument(f"Expecting {expected} but got {got} at item {position} of input list")
         items = row.items() if named else [(min(inputs), row)]
         for alias, value in items:
             try:

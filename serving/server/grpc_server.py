@@ -89,7 +89,7 @@ class GrpcServer:
         self._workers.shutdown(wait=False)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the server has ended; True where it still runs when the time is over."""
+        """Wait until the server has ended; True if it still runs when the time is over."""
         running: bool = self._server.wait_for_termination(timeout)
         return running
 
@@ -124,10 +124,10 @@ class Certificates:
 
     def _state(self) -> tuple[int, int, int] | None:
         try:
-            found = self._path.stat()
+            status = self._path.stat()
         except OSError:
             return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        return status.st_mtime_ns, status.st_size, status.st_ino
 
     def _read(self) -> grpc.ServerCertificateConfiguration:
         config = text_configs.ssl_config(self._path)
@@ -165,7 +165,7 @@ class Certificates:
 def _reflected() -> list[str]:
     # Only files of services that were imported can be described to callers.
     files = (prediction_service_pb2.DESCRIPTOR, model_service_pb2.DESCRIPTOR)
-    described = [found.full_name for file in files for found in file.services_by_name.values()]
+    described = [service.full_name for file in files for service in file.services_by_name.values()]
     return [*described, health.SERVICE_NAME, reflection.SERVICE_NAME]
 
 

@@ -83,7 +83,7 @@ class Server:
         return self
 
     def require_models(self) -> None:
-        """Check that what was asked for is served, or will be tried again; as of `Core.require_models`."""
+        """Check that what was requested is served, or will be tried again; as of `Core.require_models`."""
         self._core.require_models()
 
     def _start_rest(self, services: service.Services) -> None:
@@ -144,12 +144,12 @@ class Server:
 
     @property
     def rest_port(self) -> int | None:
-        """The REST port, or None where REST is off."""
+        """The REST port, or None if REST is off."""
         return None if self._rest is None else self._rest.port
 
     @property
     def rest_target(self) -> str | None:
-        """The address of the REST interface: host and port, or None where it is off."""
+        """The address of the REST interface: host and port, or None if it is off."""
         return None if self._rest is None else f"{bracketed(self.options.host)}:{self._rest.port}"
 
     @property
@@ -179,7 +179,7 @@ class Server:
             self._stopped = True
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the server has ended; True where it still runs when the time is over."""
+        """Wait until the server has ended; True if it still runs when the time is over."""
         return self._grpc.wait(timeout)
 
     def __enter__(self) -> "Server":

@@ -181,7 +181,7 @@ def test_neighbours_are_passed_over_with_one_warning_each(repository, candidate,
     (repository.root / "pets" / "5").write_text("a file")
     for _ in range(3):
         assert repository.versions("pets") == [1]
-    named = [record for record in caplog.records if "passed over" in record.message]
+    named = [record for record in caplog.records if "is skipped" in record.message]
     assert len(named) == len(odd)
 
 
