@@ -148,10 +148,14 @@ _RESIZERS = {"stretch": _stretch, "crop": _crop, "pad": _pad}
 class ImageFeaturizerSettings(Settings):
     """Size in pixels that images are brought to, and how; None takes what the backbone wants."""
 
-    height: int | None = Field(None, ge=8, le=2048, description="pixels; null takes what the backbone wants")
-    width: int | None = Field(None, ge=8, le=2048, description="pixels; null takes what the backbone wants")
+    height: int | None = Field(
+        None, ge=8, le=2048, description="pixels; null for the input size of the backbone"
+    )
+    width: int | None = Field(
+        None, ge=8, le=2048, description="pixels; null for the input size of the backbone"
+    )
     resize: Literal["stretch", "crop", "pad"] = Field(
-        "stretch", description="what becomes of the aspect ratio"
+        "stretch", description="how the aspect ratio is handled"
     )
 
 

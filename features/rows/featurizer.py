@@ -233,6 +233,8 @@ class RowFeaturizerSettings(Settings):
     min_count: int = Field(
         2,
         ge=1,
-        description="times a value must occur in the training split to be known; rarer ones are alike",
+        description="minimum count of a value in the training split; rarer ones count as unknown",
     )
-    max_vocabulary: int | None = Field(None, ge=1, description="most known values of a column; null for all")
+    max_vocabulary: int | None = Field(
+        None, ge=1, description="maximum number of known values of a column; null for no limit"
+    )

@@ -22,17 +22,15 @@ class RowRules(IngestRules):
     )
     columns: dict[str, Literal["numeric", "categorical", "ignored"]] = Field(
         default_factory=dict,
-        description="column: `numeric`, `categorical` or `ignored`; the others are told by their cells",
+        description="column: `numeric`, `categorical` or `ignored`; others are inferred",
     )
     numbers: dict[str, str] = Field(
         default_factory=dict,
-        description="column: how its numbers are written, as 1234.5 would be; otherwise told by its cells",
+        description="column: how 1234.5 is written there; others are inferred",
     )
-    missing: tuple[str, ...] = Field(
-        (), description="cells that stand for a missing value, beside empty ones and the usual words"
-    )
+    missing: tuple[str, ...] = Field((), description="further cells that mean a missing value")
     usual_missing: bool = Field(
-        True, description="whether the usual words, as NA and NULL, stand for a missing value"
+        True, description="whether common words such as NA and NULL mean a missing value"
     )
 
     @field_validator("numbers")

@@ -215,20 +215,26 @@ __all__ = ["ABSENT", "SILENCE", "AudioFeaturizer", "band_statistics"]
 class AudioFeaturizerSettings(Settings):
     """Windows and spectrum; the names are librosa's, and the sample rate is that of the data section."""
 
-    seconds: float = Field(1.0, gt=0, le=60, description="length of a window")
-    hop_seconds: float | None = Field(None, gt=0, description="from window to window; null for half of one")
-    length: Literal["windows", "crop"] = Field(
-        "windows", description="windows hears the whole sound, crop one window from its middle"
+    seconds: float = Field(1.0, gt=0, le=60, description="length of a window in seconds")
+    hop_seconds: float | None = Field(
+        None, gt=0, description="distance between windows in seconds; null for half a window"
     )
-    features: Literal["log-mel", "mfcc"] = Field("log-mel", description="what the spectrum is turned into")
-    n_fft: int = Field(512, ge=32, le=16_384, description="samples of a Fourier transform")
-    win_length: int | None = Field(None, ge=16, description="samples under the window; null for n_fft")
-    hop_length: int = Field(128, ge=1, description="samples from frame to frame")
-    window: str = Field("hann", description="shape of the window")
-    n_mels: int = Field(64, ge=4, le=512, description="bands")
-    fmin: float = Field(0.0, ge=0, description="Hz of the lowest band")
-    fmax: float | None = Field(None, gt=0, description="Hz of the highest band; null for half the rate")
-    center: bool = Field(True, description="whether frames are centred, with silence beyond the ends")
-    power: float = Field(2.0, gt=0, description="of the magnitude: 2 for power")
-    top_db: float | None = Field(80.0, gt=0, description="dB below the maximum that are kept")
-    n_mfcc: int = Field(20, ge=1, le=512, description="coefficients, where features is mfcc")
+    length: Literal["windows", "crop"] = Field(
+        "windows", description="windows: the whole sound; crop: one window from its middle"
+    )
+    features: Literal["log-mel", "mfcc"] = Field("log-mel", description="features computed from the spectrum")
+    n_fft: int = Field(512, ge=32, le=16_384, description="samples per Fourier transform")
+    win_length: int | None = Field(
+        None, ge=16, description="length of the window function in samples; null for n_fft"
+    )
+    hop_length: int = Field(128, ge=1, description="samples between frames")
+    window: str = Field("hann", description="window function")
+    n_mels: int = Field(64, ge=4, le=512, description="number of mel bands")
+    fmin: float = Field(0.0, ge=0, description="lowest frequency in Hz")
+    fmax: float | None = Field(
+        None, gt=0, description="highest frequency in Hz; null for half the sample rate"
+    )
+    center: bool = Field(True, description="whether frames are centred, with padding at both ends")
+    power: float = Field(2.0, gt=0, description="exponent of the magnitude; 2 for power")
+    top_db: float | None = Field(80.0, gt=0, description="dynamic range below the maximum, in dB")
+    n_mfcc: int = Field(20, ge=1, le=512, description="number of MFCCs, if features is mfcc")

@@ -10,11 +10,13 @@ from features.ingest.rules import IngestRules
 class AudioRules(IngestRules):
     """What ingest accepts of sounds, and the sample rate it keeps them at."""
 
-    sample_rate: int = Field(16_000, ge=1_000, le=192_000, description="Hz that every sound is brought to")
+    sample_rate: int = Field(
+        16_000, ge=1_000, le=192_000, description="sample rate in Hz to which sounds are resampled"
+    )
     min_audio_seconds: float = Field(0.02, ge=0, description="shorter sounds are quarantined")
     max_audio_seconds: float = Field(600.0, gt=0, le=3600, description="longer sounds are quarantined")
     out_of_range: Literal["reject", "normalise"] = Field(
-        "reject", description="what becomes of samples beyond twice full scale"
+        "reject", description="how to handle samples beyond twice full scale"
     )
 
     def decoder_rules(self) -> dict[str, Any]:

@@ -173,16 +173,20 @@ class TextFeaturizerSettings(Settings):
     """What a token is, which are known, and how many of a text are read."""
 
     tokens: Literal["words", "blanks", "characters"] = Field(
-        "words", description="words parts words and signs, blanks cuts at blanks alone"
+        "words", description="words: words and signs; blanks: split at whitespace only"
     )
-    lowercase: bool = Field(True, description="whether capitals are made small")
-    min_count: int = Field(1, ge=1, description="times a token must occur in the training split to be known")
-    max_vocabulary: int | None = Field(None, ge=1, description="most known tokens; null for all")
-    max_tokens: int | None = Field(None, ge=1, description="of a text; longer ones are cut; null for all")
-    keep: Literal["head", "tail"] = Field("head", description="the end of a longer text that is kept")
+    lowercase: bool = Field(True, description="whether to lowercase")
+    min_count: int = Field(1, ge=1, description="minimum count of a token in the training split")
+    max_vocabulary: int | None = Field(
+        None, ge=1, description="maximum size of the vocabulary; null for no limit"
+    )
+    max_tokens: int | None = Field(
+        None, ge=1, description="maximum tokens of a text; longer ones are truncated; null for no limit"
+    )
+    keep: Literal["head", "tail"] = Field("head", description="which end of a longer text to keep")
     subwords: int = Field(
         0,
         ge=0,
         le=2**24,
-        description="buckets that pieces of 3 to 5 characters of each token are hashed into; 0 for none",
+        description="hash buckets for the pieces of 3 to 5 characters of each token; 0 for none",
     )

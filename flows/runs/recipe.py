@@ -28,12 +28,20 @@ class GateSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    parity: float = Field(1e-5, gt=0, description="largest difference of scores between the three answers")
-    parity_rows: int = Field(64, ge=1, description="test examples the three answers are compared on")
-    max_latency_ms: float | None = Field(None, gt=0, description="median latency of one example, in process")
-    min_metric: float | None = Field(None, description="the deciding metric on the test split, at least")
-    max_regression: float = Field(0.0, ge=0, description="how much worse than the serving version is passed")
-    allow_ops: tuple[str, ...] = Field((), description="ops allowed beyond the list of safe ones")
+    parity: float = Field(
+        1e-5,
+        gt=0,
+        description="largest difference between the scores of training graph, SavedModel and server",
+    )
+    parity_rows: int = Field(64, ge=1, description="number of test examples to compare")
+    max_latency_ms: float | None = Field(
+        None, gt=0, description="maximum median latency of one example, in process"
+    )
+    min_metric: float | None = Field(None, description="minimum of the main metric on the test split")
+    max_regression: float = Field(
+        0.0, ge=0, description="how much worse than the version in service a model may be"
+    )
+    allow_ops: tuple[str, ...] = Field((), description="ops to allow beyond the list of safe ones")
 
 
 def known_recipes(task: str) -> list[str]:

@@ -162,14 +162,14 @@ class Pretrained(Settings):
     """What backbones with weights of their own share."""
 
     mode: Literal["frozen", "fine-tune"] = Field(
-        "frozen", description="frozen trains the head alone; fine-tune then trains everything"
+        "frozen", description="frozen: train the head only; fine-tune: then train everything"
     )
     hidden: tuple[int, ...] = Field((), description="units of dense layers between backbone and logits")
-    dropout: float = Field(0.2, ge=0, lt=1, description="share of activations dropped before the logits")
-    fine_tune_epochs: int = Field(5, ge=1, description="passes with everything trained")
-    fine_tune_learning_rate: float = Field(1e-5, gt=0, description="the highest of these passes")
+    dropout: float = Field(0.2, ge=0, lt=1, description="dropout rate before the logits")
+    fine_tune_epochs: int = Field(5, ge=1, description="epochs in which everything is trained")
+    fine_tune_learning_rate: float = Field(1e-5, gt=0, description="peak learning rate of these epochs")
     batch_norm: Literal["inference", "training"] = Field(
-        "inference", description="whether fine-tuning keeps the backbone's batch-norm statistics"
+        "inference", description="inference: keep the backbone's batch-norm statistics; training: update them"
     )
 
 
@@ -185,7 +185,9 @@ class KerasSettings(Pretrained):
 
     kind: Literal["keras"] = Field(description="a keras.applications network")
     backbone: str = Field("MobileNetV2", description="name in keras.applications")
-    weights: str | None = Field("imagenet", description="imagenet, a weights file, or null for random ones")
+    weights: str | None = Field(
+        "imagenet", description="imagenet, a weights file, or null for random weights"
+    )
 
 
 def _hub(blueprint: Blueprint, settings: HubSettings) -> tuple[ImageFeaturizer, HubLayer, int, str]:
