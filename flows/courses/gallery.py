@@ -46,7 +46,7 @@ def featurize(plan: Plan, record: Record) -> str:
     network = networks.network(plan, dataset)
     new = len(_cache(plan, network.phases[0].stage).missing(list(dataset.frame["sha256"])))
     training.featurize(network, dataset, plan.workspace.features, progress=terminal.report_progress)
-    terminal.note(f"{new:,d} photos to embed, {dataset.frame['sha256'].nunique() - new:,d} cached")
+    terminal.note(f"{new:,d} photos embedded, {dataset.frame['sha256'].nunique() - new:,d} cached")
     for stage in _seen(dataset):
         feature_store.compute(stage, dataset, _cache(plan, stage), progress=terminal.report_progress)
     return str(plan.workspace.features)

@@ -115,7 +115,7 @@ async def _until_ended(worker: Any, *, once: bool) -> int:
 
 def _lost(url: str, error: Exception | None = None) -> UnavailableError:
     return UnavailableError(
-        "the worker lost its Prefect server",
+        "the worker cannot use its Prefect server",
         got=mask(f"{type(error).__name__}: {error}") if error else "no answer",
         expected=f"the Prefect API at {mask(url)}",
         todo="check the log of the server, then start the worker again",

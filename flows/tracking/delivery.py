@@ -136,7 +136,9 @@ class Sender:
         # A database that is locked for a moment is no news.
         if self._failures == (1 if self._ledger.is_server else 3):
             where = f"kept in {self._folder} and sent later"
-            self._notify(f"tracking: MLflow at {self._ledger.name} is away: {reason}; events are {where}")
+            self._notify(
+                f"tracking: MLflow at {self._ledger.name} is unreachable: {reason}; events are {where}"
+            )
         return "away"
 
     def _pass(self) -> str:
@@ -156,7 +158,7 @@ class Sender:
         if failure:
             raise AwayError(str(failure))
         if self._failures >= (1 if self._ledger.is_server else 3):
-            self._notify("tracking: MLflow is back, all events are sent")
+            self._notify("tracking: MLflow is reachable again, all events are sent")
         self.trouble = ""
         self._failures, self._due = 0, time.monotonic() + (BUSY_DELAY if "busy" in outcomes else 0)
         return "busy" if "busy" in outcomes else "idle"
@@ -182,7 +184,7 @@ class Sender:
             return cursor
         self._notify(
             f"tracking: run {cursor['run_id']} of {spool.directory.name} is not in MLflow at "
-            f"{self._ledger.name}, where tracking goes now: it begins there anew"
+            f"{self._ledger.name}, the current store: it is sent there from its beginning"
         )
         return {key: cursor[key] for key in ("files", "of") if key in cursor}
 
@@ -226,8 +228,8 @@ class Sender:
         if (spool.directory, reason) not in self._refusals:
             self._refusals.add((spool.directory, reason))
             self._notify(
-                f"tracking: MLflow refused an event ({event.kind}) of {spool.directory.name}: {reason}; "
-                f"it is kept in {self._folder / REJECTED}: servable sync --rejected offers it again"
+                f"tracking: MLflow rejected an event ({event.kind}) of {spool.directory.name}: {reason}; "
+                f"it is kept in {self._folder / REJECTED}; send it again with: servable sync --rejected"
             )
 
     def _reap(self, cursor: dict[str, Any]) -> None:
@@ -245,7 +247,7 @@ class Sender:
             if state == "RUNNING":
                 with suppress(TemporaryError):
                     journal = Journal(spool.directory, patience=0)
-                    note = "killed: its process ended without a word"
+                    note = "killed: its process ended without closing the run"
                     journal.append("finish", {"status": "KILLED", "note": note}, at=at)
                     journal.close()
             elif _is_sent(spool, spool.cursor()) and at < now() - KEPT_SECONDS * 1000 and _is_free(spool):

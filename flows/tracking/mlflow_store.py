@@ -183,7 +183,7 @@ class Ledger:
                 if not is_alive(run.data.tags.get(PID_TAG, ""), run.data.tags.get(SINCE_TAG, ""))
             ]
             for run_id in dead:
-                self.client.set_tag(run_id, NOTE_TAG, "killed: its process ended without a word")
+                self.client.set_tag(run_id, NOTE_TAG, "killed: its process ended without closing the run")
                 self.client.set_terminated(run_id, "KILLED")
         except Exception as error:
             raise _classified(error) from error

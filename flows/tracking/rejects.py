@@ -34,7 +34,7 @@ def describe(folder: Path) -> str:
     others = f"; {len(reasons) - MOST_REASONS} other reasons" if len(reasons) > MOST_REASONS else ""
     return (
         f"tracking: {len(records)} events of {runs} runs were rejected by MLflow and are kept in "
-        f"{folder / REJECTED}: {named}{others}. Offer them again with: servable sync --rejected"
+        f"{folder / REJECTED}: {named}{others}. Send them again with: servable sync --rejected"
     )
 
 

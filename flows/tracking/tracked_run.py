@@ -104,7 +104,7 @@ class TrackedRun:
             if len(text) > LONGEST_PARAM:
                 path = f"params/{slug(name.replace('/', '_'), 100)}.txt"
                 self.text(text, path)
-                text = f"{len(text):,d} characters, see the artefact {path}"
+                text = f"{len(text):,d} characters, see the artifact {path}"
             kept[slug(name)] = text
         if kept:
             self.write("params", params=kept)

@@ -72,7 +72,7 @@ def replay(workspace: Workspace, *, rejected: bool = False) -> str:
     where = mask(uri)
     if left:
         return f"tracking: {left} of {before} records wait for {where} ({reason})"
-    return f"tracking: {before} records sent to {where}" if before else "tracking: nothing waits"
+    return f"tracking: {before} records sent to {where}" if before else "tracking: nothing to send"
 
 
 class Tracking:
