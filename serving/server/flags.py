@@ -62,15 +62,15 @@ def boolean(text: str) -> bool:
 def parser() -> argparse.ArgumentParser:
     """Make the parser of all flags."""
     flags = _Parser(prog="servable serve", add_help=False, allow_abbrev=False)
-    flags.add_argument("--help", action="store_true", help="show this and end")
-    _add_boolean(flags, "version", "show versions and end")
+    flags.add_argument("--help", action="store_true", help="show this message and exit")
+    _add_boolean(flags, "version", "show versions and exit")
     flags.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (loopback unless --insecure_listen)"
     )
     _add_boolean(flags, "insecure_listen", "allow an address that others can reach, without authentication")
-    flags.add_argument("--port", type=int, default=8500, help="gRPC port; 0 takes a free one")
+    flags.add_argument("--port", type=int, default=8500, help="gRPC port; 0 chooses a free one")
     flags.add_argument(
-        "--grace_seconds", type=float, default=30.0, help="time for requests in flight on SIGTERM"
+        "--grace_seconds", type=float, default=30.0, help="seconds for requests in progress on SIGTERM"
     )
     _add_grpc(flags)
     _add_rest(flags)
@@ -88,42 +88,53 @@ def _add_grpc(flags: argparse.ArgumentParser) -> None:
         "--grpc_max_threads",
         type=int,
         default=0,
-        help="requests that are worked on at a time; 0 means 16, or 64 with batching",
+        help="concurrent requests; 0: 16, or 64 with batching",
     )
     flags.add_argument(
-        "--grpc_channel_arguments", type=_channel_arguments, default=(), help="name=value, with commas"
+        "--grpc_channel_arguments",
+        type=_channel_arguments,
+        default=(),
+        help="comma-separated name=value pairs",
     )
-    flags.add_argument("--ssl_config_file", type=_path, help="SSLConfig in text format: gRPC with TLS")
+    flags.add_argument("--ssl_config_file", type=_path, help="SSLConfig in text format, for gRPC with TLS")
     _add_boolean(flags, "enable_serialization_as_tensor_content", "answer Predict with tensor_content")
 
 
 def _add_rest(flags: argparse.ArgumentParser) -> None:
     flags.add_argument(
-        "--rest_api_port", type=int, help="REST port; 0 takes a free one, below 0 turns REST off"
+        "--rest_api_port", type=int, help="REST port; 0 chooses a free one, a negative value disables REST"
     )
     flags.add_argument(
-        "--rest_api_num_threads", type=int, default=0, help="0 means four per processor, or 64 with batching"
+        "--rest_api_num_threads",
+        type=int,
+        default=0,
+        help="threads for REST requests; 0: four per processor, or 64 with batching",
     )
-    flags.add_argument("--rest_api_timeout_in_ms", type=float, default=30_000, help="0 means no limit")
-    _add_boolean(flags, "rest_api_enable_cors_support", "answer with headers that let other web pages call")
     flags.add_argument(
-        "--rest_api_max_body_bytes", type=int, default=MAX_REST_BODY_BYTES, help="after decompression"
+        "--rest_api_timeout_in_ms", type=float, default=30_000, help="timeout of a REST request; 0: none"
+    )
+    _add_boolean(flags, "rest_api_enable_cors_support", "send CORS headers, so that other web pages can call")
+    flags.add_argument(
+        "--rest_api_max_body_bytes",
+        type=int,
+        default=MAX_REST_BODY_BYTES,
+        help="largest REST body, after decompression",
     )
     flags.add_argument("--monitoring_config_file", type=_path, help="MonitoringConfig in text format")
 
 
 def _add_session(flags: argparse.ArgumentParser) -> None:
-    _add_boolean(flags, "enable_batching", "put concurrent requests together")
+    _add_boolean(flags, "enable_batching", "combine concurrent requests into batches")
     flags.add_argument("--batching_parameters_file", type=_path, help="BatchingParameters in text format")
     _add_boolean(
         flags, "enable_per_model_batching_parameters", "read each version's own batching_params.pbtxt"
     )
     for name, text in (
-        ("tensorflow_session_parallelism", "threads of a session: sets the two that follow"),
+        ("tensorflow_session_parallelism", "threads of a session: sets the following two"),
         ("tensorflow_inter_op_parallelism", "threads for independent operations of one request"),
         ("tensorflow_intra_op_parallelism", "threads within one operation"),
     ):
-        flags.add_argument(f"--{name}", type=int, default=0, help=f"{text}; 0 chooses")
+        flags.add_argument(f"--{name}", type=int, default=0, help=f"{text}; 0: automatic")
     flags.add_argument("--tensorflow_session_config_file", type=_path, help="ConfigProto in text format")
 
 
@@ -139,44 +150,54 @@ def _paths(text: str) -> tuple[Path, ...]:
 def _channel_arguments(text: str) -> tuple[tuple[str, str | int], ...]:
     pairs = [word.partition("=") for word in text.split(",") if word]
     if not all(name and separator for name, separator, _ in pairs):
-        raise argparse.ArgumentTypeError(f"expected name=value, with commas: {text!r}")
+        raise argparse.ArgumentTypeError(f"expected comma-separated name=value pairs: {text!r}")
     return tuple((name, int(value) if value.lstrip("-").isdigit() else value) for name, _, value in pairs)
 
 
 def _add_models(flags: argparse.ArgumentParser) -> None:
-    flags.add_argument("--model_name", default="default", help="name under which --model_base_path is served")
+    flags.add_argument("--model_name", default="default", help="name of the model in --model_base_path")
     flags.add_argument("--model_base_path", type=_path, help="folder of version directories")
     flags.add_argument("--model_config_file", type=_path, help="ModelServerConfig in text format")
     flags.add_argument(
-        "--model_config_file_poll_wait_seconds", type=float, default=0, help="0 reads the file once"
+        "--model_config_file_poll_wait_seconds",
+        type=float,
+        default=0,
+        help="seconds between checks of the file; 0: read it once",
     )
     flags.add_argument(
-        "--file_system_poll_wait_seconds", type=float, default=1, help="0 looks once, below 0 never"
+        "--file_system_poll_wait_seconds",
+        type=float,
+        default=1,
+        help="seconds between checks for versions; 0: once, negative: never",
     )
     _add_boolean(
         flags, "allow_version_labels_for_unavailable_models", "allow new labels on versions not loaded yet"
     )
-    flags.add_argument("--saved_model_tags", default="serve", help="tags of the MetaGraphDef, with commas")
+    flags.add_argument("--saved_model_tags", default="serve", help="comma-separated tags of the MetaGraphDef")
     flags.add_argument(
         "--allowed_model_roots",
         type=_paths,
         default=(),
-        help="folders, with commas, beside those named at the start, from which a client's "
-        "HandleReloadConfigRequest may load",
+        help="comma-separated further folders that a client's HandleReloadConfigRequest may load",
     )
-    _add_boolean(flags, "enable_signature_method_name_check", "insist on the method names of signatures")
+    _add_boolean(flags, "enable_signature_method_name_check", "check the method names of signatures")
 
 
 def _add_loading(flags: argparse.ArgumentParser) -> None:
-    flags.add_argument("--num_load_threads", type=int, default=1, help="versions that load at a time")
-    flags.add_argument("--max_num_load_retries", type=int, default=5, help="tries after a failed load")
+    flags.add_argument("--num_load_threads", type=int, default=1, help="versions to load in parallel")
+    flags.add_argument("--max_num_load_retries", type=int, default=5, help="retries after a failed load")
     flags.add_argument(
-        "--load_retry_interval_micros", type=int, default=60_000_000, help="pause between them"
+        "--load_retry_interval_micros", type=int, default=60_000_000, help="microseconds between retries"
     )
     _add_boolean(
-        flags, "enable_model_warmup", "replay a model's warmup requests before it answers", default=True
+        flags,
+        "enable_model_warmup",
+        "replay a model's warmup requests before it becomes available",
+        default=True,
     )
-    flags.add_argument("--num_request_iterations_for_warmup", type=int, default=1, help="repetitions of each")
+    flags.add_argument(
+        "--num_request_iterations_for_warmup", type=int, default=1, help="repetitions of each warmup request"
+    )
 
 
 def _add_boolean(flags: argparse.ArgumentParser, name: str, text: str, *, default: bool = False) -> None:
