@@ -180,7 +180,7 @@ def _check_expansion(
     size = count * (32 if layout.dtype.kind == "O" else layout.dtype.itemsize)
     if size > limit and size > limit + 32 * proto.ByteSize():
         raise ResourceExhausted(
-            f"tensor {alias} declares {count} values ({size} bytes) and brings {proto.ByteSize()} bytes"
+            f"tensor {alias} declares {count} values ({size} bytes) but contains {proto.ByteSize()} bytes"
         )
 
 

@@ -232,7 +232,7 @@ class Core:
         try:
             models = validated(self._live_config())
         except (ServerError, OSError, ValueError) as error:
-            _log.error("the repository cannot be read: %s", error)
+            _log.error("cannot read the repository: %s", error)
             return
         self._labels = self._new_labels(models)
         self._replace(models)
@@ -242,7 +242,7 @@ class Core:
             try:
                 self.look()
             except Exception:  # the poller must outlive whatever the disk does
-                _log.exception("looking for versions failed")
+                _log.exception("checking for versions failed")
 
     def _aspire_all(self) -> None:
         for name, entry in self._models.items():

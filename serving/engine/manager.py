@@ -261,7 +261,7 @@ class Manager:
                 entry.failed = last
                 self._publish(entry, State.END if last else State.LOADING, error)
                 entry.tried = True
-            _log.error("model %s version %d cannot be loaded: %s", entry.model, entry.number, words_of(error))
+            _log.error("cannot load model %s version %d: %s", entry.model, entry.number, words_of(error))
             if last:
                 return
             entry.wake.wait(max(0.0, self._policy.retry_interval))
@@ -270,7 +270,7 @@ class Manager:
     def _attempt(self, entry: _Version) -> Exception | None:
         with self._slots:
             if not entry.aspired:
-                return Cancelled("the load was given up: the version is no longer wanted")
+                return Cancelled("the load was cancelled: the version is no longer requested")
             entry.content = fingerprint(entry.path)
             entry.lease = leases.lease(entry.path.parent, entry.number)
             try:

@@ -64,7 +64,7 @@ def aspired_versions(config: Any) -> dict[int, Path]:
     present = versions_on_disk(Path(config.base_path), config.name)
     chosen = _chosen(config.model_version_policy, present)
     if not chosen:
-        _warn_once(config.base_path, "no version is found under base path %s")
+        _warn_once(config.base_path, "no version found under base path %s")
     return chosen
 
 

@@ -37,7 +37,7 @@ class Work:
         try:
             self._call(*self._arguments, **self._keywords)
         except Exception:
-            _log.exception("work on a request failed")
+            _log.exception("processing a request failed")
         self._done = True
         self._call_back()
 

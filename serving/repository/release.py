@@ -56,7 +56,7 @@ class Release:
         damage = list(self.damage())
         if damage:
             raise DataError(
-                f"version {self.version} of model {self.model} at {self.path} is not what was published",
+                f"version {self.version} of model {self.model} at {self.path} was changed after publishing",
                 got="; ".join(damage[:5]) + (f" and {len(damage) - 5} more" if len(damage) > 5 else ""),
                 expected=f"the {len(self.manifest.get('files', {}))} files of its manifest",
                 todo="publish the model again and delete this version",

@@ -151,9 +151,9 @@ class Repository:
             earlier = self._earlier(model, present)
             if earlier is None:
                 raise NoInputError(
-                    f"model {model} has no earlier stable version to go back to",
+                    f"model {model} has no earlier stable version",
                     got=f"stable version {present}",
-                    todo="name the version to serve with promote",
+                    todo="choose the version to serve with servable promote",
                 )
             self._append_move(model, earlier, "rollback", reason)
         self._write_config()
@@ -236,7 +236,7 @@ class Repository:
                 f"cannot publish version {version} of model {model}",
                 got=error,
                 expected=f"{_tree_bytes(candidate)} bytes free at {self.root}",
-                todo="free space and publish again",
+                todo="free some disk space and publish again",
             ) from error
         finally:
             shutil.rmtree(staged, ignore_errors=True)
@@ -297,13 +297,13 @@ class Repository:
             published = {event["version"] for event in self.history(model) if event["event"] == "publish"}
             for version in self.versions(model):
                 if version not in published:
-                    self._history(model).append("publish", version, "found complete without a record")
+                    self._history(model).append("publish", version, "complete but not recorded")
                     done.append(f"recorded version {version}, which was complete")
             stable = self.stable(model)
             if stable is not None and stable not in self.versions(model):
                 earlier = self._earlier(model, stable)
-                self._append_move(model, earlier, "repair", f"version {stable} is gone")
-                done.append(f"stable moved from version {stable}, which is gone, to {earlier}")
+                self._append_move(model, earlier, "repair", f"version {stable} is missing")
+                done.append(f"moved stable from missing version {stable} to {earlier}")
         return done
 
     def _delete(self, model: str, version: int) -> None:

@@ -66,7 +66,7 @@ class GrpcServer:
             reason = listening.obstacle(address)
             if reason is None and self._credentials is not None:
                 raise InvalidArgument(
-                    f"'{self._options.ssl_config_file}': its server_key and server_cert cannot be used"
+                    f"cannot use server_key and server_cert of '{self._options.ssl_config_file}'"
                 ) from None
             raise listening.refusal(address, reason) from None
 
@@ -135,7 +135,7 @@ class Certificates:
             raise InvalidArgument(f"'{self._path}' has no server_key or no server_cert")
         if config.client_verify and not config.custom_ca:
             raise InvalidArgument(
-                f"'{self._path}' asks for client certificates (client_verify) and has no custom_ca"
+                f"'{self._path}' requires client certificates (client_verify) but has no custom_ca"
             )
         self._verify = config.client_verify
         return grpc.ssl_server_certificate_configuration(
@@ -156,9 +156,9 @@ class Certificates:
         try:
             self._config = self._read()
         except ServerError as error:
-            _log.error("the certificates were not taken over: %s", error)
+            _log.error("cannot reload the certificates: %s", error)
             return None
-        _log.info("took over the certificates of %s", self._path)
+        _log.info("reloaded the certificates of %s", self._path)
         return self._config
 
 

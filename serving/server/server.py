@@ -119,7 +119,7 @@ class Server:
                 try:
                     self._core.reload(text_configs.model_server_config(path))
                 except ServerError as error:
-                    _log.error("the model config file was not taken over: %s", error)
+                    _log.error("cannot reload the model config file: %s", error)
 
         threading.Thread(target=repeat, name="config-poll", daemon=True).start()
 

@@ -183,7 +183,7 @@ FILES = [
         "--ssl_config_file",
         'server_key: "k" server_cert: "c"',
         65,
-        "server_key and server_cert cannot be used",
+        "cannot use server_key and server_cert",
     ),
     ("--monitoring_config_file", "nonsense", 65, "MonitoringConfig"),
     ("--monitoring_config_file", None, 66, "No such file or directory"),

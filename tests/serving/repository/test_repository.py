@@ -232,7 +232,7 @@ def test_repair_follows_a_stable_version_that_vanished(repository, candidate):
     for _ in range(2):
         repository.publish("pets", candidate, {})
     (repository.root / "pets" / "2").rename(repository.root / "elsewhere")
-    assert any("stable moved from version 2" in line for line in repository.repair())
+    assert any("moved stable from missing version 2" in line for line in repository.repair())
     assert repository.stable("pets") == 1
     assert dict(repository.config().model_config_list.config[0].version_labels) == {"stable": 1}
     assert repository.repair() == []

@@ -339,7 +339,7 @@ def test_a_taken_port_and_an_open_address_are_refused(server, models):
     base = models.root / "line"
     with pytest.raises(UnavailableError, match="cannot listen"):
         Server(Options(port=server.port, model_base_path=base)).start()
-    with pytest.raises(ConfigError, match="open to the network"):
+    with pytest.raises(ConfigError, match="listen on the network without authentication"):
         Server(Options(host="0.0.0.0", port=0, model_base_path=base))
     with pytest.raises(ConfigError, match="no model to serve"):
         Server(Options(port=0))
