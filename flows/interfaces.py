@@ -168,7 +168,7 @@ def _elsewhere(name: str, page: str, variable: str, answering: bool) -> Interfac
 def _start_mlflow(workspace: Workspace, uri: str, port: int) -> tuple[subprocess.Popen, str]:
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    artefacts = ["--default-artifact-root", (workspace.mlruns / "artifacts").as_uri(), "--workers", "1"]
+    artifacts = ["--default-artifact-root", (workspace.mlruns / "artifacts").as_uri(), "--workers", "1"]
     # The store goes by the environment: an argument shows its password to every user of the machine.
     settings = {
         "MLFLOW_BACKEND_STORE_URI": uri,
@@ -177,7 +177,7 @@ def _start_mlflow(workspace: Workspace, uri: str, port: int) -> tuple[subprocess
     }
     with server_log.open_log(_mlflow_log(workspace), url) as log:
         process = subprocess.Popen(
-            [*command, *artefacts],
+            [*command, *artifacts],
             env=os.environ | settings,
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -65,7 +65,7 @@ class Workspace:
 
     @property
     def mlruns(self) -> Path:
-        """MLflow's database and artefacts."""
+        """MLflow's database and artifacts."""
         return self.root.parent / "mlruns"
 
     @property

@@ -1,6 +1,6 @@
 """The background thread that sends spooled events to MLflow, run by run, in order.
 
-Each run is sent in two lanes: the log (start, metrics, params, tags, end) and the files (artefacts,
+Each run is sent in two lanes: the log (start, metrics, params, tags, end) and the files (artifacts,
 model versions, aliases), so that an upload that fails or takes minutes holds up no metric. When
 MLflow is away the thread tries again after 1, 2, 4 ... at most 60 seconds, give or take a half, so
 that many processes do not come back at once.

@@ -60,7 +60,7 @@ class Ledger:
 
     Args:
         uri: MLflow tracking URI.
-        artifacts: folder below which new experiments keep their artefacts where ``uri`` is a
+        artifacts: folder below which new experiments keep their artifacts where ``uri`` is a
             database; a server has its own place.
     """
 

@@ -81,7 +81,7 @@ class Tracking:
     Args:
         uri: MLflow tracking URI: a database, or a server.
         spool: folder of the spool.
-        artifacts: folder for the artefacts of new experiments of a database.
+        artifacts: folder for the artifacts of new experiments of a database.
         notify: called with a line of text, from the background thread, when MLflow is away, is
             back, or refuses something.
     """
