@@ -55,8 +55,8 @@ REASONS = {
     "line_too_long": "a field of the row is longer than 131,072 characters, or a line of a text than allowed",
     "unknown_split": "the split column says something else than train, validation or test",
     # the dataset
-    "conflicting_labels": "the same content has two labels; all its copies are refused",
-    "split_conflict": "the same content is in two splits of the data; the copy in the later-used split stays",
+    "conflicting_labels": "the same content stands under two labels; all its copies are refused",
+    "split_conflict": "the data put the same content in two splits; the copy in the later-used split stays",
 }
 
 #: Why an entry was skipped: a rule, not a fault.

@@ -38,7 +38,7 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="servable",
-    help="Train models on images, sounds, texts or tables, and serve them over the TensorFlow Serving API.",
+    help="Turn images, sounds, texts or tables into a model that answers over the TensorFlow Serving API.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -100,7 +100,7 @@ def dtype_enum(dtype: np.dtype) -> int:
 
 
 def dtype_name(number: int) -> str:
-    """Return the usual name of a dtype: ``float32``, ``string``."""
+    """Give a dtype's name as people write it: ``float32``, ``string``."""
     if number == types_pb2.DT_STRING:
         return "string"
     layout = LAYOUTS.get(number)
@@ -148,7 +148,7 @@ def _unreadable(alias: str, reason: str) -> InvalidArgument:
 
 
 def _shape(proto: tensor_pb2.TensorProto, alias: str) -> tuple[tuple[int, ...], int]:
-    """Return the shape a tensor declares and the number of its values."""
+    """Give the shape a tensor declares and the number of its values."""
     declared = proto.tensor_shape
     if declared.unknown_rank:
         raise _unreadable(alias, "its rank is unknown")

@@ -54,7 +54,7 @@ class AudioAugmentation:
         """Change a batch.
 
         Args:
-            windows: decibels, float32 [batch, windows, frames, bands]; NaN if there is no window.
+            windows: decibels, float32 [batch, windows, frames, bands]; NaN where there is no window.
             seeds: int32 [batch, 2], one pair per sound.
 
         Returns:

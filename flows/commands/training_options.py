@@ -39,13 +39,9 @@ def requested(
     input_column: Annotated[
         str | None, typer.Option(help="Table column with the inputs; comma-separated for tabular tasks.")
     ] = None,
-    target_column: Annotated[str | None, typer.Option(help="Table column with the label.")] = None,
-    split_column: Annotated[
-        str | None, typer.Option(help="Table column with train, validation or test.")
-    ] = None,
-    fold_column: Annotated[
-        str | None, typer.Option(help="Table column with the fold, for cross-validation.")
-    ] = None,
+    target_column: Annotated[str | None, typer.Option(help="Column with the label.")] = None,
+    split_column: Annotated[str | None, typer.Option(help="Column with train, validation or test.")] = None,
+    fold_column: Annotated[str | None, typer.Option(help="Column with the fold: cross-validate.")] = None,
     no_header: NoHeaderOption = False,
     input_suffix: InputSuffixOption = None,
     input_folder: InputFolderOption = None,

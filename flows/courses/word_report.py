@@ -124,7 +124,7 @@ def _tests(measured: Mapping[str, Any]) -> report.Section:
     if by_section:
         columns = ("analogies", "right", "known", "share")
         tables.append(report.Table(columns, by_section, "Analogies by section", frozenset({"share"})))
-    prose = "The tests contain English words only."
+    prose = "The tests are English: words of other languages are not in them."
     return report.Section("Tests", prose=[prose], tables=tables)
 
 

@@ -103,7 +103,9 @@ def columns(given: Mapping[str, str]) -> Columns:
         UsageError: there is no such role.
     """
     if unknown := sorted(given.keys() - set(_ROLES)):
-        raise UsageError("unknown column role", got=ascii(unknown[0]), expected=f"one of {', '.join(_ROLES)}")
+        raise UsageError(
+            "no such role of a column", got=ascii(unknown[0]), expected=f"one of {', '.join(_ROLES)}"
+        )
     named: dict[str, Any] = dict(given)
     return Columns(**named)
 

@@ -145,12 +145,12 @@ def _tags(plan: Plan) -> dict[str, str]:
 
 
 def command_line() -> str:
-    """Return the command line of this process; empty if it is not one of ours."""
+    """Give the command this process was started with; empty where it is not ours."""
     return shlex.join(["servable", *sys.argv[1:]]) if Path(sys.argv[0]).name == "servable" else ""
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that can change a result."""
+    """Give the versions of Python and of the libraries that can change a result."""
     found = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
@@ -161,7 +161,7 @@ def versions() -> dict[str, str]:
 
 
 def git_commit() -> str:
-    """Return the commit of the code, with ``-dirty`` if files differ; empty outside a checkout."""
+    """Give the commit the code is at, with ``-dirty`` where files differ; empty outside a checkout."""
     folder = Path(__file__).resolve().parent
     try:
         done = subprocess.run(

@@ -185,9 +185,7 @@ class KerasSettings(Pretrained):
 
     kind: Literal["keras"] = Field(description="a keras.applications network")
     backbone: str = Field("MobileNetV2", description="name in keras.applications")
-    weights: str | None = Field(
-        "imagenet", description="imagenet, a weights file, or null for random weights"
-    )
+    weights: str | None = Field("imagenet", description="imagenet, a weights file, or null for random ones")
 
 
 def _hub(blueprint: Blueprint, settings: HubSettings) -> tuple[ImageFeaturizer, HubLayer, int, str]:
