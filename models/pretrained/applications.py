@@ -198,6 +198,8 @@ def _hub(blueprint: Blueprint, settings: HubSettings) -> tuple[ImageFeaturizer, 
 def _keras(blueprint: Blueprint, settings: KerasSettings) -> tuple[ImageFeaturizer, Any, int, str]:
     featurizer = image_featurizer(blueprint.featurizer, (224, 224))
     learn = settings.weights is None or settings.batch_norm == "training"
-    network = application(settings.backbone, settings.weights, featurizer.spec.shape, learn_batch_norm=learn)
+    network = application(
+        settings.backbone, settings.weights, featurizer.spec.shape, learn_batch_norm=learn
+    )
     mode = settings.mode if settings.weights else "scratch"
     return featurizer, network, network.width, mode
