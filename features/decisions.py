@@ -15,7 +15,7 @@ class Decision:
 
     Attributes:
         topic: what kind of thing it is about: ``column``, ``table``, ``archive``, ``labels``, ``files``.
-        name: which one, as the column's or the file's name; empty where the topic has only one.
+        name: which one, as the column's or the file's name; empty if the topic has only one.
         choice: what was decided, in a few words: ``numeric``, ``left out``, ``UTF-8 names``.
         reason: what in the data spoke for it.
         warning: whether the user should look at it.
@@ -71,7 +71,7 @@ def from_card(card: Mapping[str, Any]) -> list[Decision]:
 
 
 def summarise(decisions: Sequence[Decision]) -> list[str]:
-    """Say the decisions in a few lines.
+    """Summarise the decisions in a few lines.
 
     Returns:
         A line for each warning with its reason, then a line for each group of the others of equal topic and

@@ -7,7 +7,7 @@ Every error a user can meet derives from ServableError and carries its process e
 
 
 class ServableError(Exception):
-    """Say what failed, what was got, what was expected and what to do, in one line.
+    """An error with one line on what failed, what was got, what was expected and what to do.
 
     Args:
         what: the failure and the file, model or run it concerns.

@@ -6,7 +6,7 @@ import shlex
 
 
 def suffix_of(name: bytes) -> str:
-    """Give a file name's ending, lower case with dot, or an empty string."""
+    """Return the extension of a file name, lower case with dot, or an empty string."""
     stem, dot, ending = os.path.basename(name).rpartition(b".")  # noqa: PTH119 - bytes
     return (dot + ending).lower().decode("ascii", "backslashreplace") if stem.strip(b".") else ""
 
@@ -14,7 +14,7 @@ def suffix_of(name: bytes) -> str:
 def escape(name: bytes | str) -> str:
     """Show a file name unambiguously in printable, valid Unicode.
 
-    Bytes that are no UTF-8, control characters, bidirectional overrides and the backslash become
+    Bytes that are not UTF-8, control characters, bidirectional overrides and the backslash become
     Python escapes; everything else stays.
     """
     text = os.fsdecode(name)

@@ -15,34 +15,34 @@ from features.names import escape, printable
 #: Why an example stands in the quarantine. The keys are stable: scripts may rely on them.
 REASONS = {
     # the file
-    "empty": "the file holds no bytes",
+    "empty": "the file is empty",
     "missing": "the table, or a symbolic link, names a file that does not exist",
     "unreadable": "the file or folder cannot be read: permission or I/O error",
-    "vanished": "the file was listed and was gone when it was to be read",
+    "vanished": "the file was listed but had disappeared when it was read",
     "changed": "the file changed while it was read",
     "hash_mismatch": "the content is no longer what the manifest recorded",
     # the content
-    "too_large": "more bytes, pixels or memory than allowed; told before decoding where a header says so",
-    "not_an_image": "the content is something else than an image; the detail names what it looks like",
-    "unsupported_format": "an image or a sound, of a format that cannot be decoded; the detail names it",
-    "unsupported_variant": "a format the served model decodes, in a variant it cannot",
+    "too_large": "more bytes, pixels or memory than allowed; detected before decoding if declared",
+    "not_an_image": "the content is not an image; the detail says what it looks like",
+    "unsupported_format": "an image or sound in a format that cannot be decoded; the detail names it",
+    "unsupported_variant": "a format that the served model decodes, in a variant that it does not",
     "truncated": "the data end before the example is complete",
-    "corrupt": "the data are damaged: a decoder or a checksum refuses them",
-    "animated": "more than one frame, where the rules want one",
-    "not_audio": "the content is something else than a sound; the detail names what it looks like",
-    "unsupported_codec": "a sound in a format that is decoded, in a codec that is not; the detail names it",
+    "corrupt": "the data are damaged: a decoder or checksum fails",
+    "animated": "more than one frame, and the rules require one",
+    "not_audio": "the content is not a sound; the detail says what it looks like",
+    "unsupported_codec": "a sound in a supported format with an unsupported codec; the detail names it",
     "bad_header": "the header declares a sample rate or a number of channels that no sound has",
-    "empty_audio": "the file holds no sample",
-    "too_short": "the sound is shorter than the rules want",
+    "empty_audio": "the file contains no samples",
+    "too_short": "the sound is shorter than the rules allow",
     "too_long": "the sound or text is longer than the rules allow",
-    "empty_text": "the text holds nothing but blanks",
+    "empty_text": "the text is empty or only whitespace",
     "non_finite": "a sample is NaN or infinite",
-    "out_of_range": "samples far beyond full scale, where the rules do not normalise them",
+    "out_of_range": "samples far beyond full scale, and the rules do not normalise them",
     # the decoder
     "crashed_decoder": "decoding killed the decoder process twice",
-    "decoders_disagree": "the served graph decodes the content otherwise than ingest, or refuses it",
+    "decoders_disagree": "the served graph decodes the content differently from ingest, or rejects it",
     "decode_timeout": "decoding took longer than the time limit, twice",
-    "internal_error": "a fault of Servable itself; the run stops with exit code 70",
+    "internal_error": "a bug in Servable; the run stops with exit code 70",
     # the table
     "outside_folder": "the table names an absolute path or one that leaves the table's folder",
     "not_a_file": "the table names a folder",
@@ -59,40 +59,40 @@ REASONS = {
     "split_conflict": "the data put the same content in two splits; the copy in the later-used split stays",
 }
 
-#: Why an entry was passed over: a rule, not a fault.
+#: Why an entry was skipped: a rule, not a fault.
 SKIPS = {
-    "unsupported_extension": "neither the file name's ending nor the content is one of the raw kind's",
+    "unsupported_extension": "neither the extension nor the content is of the raw kind",
     "hidden": "the name begins with a dot",
-    "system_file": "left by an operating system or archiver: __MACOSX, Thumbs.db, desktop.ini and the like",
-    "symlink": "a symbolic link; followed where `data.follow_symlinks` says so, in archives never",
-    "symlink_loop": "a symbolic link to a folder that holds the link",
-    "linked_twice": "a symbolic link, or what one leads to, that was met before under the same label",
+    "system_file": "from an operating system or archiver: __MACOSX, Thumbs.db, desktop.ini and the like",
+    "symlink": "a symbolic link; followed with `data.follow_symlinks`, but never in archives",
+    "symlink_loop": "a symbolic link to a folder that contains the link",
+    "linked_twice": "a symbolic link, or its target, that already occurred with the same label",
     "special_file": "a FIFO, socket or device; never opened",
     "too_deep": "a folder more than 32 levels below the source",
-    "outside_class_folder": "a file beside the class folders, so without a label",
-    "dropped_class": "the class is left out by the rule `drop`",
+    "outside_class_folder": "a file beside the class folders, without a label",
+    "dropped_class": "the class is excluded by the rule `drop`",
     "blank_row": "an empty line of a table",
-    "blank_line": "a line of a text file, or a cell, that holds nothing but blanks",
+    "blank_line": "a line of a text file, or a cell, with only whitespace",
 }
 
 #: What is worth knowing about an accepted example.
 NOTES = {
-    "extension_mismatch": "the content is of another format than the file name says; the content wins",
-    "rewritten": "kept as a PNG of the same pixels: the served graph does not read the file's own form",
-    "extraneous_bytes": "bytes stand between the segments of the JPEG; decoders pass over them",
+    "extension_mismatch": "the format of the content differs from the extension; the content is used",
+    "rewritten": "stored as a PNG with the same pixels: the served graph does not read the original form",
+    "extraneous_bytes": "extra bytes between the segments of the JPEG; decoders ignore them",
     "first_frame": "several frames; the first one is used",
     "rotated": "the EXIF orientation is not upright; the featurizer turns the picture",
     "duplicate": "another accepted example has the same content",
-    "near_copy": "another accepted example has the same pixels, samples or values in other bytes",
-    "streamed": "the header does not say how long the sound is, as after writing to a pipe; all is read",
+    "near_copy": "another accepted example has the same pixels, samples or values, in different bytes",
+    "streamed": "the header does not declare the length, as after writing to a pipe; everything is read",
     "silent": "every sample of the sound is zero",
-    "clipped": "samples beyond full scale were brought to it",
+    "clipped": "samples beyond full scale were clipped",
     "normalised": "samples far beyond full scale: the sound was scaled to full scale",
     "resampled": "the sound had another sample rate than the recipe's",
     "mixed_down": "several channels; their mean is used",
-    "byte_order_mark": "the text began with a byte order mark, which is left out",
-    "replaced": "bytes that are no text were replaced by U+FFFD, as the rules say",
-    "control_characters": "the text holds control characters other than tabs and line ends",
+    "byte_order_mark": "the text began with a byte order mark, which was removed",
+    "replaced": "bytes that are not UTF-8 were replaced by U+FFFD, as the rules say",
+    "control_characters": "the text contains control characters other than tabs and line ends",
 }
 
 
@@ -102,7 +102,7 @@ class RefusedError(Exception):
     Args:
         reason: a key of REASONS.
         detail: what exactly was found, for a human.
-        offset: byte of the fault, where there is one.
+        offset: byte of the fault, if there is one.
     """
 
     def __init__(self, reason: str, detail: str, offset: int | None = None) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from features.formats import content_type, sounds
 
-#: Called as progress(stage, done, total) while work goes on; total is None where it is unknown.
+#: Called as progress(stage, done, total) while work continues; total is None if it is unknown.
 Progress = Callable[[str, int, int | None], None]
 
 SPLITS = ("train", "validation", "test")

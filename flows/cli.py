@@ -47,7 +47,7 @@ app = typer.Typer(
 )
 
 
-#: Commands in the order of the help, which is that of a first day.
+#: Commands in the order of the help: as a newcomer needs them.
 COMMANDS = (
     demo.demo,
     train.train,
@@ -68,7 +68,7 @@ COMMANDS = (
     version.version,
 )
 
-# `serve` hands all its flags on, --help included.
+# `serve` passes on all its flags, including --help.
 app.command(
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 )(serve.serve)
@@ -89,7 +89,7 @@ def options(
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code: 0, or one of the error tree's."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if arguments is None:  # a process of its own, whose memory and streams are ours to manage
+    if arguments is None:  # our own process: its memory and streams are ours to configure
         allocator.keep_memory()
         terminal.escape_unprintable()
     leave = sys.exit if arguments is not None else leaving.QuickExit()

@@ -73,11 +73,11 @@ def run(workspace: Workspace) -> None:
         _tell(f"\nReport    {summary['report']}\nRelease   {summary['release']}")
     _tell("\nUIs       .venv/bin/servable ui\nServe     .venv/bin/servable serve")
     for name, samples in asked.items():
-        _tell(f"Ask       .venv/bin/servable predict {name} {samples[0]}")
+        _tell(f"Query     .venv/bin/servable predict {name} {samples[0]}")
 
 
 def _one_of_each(pattern: str) -> Callable[[Path], list[Path]]:
-    """Give the first file of each class that the pattern names."""
+    """Return the first file of each class that the pattern names."""
 
     def choose(folder: Path) -> list[Path]:
         first: dict[str, Path] = {}
@@ -201,7 +201,7 @@ def _serve_and_ask(workspace: Workspace, asked: dict[str, list[Any]]) -> None:
         server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stream, text=True)
     try:
         target = _address(server, log)
-        terminal.note(f"the model server answers at {target}; asking it over gRPC:")
+        terminal.note(f"the model server is at {target}; its predictions over gRPC:")
         for name, samples in asked.items():
             for answer in question.answers(question.Question(name, samples), target):
                 _tell(f"  {question.sentence(answer)}")
@@ -215,6 +215,6 @@ def _address(server: subprocess.Popen, log: Path) -> str:
     line = server.stdout.readline() if server.stdout else ""
     if not line.startswith("gRPC "):
         raise UnavailableError(
-            "the model server did not start", got=f"exit code {server.poll()}", todo=f"read {log}"
+            "the model server did not start", got=f"exit code {server.poll()}", todo=f"see {log}"
         )
     return line.removeprefix("gRPC ").strip()

@@ -1,4 +1,4 @@
-"""Check the installation part by part and say what to do about what is wrong."""
+"""Check the installation part by part, with a fix for each problem."""
 
 import importlib
 import importlib.metadata
@@ -27,7 +27,7 @@ PARTS = ("tensorflow", "keras", "tensorflow_hub", "mlflow", "prefect", "grpc", "
 
 
 class Finding(NamedTuple):
-    """One line of the check-up; mark is ok, note or FAIL."""
+    """One line of the result; mark is ok, note or FAIL."""
 
     mark: str
     part: str
@@ -35,12 +35,12 @@ class Finding(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        """False where Servable will not work until something is done."""
+        """Whether Servable works without fixing this."""
         return self.mark != "FAIL"
 
 
 def examine(workspace: Workspace) -> list[Finding]:
-    """Run every check; none stops the others."""
+    """Run all checks."""
     checks: list[Callable[[], Iterator[Finding]]] = [
         _python,
         _locked_versions,
@@ -69,7 +69,7 @@ def _python() -> Iterator[Finding]:
 
 def _locked_versions() -> Iterator[Finding]:
     if not LOCK.is_file():
-        yield Finding("note", "versions", "no uv.lock beside the installation: versions were not compared")
+        yield Finding("note", "versions", "no uv.lock beside the installation: versions not compared")
         return
     locked: dict[str, set[str]] = {}
     for package in tomllib.loads(LOCK.read_text())["package"]:
@@ -79,7 +79,7 @@ def _locked_versions() -> Iterator[Finding]:
     }
     differing = [f"{n} {v}" for n, v in sorted(installed.items()) if n in locked and v not in locked[n]]
     if differing:
-        yield Finding("FAIL", "versions", f"not as in uv.lock: {', '.join(differing[:8])}: make install")
+        yield Finding("FAIL", "versions", f"different from uv.lock: {', '.join(differing[:8])}: make install")
     else:
         yield Finding("ok", "versions", f"{len(installed.keys() & locked.keys())} packages as in uv.lock")
 
@@ -102,14 +102,14 @@ def _prefect_server() -> Iterator[Finding]:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
     )
     if done.returncode == 0:
-        yield Finding("ok", "prefect server", "its application can be made")
+        yield Finding("ok", "prefect server", "its application can be created")
     else:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         yield Finding("FAIL", "prefect server", f"cannot start: {last}. make clean install")
 
 
 def _addresses(workspace: Workspace) -> Iterator[Finding]:
-    """Check what MLFLOW_TRACKING_URI and PREFECT_API_URL say, and whether a server answers there."""
+    """Check MLFLOW_TRACKING_URI and PREFECT_API_URL, and whether their servers respond."""
     try:
         uri = tracking.tracking_uri(workspace)
         yield _reached("tracking", uri, not addresses.is_server(uri) or interfaces.answers(uri))
@@ -120,14 +120,14 @@ def _addresses(workspace: Workspace) -> Iterator[Finding]:
         if api:
             yield _reached("prefect api", api, prefect_api.answers(api))
         else:
-            yield Finding("ok", "prefect api", "none configured: each training starts its own")
+            yield Finding("ok", "prefect api", "none configured: every training starts its own")
     except ConfigError as error:
         yield Finding("FAIL", "prefect api", str(error))
 
 
 def _reached(part: str, address: str, answers: bool) -> Finding:
     shown = mask(address)
-    return Finding("ok", part, shown) if answers else Finding("note", part, f"{shown} does not answer")
+    return Finding("ok", part, shown) if answers else Finding("note", part, f"{shown} does not respond")
 
 
 def _server_logs(workspace: Workspace) -> Iterator[Finding]:
@@ -151,9 +151,7 @@ def _ports() -> Iterator[Finding]:
         with socket.socket() as probe:
             taken = probe.connect_ex(("127.0.0.1", port)) == 0
         if taken:
-            yield Finding(
-                "note", f"port {port}", f"in use: {use} runs already, or choose another port for it"
-            )
+            yield Finding("note", f"port {port}", f"in use: {use} is already running, or needs another port")
         else:
             yield Finding("ok", f"port {port}", f"free for {use}")
 
@@ -187,7 +185,9 @@ def _startup_code() -> Iterator[Finding]:
     foreign = sorted(set(running) - known)
     if foreign:
         yield Finding(
-            "note", "start-up code", f"run at every start of Python: {', '.join(foreign)}; do you know them?"
+            "note",
+            "start-up code",
+            f"files that Python runs at every start: {', '.join(foreign)}; check that you trust them",
         )
     else:
         yield Finding("ok", "start-up code", "no unknown .pth file runs code")

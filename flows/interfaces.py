@@ -70,10 +70,10 @@ def run(workspace: Workspace, *, mlflow_port: int, prefect_port: int) -> None:
         for one in reversed(interfaces):
             print(f"{one.name:9}{one.page}", flush=True)
         if started:
-            terminal.note(f"Ctrl-C ends {'both' if len(started) > 1 else 'it'}")
+            terminal.note("press Ctrl-C to stop")
             _watch(started)
     except KeyboardInterrupt:
-        terminal.note("ending what was started")
+        terminal.note("stopping")
     finally:
         for one in reversed(interfaces):
             one.stop()
@@ -85,7 +85,7 @@ def logs(workspace: Workspace) -> list[Path]:
 
 
 def answers(url: str) -> bool:
-    """Tell whether an MLflow server answers at this address."""
+    """Return whether an MLflow server responds at this address."""
     try:
         with urllib.request.urlopen(f"{addresses.without_userinfo(url)}/health", timeout=2):  # noqa: S310
             return True
@@ -100,7 +100,7 @@ def _mlflow_log(workspace: Workspace) -> Path:
 
 
 def _watch(interfaces: list[Interface]) -> None:
-    """Tell what the servers log as errors, until one of them ends."""
+    """Report errors in the logs of the servers until one of them exits."""
     watches = [server_log.Watch(one.log) for one in interfaces if one.log]
     for watch in watches:
         watch.tell_last(terminal.note)
@@ -114,9 +114,9 @@ def _watch(interfaces: list[Interface]) -> None:
     codes = ", ".join(f"{one.name} {one.server.poll()}" for one in interfaces if one.server)
     said = "; ".join(f"{one.name}: {server_log.explain(one.log)}" for one in interfaces if one.log)
     raise UnavailableError(
-        "a UI server ended",
+        "a UI server exited",
         got=f"exit codes: {codes}; {said}",
-        todo=f"read {' and '.join(str(one.log) for one in interfaces)}",
+        todo=f"see {' and '.join(str(one.log) for one in interfaces)}",
     )
 
 
@@ -153,22 +153,22 @@ def _require_free(port: int, name: str, option: str) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise UnavailableError(
-                f"the port for {name}'s UI cannot be used",
+                f"cannot listen on the port of {name}'s UI",
                 got=f"port {port}: {error.strerror}",
-                todo=f"end the program that has it (another servable ui?), or choose another with {option}",
+                todo=f"stop the program that uses it (another servable ui?), or change it with {option}",
             ) from error
 
 
 def _elsewhere(name: str, page: str, variable: str, answering: bool) -> Interface:
     if not answering:
-        terminal.note(f"{name} at {page} does not answer: start it, or unset {variable} to start one here")
+        terminal.note(f"{name} at {page} does not respond: start it, or unset {variable} to start one here")
     return Interface(name, page)
 
 
 def _start_mlflow(workspace: Workspace, uri: str, port: int) -> tuple[subprocess.Popen, str]:
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    artefacts = ["--default-artifact-root", (workspace.mlruns / "artifacts").as_uri(), "--workers", "1"]
+    artifacts = ["--default-artifact-root", (workspace.mlruns / "artifacts").as_uri(), "--workers", "1"]
     # The store goes by the environment: an argument shows its password to every user of the machine.
     settings = {
         "MLFLOW_BACKEND_STORE_URI": uri,
@@ -177,7 +177,7 @@ def _start_mlflow(workspace: Workspace, uri: str, port: int) -> tuple[subprocess
     }
     with server_log.open_log(_mlflow_log(workspace), url) as log:
         process = subprocess.Popen(
-            [*command, *artefacts],
+            [*command, *artifacts],
             env=os.environ | settings,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -194,7 +194,7 @@ def _wait_for(process: subprocess.Popen, url: str, log: Path) -> None:
             raise UnavailableError(
                 "the MLflow UI did not start",
                 got=f"exit code {process.poll()}; {server_log.explain(log)}",
-                todo=f"read {log}; is another program on port {url.rpartition(':')[2]}?",
+                todo=f"see {log}; is port {url.rpartition(':')[2]} in use?",
             )
         time.sleep(0.1)
 

@@ -84,7 +84,7 @@ def report_refusal(intent: Plan, record: Record, write: Callable[[Plan, Record],
     try:
         path = write(intent, record)
     except Exception as error:
-        terminal.note(f"the report of the refused run cannot be written: {type(error).__name__}: {error}")
+        terminal.note(f"cannot write the report of the refused run: {type(error).__name__}: {error}")
     else:
         terminal.note(f"report of the refused run: {path}")
 

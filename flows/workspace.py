@@ -14,7 +14,7 @@ MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 def default_root() -> Path:
-    """Give the workspace named by SERVABLE_WORKSPACE, else ``workspace`` in the current folder."""
+    """Return the workspace in SERVABLE_WORKSPACE, or ``workspace`` in the current folder."""
     return Path(os.environ.get("SERVABLE_WORKSPACE") or "workspace")
 
 
@@ -26,7 +26,7 @@ def model_name(name: str) -> str:
     """
     if not MODEL_NAME.fullmatch(name):
         raise UsageError(
-            "not a model name",
+            "invalid model name",
             got=ascii(name[:80]),
             expected="1 to 64 letters, digits, '-' or '_', starting with a letter or digit",
             todo="choose another --name",
@@ -55,15 +55,15 @@ class Workspace:
             workspace.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise AccessError(
-                f"cannot make the workspace {workspace.root}",
+                f"cannot create the workspace {workspace.root}",
                 got=error.strerror,
-                todo="name a writable folder with --workspace",
+                todo="use a writable folder with --workspace",
             ) from error
         return workspace
 
     @property
     def mlruns(self) -> Path:
-        """MLflow's database and artefacts."""
+        """MLflow's database and artifacts."""
         return self.root.parent / "mlruns"
 
     @property

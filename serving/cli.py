@@ -64,12 +64,12 @@ def _serve(parsed: flags.Parsed) -> int:
     # half a second in which no request is answered.
     gc.freeze()
     server = Server(parsed.options)
-    asked = threading.Event()
+    stopping = threading.Event()
 
     def on_signal(number: int, frame: object) -> None:
-        if asked.is_set():
+        if stopping.is_set():
             os._exit(128 + number)
-        asked.set()
+        stopping.set()
         # A handler runs between two bytecodes of the main thread, which may hold any lock: the
         # draining is done elsewhere.
         threading.Thread(target=server.stop, name="drain", daemon=True).start()
@@ -77,9 +77,9 @@ def _serve(parsed: flags.Parsed) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
     server.start()
-    if not asked.is_set():
+    if not stopping.is_set():
         _require_models(server)
-    if not asked.is_set():
+    if not stopping.is_set():
         print(f"gRPC {server.target}", flush=True)
         if server.rest_target is not None:
             print(f"REST {server.rest_target}", flush=True)

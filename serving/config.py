@@ -128,23 +128,23 @@ class Options:
         given = [self.repository, self.model_base_path, self.model_config_file]
         if sum(value is not None for value in given) != 1:
             raise ConfigError(
-                "nothing says what to serve, or more than one setting does",
+                "no model to serve, or more than one source of models",
                 expected="one of a repository, model_base_path and model_config_file",
             )
         for name, port in (("port", self.port), ("rest_port", self.rest_port or 0)):
             if not 0 <= port <= LAST_PORT:
-                raise ConfigError(f"no such {name}", got=port, expected=f"0 to {LAST_PORT}")
+                raise ConfigError(f"invalid {name}", got=port, expected=f"0 to {LAST_PORT}")
         if not self.insecure_listen and not is_loopback(self.host):
             raise ConfigError(
-                "the server has no authentication and would be open to the network",
+                "refusing to listen on the network without authentication",
                 got=f"host {self.host}",
                 expected="a loopback address",
-                todo="keep 127.0.0.1, or allow it with --insecure_listen",
+                todo="use 127.0.0.1, or allow it with --insecure_listen",
             )
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether an address can be reached from this machine alone."""
+    """Return whether an address is reachable only from this machine."""
     if host == "localhost":
         return True
     try:

@@ -29,8 +29,8 @@ class ServerError(ServableError):
 
     Args:
         message: the server's words.
-        model: name of the model asked for, or None.
-        version: the version asked for, or None.
+        model: name of the model requested, or None.
+        version: the version requested, or None.
     """
 
     code = grpc.StatusCode.UNKNOWN
@@ -230,7 +230,7 @@ _OTHERS: tuple[tuple[type[BaseException], grpc.StatusCode], ...] = (
 
 
 def code_of(error: BaseException) -> grpc.StatusCode:
-    """Give the gRPC code that answers an exception; every exception has one.
+    """Return the gRPC code for an exception; every exception has one.
 
     TensorFlow's own errors carry the number of their code, which is gRPC's.
     """
@@ -246,14 +246,14 @@ def code_of(error: BaseException) -> grpc.StatusCode:
 
 
 def of_file(error: BaseException) -> type[ServerError]:
-    """Give the class that says why a file of the configuration, or a folder, cannot be used."""
+    """Return the error class for a configuration file or folder that cannot be used."""
     if isinstance(error, PermissionError):
         return PermissionDenied
     return NotFound if isinstance(error, OSError) else InvalidArgument
 
 
 def words_of(error: BaseException) -> str:
-    """Give the message that answers an exception: the server's own words, without a traceback."""
+    """Return the message for an exception, without a traceback."""
     if isinstance(error, ServerError):
         return error.message
     return str(getattr(error, "message", None) or error) or type(error).__name__

@@ -55,7 +55,7 @@ def refusal(address: str, reason: OSError | None, flag: str = "--port") -> Serva
     else:
         kind = NoInputError if isinstance(reason, FileNotFoundError) else UnavailableError
     if address.startswith(_UNIX):
-        todo = "name a place that can be written with --grpc_socket_path"
+        todo = "choose a writable path with --grpc_socket_path"
     else:
-        todo = f"choose another port with {flag}, or end the program that has it"
+        todo = f"choose another port with {flag}, or stop the program that uses it"
     return kind(f"cannot listen on {address}", got=got, todo=todo)

@@ -19,7 +19,7 @@ REQUESTS = ":tensorflow:serving:request_count"
 LATENCY = ":tensorflow:serving:request_latency"
 RUNTIME = ":tensorflow:serving:runtime_latency"
 
-#: Upper bounds of the latency buckets in microseconds; the last goes on to infinity.
+#: Upper bounds of the latency buckets in microseconds; the last continues to infinity.
 BOUNDS = tuple(10 * 1.8**power for power in range(33))
 
 #: Series kept of each metric: names of models come from callers, and unknown ones have no end.
@@ -55,7 +55,7 @@ class Metrics:
         self._histograms: dict[str, dict[tuple[str, ...], Histogram]] = {LATENCY: {}, RUNTIME: {}}
 
     def request(self, model: str, api: str, entrypoint: str) -> "_Request":
-        """Give a context in which a request is counted and, if it succeeds, its latency.
+        """Return a context that counts a request and, if it succeeds, its latency.
 
         Args:
             model: the model's name.
@@ -98,11 +98,11 @@ class Metrics:
         with self._lock:
             lines = [f"# TYPE {REQUESTS} counter"]
             lines += [
-                f"{REQUESTS}{{{_text(REQUESTS, found)}}} {count}" for found, count in self._requests.items()
+                f"{REQUESTS}{{{_text(REQUESTS, labels)}}} {count}" for labels, count in self._requests.items()
             ]
-            for name, found in self._histograms.items():
+            for name, histograms in self._histograms.items():
                 lines.append(f"# TYPE {name} histogram")
-                for labels, histogram in found.items():
+                for labels, histogram in histograms.items():
                     lines += _histogram_lines(name, _text(name, labels), histogram)
         return ("\n".join(lines) + "\n").encode()
 

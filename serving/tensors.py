@@ -87,7 +87,7 @@ _ENUMS = {layout.dtype: number for number, layout in LAYOUTS.items()}
 
 
 def dtype_enum(dtype: np.dtype) -> int:
-    """Give TensorFlow's number of a NumPy dtype; text of any kind is DT_STRING.
+    """Return TensorFlow's number for a NumPy dtype; text of any kind is DT_STRING.
 
     Raises:
         InvalidArgument: TensorFlow has no such dtype.
@@ -112,7 +112,7 @@ def dtype_name(number: int) -> str:
 
 
 def dtype_named(name: str) -> np.dtype:
-    """Give the NumPy dtype of a name that ``dtype_name`` gave; ``string`` is object."""
+    """Return the NumPy dtype of a name from ``dtype_name``; ``string`` is object."""
     return {dtype_name(number): layout.dtype for number, layout in LAYOUTS.items()}[name]
 
 
@@ -182,7 +182,7 @@ def _check_expansion(proto: Any, layout: Layout, count: int, alias: str, limit: 
     size = count * (32 if layout.dtype.kind == "O" else layout.dtype.itemsize)
     if size > limit and size > limit + 32 * proto.ByteSize():
         raise ResourceExhausted(
-            f"tensor {alias} declares {count} values ({size} bytes) and brings {proto.ByteSize()} bytes"
+            f"tensor {alias} declares {count} values ({size} bytes) but contains {proto.ByteSize()} bytes"
         )
 
 

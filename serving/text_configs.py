@@ -51,14 +51,14 @@ def _described() -> descriptor_pool.DescriptorPool:
     for name, fields in _MESSAGES.items():
         message = file.message_type.add(name=name)
         for field, number, kind in fields:
-            made = message.field.add(name=field, number=number, label=_FIELD.LABEL_OPTIONAL)
+            descriptor = message.field.add(name=field, number=number, label=_FIELD.LABEL_OPTIONAL)
             if kind.startswith("["):
-                made.label = _FIELD.LABEL_REPEATED
+                descriptor.label = _FIELD.LABEL_REPEATED
             bare = kind.strip("[]")
             if "." in bare:
-                made.type, made.type_name = _FIELD.TYPE_MESSAGE, f".{bare}"
+                descriptor.type, descriptor.type_name = _FIELD.TYPE_MESSAGE, f".{bare}"
             else:
-                made.type = _TYPES[bare]
+                descriptor.type = _TYPES[bare]
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
     pool.Add(file)

@@ -1,1 +1,1 @@
-"""What files are, told by their bytes."""
+"""File formats, detected by content."""

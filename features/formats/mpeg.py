@@ -66,7 +66,7 @@ class Frame:
         return 576 if self.layer == 3 and self.version != 3 else 1152
 
     def continues(self, other: "Frame") -> bool:
-        """Tell whether both can be of one stream."""
+        """Return whether both frames can belong to one stream."""
         return (self.version, self.layer, self.rate) == (other.version, other.layer, other.rate)
 
 
@@ -93,7 +93,7 @@ def stream(data: bytes) -> Stream:
     What stands before the first and behind the last is left out, as other tags and a frame cut off are.
 
     Raises:
-        RefusedError: ``corrupt`` where there is no frame, ``too_short`` where there is only one,
+        RefusedError: ``corrupt`` if there is no frame, ``too_short`` where there is only one,
             ``truncated`` where a tag counts at least two more than there are.
     """
     first = find(data)
@@ -133,7 +133,7 @@ def after_tags(data: bytes) -> int:
 
 
 def find(data: bytes) -> Frame | None:
-    """Return the first frame, behind ID3v2 tags and at most `JUNK` other bytes; None where there is none.
+    """Return the first frame, behind ID3v2 tags and at most `JUNK` other bytes; None if there is none.
 
     Where a frame is expected its header is enough (of layers 1 and 2, which begin as a text in UTF-16 may,
     another must follow); elsewhere three must follow each other, or fill the data.
@@ -152,7 +152,7 @@ def find(data: bytes) -> Frame | None:
 
 
 def frame_at(data: bytes, place: int) -> Frame | None:
-    """Read a frame's header; None where there is none."""
+    """Read a frame's header; None if there is none."""
     header = data[place : place + 4]
     if len(header) < 4 or header[0] != 0xFF or header[1] < 0xE0:
         return None
@@ -174,9 +174,9 @@ def _size(version: int, layer: int, rate: int, kbps: int, padding: int) -> int:
     return (72_000 if layer == 3 and version != 3 else 144_000) * kbps // rate + padding
 
 
-def _follow(data: bytes, frame: Frame, wanted: int) -> bool:
-    """Tell whether so many frames, this one among them, follow each other, or fill the data."""
-    for _ in range(wanted - 1):
+def _follow(data: bytes, frame: Frame, count: int) -> bool:
+    """Return whether this many consecutive frames start here, or frames fill the data."""
+    for _ in range(count - 1):
         if not frame.size:
             return False
         following = frame_at(data, frame.end)
@@ -205,7 +205,7 @@ def _frames(data: bytes, first: Frame) -> Iterator[Frame]:
 
 
 def _resume(data: bytes, place: int, first: Frame) -> Frame | None:
-    """Find where a stream goes on behind damage, or tags, in its middle."""
+    """Find where a stream continues behind damage, or tags, in its middle."""
     for match in _SYNC.finditer(data, place):
         frame = frame_at(data, match.start())
         if frame and frame.size and frame.continues(first) and _follow(data, frame, 3):

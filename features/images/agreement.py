@@ -20,10 +20,10 @@ def difference(own: bytes, kept: bytes, rules: Mapping[str, Any]) -> str | None:
     picture = check.upright(own, rules)
     step = max(1, math.isqrt(picture.width * picture.height // _PIXELS))
     expected = _over_white(picture, step)
-    found = _decoded(kept, step, rules["max_pixels"])
-    if found.shape != expected.shape:
-        return f"{_size(found)} pixels in the served graph, {_size(expected)} at ingest"
-    levels = 255 * np.abs(found - expected)
+    decoded = _decoded(kept, step, rules["max_pixels"])
+    if decoded.shape != expected.shape:
+        return f"{_size(decoded)} pixels in the served graph, {_size(expected)} at ingest"
+    levels = 255 * np.abs(decoded - expected)
     if levels.max() <= _LEVELS:
         return None
     return f"pixels differ by up to {levels.max():.0f} of 255 levels, {levels.mean():.1f} on average"
@@ -34,7 +34,7 @@ def _size(pixels: np.ndarray) -> str:
 
 
 def _over_white(picture: Any, step: int) -> np.ndarray:
-    """Give every so many rows and columns of a picture: float32 [h, w, 3] in [0, 1]."""
+    """Return every n-th row and column of an image: float32 [h, w, 3] in [0, 1]."""
     if picture.mode.startswith("I"):
         levels = np.asarray(picture)[::step, ::step].astype(np.float32)
         white = levels == picture.info.get("transparency", -1)
@@ -44,7 +44,7 @@ def _over_white(picture: Any, step: int) -> np.ndarray:
 
 
 def _decoded(data: bytes, step: int, max_pixels: int) -> np.ndarray:
-    """Give every so many rows and columns of what the featurizer's decoder makes of an image."""
+    """Return every n-th row and column of an image as the featurizer decodes it."""
     import tensorflow as tf
 
     with tf.device("CPU:0"):

@@ -11,18 +11,20 @@ from features.errors import ConfigError
 
 
 class AugmentationSettings(BaseModel):
-    """The ``augmentation`` section of a recipe; every change is off unless asked for."""
+    """The ``augmentation`` section of a recipe; every change is off by default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     flip: Literal["none", "horizontal", "vertical", "both"] = Field(
-        "none", description="which way half of the images are mirrored"
+        "none", description="direction in which half of the images are mirrored"
     )
-    rotation: float = Field(0.0, ge=0, le=0.5, description="largest angle either way, in turns")
-    zoom: float = Field(0.0, ge=0, lt=1, description="largest relative change of size either way")
-    translation: float = Field(0.0, ge=0, lt=1, description="largest shift either way, in sides")
-    contrast: float = Field(0.0, ge=0, lt=1, description="largest relative change of contrast either way")
-    brightness: float = Field(0.0, ge=0, lt=1, description="largest change of brightness either way")
+    rotation: float = Field(0.0, ge=0, le=0.5, description="largest angle in either direction, in turns")
+    zoom: float = Field(0.0, ge=0, lt=1, description="largest relative change of size, up or down")
+    translation: float = Field(
+        0.0, ge=0, lt=1, description="largest shift in either direction, in side lengths"
+    )
+    contrast: float = Field(0.0, ge=0, lt=1, description="largest relative change of contrast, up or down")
+    brightness: float = Field(0.0, ge=0, lt=1, description="largest change of brightness, up or down")
 
 
 class ImageAugmentation:

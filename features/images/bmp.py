@@ -151,7 +151,7 @@ def _require_whole(fields: _Fields, padded: int, size: int) -> None:
 
 
 def for_pillow(data: bytes) -> bytes:
-    """Write a BMP with indexed pixels anew: a Windows header, a whole colour table, the pixels behind it.
+    """Rewrite a BMP with indexed pixels: a Windows header, a whole colour table, the pixels behind it.
 
     Pillow takes a table of black and white, or of grey levels alone, for a sign that each pixel is stored in
     1 or 8 bits, whatever the header says, and refuses tables that are too long. The colours added are unused.

@@ -141,7 +141,7 @@ def plain(data: bytes) -> bytes:
 
 
 def _is_plain(data: bytes, orientation: int) -> bool:
-    """Tell whether the served graph reads an image as it is, and turns it as ingest does."""
+    """Return whether the served graph decodes an image as stored, with the same orientation as ingest."""
     return is_plain(data) and exif.orientation(data) == orientation
 
 

@@ -3,7 +3,7 @@
 The graph takes plain forms, which TensorFlow's decoders read right and safely: JPEG, PNG of 8 bits, GIF
 of one opaque frame, uncompressed BMP of 24 or 32 bits, still WebP. Ingest and our client rewrite every other
 form once, as PNG (image_file.plain); sent by anybody else, it is refused by its name. The size is read
-from the header and held to a limit before memory is taken. docs/featurizers.md says what comes out.
+from the header and held to a limit before memory is taken. docs/featurizers.md describes the result.
 """
 
 from collections.abc import Callable

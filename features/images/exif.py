@@ -37,7 +37,7 @@ def orientation(data: bytes) -> int:
 
 
 def mentions(data: bytes) -> bool:
-    """Tell whether an image can have an EXIF block: False is certain, True is not."""
+    """Return False if an image certainly has no EXIF block."""
     return b"Exif" in data or b"eXIf" in data or b"EXIF" in data
 
 

@@ -1,6 +1,6 @@
 """Encoded images to pixels, in the graph: the same code in training, in the SavedModel and in tests.
 
-docs/featurizers.md says what comes out for each format, colour space, orientation and size.
+docs/featurizers.md describes the result for each format, colour space, orientation and size.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ class ImageFeaturizer(keras.Layer):
         max_pixels: largest width times height that is decoded.
     """
 
-    #: Raise it whenever the same configuration gives other values: caches then compute them again.
+    #: Increase it whenever the same configuration produces other values: caches then compute them again.
     revision = 2
 
     def __init__(
@@ -87,15 +87,15 @@ class ImageFeaturizer(keras.Layer):
         return self._graph(images)
 
     def compute_output_spec(self, images: Any) -> keras.KerasTensor:
-        """Give the result's shape and dtype."""
+        """Return the shape and dtype of the output."""
         return keras.KerasTensor(self.compute_output_shape(images.shape), dtype="float32")
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Give [batch, height, width, channels]."""
+        """Return [batch, height, width, channels]."""
         return (input_shape[0], *self.spec.shape)
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again."""
+        """Return the configuration of the layer."""
         own = ("height", "width", "resize", "channels", "max_pixels")
         return super().get_config() | {name: getattr(self, name) for name in own}
 
@@ -103,7 +103,7 @@ class ImageFeaturizer(keras.Layer):
         return map_upright(images, self._fit, tf.TensorSpec(self.spec.shape, tf.float32), self.max_pixels)
 
     def _fit(self, pixels: Any) -> Any:
-        """Bring pixels, uint8 [h, w, 3], to the wanted size and to [0, 1]."""
+        """Bring pixels, uint8 [h, w, 3], to the requested size and to [0, 1]."""
         resized = _RESIZERS[self.resize](pixels, self.height, self.width)
         # A multiplication: graph rewriting turns divisions into it, eager execution does not.
         scaled = tf.minimum(resized * (1 / 255), 1.0)
@@ -116,7 +116,7 @@ def _stretch(pixels: Any, height: Any, width: Any) -> Any:
 
 
 def _crop(pixels: Any, height: int, width: int) -> Any:
-    """Cut out the largest centred part of the wanted aspect ratio, then stretch it."""
+    """Cut out the largest centred part of the requested aspect ratio, then stretch it."""
     h, w = tf.shape(pixels)[0], tf.shape(pixels)[1]
     tall = _side(w, height, width)
     wide = _side(h, width, height)
@@ -137,7 +137,7 @@ def _pad(pixels: Any, height: int, width: int) -> Any:
 
 
 def _side(other: Any, numerator: Any, denominator: Any) -> Any:
-    """Give other * numerator / denominator, rounded half up, at least 1: exact in integers."""
+    """Return other * numerator / denominator, rounded half up, at least 1: exact in integers."""
     other, numerator, denominator = (tf.cast(value, tf.int64) for value in (other, numerator, denominator))
     return tf.cast(tf.maximum((2 * other * numerator + denominator) // (2 * denominator), 1), tf.int32)
 
@@ -148,14 +148,18 @@ _RESIZERS = {"stretch": _stretch, "crop": _crop, "pad": _pad}
 class ImageFeaturizerSettings(Settings):
     """Size in pixels that images are brought to, and how; None takes what the backbone wants."""
 
-    height: int | None = Field(None, ge=8, le=2048, description="pixels; null takes what the backbone wants")
-    width: int | None = Field(None, ge=8, le=2048, description="pixels; null takes what the backbone wants")
+    height: int | None = Field(
+        None, ge=8, le=2048, description="pixels; null for the input size of the backbone"
+    )
+    width: int | None = Field(
+        None, ge=8, le=2048, description="pixels; null for the input size of the backbone"
+    )
     resize: Literal["stretch", "crop", "pad"] = Field(
-        "stretch", description="what becomes of the aspect ratio"
+        "stretch", description="how the aspect ratio is handled"
     )
 
 
-def image_featurizer(wanted: ImageFeaturizerSettings, shape: tuple[int | None, ...]) -> ImageFeaturizer:
-    """Make the featurizer of the wanted size, or of a backbone's shape [h, w, 3], 224 where that is free."""
+def image_featurizer(settings: ImageFeaturizerSettings, shape: tuple[int | None, ...]) -> ImageFeaturizer:
+    """Make the featurizer of the given size, or of a backbone's shape [h, w, 3]; 224 if that is free."""
     height, width = shape[0] or 224, shape[1] or 224
-    return ImageFeaturizer(wanted.height or height, wanted.width or width, resize=wanted.resize)
+    return ImageFeaturizer(settings.height or height, settings.width or width, resize=settings.resize)

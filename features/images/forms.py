@@ -98,7 +98,7 @@ class Form:
         return value
 
     def matches(self, head: bytes) -> bool:
-        """Tell whether an image that begins with these bytes has this form."""
+        """Return whether an image that begins with these bytes has this form."""
         padded = np.frombuffer(head[:HEAD].ljust(HEAD, b"\0"), np.uint8)
         return bool(((padded & self.mask) == self.value).all())
 
@@ -199,7 +199,7 @@ _EXTENSIONS = re.compile(GIF_EXTENSIONS.replace(r"\C", r"[\x00-\xff]").encode("a
 
 
 def is_plain(data: bytes) -> bool:
-    """Tell whether the graph decodes an encoded image, if it is sound."""
+    """Return whether the graph decodes an encoded image, if it is sound."""
     form = form_of(data)
     if form.decoder == GIF:
         return _is_plain_gif(data, form.start.plus)
@@ -207,13 +207,13 @@ def is_plain(data: bytes) -> bool:
 
 
 def _is_whole_bmp(data: bytes, form: Form) -> bool:
-    """Tell whether every row is there: some writers leave the last one without what pads it."""
+    """Return whether every row is complete: some writers omit the padding of the last one."""
     row = (form.width.read(data) * form.samples + 3) // 4 * 4
     return form.start.read(data) + row * form.height.read(data) <= len(data)
 
 
 def _is_plain_gif(data: bytes, start: int) -> bool:
-    """Tell whether a GIF holds one opaque frame of its screen's size and nothing else."""
+    """Return whether a GIF has a single opaque frame that fills its screen."""
     place = _past_extensions(data, start)
     if data[place : place + 9] != b",\0\0\0\0" + data[6:10] or len(data) < place + 12:
         return False

@@ -24,7 +24,7 @@ class Header:
     of the first frame's colour table where the pixels are indices into one; ``png`` is a PNG's structure.
     ``variant`` says what of the format decides how it is decoded, ``odd`` whether decoders may differ about
     it. ``box`` is where the first frame lies (left, top,
-    right, bottom); None where it is the picture.
+    right, bottom); None if it is the picture.
     """
 
     format: str
@@ -100,15 +100,15 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, bool]]:
 
     Yields:
         The marker, the offset of the segment's length field, and whether the marker stood where the segment
-        before it ended. libjpeg, and so every decoder here, passes over whatever else stands between them.
+        before it ended. libjpeg, and so every decoder here, skips whatever else stands between them.
     """
     place, marker = 2, 0
     while marker != _EOI:
-        found = _MARKER.search(data, place)
-        if found is None:
+        match = _MARKER.search(data, place)
+        if match is None:
             raise RefusedError("truncated", "the JPEG ends without its end marker")
-        clean = not data[place : found.start()].strip(b"\xff")
-        marker, place = data[found.end() - 1], found.end()
+        clean = not data[place : match.start()].strip(b"\xff")
+        marker, place = data[match.end() - 1], match.end()
         if 0x01 < marker < 0xC0:
             raise RefusedError("corrupt", f"unknown JPEG marker 0x{marker:02x} at byte {place - 2}")
         yield marker, place, clean
@@ -120,13 +120,13 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, bool]]:
 
 def _end_of_scan(data: bytes, place: int) -> int:
     expected = 0
-    for found in _MARKER.finditer(data, place):
-        marker = data[found.end() - 1]
+    for match in _MARKER.finditer(data, place):
+        marker = data[match.end() - 1]
         if marker not in _RESTARTS:
-            return found.start()
+            return match.start()
         if marker != 0xD0 + expected:
             raise RefusedError(
-                "corrupt", f"JPEG restart {marker - 0xD0} at byte {found.start()}, expected {expected}"
+                "corrupt", f"JPEG restart {marker - 0xD0} at byte {match.start()}, expected {expected}"
             )
         expected = (expected + 1) % 8
     raise RefusedError("truncated", "the JPEG ends inside a scan, without its end marker")
@@ -218,13 +218,13 @@ def _skip_blocks(data: bytes, place: int) -> int:
 
 
 def _bmp(data: bytes) -> Header:
-    found = bmp.read_structure(data)
+    structure = bmp.read_structure(data)
     return Header(
         "BMP",
-        found.width,
-        found.height,
-        colors=found.colors,
-        variant=found.variant,
+        structure.width,
+        structure.height,
+        colors=structure.colors,
+        variant=structure.variant,
         odd=not is_plain(data),
     )
 
@@ -258,7 +258,7 @@ def _webp_extended(data: bytes) -> Header:
     frames = [start for name, start in _webp_chunks(data) if name == b"ANMF"]
     if not frames:
         raise RefusedError("corrupt", "the animated WebP holds no frame")
-    # Pillow passes over a frame it cannot read and gives the next one.
+    # Pillow skips a frame it cannot read and gives the next one.
     if (kind := data[frames[0] + 16 : frames[0] + 20]) not in (b"ALPH", b"VP8 ", b"VP8L"):
         raise RefusedError("corrupt", f"the first frame of the animated WebP begins with {kind!r}")
     left, top = (2 * int.from_bytes(data[frames[0] + at :][:3], "little") for at in (0, 3))

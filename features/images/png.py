@@ -108,11 +108,11 @@ def check_pixels(data: bytes, structure: Structure) -> None:
     bits = structure.depth * _SAMPLES[structure.kind]
     expected = sum(rows * (1 + (columns * bits + 7) // 8) for columns, rows in _passes(structure) if columns)
     view = memoryview(data)
-    found, ended = _inflate((view[start : start + length] for start, length in structure.pixels), expected)
-    if found > expected:
+    inflated, ended = _inflate((view[start : start + length] for start, length in structure.pixels), expected)
+    if inflated > expected:
         raise RefusedError("corrupt", f"the PNG holds more than the {expected:,} bytes of its pixels")
-    if found < expected or not ended:
-        raise RefusedError("truncated", f"the PNG's pixels take {expected:,} bytes, {found:,} are there")
+    if inflated < expected or not ended:
+        raise RefusedError("truncated", f"the PNG's pixels take {expected:,} bytes, {inflated:,} are there")
 
 
 def _passes(structure: Structure) -> list[tuple[int, int]]:
@@ -126,13 +126,13 @@ def _passes(structure: Structure) -> list[tuple[int, int]]:
 
 def _inflate(bodies: Iterable[memoryview], most: int) -> tuple[int, bool]:
     """Count the inflated bytes, and say whether the stream ended; stop soon after `most`."""
-    inflater, found = zlib.decompressobj(), 0
+    inflater, length = zlib.decompressobj(), 0
     try:
         for body in bodies:
             rest: bytes | memoryview = body
-            while rest and not inflater.eof and found <= most:
-                found += len(inflater.decompress(rest, _PIECE))
+            while rest and not inflater.eof and length <= most:
+                length += len(inflater.decompress(rest, _PIECE))
                 rest = inflater.unconsumed_tail
     except zlib.error as error:
         raise RefusedError("corrupt", f"the PNG's pixels cannot be inflated: {error}") from None
-    return found, inflater.eof
+    return length, inflater.eof

@@ -13,7 +13,7 @@ class GalleryRules(IngestRules):
 
     labels: Literal["auto", "none"] = Field(
         "auto",
-        description="auto takes folders for classes where two or more hold all examples; none never does",
+        description="auto: folders are classes if two or more hold all examples; none: they never are",
     )
     conflicts: Literal["quarantine", "keep"] = Field(
         "keep", description="what becomes of the same content under several labels"

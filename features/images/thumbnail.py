@@ -22,11 +22,11 @@ class Thumbnailer:
     size. Decoded as by ImageFeaturizer.
     """
 
-    #: Raise it whenever the same image gives another thumbnail.
+    #: Increase it whenever the same image produces another thumbnail.
     revision = 2
 
     def __init__(self) -> None:
-        # Traced once: run eagerly, every image would build the decoders anew.
+        # Traced once: run eagerly, every image would build the decoders again.
         self._graph = tf.function(
             self._thumbnails, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
         )
@@ -52,8 +52,8 @@ class Thumbnailer:
 def _small(pixels: Any) -> Any:
     size = tf.cast(tf.shape(pixels)[:2], tf.float32)
     factor = tf.minimum(1.0, SIDE / tf.reduce_max(size))
-    wanted = tf.cast(tf.maximum(1.0, tf.round(size * factor)), tf.int32)
-    resized = tf.image.resize(tf.ensure_shape(pixels, [None, None, 3]), wanted, antialias=True)
+    target = tf.cast(tf.maximum(1.0, tf.round(size * factor)), tf.int32)
+    resized = tf.image.resize(tf.ensure_shape(pixels, [None, None, 3]), target, antialias=True)
     levels = tf.cast(tf.round(tf.clip_by_value(resized / 255.0, 0.0, 1.0) * 255.0), tf.uint8)
     files = tf.stack([tf.io.encode_jpeg(levels, quality=quality) for quality in QUALITIES])
     fits = tf.strings.length(files) <= BYTES

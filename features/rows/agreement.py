@@ -23,14 +23,14 @@ def difference(own: bytes, kept: bytes, rules: Mapping[str, Any]) -> str | None:
     cut = _row_featurizer(written, missing).cut(tf.constant([kept]))
     written_cells = cells.cells(kept.decode("utf-8"))
     for (name, kind, number), cell, column in zip(written, written_cells, cut, strict=True):
-        found, expected = column.numpy()[0], check.reader(kind, missing, number).read(cell)
+        decoded, expected = column.numpy()[0], check.reader(kind, missing, number).read(cell)
         if kind == "numeric":
-            wanted = np.float32(math.nan if expected is None else expected)
-            same = np.isclose(found, wanted, rtol=_SHARE, equal_nan=True)
+            reference = np.float32(math.nan if expected is None else expected)
+            same = np.isclose(decoded, reference, rtol=_SHARE, equal_nan=True)
         else:
-            same = found.decode("utf-8", "replace").strip() == cell.strip()
+            same = decoded.decode("utf-8", "replace").strip() == cell.strip()
         if not same:
-            return f"column {name!r} is {found!r} in the served graph, {cell!r} at ingest"
+            return f"column {name!r} is {decoded!r} in the served graph, {cell!r} at ingest"
     return None
 
 
@@ -38,6 +38,8 @@ def difference(own: bytes, kept: bytes, rules: Mapping[str, Any]) -> str | None:
 def _row_featurizer(columns: tuple[tuple[str, str, str | None], ...], missing: tuple[str, ...]) -> Any:
     from features.rows.featurizer import RowFeaturizer
 
-    known = {"mean": 0.0, "deviation": 1.0, "gaps": False, "vocabulary": ["-"]}
-    described = [{"name": name, "kind": kind, "written": written, **known} for name, kind, written in columns]
+    neutral = {"mean": 0.0, "deviation": 1.0, "gaps": False, "vocabulary": ["-"]}
+    described = [
+        {"name": name, "kind": kind, "written": written, **neutral} for name, kind, written in columns
+    ]
     return RowFeaturizer(described, missing)

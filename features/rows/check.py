@@ -1,4 +1,4 @@
-"""Check one row: as many cells as there are columns, and numbers where numbers are wanted."""
+"""Check one row: as many cells as there are columns, and numbers where numbers are requested."""
 
 import csv
 import hashlib
@@ -38,15 +38,15 @@ def check(data: bytes, suffix: str, rules: Mapping[str, Any]) -> Facts:
     if len(cells) != len(columns):
         raise RefusedError("ragged_row", f"{len(cells)} fields; the table has {len(columns)} columns")
     missing, numbers = tuple(rules["missing"]), rules.get("numbers", {})
-    found = [
+    values = [
         _value(name, reader(kind, missing, numbers.get(name)), cell)
         for (name, kind), cell in zip(columns.items(), cells, strict=True)
     ]
-    absent = found.count(None)
+    absent = values.count(None)
     # A gap in the only column is one like any other.
-    if absent == len(found) > 1:
+    if absent == len(values) > 1:
         raise RefusedError("missing_value", "every cell of the row is missing")
-    identity = hashlib.sha256(repr(found).encode("utf-8")).hexdigest()
+    identity = hashlib.sha256(repr(values).encode("utf-8")).hexdigest()
     return Facts("ROW", identity, {"missing": absent}, variant="quoted" if b'"' in data else "")
 
 

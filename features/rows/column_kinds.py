@@ -56,7 +56,7 @@ class Choice:
     """What was chosen for a column.
 
     Attributes:
-        kind: ``numeric`` or ``categorical``; None where it is left out.
+        kind: ``numeric`` or ``categorical``; None if it is left out.
         choice: the same in a few words.
         reason: what in the cells speaks for it.
         warning: whether the user should look at it.
@@ -116,14 +116,14 @@ def _choose(column: Survey, wish: Wish, mark: str | None) -> Choice:
     if kind == "categorical":
         return _categorical(column, "as data.columns says")
     if kind == "numeric":
-        return _numeric(column, wish.formats.get(column.name) or _format(column, mark), asked=True)
+        return _numeric(column, wish.formats.get(column.name) or _format(column, mark), explicit=True)
     forced = wish.source.named
     if not column.present and not forced:
         return Choice(None, "left out, without a value", "every cell is missing")
     if not forced and (why := _index(column, wish)):
         return Choice(None, "left out as an index", f"{why}; {_set(column, 'numeric')} keeps it")
     if _is_numeric(column, wish.odd):
-        return _numeric(column, _format(column, mark), asked=forced)
+        return _numeric(column, _format(column, mark), explicit=forced)
     _require_no_mixture(column, wish.odd)
     return _words(column, forced)
 
@@ -134,14 +134,14 @@ def _set(column: Survey, kind: str) -> str:
 
 
 def _index(column: Survey, wish: Wish) -> str:
-    """Say why a column is the index of a data frame or numbers the rows, or nothing."""
+    """Return why a column is the index of a data frame or numbers the rows, or an empty string."""
     if column.name in wish.source.indexes:
         return "the file calls it an index"
     name = column.name.strip()
     nameless = column.name in wish.source.nameless
     if not (nameless or _INDEX_NAMES.fullmatch(name) or _CAMEL_ID.fullmatch(name)):
         return ""
-    # Each table of a split may begin to count anew.
+    # Each table of a split may begin to count again.
     unique = (
         len(column.cells) * max(1, len(wish.source.splits)) >= 0.9 * column.present and column.missing == 0
     )
@@ -155,11 +155,11 @@ def _index(column: Survey, wish: Wish) -> str:
 
 def _is_numeric(column: Survey, odd: float) -> bool:
     numbers = max(column.readers.values()) + column.infinite
-    asked = column.present - column.gaps
-    return numbers > 0 and asked - numbers <= odd * asked
+    filled = column.present - column.gaps
+    return numbers > 0 and filled - numbers <= odd * filled
 
 
-def _numeric(column: Survey, written: NumberFormat, *, asked: bool) -> Choice:
+def _numeric(column: Survey, written: NumberFormat, *, explicit: bool) -> Choice:
     numbers = column.readers.get(written)
     if numbers is None:
         numbers = sum(count for cell, count in column.values.items() if written.matches(cell))
@@ -172,7 +172,7 @@ def _numeric(column: Survey, written: NumberFormat, *, asked: bool) -> Choice:
     if other:
         odd = (cell for cell in column.cells if not column.is_gap(cell) and not written.matches(cell))
         warnings.append(f"{other} quarantined: {column.examples(odd)}")
-    if not asked and (numbering := column.numbers_rows):
+    if not explicit and (numbering := column.numbers_rows):
         warnings.append(
             f"{numbering}: if it only numbers the rows, leave it out with {_set(column, 'ignored')}"
         )
@@ -209,7 +209,7 @@ def _format(column: Survey, mark: str | None) -> NumberFormat:
 
 
 def _decimal_mark(surveys: Sequence[Survey], odd: float) -> str | None:
-    """Give the decimal mark of a table: that of the columns that can be read in one way alone."""
+    """Return the decimal mark of a table, from the columns with only one possible reading."""
     marks = set()
     for column in surveys:
         if not _is_numeric(column, odd):
@@ -226,15 +226,15 @@ def _require_no_mixture(column: Survey, odd: float) -> None:
     written = number_format.best(column.readers)[0]
     numbers = {cell for cell in column.values if written.matches(cell)}
     count = sum(column.cells[cell] for cell in numbers) + column.infinite
-    asked = column.present - column.gaps
+    filled = column.present - column.gaps
     many = len(numbers) > _MANY or column.repeated < _REPEATED * column.present
-    if count < _MOSTLY * asked or not many:
+    if count < _MOSTLY * filled or not many:
         return
     others = [cell for cell in column.values if cell not in numbers]
     words = sorted(others, key=lambda cell: -column.cells[cell])[:3]
     raise DataError(
         f"column {column.name!r} holds numbers and other things",
-        got=f"{count} of {asked} cells are numbers; others are {column.examples(others)}",
+        got=f"{count} of {filled} cells are numbers; others are {column.examples(others)}",
         expected=f"at least {1 - odd:.0%} numbers, or categories that occur again",
         todo=f"where these stand for missing values: {setting('data.missing', words)}; where it is no column "
         f"of numbers: {_set(column, 'categorical')}, or ignored",

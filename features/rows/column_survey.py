@@ -70,7 +70,7 @@ class Survey:
         return self.cells.total()
 
     def is_gap(self, cell: str) -> bool:
-        """Say whether a cell stands for a missing number."""
+        """Return whether a cell is a missing number."""
         return rows.lowered(cell) in self.gap_words
 
     @cached_property
@@ -109,7 +109,7 @@ class Survey:
 
     @property
     def numbers_rows(self) -> str:
-        """Say how the column numbers the rows, or nothing."""
+        """Return how the column numbers the rows, or an empty string."""
         if self.missing or self.present < _FEW:
             return ""
         if self.rising:
@@ -147,8 +147,8 @@ def survey(lines: Iterable[str], names: Sequence[str], missing: Iterable[str]) -
     """
     words = tuple(missing)
     absent, gap_words = rows.silent(words), rows.gaps(words)
-    found = [Survey(name, gap_words) for name in names]
+    surveys = [Survey(name, gap_words) for name in names]
     for line in lines:
-        for column, cell in zip(found, rows.cells(line), strict=True):
+        for column, cell in zip(surveys, rows.cells(line), strict=True):
             column.add(cell, absent)
-    return found
+    return surveys

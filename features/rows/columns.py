@@ -52,18 +52,20 @@ def fit(
         {"name": name, "kind": kind, **written.get(name, {})} for name, kind in columns.items()
     ]
     readers = [rows.CellReader(one["kind"], missing, _format(one)) for one in common]
-    told: list[list[Any]] = [[] for _ in columns]
+    values: list[list[Any]] = [[] for _ in columns]
     for line in lines:
-        for found, reader, cell in zip(told, readers, rows.cells(line.decode("utf-8")), strict=True):
-            found.append(reader.read(cell))
-    known: list[dict[str, Any]] = []
-    for column, cells in zip(common, told, strict=True):
+        for column_values, reader, cell in zip(
+            values, readers, rows.cells(line.decode("utf-8")), strict=True
+        ):
+            column_values.append(reader.read(cell))
+    fitted: list[dict[str, Any]] = []
+    for column, cells in zip(common, values, strict=True):
         present = [cell for cell in cells if cell is not None]
         share = 1 - len(present) / max(1, len(cells))
         numeric = column["kind"] == "numeric"
         own = _measured(present, share) if numeric else _chosen(present, min_count, max_vocabulary)
-        known.append(column | {"missing": share} | own)
-    return known
+        fitted.append(column | {"missing": share} | own)
+    return fitted
 
 
 def _measured(values: Sequence[float], missing: float) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Rows of a table to numbers, in the graph: the same in training, SavedModel and live server.
 
-docs/tabular.md says what becomes of a column. What is known of it comes from the training split alone.
+docs/tabular.md describes how columns are used. What is known of it comes from the training split alone.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ class RowFeaturizer(keras.Layer):
         missing: words that stand for a missing value, beside the empty cell.
     """
 
-    #: Raise it whenever the same configuration gives other values: caches then compute them again.
+    #: Increase it whenever the same configuration produces other values: caches then compute them again.
     revision = 2
 
     def __init__(self, columns: Sequence[Column], missing: Sequence[str] = (), **options: Any) -> None:
@@ -53,25 +53,25 @@ class RowFeaturizer(keras.Layer):
         self.built = True
 
     def _scaling(self) -> keras.layers.Normalization:
-        known = [self.columns[at] for at in self.numeric]
-        mean, deviation = (np.array([column[key] for column in known]) for key in ("mean", "deviation"))
+        columns = [self.columns[at] for at in self.numeric]
+        mean, deviation = (np.array([column[key] for column in columns]) for key in ("mean", "deviation"))
         # A number that never varies is only moved to 0.
         scaling = keras.layers.Normalization(
             axis=-1, mean=mean, variance=np.where(deviation > 0, deviation, 1.0) ** 2
         )
-        scaling.build((None, len(known)))
+        scaling.build((None, len(columns)))
         return scaling
 
     @property
     def names(self) -> tuple[str, ...]:
         """What each feature says, in order."""
         numbers = [str(self.columns[at]["name"]) for at in self.numeric]
-        found = numbers + [f"{numbers[place]} is missing" for place in self._gaps]
+        features = numbers + [f"{numbers[place]} is missing" for place in self._gaps]
         for at in self.lookups:
             column = self.columns[int(at)]
             values = (UNKNOWN, MISSING, *column["vocabulary"])
-            found += [f"{column['name']} = {value}" for value in values]
-        return tuple(found)
+            features += [f"{column['name']} = {value}" for value in values]
+        return tuple(features)
 
     @property
     def spec(self) -> FeatureSpec:
@@ -153,8 +153,8 @@ class RowFeaturizer(keras.Layer):
         """
         parts = []
         if self.scaling is not None:
-            known = [self.columns[at] for at in self.numeric]
-            given = zip(known, (columns[at] for at in self.numeric), strict=True)
+            numeric = [self.columns[at] for at in self.numeric]
+            given = zip(numeric, (columns[at] for at in self.numeric), strict=True)
             numbers = tf.stack([_finite(column, values, True, values) for column, values in given], 1)
             gaps = tf.math.is_nan(numbers)
             parts.append(tf.where(gaps, 0.0, self.scaling(tf.where(gaps, 0.0, numbers))))
@@ -193,11 +193,11 @@ class RowFeaturizer(keras.Layer):
         return tf.strings.regex_replace(tf.strings.join(said), ", $", "")
 
     def compute_output_spec(self, examples: Any) -> keras.KerasTensor:
-        """Give the result's shape and dtype."""
+        """Return the shape and dtype of the output."""
         return keras.KerasTensor((examples.shape[0], *self.spec.shape), "float32")
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again."""
+        """Return the configuration of the layer."""
         return super().get_config() | {"columns": list(self.columns), "missing": list(self.missing)}
 
 
@@ -212,17 +212,17 @@ def _lookup(vocabulary: Sequence[str]) -> keras.layers.StringLookup:
 
 
 def _among(cells: Any, words: Iterable[str]) -> Any:
-    """Say of each cell whether it is one of some words."""
+    """Return whether each cell is one of some words."""
     return tf.reduce_any(cells[:, tf.newaxis] == tf.constant(sorted(words)), 1)
 
 
 def _finite(column: Column, values: Any, sound: Any, shown: Any) -> Any:
-    """Give the values, having refused those that are no numbers or infinite."""
+    """Return the values; reject those that are not numbers or infinite."""
     good = sound & ~tf.math.is_inf(values)
     name = column["name"]
     how = f" written as {column['written']}" if column.get("written") else ""
-    told = [f"column {name!r} holds numbers{how}; got", tf.boolean_mask(shown, ~good)]
-    check = tf.debugging.Assert(tf.reduce_all(good), told, summarize=3)
+    message = [f"column {name!r} holds numbers{how}; got", tf.boolean_mask(shown, ~good)]
+    check = tf.debugging.Assert(tf.reduce_all(good), message, summarize=3)
     with tf.control_dependencies([check] if check is not None else []):
         return tf.identity(values)
 
@@ -233,6 +233,8 @@ class RowFeaturizerSettings(Settings):
     min_count: int = Field(
         2,
         ge=1,
-        description="times a value must occur in the training split to be known; rarer ones are alike",
+        description="minimum count of a value in the training split; rarer ones count as unknown",
     )
-    max_vocabulary: int | None = Field(None, ge=1, description="most known values of a column; null for all")
+    max_vocabulary: int | None = Field(
+        None, ge=1, description="maximum number of known values of a column; null for no limit"
+    )

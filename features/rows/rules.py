@@ -22,17 +22,15 @@ class RowColumns(ExampleRules):
     )
     columns: dict[str, Literal["numeric", "categorical", "ignored"]] = Field(
         default_factory=dict,
-        description="column: `numeric`, `categorical` or `ignored`; the others are told by their cells",
+        description="column: `numeric`, `categorical` or `ignored`; others are inferred",
     )
     numbers: dict[str, str] = Field(
         default_factory=dict,
-        description="column: how its numbers are written, as 1234.5 would be; otherwise told by its cells",
+        description="column: how 1234.5 is written there; others are inferred",
     )
-    missing: tuple[str, ...] = Field(
-        (), description="cells that stand for a missing value, beside empty ones and the usual words"
-    )
+    missing: tuple[str, ...] = Field((), description="further cells that mean a missing value")
     usual_missing: bool = Field(
-        True, description="whether the usual words, as NA and NULL, stand for a missing value"
+        True, description="whether common words such as NA and NULL mean a missing value"
     )
 
     @field_validator("numbers")
@@ -46,7 +44,7 @@ class RowColumns(ExampleRules):
         return (*self.missing, *(cells.MISSING_WORDS if self.usual_missing else ()))
 
     def verdict_rules(self) -> dict[str, Any]:
-        """Give what a verdict on a row depends on."""
+        """Return the settings that the verdict on a row depends on."""
         return super().verdict_rules() | {"missing": list(self.missing_words)}
 
     def reading(self, columns: Columns) -> Columns:
@@ -84,14 +82,14 @@ class RowColumns(ExampleRules):
         return self.model_copy(update={"columns": kinds, "numbers": formats})
 
     def narrowed(self, source: Source) -> Source:
-        """Give the source without the columns that were left out."""
+        """Return the source without the ignored columns."""
         return source.without(name for name in source.columns if name not in self.columns)
 
     def as_settled(self, card: Mapping[str, Any]) -> Self:
-        """Give these rules with the kind of every column, and how its numbers are written."""
-        found = card["rules"]
+        """Return these rules with the type and number format of every column."""
+        settled = card["rules"]
         return self.model_copy(
-            update={"columns": dict(found["columns"]), "numbers": dict(found.get("numbers", {}))}
+            update={"columns": dict(settled["columns"]), "numbers": dict(settled.get("numbers", {}))}
         )
 
 

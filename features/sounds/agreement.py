@@ -19,8 +19,8 @@ def difference(own: bytes, kept: bytes, rules: Mapping[str, Any]) -> str | None:
 
     expected, rate = soundfile.read(io.BytesIO(kept), dtype="float32")
     # A sound of the greatest length may be longer by what resampling rounds up.
-    found = wave.decode(tf.constant(kept), rate, rules["max_audio_seconds"] + 1).numpy()
-    if found.shape != expected.shape:
-        return f"{len(found):,} samples in the served graph, {len(expected):,} at ingest"
-    difference = float(np.abs(found - expected).max())
+    decoded = wave.decode(tf.constant(kept), rate, rules["max_audio_seconds"] + 1).numpy()
+    if decoded.shape != expected.shape:
+        return f"{len(decoded):,} samples in the served graph, {len(expected):,} at ingest"
+    difference = float(np.abs(decoded - expected).max())
     return f"samples differ by up to {difference:.4f} of full scale" if difference > _SAMPLE else None

@@ -13,23 +13,23 @@ _TO_DECIBELS = 10 / np.log(10.0)
 
 
 class AudioAugmentationSettings(Settings):
-    """The ``augmentation`` section of an audio recipe; every change is off unless asked for."""
+    """The ``augmentation`` section of an audio recipe; every change is off by default."""
 
     heard: int | None = Field(
-        None, ge=1, description="windows of a sound that a step hears, drawn anew each time; null for all"
+        None, ge=1, description="random windows of each sound in a training step; null for all"
     )
-    time_shift: float = Field(0.0, ge=0, lt=1, description="largest shift either way, in windows")
-    time_stretch: float = Field(0.0, ge=0, lt=1, description="largest relative change of tempo either way")
-    band_shift: float = Field(0.0, ge=0, lt=1, description="largest shift of the bands, in shares of them")
+    time_shift: float = Field(0.0, ge=0, lt=1, description="largest shift in time, in window lengths")
+    time_stretch: float = Field(0.0, ge=0, lt=1, description="largest relative change of tempo, up or down")
+    band_shift: float = Field(0.0, ge=0, lt=1, description="largest shift of the bands, as a share of them")
     band_stretch: float = Field(0.0, ge=0, lt=1, description="largest relative stretch of the bands")
-    gain: float = Field(0.0, ge=0, le=60, description="largest change of loudness either way, in dB")
-    tilt: float = Field(0.0, ge=0, le=60, description="largest slope over the bands either way, in dB")
-    noise: float = Field(0.0, ge=0, le=1, description="share of the windows that get white noise")
-    noise_snr: float = Field(20.0, description="least signal-to-noise ratio of that noise, in dB")
-    time_masks: int = Field(0, ge=0, le=8, description="masks over time (SpecAugment, Park et al. 2019)")
-    time_mask: float = Field(0.2, ge=0, le=1, description="longest of them, in windows")
-    band_masks: int = Field(0, ge=0, le=8, description="masks over bands (SpecAugment)")
-    band_mask: float = Field(0.2, ge=0, le=1, description="widest of them, in shares of the bands")
+    gain: float = Field(0.0, ge=0, le=60, description="largest change of loudness, up or down, in dB")
+    tilt: float = Field(0.0, ge=0, le=60, description="largest slope over the bands, up or down, in dB")
+    noise: float = Field(0.0, ge=0, le=1, description="share of the windows with white noise added")
+    noise_snr: float = Field(20.0, description="lowest signal-to-noise ratio of that noise, in dB")
+    time_masks: int = Field(0, ge=0, le=8, description="number of time masks (SpecAugment, Park et al. 2019)")
+    time_mask: float = Field(0.2, ge=0, le=1, description="longest time mask, in window lengths")
+    band_masks: int = Field(0, ge=0, le=8, description="number of frequency masks (SpecAugment)")
+    band_mask: float = Field(0.2, ge=0, le=1, description="widest frequency mask, as a share of the bands")
     mixup: float = Field(0.0, ge=0, le=4, description="alpha of mixup (Zhang et al. 2018); 0 for none")
 
 

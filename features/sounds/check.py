@@ -23,7 +23,7 @@ def check(data: bytes, suffix: str, rules: Mapping[str, Any]) -> Facts:
 
     Returns:
         Facts with the measures ``rate`` (Hz) and ``channels``, as stored, and ``seconds``; what is
-        stored is a WAV file, 16-bit PCM, one channel, at the wanted rate.
+        stored is a WAV file, 16-bit PCM, one channel, at the requested rate.
 
     Raises:
         RefusedError: with the reason the content cannot be used.
@@ -41,7 +41,7 @@ def check(data: bytes, suffix: str, rules: Mapping[str, Any]) -> Facts:
 
 
 def _notes(sound: Sound, suffix: str, rules: Mapping[str, Any]) -> tuple[str, ...]:
-    found = {
+    applies = {
         "extension_mismatch": bool(suffix) and suffix not in ENDINGS[sound.format],
         "streamed": sound.streamed,
         "silent": not sound.samples.any(),
@@ -50,21 +50,21 @@ def _notes(sound: Sound, suffix: str, rules: Mapping[str, Any]) -> tuple[str, ..
         "resampled": sound.rate != rules["sample_rate"],
         "mixed_down": sound.channels > 1,
     }
-    return tuple(note for note, holds in found.items() if holds)
+    return tuple(note for note, holds in applies.items() if holds)
 
 
-def resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
     """Resample as ``librosa.resample`` does by default: soxr, high quality, length rounded up.
 
     Args:
         samples: float32 [time].
         rate: Hz now.
-        wanted: Hz of the result.
+        target: Hz of the result.
     """
-    if rate == wanted:
+    if rate == target:
         return samples
     import soxr
 
-    length = -(-len(samples) * wanted // rate)
-    resampled = soxr.resample(samples, rate, wanted, quality="HQ")[:length]
+    length = -(-len(samples) * target // rate)
+    resampled = soxr.resample(samples, rate, target, quality="HQ")[:length]
     return np.pad(resampled, (0, length - len(resampled)))

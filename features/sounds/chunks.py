@@ -2,7 +2,7 @@
 
 libsndfile mends wrong sizes in silence, or reads nothing. Here they are judged: a plain size beyond the end
 of the file is a file cut off, while a size that stands for "unknown", as a program writes it that cannot go
-back in a pipe, means all there is. `whole` then writes the file anew, with the sizes as they are.
+back in a pipe, means all there is. `whole` then writes the file again, with the sizes as they are.
 """
 
 import struct
@@ -153,7 +153,7 @@ def _is_name(code: bytes) -> bool:
 
 
 def _unknown(size: int, there: int, data: bytes, body: int, layout: Layout) -> bool:
-    """Tell whether the size of the samples' chunk stands for "unknown".
+    """Return whether the size of the data chunk means "unknown".
 
     What programs write into a pipe: 0 (hound, GStreamer), -1 (ffmpeg), the largest signed number or a little
     less, so that the file's own size still fits (SoX, eSpeak), 2 GiB (arecord), and 0x7F000000 with its
@@ -174,7 +174,7 @@ def _unknown(size: int, there: int, data: bytes, body: int, layout: Layout) -> b
 
 
 def _are_chunks(data: bytes, place: int, layout: Layout) -> bool:
-    """Tell whether chunks fill the data from here to the end."""
+    """Return whether chunks fill the data from here to the end."""
     while place + layout.header <= len(data):
         size = layout.size_at(data, place)
         if not _is_name(data[place : place + 4]) or not 0 <= size <= len(data) - place:

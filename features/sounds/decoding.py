@@ -58,7 +58,7 @@ class _Content:
         counted: whether the number of samples that libsndfile expects is one that the file declares.
         slack: samples that may be missing of them.
         streamed: as of Sound.
-        cut: what shows that the content is not complete; None where nothing does.
+        cut: what shows that the content is not complete; None if nothing does.
         codec: name of the codec where it is worth naming, and whether libsndfile decodes it.
     """
 
@@ -98,8 +98,8 @@ def _foreign(kind: str) -> RefusedError:
         return RefusedError("unsupported_format", f"{kind} cannot be decoded here; {_CONVERT}")
     if kind == "MIDI":
         return RefusedError("not_audio", "the content is MIDI, notes and no sound; render it to WAV first")
-    known = "WAV, FLAC, Ogg, MP3, AIFF, AU, CAF, W64 and NIST"
-    return RefusedError("not_audio", f"the content is {kind}; {known} can be decoded")
+    supported = "WAV, FLAC, Ogg, MP3, AIFF, AU, CAF, W64 and NIST"
+    return RefusedError("not_audio", f"the content is {kind}; {supported} can be decoded")
 
 
 def _decoded(content: _Content, form: str, max_seconds: float) -> Sound:
@@ -246,7 +246,7 @@ def _ogg_flags(data: bytes) -> Iterator[int]:
 
 
 def _ogg_ends(data: bytes) -> bool:
-    """Tell whether the last page closes its stream (flag 4 of RFC 3533) and is all there."""
+    """Return whether the last page ends its stream (flag 4 of RFC 3533) and is complete."""
     page = data.rfind(b"OggS")
     if page + 27 > len(data):
         return False
@@ -285,7 +285,7 @@ def in_range(sound: Sound, out_of_range: str = "reject") -> np.ndarray:
     if out_of_range == "reject":
         todo = "data.out_of_range=normalise scales such sounds"
         raise RefusedError("out_of_range", f"peak {sound.peak:.4g} of full scale 1; {todo}")
-    loudest = np.abs(sound.samples).max()  # 0 where the channels cancel each other.
+    loudest = np.abs(sound.samples).max()  # 0 if the channels cancel each other.
     return sound.samples / np.float32(loudest) if loudest else sound.samples
 
 

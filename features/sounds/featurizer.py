@@ -1,6 +1,6 @@
 """Encoded sounds to windows of log-mel spectrograms, in the graph: the same in training and serving.
 
-docs/featurizers.md says what comes out, and how close it is to librosa.
+docs/featurizers.md describes the result, and how close it is to librosa.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ class AudioFeaturizer(keras.Layer):
         spectrum: arguments of :class:`features.sounds.spectrogram.LogMel` beside the rate.
     """
 
-    #: Raise it whenever the same configuration gives other values: caches then compute them again.
+    #: Increase it whenever the same configuration produces other values: caches then compute them again.
     revision = 1
 
     def __init__(
@@ -131,18 +131,18 @@ class AudioFeaturizer(keras.Layer):
         return self._windows(self.log_mel.finish(power, present), frames, 0.0)
 
     def _middle(self, samples: Any, lengths: Any) -> tuple[Any, Any]:
-        wanted = max(1, round(self.seconds * self.sample_rate))
-        start = tf.maximum(0, (lengths - wanted) // 2)
-        places = start[:, tf.newaxis] + tf.range(wanted)[tf.newaxis]
+        length = max(1, round(self.seconds * self.sample_rate))
+        start = tf.maximum(0, (lengths - length) // 2)
+        places = start[:, tf.newaxis] + tf.range(length)[tf.newaxis]
         places = tf.minimum(places, tf.maximum(0, tf.shape(samples)[1] - 1))
-        return tf.gather(samples, places, axis=1, batch_dims=1), tf.minimum(lengths, wanted)
+        return tf.gather(samples, places, axis=1, batch_dims=1), tf.minimum(lengths, length)
 
     def _lacking(self, samples: Any) -> Any:
-        """Give how many samples are missing to one Fourier transform."""
+        """Return how many samples short of one Fourier transform a sound is."""
         return 0 if self.log_mel.center else tf.maximum(0, self.log_mel.n_fft - tf.shape(samples)[1])
 
     def counts(self, steps: Any) -> Any:
-        """Give the windows of sounds of so many frames or samples: int32 [batch], at least 1."""
+        """Return the numbers of windows of sounds with these frames or samples: int32 [batch], at least 1."""
         return 1 + tf.maximum(0, -(-(steps - self.window) // self.hop))
 
     def _needed(self, steps: Any) -> Any:
@@ -160,15 +160,15 @@ class AudioFeaturizer(keras.Layer):
         return tf.ensure_shape(tf.where(there, cut, ABSENT), [None, *self.spec.shape])
 
     def starts(self, windows: Any) -> Any:
-        """Give when each of so many windows begins, in seconds: float32 [windows]."""
+        """Return the start of each window in seconds: float32 [windows]."""
         return tf.range(tf.cast(windows, tf.float32)) * (self.hop * self.step / self.sample_rate)
 
     def compute_output_spec(self, sounds: Any) -> keras.KerasTensor:
-        """Give the result's shape and dtype."""
+        """Return the shape and dtype of the output."""
         return keras.KerasTensor((sounds.shape[0], *self.spec.shape), "float32")
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again."""
+        """Return the configuration of the layer."""
         own = ("sample_rate", "seconds", "hop_seconds", "length", "features", "max_seconds", "spectrum")
         return super().get_config() | {name: getattr(self, name) for name in own}
 
@@ -215,20 +215,26 @@ __all__ = ["ABSENT", "SILENCE", "AudioFeaturizer", "band_statistics"]
 class AudioFeaturizerSettings(Settings):
     """Windows and spectrum; the names are librosa's, and the sample rate is that of the data section."""
 
-    seconds: float = Field(1.0, gt=0, le=60, description="length of a window")
-    hop_seconds: float | None = Field(None, gt=0, description="from window to window; null for half of one")
-    length: Literal["windows", "crop"] = Field(
-        "windows", description="windows hears the whole sound, crop one window from its middle"
+    seconds: float = Field(1.0, gt=0, le=60, description="length of a window in seconds")
+    hop_seconds: float | None = Field(
+        None, gt=0, description="distance between windows in seconds; null for half a window"
     )
-    features: Literal["log-mel", "mfcc"] = Field("log-mel", description="what the spectrum is turned into")
-    n_fft: int = Field(512, ge=32, le=16_384, description="samples of a Fourier transform")
-    win_length: int | None = Field(None, ge=16, description="samples under the window; null for n_fft")
-    hop_length: int = Field(128, ge=1, description="samples from frame to frame")
-    window: str = Field("hann", description="shape of the window")
-    n_mels: int = Field(64, ge=4, le=512, description="bands")
-    fmin: float = Field(0.0, ge=0, description="Hz of the lowest band")
-    fmax: float | None = Field(None, gt=0, description="Hz of the highest band; null for half the rate")
-    center: bool = Field(True, description="whether frames are centred, with silence beyond the ends")
-    power: float = Field(2.0, gt=0, description="of the magnitude: 2 for power")
-    top_db: float | None = Field(80.0, gt=0, description="dB below the maximum that are kept")
-    n_mfcc: int = Field(20, ge=1, le=512, description="coefficients, where features is mfcc")
+    length: Literal["windows", "crop"] = Field(
+        "windows", description="windows: the whole sound; crop: one window from its middle"
+    )
+    features: Literal["log-mel", "mfcc"] = Field("log-mel", description="features computed from the spectrum")
+    n_fft: int = Field(512, ge=32, le=16_384, description="samples per Fourier transform")
+    win_length: int | None = Field(
+        None, ge=16, description="length of the window function in samples; null for n_fft"
+    )
+    hop_length: int = Field(128, ge=1, description="samples between frames")
+    window: str = Field("hann", description="window function")
+    n_mels: int = Field(64, ge=4, le=512, description="number of mel bands")
+    fmin: float = Field(0.0, ge=0, description="lowest frequency in Hz")
+    fmax: float | None = Field(
+        None, gt=0, description="highest frequency in Hz; null for half the sample rate"
+    )
+    center: bool = Field(True, description="whether frames are centred, with padding at both ends")
+    power: float = Field(2.0, gt=0, description="exponent of the magnitude; 2 for power")
+    top_db: float | None = Field(80.0, gt=0, description="dynamic range below the maximum, in dB")
+    n_mfcc: int = Field(20, ge=1, le=512, description="number of MFCCs, if features is mfcc")

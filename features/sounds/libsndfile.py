@@ -85,7 +85,7 @@ class Reader:
     Attributes:
         rate: Hz.
         channels: their number.
-        frames: samples of each channel that are expected; None where the content does not say.
+        frames: samples of each channel that are expected; None if the content does not say.
 
     Raises:
         DecodingError: libsndfile refuses the content; by `blocks` also.

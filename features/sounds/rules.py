@@ -10,15 +10,17 @@ from features.ingest.rules import IngestRules
 class AudioRules(IngestRules):
     """What ingest accepts of sounds, and the sample rate it keeps them at."""
 
-    sample_rate: int = Field(16_000, ge=1_000, le=192_000, description="Hz that every sound is brought to")
+    sample_rate: int = Field(
+        16_000, ge=1_000, le=192_000, description="sample rate in Hz to which sounds are resampled"
+    )
     min_audio_seconds: float = Field(0.02, ge=0, description="shorter sounds are quarantined")
     max_audio_seconds: float = Field(600.0, gt=0, le=3600, description="longer sounds are quarantined")
     out_of_range: Literal["reject", "normalise"] = Field(
-        "reject", description="what becomes of samples beyond twice full scale"
+        "reject", description="how to handle samples beyond twice full scale"
     )
 
     def decoder_rules(self) -> dict[str, Any]:
-        """Give what a decoder process gets: the rules, its time-out and its memory."""
+        """Return the settings of a decoder process: the rules, its timeout and its memory."""
         # The mix and the resampled copy in double precision, at the highest rate we take.
         samples = int(self.max_audio_seconds * 192_000)
         return super().decoder_rules() | {"memory": 24 * samples + 4 * self.max_file_bytes + (512 << 20)}

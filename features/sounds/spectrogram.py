@@ -101,7 +101,7 @@ class LogMel(keras.Layer):
         return SILENCE
 
     def frames(self, samples: Any) -> Any:
-        """Give the number of frames of so many samples."""
+        """Return the number of frames of a number of samples."""
         return 1 + (samples if self.center else samples - self.n_fft) // self.hop_length
 
     def call(self, samples: Any) -> Any:
@@ -141,13 +141,13 @@ class LogMel(keras.Layer):
         return tf.linalg.matmul(decibels, self._cosines) if self.n_mfcc else decibels
 
     def compute_output_spec(self, samples: Any) -> keras.KerasTensor:
-        """Give the result's shape and dtype."""
+        """Return the shape and dtype of the output."""
         time = samples.shape[1]
         frames = None if time is None else self.frames(time)
         return keras.KerasTensor((samples.shape[0], frames, self.bands), "float32")
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again."""
+        """Return the configuration of the layer."""
         own: tuple[str, ...] = ("sample_rate", "n_fft", "win_length", "hop_length", "window", "n_mels")
         own += ("fmin", "fmax", "center", "power", "top_db", "n_mfcc")
         return super().get_config() | {name: getattr(self, name) for name in own}

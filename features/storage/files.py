@@ -15,7 +15,7 @@ _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def stamp_of(status: os.stat_result) -> tuple[int, int, int, int]:
-    """Give what changes when a file's content changes: size, mtime, ctime (ns), inode."""
+    """Return what changes with a file's content: size, mtime, ctime (ns), inode."""
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
@@ -35,7 +35,7 @@ def read_file(path: bytes, limit: int) -> tuple[bytes, tuple[int, int, int, int]
     try:
         before = os.fstat(handle)
         if not stat.S_ISREG(before.st_mode):
-            raise RefusedError("changed", "it was a file when it was listed, and is none now")
+            raise RefusedError("changed", "it was a file when it was listed, but no longer is")
         if before.st_size > limit:
             raise RefusedError("too_large", f"{before.st_size:,} bytes; at most {limit:,} are read")
         content = _read_all(handle, before.st_size)

@@ -21,7 +21,7 @@ class FileLock:
     """An open file with an flock on it; the lock ends with ``release`` or with the process.
 
     Two locks on one path exclude each other between threads of one process too, since each opens
-    the file anew.
+    the file again.
     """
 
     def __init__(self, path: Path, handle: int) -> None:
@@ -66,12 +66,12 @@ class FileLock:
         os.pwrite(self._handle, json.dumps(owner).encode(), 0)
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         os.close(self._handle)
 
 
 def holder(path: Path) -> dict[str, Any]:
-    """Return who holds a lock, or held it last: pid, host, since (Unix time); empty where unknown."""
+    """Return who holds a lock, or held it last: pid, host, since (Unix time); empty if unknown."""
     try:
         owner = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):

@@ -11,8 +11,10 @@ def difference(own: bytes, kept: bytes, rules: Mapping[str, Any]) -> str | None:
     import tensorflow as tf
 
     expected = kept.decode("utf-8")
-    found = tokenizer.decoded(tf.constant(kept)).numpy().decode("utf-8", "replace")
-    if found == expected:
+    decoded = tokenizer.decoded(tf.constant(kept)).numpy().decode("utf-8", "replace")
+    if decoded == expected:
         return None
-    place = next((at for at, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), len(found))
+    place = next(
+        (at for at, (a, b) in enumerate(zip(decoded, expected, strict=False)) if a != b), len(decoded)
+    )
     return f"character {place:,} of {len(expected):,} is another one in the served graph"

@@ -1,6 +1,6 @@
 """Texts to token ids, in the graph: the same in training, SavedModel and live server.
 
-docs/text.md says what a token is. The vocabulary comes from the training split and travels as an asset.
+docs/text.md defines tokens. The vocabulary comes from the training split and travels as an asset.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ class TextFeaturizer(keras.Layer):
         subwords: buckets that pieces of tokens are hashed into (`pieces`); 0 for none.
     """
 
-    #: Raise it whenever the same configuration gives other values: caches then compute them again.
+    #: Increase it whenever the same configuration produces other values: caches then compute them again.
     revision = 1
 
     def __init__(
@@ -124,11 +124,11 @@ class TextFeaturizer(keras.Layer):
 
     def ids(self, tokens: Any) -> Any:
         """Look tokens up: ragged string [batch, tokens] to int32 [batch, tokens of the longest, ...]."""
-        found = tf.cast(self.table.lookup(tokens.flat_values) + 1, tf.int32)
+        numbers = tf.cast(self.table.lookup(tokens.flat_values) + 1, tf.int32)
         if self.subwords:
-            found = tf.concat([found[:, tf.newaxis], pieces(tokens.flat_values, self.subwords)], 1)
+            numbers = tf.concat([numbers[:, tf.newaxis], pieces(tokens.flat_values, self.subwords)], 1)
         shape = (None, *self.spec.shape)
-        dense = tokens.with_flat_values(found).to_tensor(PADDING, shape=shape)
+        dense = tokens.with_flat_values(numbers).to_tensor(PADDING, shape=shape)
         missing = tf.maximum(0, 1 - tf.shape(dense)[1])
         dense = tf.pad(dense, [[0, 0], [0, missing], *([[0, 0]] if self.subwords else [])])
         empty = tf.reshape(tokens.row_lengths() == 0, [-1] + [1] * (dense.shape.rank - 1))
@@ -136,11 +136,11 @@ class TextFeaturizer(keras.Layer):
         return tf.ensure_shape(tf.concat([first, dense[:, 1:]], 1), shape)
 
     def compute_output_spec(self, texts: Any) -> keras.KerasTensor:
-        """Give the result's shape and dtype."""
+        """Return the shape and dtype of the output."""
         return keras.KerasTensor((texts.shape[0], *self.spec.shape), "int32")
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again."""
+        """Return the configuration of the layer."""
         own = ("unit", "lowercase", "max_tokens", "keep", "subwords")
         return (
             super().get_config()
@@ -163,9 +163,9 @@ def pieces(tokens: Any, buckets: int) -> Any:
     """
     characters = tf.strings.unicode_split(tf.strings.join(["<", tokens, ">"]), "UTF-8")
     runs = [tf.strings.ngrams(characters, length, separator="") for length in _PIECE_LENGTHS]
-    found = tf.concat(runs, 1)
-    hashed = tf.strings.to_hash_bucket_fast(found.flat_values, buckets)
-    numbered = found.with_flat_values(tf.cast(hashed, tf.int32) + 1)
+    ngrams = tf.concat(runs, 1)
+    hashed = tf.strings.to_hash_bucket_fast(ngrams.flat_values, buckets)
+    numbered = ngrams.with_flat_values(tf.cast(hashed, tf.int32) + 1)
     return numbered.to_tensor(PADDING, shape=(None, PIECES))
 
 
@@ -173,16 +173,20 @@ class TextFeaturizerSettings(Settings):
     """What a token is, which are known, and how many of a text are read."""
 
     tokens: Literal["words", "blanks", "characters"] = Field(
-        "words", description="words parts words and signs, blanks cuts at blanks alone"
+        "words", description="words: words and signs; blanks: split at whitespace only"
     )
-    lowercase: bool = Field(True, description="whether capitals are made small")
-    min_count: int = Field(1, ge=1, description="times a token must occur in the training split to be known")
-    max_vocabulary: int | None = Field(None, ge=1, description="most known tokens; null for all")
-    max_tokens: int | None = Field(None, ge=1, description="of a text; longer ones are cut; null for all")
-    keep: Literal["head", "tail"] = Field("head", description="the end of a longer text that is kept")
+    lowercase: bool = Field(True, description="whether to lowercase")
+    min_count: int = Field(1, ge=1, description="minimum count of a token in the training split")
+    max_vocabulary: int | None = Field(
+        None, ge=1, description="maximum size of the vocabulary; null for no limit"
+    )
+    max_tokens: int | None = Field(
+        None, ge=1, description="maximum tokens of a text; longer ones are truncated; null for no limit"
+    )
+    keep: Literal["head", "tail"] = Field("head", description="which end of a longer text to keep")
     subwords: int = Field(
         0,
         ge=0,
         le=2**24,
-        description="buckets that pieces of 3 to 5 characters of each token are hashed into; 0 for none",
+        description="hash buckets for the pieces of 3 to 5 characters of each token; 0 for none",
     )

@@ -12,5 +12,5 @@ class TextRules(IngestRules):
 
     max_characters: int = Field(100_000, ge=1, description="longer texts are quarantined")
     bad_text: Literal["reject", "replace"] = Field(
-        "reject", description="what becomes of bytes that are not UTF-8, and of NUL, in .txt files"
+        "reject", description="how to handle bytes that are not UTF-8, and NUL, in .txt files"
     )

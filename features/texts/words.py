@@ -135,11 +135,11 @@ class WordLookup(keras.Layer):
         return self.names.lookup(tf.cast(ids, tf.int64))
 
     def compute_output_spec(self, words: Any) -> keras.KerasTensor:
-        """Give the result's shape and dtype."""
+        """Return the shape and dtype of the output."""
         return keras.KerasTensor(words.shape, "int32")
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again."""
+        """Return the configuration of the layer."""
         return super().get_config() | {"vocabulary": list(self.vocabulary), "lowercase": self.lowercase}
 
 
@@ -147,16 +147,18 @@ class WordFeaturizerSettings(Settings):
     """What a word is, and which are known."""
 
     tokens: Literal["words", "blanks"] = Field(
-        "words", description="words parts words and signs, blanks cuts at blanks alone"
+        "words", description="words: words and signs; blanks: split at whitespace only"
     )
-    lowercase: bool = Field(True, description="whether capitals are made small")
+    lowercase: bool = Field(True, description="whether to lowercase")
     signs: Literal["drop", "keep"] = Field(
-        "drop", description="what becomes of tokens without a letter or digit"
+        "drop", description="how to handle tokens without a letter or digit"
     )
     wrapped: int | None = Field(
         None,
         ge=1,
-        description="characters of the longest line that runs on into the next, as in a book; null for none",
+        description="characters of the longest line to join to the next one, for wrapped text; null for none",
     )
-    min_count: int = Field(5, ge=1, description="times a word must occur to have a vector")
-    max_vocabulary: int | None = Field(None, ge=1, description="most words; null for all")
+    min_count: int = Field(5, ge=1, description="minimum count of a word")
+    max_vocabulary: int | None = Field(
+        None, ge=1, description="maximum size of the vocabulary; null for no limit"
+    )

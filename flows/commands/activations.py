@@ -1,6 +1,6 @@
-"""Show the activation maps of a trained network's layer for one file.
+"""``servable activations``: the activation maps of a layer for one file.
 
-The network of the run is asked, not the served model: any layer can be looked at, and no release has to carry
+The network of the run is loaded, not the served model: every layer is available, and no release has to export
 the outputs of all its layers.
 """
 
@@ -18,21 +18,25 @@ from flows.workspace import Workspace
 
 
 def activations(
-    name: Annotated[str, typer.Argument(help="The model, or the folder of a run.")],
+    name: Annotated[str, typer.Argument(help="Name of the model, or the folder of a run.")],
     file: Annotated[
         str | None,
-        typer.Argument(help="A file, or a text for a model of texts; without one the layers are listed."),
+        typer.Argument(help="Input file, or a text for a text model. Without it, list the layers."),
     ] = None,
-    layer: Annotated[str | None, typer.Option(help="Number or name of the layer.")] = None,
-    out: Annotated[Path, typer.Option(help="Picture to write, .png or .svg.")] = Path("maps.png"),
-    version: Annotated[int | None, typer.Option(help="A version other than the stable one.")] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Number or name of the layer. Default: the first ReLU.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Output file, .png or .svg.")] = Path("maps.png"),
+    version: Annotated[int | None, typer.Option(help="Version. Default: the stable one.")] = None,
     workspace: Annotated[
         Path | None,
-        typer.Option("--workspace", help="Folder it was trained in (or SERVABLE_WORKSPACE).", metavar="DIR"),
+        typer.Option(
+            "--workspace", help="Folder of all output files (or SERVABLE_WORKSPACE).", metavar="DIR"
+        ),
     ] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Draw what a layer of a trained network makes of a file: its activation maps."""
+    """Draw the activation maps of a layer for one file."""
     with quieting.native_stderr():
         from flows.queries import raw_inputs
         from flows.runs import finished

@@ -1,4 +1,4 @@
-"""``servable demo``: the main job from end to end."""
+"""``servable demo``: all steps from data to predictions, on data that come with the package."""
 
 from flows.commands.options import WorkspaceOption
 from flows.console import quiet as quieting
@@ -6,7 +6,7 @@ from flows.workspace import Workspace
 
 
 def demo(workspace: WorkspaceOption = None) -> None:
-    """Run the main job on images, sounds, words and texts that come with the tool, to a gRPC answer."""
+    """Train, serve and query four small models on included data."""
     with quieting.native_stderr():
         from flows import demo as demonstration
 

@@ -10,7 +10,7 @@ from flows.workspace import Workspace
 
 
 def doctor(workspace: WorkspaceOption = None, json_output: JsonOption = False) -> None:
-    """Check installation, versions, ports, hub cache and disk, and say what to do."""
+    """Check installation, ports, caches and disk."""
     from flows import doctor as check_up
 
     findings = check_up.examine(Workspace.open(workspace))

@@ -1,4 +1,4 @@
-"""The ``servable explain`` command."""
+"""``servable explain``: the heatmap of a prediction."""
 
 import json
 from pathlib import Path
@@ -20,25 +20,27 @@ from flows.console import terminal
 
 
 def explain(
-    name: Annotated[str, typer.Argument(help="The model.")],
-    file: Annotated[Path, typer.Argument(help="The image or sound.")],
-    method: Annotated[str, typer.Option(help="occlusion or grad-cam.")] = "occlusion",
-    label: Annotated[str | None, typer.Option(help="Label to explain; the predicted one by default.")] = None,
+    name: Annotated[str, typer.Argument(help="Name of the model.")],
+    file: Annotated[Path, typer.Argument(help="Image or sound file.")],
+    method: Annotated[str, typer.Option(help="Method: occlusion or grad-cam.")] = "occlusion",
+    label: Annotated[str | None, typer.Option(help="Label to explain. Default: the predicted one.")] = None,
     patch: Annotated[
-        int | None, typer.Option(help="Side of what is hidden, in the network's pixels.")
+        int | None, typer.Option(help="Size of the hidden patch, in pixels of the network's input.")
     ] = None,
-    stride: Annotated[int | None, typer.Option(help="Pixels from one patch to the next.")] = None,
-    fill: Annotated[str | None, typer.Option(help="What stands in a patch; the file's own mean.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where to draw the overlay, PNG.")] = None,
-    version: Annotated[int | None, typer.Option(help="A version other than the stable one.")] = None,
+    stride: Annotated[int | None, typer.Option(help="Distance between patches, in pixels.")] = None,
+    fill: Annotated[
+        str | None, typer.Option(help="Value of the hidden pixels. Default: the mean of the file.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Draw the heatmap to this PNG file.")] = None,
+    version: Annotated[int | None, typer.Option(help="Version. Default: the stable one.")] = None,
     target: TargetOption = SERVER,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 120.0,
+    timeout: Annotated[float, typer.Option(help="Timeout in seconds.")] = 120.0,
     curl: CurlOption = False,
     grpcurl: GrpcurlOption = False,
     rest_target: RestTargetOption = REST_SERVER,
     json_output: JsonOption = False,
 ) -> None:
-    """Show where in an image or a sound the evidence for a label lies."""
+    """Show which parts of an image or sound speak for a label."""
     with quieting.native_stderr():
         from flows.queries import explanation
         from flows.queries import question as prediction
@@ -59,4 +61,4 @@ def explain(
     told = explanation.plain(answer, method, file)
     print(json.dumps(told) if json_output else explanation.sentence(told))
     if out is not None and not json_output:
-        terminal.note(f"drawn in {terminal.printable(str(out))}")
+        terminal.note(f"written to {terminal.printable(str(out))}")

@@ -1,4 +1,4 @@
-"""What ``status`` and ``metadata`` share: ask a server, or print the command that does."""
+"""What ``status`` and ``metadata`` share: query a server, or print the equivalent command."""
 
 import json
 
@@ -16,7 +16,7 @@ def inquire(
     grpcurl: bool,
     json_output: bool,
 ) -> None:
-    """Print what a server answers about a model, or the command that asks it."""
+    """Print what a server returns about a model, or the equivalent command."""
     with quieting.native_stderr():
         from flows.queries import inspection
 

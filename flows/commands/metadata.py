@@ -17,13 +17,13 @@ from flows.commands.options import (
 
 
 def metadata(
-    name: Annotated[str, typer.Argument(help="The model.")],
-    version: Annotated[int | None, typer.Option(help="A version other than the latest.")] = None,
+    name: Annotated[str, typer.Argument(help="Name of the model.")],
+    version: Annotated[int | None, typer.Option(help="Version. Default: the latest.")] = None,
     target: TargetOption = SERVER,
     curl: CurlOption = False,
     grpcurl: GrpcurlOption = False,
     rest_target: RestTargetOption = REST_SERVER,
     json_output: JsonOption = False,
 ) -> None:
-    """Tell the signatures of a served model: inputs and outputs with dtype and shape."""
+    """Show a served model's signatures with dtypes and shapes."""
     inquire("metadata", name, version, target, rest_target, curl, grpcurl, json_output)

@@ -1,4 +1,4 @@
-"""``servable models``: what is published."""
+"""``servable models``: the published models."""
 
 import json
 
@@ -8,7 +8,7 @@ from flows.workspace import Workspace
 
 
 def models(workspace: WorkspaceOption = None, json_output: JsonOption = False) -> None:
-    """List what is published, which version is stable and its test metric."""
+    """List the published models with their test metrics."""
     from flows.runs import releases
 
     rows = releases.published(Workspace.open(workspace))
@@ -17,7 +17,9 @@ def models(workspace: WorkspaceOption = None, json_output: JsonOption = False) -
             print(json.dumps(row))
         return
     if not rows:
-        terminal.note("nothing is published yet: servable train image-classification --data DIR --name NAME")
+        terminal.note(
+            "no models are published yet: servable train image-classification --data DIR --name NAME"
+        )
         return
     columns = ("model", "version", "stable", "task", "metric", "value", "published")
     terminal.table("", columns, [[row[c] if row[c] is not None else "-" for c in columns] for row in rows])

@@ -1,4 +1,4 @@
-"""The options that commands share."""
+"""Options shared by several commands."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,20 +7,22 @@ import typer
 
 WorkspaceOption = Annotated[
     Path | None,
-    typer.Option("--workspace", help="Folder for everything written (or SERVABLE_WORKSPACE).", metavar="DIR"),
+    typer.Option("--workspace", help="Folder of all output files (or SERVABLE_WORKSPACE).", metavar="DIR"),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Hide progress.")]
 TargetOption = Annotated[
     str,
     typer.Option(
         "--target", envvar="SERVABLE_SERVER", help="Address of the model server.", metavar="HOST:PORT"
     ),
 ]
-CurlOption = Annotated[bool, typer.Option("--curl", help="Print the curl command instead.")]
-GrpcurlOption = Annotated[bool, typer.Option("--grpcurl", help="Print the grpcurl command instead.")]
+CurlOption = Annotated[bool, typer.Option("--curl", help="Print the equivalent curl command instead.")]
+GrpcurlOption = Annotated[
+    bool, typer.Option("--grpcurl", help="Print the equivalent grpcurl command instead.")
+]
 RestTargetOption = Annotated[
-    str, typer.Option("--rest-target", help="Address in the curl command.", metavar="HOST:PORT")
+    str, typer.Option("--rest-target", help="REST address for --curl.", metavar="HOST:PORT")
 ]
 
 SERVER, REST_SERVER = "127.0.0.1:8500", "127.0.0.1:8501"

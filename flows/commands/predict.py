@@ -1,4 +1,4 @@
-"""The ``servable predict`` command."""
+"""``servable predict``: query a served model."""
 
 import json
 from pathlib import Path
@@ -20,38 +20,40 @@ from flows.console import terminal
 
 
 def predict(
-    name: Annotated[str, typer.Argument(help="The model.")],
+    name: Annotated[str, typer.Argument(help="Name of the model.")],
     examples: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Files to send (- for standard input), or texts, words or rows for a model of such; "
-            "one answer each."
+            help="Files to send (- for standard input); for models of text, words or rows also literal text. "
+            "One prediction each."
         ),
     ] = None,
     text: Annotated[
         list[str] | None,
-        typer.Option("--text", help="A text to send even if a file has this name.", metavar="TEXT"),
+        typer.Option("--text", help="Literal text, even if a file has this name.", metavar="TEXT"),
     ] = None,
     signature: Annotated[
-        str | None, typer.Option(help="Signature to call instead of serving_default.")
+        str | None, typer.Option(help="Signature to call. Default: serving_default.")
     ] = None,
     inputs: Annotated[
         list[str] | None,
-        typer.Option("--input", help="A further input of the signature, as k=5.", metavar="NAME=VALUE"),
+        typer.Option("--input", help="Additional input of the signature, such as k=5.", metavar="NAME=VALUE"),
     ] = None,
-    positive: Annotated[str | None, typer.Option(help="Words an analogy adds, with commas between.")] = None,
-    negative: Annotated[str | None, typer.Option(help="Words an analogy takes away.")] = None,
-    version: Annotated[int | None, typer.Option(help="A version other than the stable one.")] = None,
+    positive: Annotated[str | None, typer.Option(help="Comma-separated words to add, for analogies.")] = None,
+    negative: Annotated[str | None, typer.Option(help="Comma-separated words to subtract.")] = None,
+    version: Annotated[int | None, typer.Option(help="Version. Default: the stable one.")] = None,
     target: TargetOption = SERVER,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 30.0,
-    k: Annotated[int | None, typer.Option(help="Neighbours wanted.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Picture of the neighbours.", metavar="PNG")] = None,
+    timeout: Annotated[float, typer.Option(help="Timeout in seconds.")] = 30.0,
+    k: Annotated[int | None, typer.Option(help="Number of neighbours to return.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Draw the neighbours to this PNG file.", metavar="PNG")
+    ] = None,
     curl: CurlOption = False,
     grpcurl: GrpcurlOption = False,
     rest_target: RestTargetOption = REST_SERVER,
     json_output: JsonOption = False,
 ) -> None:
-    """Ask a served model about files, texts or words."""
+    """Query a served model with files or text."""
     with quieting.native_stderr():
         from flows.queries import question as prediction
         from flows.queries import raw_inputs

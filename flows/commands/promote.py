@@ -12,10 +12,10 @@ from flows.workspace import Workspace, model_name
 def promote(
     name: str,
     version: int,
-    reason: Annotated[str, typer.Option(help="Why; kept in the history.")] = "",
+    reason: Annotated[str, typer.Option(help="Reason, kept in the history.")] = "",
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Make a published version the stable one, in the repository and in MLflow."""
+    """Make a published version the stable one."""
     from flows.runs import releases
 
     releases.promote(Workspace.open(workspace), model_name(name), version, reason or "promoted by hand")

@@ -11,7 +11,7 @@ from flows.workspace import Workspace, model_name
 
 def rollback(
     name: str,
-    reason: Annotated[str, typer.Option(help="Why; kept in the history.")] = "",
+    reason: Annotated[str, typer.Option(help="Reason, kept in the history.")] = "",
     workspace: WorkspaceOption = None,
 ) -> None:
     """Make the previously stable version stable again."""

@@ -12,14 +12,12 @@ from flows.runs.request import Request
 @takes_a_request
 def schedule(
     request: Request,
-    cron: Annotated[
-        str | None, typer.Option(help="When, as a cron expression of five fields, in UTC.")
-    ] = None,
+    cron: Annotated[str | None, typer.Option(help="Cron expression of five fields, in UTC.")] = None,
     interval: Annotated[
-        int | None, typer.Option(help="Every so many seconds, instead of --cron.", metavar="SECONDS")
+        int | None, typer.Option(help="Interval in seconds, instead of --cron.", metavar="SECONDS")
     ] = None,
 ) -> None:
-    """Deploy the training as a scheduled Prefect flow; edit its parameters in the Prefect UI."""
+    """Schedule a training as a Prefect deployment."""
     from flows.scheduling import schedules
 
     terminal.note(schedules.deploy(request, schedules.When(cron, interval)))

@@ -9,7 +9,7 @@ from flows.workspace import Workspace
 
 
 def serve(context: typer.Context) -> None:
-    """Serve the repository's models over gRPC and REST; takes tensorflow_model_server's flags."""
+    """Serve the published models over gRPC and REST."""
     with quieting.native_stderr():
         from serving import cli as serving_cli
 

@@ -17,13 +17,13 @@ from flows.commands.options import (
 
 
 def status(
-    name: Annotated[str, typer.Argument(help="The model.")],
-    version: Annotated[int | None, typer.Option(help="One version alone.")] = None,
+    name: Annotated[str, typer.Argument(help="Name of the model.")],
+    version: Annotated[int | None, typer.Option(help="Show only this version.")] = None,
     target: TargetOption = SERVER,
     curl: CurlOption = False,
     grpcurl: GrpcurlOption = False,
     rest_target: RestTargetOption = REST_SERVER,
     json_output: JsonOption = False,
 ) -> None:
-    """Tell the state of a served model's versions, with what went wrong."""
+    """Show the state of a served model's versions, with errors."""
     inquire("status", name, version, target, rest_target, curl, grpcurl, json_output)

@@ -1,4 +1,4 @@
-"""``servable sync``: send the tracking events that are left."""
+"""``servable sync``: send the tracking events that are waiting."""
 
 from typing import Annotated
 
@@ -12,10 +12,10 @@ from flows.workspace import Workspace
 def sync(
     workspace: WorkspaceOption = None,
     rejected: Annotated[
-        bool, typer.Option("--rejected", help="Offer the events again that MLflow has rejected.")
+        bool, typer.Option("--rejected", help="Also resend events that MLflow rejected.")
     ] = False,
 ) -> None:
-    """Send tracking events that MLflow has not confirmed yet."""
+    """Send waiting tracking events to MLflow."""
     from flows.tracking import rejects, tracking
 
     place = Workspace.open(workspace)

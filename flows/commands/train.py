@@ -19,7 +19,7 @@ def train(
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Ingest, train, evaluate, pass the gate and publish one model."""
+    """Train a model on your data, evaluate it and publish it."""
     with terminal.progress_bars(quiet=quiet):
         summary = launch.run(request, local=local)
     if json_output:

@@ -1,4 +1,4 @@
-"""The options that say what to train: defined once, for every command that trains now or later."""
+"""The options of a training, shared by the commands that start or schedule one."""
 
 import functools
 import inspect
@@ -14,30 +14,30 @@ from flows.runs.request import Request
 from flows.workspace import Workspace, model_name
 
 NoHeaderOption = Annotated[
-    bool, typer.Option("--no-header", help="The table's first row is one of data: columns are column_1 ...")
+    bool, typer.Option("--no-header", help="The table has no header row; name columns column_1, column_2 ...")
 ]
 InputSuffixOption = Annotated[
     str | None,
-    typer.Option(
-        "--input-suffix", help="Ending of the files that a table names without one.", metavar=".jpg"
-    ),
+    typer.Option("--input-suffix", help="Extension to add to file names in a table.", metavar=".jpg"),
 ]
 InputFolderOption = Annotated[
     str | None,
-    typer.Option("--input-folder", help="Folder of a table's files, below its own.", metavar="FOLDER"),
+    typer.Option(
+        "--input-folder", help="Folder of the files in a table, relative to the table.", metavar="FOLDER"
+    ),
 ]
 
 
 def requested(
-    task: Annotated[str, typer.Argument(help="What kind of model, e.g. image-classification.")],
-    data: Annotated[Path, typer.Option(help="Folder, archive or table of examples.")],
-    name: Annotated[str, typer.Option(help="The model's name, where it is tracked and served.")],
-    recipe: Annotated[str | None, typer.Option(help="Recipe by name or path of a YAML file.")] = None,
+    task: Annotated[str, typer.Argument(help="Task, such as image-classification.")],
+    data: Annotated[Path, typer.Option(help="Folder, table or archive of examples.")],
+    name: Annotated[str, typer.Option(help="Name of the model.")],
+    recipe: Annotated[str | None, typer.Option(help="Name of a recipe, or path of a YAML file.")] = None,
     override: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a recipe setting.", metavar="KEY=VALUE")
+        list[str] | None, typer.Option("--set", help="Override a setting of the recipe.", metavar="KEY=VALUE")
     ] = None,
     input_column: Annotated[
-        str | None, typer.Option(help="Column of a table with the file paths, texts or rows.")
+        str | None, typer.Option(help="Table column with the inputs; comma-separated for tabular tasks.")
     ] = None,
     target_column: Annotated[
         list[str] | None,
@@ -48,17 +48,19 @@ def requested(
     no_header: NoHeaderOption = False,
     input_suffix: InputSuffixOption = None,
     input_folder: InputFolderOption = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of splits, weights, order and augmentation.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     accept_worse: Annotated[
-        bool, typer.Option("--accept-worse", help="Publish even if worse than the serving version.")
+        bool, typer.Option("--accept-worse", help="Publish even if worse than the version in service.")
     ] = False,
-    restart: Annotated[bool, typer.Option("--restart", help="Do not resume an unfinished run.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Start over instead of resuming an unfinished run.")
+    ] = False,
     workspace: WorkspaceOption = None,
 ) -> Request:
-    """Turn the options into what they ask for.
+    """Turn the options into a request.
 
     Raises:
-        UsageError: the name cannot name a model.
+        UsageError: the name is not a valid model name.
     """
     targets = target_column[0] if target_column and len(target_column) == 1 else target_column
     columns = {"input": input_column, "target": targets, "split": split_column, "fold": fold_column}
@@ -77,14 +79,14 @@ def requested(
 
 
 def _table_settings(no_header: bool, input_suffix: str | None, input_folder: str | None) -> tuple[str, ...]:
-    """Write the options on a table's form as overrides of a recipe, which keeps them."""
+    """Express the options on the format of a table as overrides, so that the recipe records them."""
     given = {"input_suffix": input_suffix, "input_folder": input_folder}
     named = tuple(f"data.{key}={json.dumps(value)}" for key, value in given.items() if value is not None)
     return (*named, *(("data.header=false",) if no_header else ()))
 
 
 def takes_a_request(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options of a training before its own; it receives the request they make."""
+    """Add the options of a training to those of a command, which receives them as a request."""
     shared = inspect.signature(requested).parameters
     own = list(inspect.signature(command).parameters.values())[1:]
 

@@ -1,4 +1,4 @@
-"""``servable verify``: compare a dataset's files with their hashes."""
+"""``servable verify``: compare the files of a dataset with their hashes."""
 
 import json
 from pathlib import Path
@@ -11,10 +11,10 @@ from flows.console import terminal
 
 
 def verify(
-    dataset: Annotated[Path, typer.Argument(help="A dataset folder, as the card names it.")],
+    dataset: Annotated[Path, typer.Argument(help="Folder of the dataset.")],
     json_output: JsonOption = False,
 ) -> None:
-    """Compare every file of a dataset with the hash taken at ingest."""
+    """Check that the files of a dataset are unchanged since ingest."""
     from features.datasets import dataset as datasets
 
     changed = datasets.load(dataset).verify()
@@ -23,5 +23,5 @@ def verify(
             json.dumps(record) if json_output else f"{record['reason']}: {terminal.printable(record['path'])}"
         )
     if not changed and not json_output:
-        terminal.note("every file is as it was")
+        terminal.note("all files are unchanged")
     raise typer.Exit(65 if changed else 0)

@@ -11,11 +11,12 @@ from flows.workspace import Workspace
 def worker(
     workspace: WorkspaceOption = None,
     once: Annotated[
-        bool, typer.Option("--once", help="Run what is due, then end with the worst exit code of it.")
+        bool,
+        typer.Option("--once", help="Run the trainings that are due, then exit with their worst exit code."),
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, help="Trainings at a time.")] = 1,
+    limit: Annotated[int, typer.Option(min=1, help="Trainings to run in parallel.")] = 1,
 ) -> None:
-    """Run the process worker that executes scheduled trainings."""
+    """Run scheduled trainings when they are due."""
     from flows.scheduling import worker as workers
 
     raise typer.Exit(workers.work(Workspace.open(workspace), once=once, limit=limit))

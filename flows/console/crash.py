@@ -27,13 +27,17 @@ class Cause:
     todo: str
 
 
-_DISK = Cause(74, "the disk is full", "free some space and repeat: finished steps are kept")
-_MEMORY = Cause(74, "the memory is not enough", "choose smaller settings, such as training.batch_size")
-_PERMISSION = Cause(77, "permission denied", "check who may write there, or name another --workspace")
-_FILES = Cause(74, "a file or folder cannot be used", "check the path, and what lies in the workspace")
-_AWAY = Cause(69, "a service cannot be reached", "check its address and that it is up, then repeat")
+_DISK = Cause(74, "the disk is full", "free some space and run the command again: finished steps are kept")
+_MEMORY = Cause(74, "out of memory", "use smaller settings, such as training.batch_size")
+_PERMISSION = Cause(77, "permission denied", "check the permissions, or use another --workspace")
+_FILES = Cause(74, "cannot access a file or folder", "check the path and the workspace")
+_AWAY = Cause(
+    69, "cannot reach a service", "check its address and that it is running, then run the command again"
+)
 _DATABASE = Cause(
-    74, "a database cannot be used", "check its disk, and that nobody else holds it, then repeat"
+    74,
+    "cannot use a database",
+    "check its disk and that no other process has locked it, then run the command again",
 )
 
 #: Exceptions by package and class; a class stands for its children. The libraries need not be imported.
@@ -65,7 +69,7 @@ def cause(error: BaseException) -> Cause | None:
 
 
 def exit_code(error: Exception) -> int:
-    """Tell what the surroundings refuse from a fault of our own.
+    """Return the exit code for an exception.
 
     Returns:
         69, 74, 77 or 70, as in BSD sysexits.
@@ -83,8 +87,8 @@ def sentence(error: Exception) -> str:
     try:
         report = _write(error)
     except Exception:
-        return f"{text}. The report could not be written"
-    return f"{text}; this is unexpected. The traceback is in {report}: please report it"
+        return f"{text}; this is a bug in Servable, and its traceback could not be written"
+    return f"{text}; this is a bug in Servable. Please report it with the traceback in {report}"
 
 
 def _write(error: Exception) -> str:

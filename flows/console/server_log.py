@@ -39,7 +39,7 @@ class LoggedError:
 
     Attributes:
         text: what it says, in one line; of a traceback the exception.
-        time: when, as far as the log tells; empty where it does not.
+        time: when, as far as the log says; empty if it does not.
         earlier: it is of an earlier start of the server than the last.
         end: offset in the file just behind it.
     """
@@ -69,13 +69,13 @@ def open_log(path: Path, address: str) -> BinaryIO:
 
 
 def address(path: Path) -> str | None:
-    """Give the address of the server that was started last; None where the log does not tell."""
+    """Return the address of the server started last; None if it is not in the log."""
     starts = [found["address"] for _, line in _lines(path, 0) if (found := _STARTED.match(line))]
     return starts[-1] if starts else None
 
 
 class Watch:
-    """Tell the errors that a log gains, each kind of them once."""
+    """Reports new errors in a log, each kind once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -92,13 +92,13 @@ class Watch:
         return [error for error in found if self._is_new(error)]
 
     def tell_last(self, notify: Callable[[str], None]) -> None:
-        """Say what the last error of the last start is, if there is one."""
+        """Report the last error since the last start, if there is one."""
         error = last_error(self.path)
         if error and not error.earlier and self._is_new(error):
             notify(error.sentence(self.path))
 
     def tell_fresh(self, notify: Callable[[str], None]) -> None:
-        """Say what is new."""
+        """Report new errors."""
         for error in self.fresh():
             notify(error.sentence(self.path))
 
@@ -110,7 +110,7 @@ class Watch:
 
 
 def size(path: Path) -> int:
-    """Give the bytes of a log; 0 for one that does not exist."""
+    """Return the size of a log in bytes; 0 if it does not exist."""
     try:
         return path.stat().st_size
     except OSError:
@@ -118,12 +118,12 @@ def size(path: Path) -> int:
 
 
 def last_error(path: Path) -> LoggedError | None:
-    """Give the last error in a log; None where there is none, or no log."""
+    """Return the last error in a log; None if there is none, or no log."""
     return next(iter(reversed(errors(path))), None)
 
 
 def explain(path: Path) -> str:
-    """Say what the log tells of the last start: its last error, if there is one."""
+    """Describe the last start in a log: its last error, if there is one."""
     error = last_error(path)
     return error.text if error and not error.earlier else "no error in its log"
 
@@ -155,7 +155,7 @@ class _Record:
         return self.level in _ERRORS
 
     def takes_a_traceback(self) -> bool:
-        """Tell whether a traceback on the next line is of this record, and not of a server that ends."""
+        """Return whether a traceback on the next line belongs to this record, not to a server that exits."""
         return self.is_error or (self.level.startswith("WARN") and len(self.lines) == 1)
 
     def sentence(self) -> str:
@@ -182,7 +182,7 @@ def _records(path: Path, offset: int) -> Iterator[_Record]:
 
 
 def _begin(line: str, end: int, before: _Record | None) -> _Record | None:
-    """Give the record a line begins; None for one that goes on with the record before."""
+    """Return the record that starts in a line; None if it continues the previous one."""
     if started := _STARTED.match(line):
         return _Record("INFO", "", [line], end, started["time"])
     if head := _HEAD.match(line):
@@ -207,7 +207,7 @@ def _lines(path: Path, offset: int) -> Iterator[tuple[int, str]]:
 
 
 def _exception(lines: list[str]) -> str:
-    """Give the line of the last traceback that names the exception."""
+    """Return the line of the last traceback with the exception."""
     begins = [number for number, line in enumerate(lines) if _TRACEBACK.match(line)]
     if not begins:
         return ""

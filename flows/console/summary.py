@@ -18,7 +18,7 @@ def show(summary: dict[str, Any]) -> None:
     terminal.note(f"report:  {summary['report']}")
     terminal.note(f"release: {summary['release']}")
     terminal.note(
-        f"serve it: servable serve; then: servable predict {summary['model']} {_asked(summary['task'])}"
+        f"serve:   servable serve, then servable predict {summary['model']} {_asked(summary['task'])}"
     )
 
 

@@ -29,12 +29,12 @@ ASKED = (1, 3, 10, 1000)
 
 
 def labelled(dataset: Dataset) -> bool:
-    """Tell whether the photos have labels that tell them apart."""
+    """Return whether the photos have at least two labels."""
     return len(dataset.labels) > 1
 
 
 def _seen(dataset: Dataset) -> list[Any]:
-    """Give what is computed of each photo beside its vector; pixels are compared by labels alone."""
+    """Return what is computed for each photo besides its vector; pixels are only needed with labels."""
     return [Thumbnailer(), *([image_embedding.raw_pixels()] if labelled(dataset) else [])]
 
 
@@ -46,7 +46,7 @@ def featurize(plan: Plan, record: Record) -> str:
     network = record.networks.network(plan, dataset)
     new = len(_cache(plan, network.phases[0].stage).missing(list(dataset.frame["sha256"])))
     training.featurize(network, dataset, plan.workspace.features, progress=terminal.report_progress)
-    terminal.note(f"{new:,d} photos embedded, {dataset.frame['sha256'].nunique() - new:,d} were already")
+    terminal.note(f"{new:,d} photos embedded, {dataset.frame['sha256'].nunique() - new:,d} cached")
     for stage in _seen(dataset):
         feature_store.compute(stage, dataset, _cache(plan, stage), progress=terminal.report_progress)
     return str(plan.workspace.features)
@@ -57,22 +57,22 @@ def _cache(plan: Plan, stage: Any) -> feature_store.FeatureStore:
 
 
 def vectors(plan: Plan, network: Network, frame: Any) -> np.ndarray:
-    """Give the vectors of rows of the manifest, float32 [rows, d]."""
+    """Return the vectors of rows of the manifest, float32 [rows, d]."""
     return _rows(plan, network.phases[0].stage, frame)
 
 
 def pixels(plan: Plan, frame: Any) -> np.ndarray:
-    """Give the raw pixels of rows of the manifest, float32 [rows, pixels]."""
+    """Return the raw pixels of rows of the manifest, float32 [rows, pixels]."""
     return _rows(plan, image_embedding.raw_pixels(), frame).reshape(len(frame), -1)
 
 
 def thumbnails(plan: Plan, frame: Any) -> np.ndarray:
-    """Give the thumbnails of rows of the manifest, uint8 [rows, bytes]."""
+    """Return the thumbnails of rows of the manifest, uint8 [rows, bytes]."""
     return _rows(plan, Thumbnailer(), frame)
 
 
 def pictures(plan: Plan, frame: Any) -> list[bytes]:
-    """Give the thumbnails of rows of the manifest as JPEG files."""
+    """Return the thumbnails of rows of the manifest as JPEG files."""
     return [row.tobytes().rstrip(b"\0") for row in thumbnails(plan, frame)]
 
 
@@ -81,13 +81,13 @@ def _rows(plan: Plan, stage: Any, frame: Any) -> np.ndarray:
 
 
 def gallery(network: Network) -> Gallery:
-    """Give the layer that holds the items."""
+    """Return the layer that holds the items."""
     found: Gallery = network.model.get_layer("index")
     return found
 
 
 def fill(plan: Plan, network: Network, frame: Any) -> np.ndarray:
-    """Give the gallery the vectors and thumbnails of its items; return the vectors at length 1."""
+    """Fill the gallery with the vectors and thumbnails of its items; return the normalised vectors."""
     found, index = vectors(plan, network, frame), gallery(network)
     index.fill(found, plan.request.seed)
     index.show(thumbnails(plan, frame))
@@ -95,7 +95,7 @@ def fill(plan: Plan, network: Network, frame: Any) -> np.ndarray:
 
 
 def is_filled(record: Record, network: Network) -> bool:
-    """Tell whether this run holds the gallery of this very network already."""
+    """Return whether this run already has the gallery of this network."""
     same = record.run.read().embedding == feature_store.fingerprint(network.phases[0].stage)
     return same and record.run.weights.is_file()
 
@@ -162,7 +162,7 @@ def _calls(
 
 
 def folder(record: Record, name: str) -> Path:
-    """Give a folder of the run's evaluation, made where it is missing."""
+    """Return a folder of the run's evaluation; create it if it is missing."""
     place = record.run.evaluation / name
     place.mkdir(parents=True, exist_ok=True)
     return place

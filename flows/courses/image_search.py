@@ -36,7 +36,7 @@ def fit(plan: Plan, record: Record) -> str:
 
 
 def items(plan: Plan, dataset: Dataset) -> Any:
-    """Give the rows of the manifest that are searched, in the order of the index."""
+    """Return the rows of the manifest in the index, in its order."""
     return image_search.indexed(plan.sections["model"], dataset.frame)
 
 

@@ -30,7 +30,7 @@ ASKED_WORDS = 4
 
 
 def _tokens(plan: Plan, corpus: Any) -> Path:
-    """Give the file of the corpus cut into words, by all that decides it."""
+    """Return the file of the tokenized corpus, named by everything that determines it."""
     key = fingerprint([corpus.fingerprint, plan.recipe["featurizer"]])
     return plan.workspace.features / "words" / f"{key}.txt"
 
@@ -80,8 +80,8 @@ def _train(plan: Plan, record: Record, network: Network, history_file: Path) -> 
     known, settings = networks.knowledge(plan, corpus), plan.training
     if settings.reproducible and settings.workers > 1:
         terminal.note(
-            "training.reproducible: one thread trains; training.reproducible=false would use "
-            f"{settings.workers}, and give other vectors each time"
+            "training.reproducible: training with one thread; training.reproducible=false would use "
+            f"{settings.workers}, with different vectors each time"
         )
     journal = history_file.with_suffix(".jsonl")
     if plan.request.restart:
@@ -115,7 +115,7 @@ def _epochs(journal: Path) -> list[dict[str, Any]]:
 
 
 def vectors_of(network: Network) -> tuple[tuple[str, ...], np.ndarray]:
-    """Give the words of a trained network and their vectors, float32 [words, d]."""
+    """Return the words of a trained network and their vectors, float32 [words, d]."""
     return network.featurizer.vocabulary, network.model.get_layer("space").known
 
 
@@ -150,7 +150,7 @@ def export(plan: Plan, record: Record) -> str:
 
 
 def asked(network: Network, rows: int) -> list[bytes]:
-    """Give the most frequent words, and one that is not known."""
+    """Return the most frequent words, and an unknown one."""
     known = [word.encode() for word in network.featurizer.vocabulary[: rows - 1]]
     return [*(known * rows)[: rows - 1], UNKNOWN]
 

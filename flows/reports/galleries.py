@@ -24,12 +24,12 @@ SHOWN_PAIRS, SHOWN_MEMBERS = 12, 40
 MEANINGS = {
     "eval/precision_at_10": "share of the 10 nearest training photos that have the label of a test photo",
     "eval/precision_at_10_pixels": "the same, searched by raw pixels of 32 x 32 copies",
-    "eval/recall_at_10": "share of the 10 exactly nearest that the published index finds",
-    "eval/items": "photos that are searched",
-    "eval/near_duplicates": "pairs of photos at least as alike as model.near_duplicate",
+    "eval/recall_at_10": "share of the exact 10 nearest that the published index returns",
+    "eval/items": "photos in the index",
+    "eval/near_duplicates": "pairs of photos with a cosine of at least model.near_duplicate",
     "eval/clusters": "clusters",
-    "eval/silhouette": "how much nearer photos lie to their own cluster than to the next, -1 to 1",
-    "eval/ari_embeddings": "agreement of clusters and labels, 0 by chance, 1 for the same (adjusted Rand)",
+    "eval/silhouette": "how much closer photos are to their own cluster than to the next, -1 to 1",
+    "eval/ari_embeddings": "agreement of clusters and labels: 0 by chance, 1 if identical (adjusted Rand)",
     "eval/ari_pixels": "the same, of clusters of raw pixels",
     "eval/nmi_embeddings": "normalised mutual information of clusters and labels, 0 to 1",
     "eval/nmi_pixels": "the same, of clusters of raw pixels",
@@ -71,9 +71,7 @@ def _precision(record: Record, by_label: Mapping[str, Mapping[str, float]]) -> r
     )
     table = table.sort_values("embeddings", kind="stable").rename_axis("class").reset_index()
     record.tracked.table(table, "tables/precision_at_10.json")
-    prose = (
-        "Each test photo is looked for among the training photos: the share of its class in its 10 nearest."
-    )
+    prose = "The share of each test photo's class among its 10 nearest training photos."
     columns = tuple(table.columns)
     rows = [list(row) for row in table.itertuples(index=False)]
     shown = report.Table(columns, rows, "By class, the hardest first", frozenset(columns[1:]))
@@ -96,7 +94,9 @@ def _duplicates(plan: Plan, record: Record, frame: Any, pairs: pd.DataFrame) -> 
         _pair(plan, frame.iloc[[first, second]], cosine)
         for first, second, cosine in few.itertuples(index=False)
     ]
-    prose = f"{int(total):,d} pairs have a cosine of {least:g} or more; the {len(few)} most alike are shown."
+    prose = (
+        f"{int(total):,d} pairs have a cosine of {least:g} or more; the {len(few)} most similar are shown."
+    )
     listed = report.Table(
         tuple(table.columns), table.to_numpy(object).tolist(), "Near duplicates", folded=True
     )
@@ -127,7 +127,7 @@ def clusters(context: Context) -> Iterator[report.Section]:
         tried = [[int(k), value] for k, value in found["tried"].items()]
         tables.append(report.Table(("clusters", "silhouette"), tried, "Numbers of clusters that were tried"))
     prose = (
-        "K-means over the vectors, at length 1. A sheet goes from the middle of its cluster outwards. "
+        "K-means over the normalised vectors. Each sheet goes from the centre of its cluster outwards. "
         "projection.html, beside this page, is a map of all photos."
     )
     yield report.Section("Clusters", prose=[prose], figures=drawn, tables=tables)
@@ -169,7 +169,8 @@ def _map(plan: Plan, record: Record, dataset: Dataset, unit: np.ndarray, members
     groups |= {"label": list(frame["label"])} if gallery.labelled(dataset) else {}
     page = projection.Projection(
         title=plan.name,
-        caption=f"{len(rows):,d} of {len(unit):,d} photos: near means alike; far apart means little.",
+        caption=f"{len(rows):,d} of {len(unit):,d} photos: nearby ones are similar; "
+        "large distances mean little.",
         points=[
             projection.Point(name, data=file) for name, file in zip(frame["name"], pictures, strict=True)
         ],

@@ -31,7 +31,7 @@ MEANINGS = {
     "eval/wordsim353_pairs": "pairs of WordSim-353 in the vocabulary, of 353",
     "eval/simlex999_spearman": "rank correlation with people's ratings of similarity, -1 to 1",
     "eval/simlex999_pairs": "pairs of SimLex-999 in the vocabulary, of 999",
-    "eval/analogies": "share of the analogies answered right, of those whose words are all known",
+    "eval/analogies": "share of correct analogies, of those whose words are all in the vocabulary",
     "eval/analogies_known": "analogies whose words are all in the vocabulary, of 19,544",
 }
 
@@ -43,9 +43,9 @@ def _write_map(plan: Plan, record: Record, words: tuple[str, ...], vectors: np.n
         return
     page = projection.Projection(
         title=plan.name,
-        caption=f"{len(rows):,d} frequent words of {LETTERS} letters and more: near means alike; far apart "
-        "means little.",
-        points=[projection.Point(words[row], [f"the {row + 1:,d}. word by frequency"]) for row in rows],
+        caption=f"{len(rows):,d} frequent words of {LETTERS} letters and more: nearby words are similar; "
+        "large distances mean little.",
+        points=[projection.Point(words[row], [f"rank {row + 1:,d} by frequency"]) for row in rows],
         layouts={"t-SNE": planes.flattened(vectors[rows]), "PCA": planes.principal(vectors[rows])},
         colours={"cluster": [str(one) for one in _groups(vectors[rows], plan.request.seed)]},
     )
@@ -121,7 +121,7 @@ def word_map(context: Context) -> Iterator[report.Section]:
     drawn = media.picture(
         "Map of words",
         lambda theme: planes.word_map(points, chosen, theme),
-        "Near on the map means near in the space, by t-SNE over cosines (van der Maaten and Hinton 2008); "
-        "far apart on the map means little.",
+        "Nearby words have similar vectors, by t-SNE over cosines (van der Maaten and Hinton 2008); "
+        "large distances on the map mean little.",
     )
     yield report.Section("Map", figures=[drawn])

@@ -59,10 +59,10 @@ def find(workspace: Workspace, name: str, version: int | None = None) -> Finishe
     recipe = run.read().recipe if run is not None else None
     if run is None or recipe is None or not run.weights.is_file():
         raise NoInputError(
-            "no finished training of this name",
+            "no finished training with this name",
             got=name if version is None else f"{name} version {version}",
             expected=f"a model trained in {workspace.root}, or the folder of a run",
-            todo="see what there is with servable models, or name another --workspace",
+            todo="list the models with servable models, or use another --workspace",
         )
     request = Request(recipe["task"], "", run.path.parent.name, workspace=str(workspace.root))
     return Finished(Plan(request, recipe), run)

@@ -29,7 +29,7 @@ def untrained(plan: Plan, dataset: Snapshot) -> Network:
 
 
 def blueprint(plan: Plan, dataset: Snapshot) -> Blueprint:
-    """Gather what a task's build is given, but for what is fitted."""
+    """Gather what a task's build is given, except what is fitted."""
     sections = plan.sections
     return Blueprint(
         rules=plan.rules.as_settled(dataset.card),
@@ -59,13 +59,13 @@ def _stable(plan: Plan, name: str) -> Path:
 
 
 def figures(plan: Plan, dataset: Snapshot) -> Mapping[str, float]:
-    """Give what the fit measured, by metric name."""
+    """Return the metrics of the fit, by name."""
     found: Mapping[str, float] = knowledge(plan, dataset).get("figures", {})
     return found
 
 
 def knowledge(plan: Plan, dataset: Snapshot) -> Mapping[str, Any]:
-    """Give what the task's fit finds in the training split."""
+    """Return the result of the task's fit on the training split."""
     return fitted(plan, dataset, blueprint(plan, dataset))
 
 

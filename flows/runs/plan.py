@@ -87,9 +87,11 @@ def resolve(request: Request) -> Plan:
     columns(request.columns)
     task = tasks.find(request.task)
     if not _exists(request.data):
-        raise NoInputError("no such data", got=request.data[:200], todo="check the path given to --data")
+        raise NoInputError(
+            "the data does not exist", got=request.data[:200], todo="check the path given to --data"
+        )
     if not 0 <= request.seed < 2**32:
-        raise UsageError("not a seed", got=request.seed, expected=f"an integer from 0 to {2**32 - 1}")
+        raise UsageError("invalid seed", got=request.seed, expected=f"an integer from 0 to {2**32 - 1}")
     recipe = config.read_recipe(request.task, request.recipe, request.overrides)
     return Plan(request, config.resolve(recipe, sections(task, request.seed)))
 

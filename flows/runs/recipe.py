@@ -28,12 +28,20 @@ class GateSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    parity: float = Field(1e-5, gt=0, description="largest difference of scores between the three answers")
-    parity_rows: int = Field(64, ge=1, description="test examples the three answers are compared on")
-    max_latency_ms: float | None = Field(None, gt=0, description="median latency of one example, in process")
-    min_metric: float | None = Field(None, description="the deciding metric on the test split, at least")
-    max_regression: float = Field(0.0, ge=0, description="how much worse than the serving version is passed")
-    allow_ops: tuple[str, ...] = Field((), description="ops allowed beyond the list of safe ones")
+    parity: float = Field(
+        1e-5,
+        gt=0,
+        description="largest difference between the scores of training graph, SavedModel and server",
+    )
+    parity_rows: int = Field(64, ge=1, description="number of test examples to compare")
+    max_latency_ms: float | None = Field(
+        None, gt=0, description="maximum median latency of one example, in process"
+    )
+    min_metric: float | None = Field(None, description="minimum of the main metric on the test split")
+    max_regression: float = Field(
+        0.0, ge=0, description="how much worse than the version in service a model may be"
+    )
+    allow_ops: tuple[str, ...] = Field((), description="ops to allow beyond the list of safe ones")
 
 
 def known_recipes(task: str) -> list[str]:
@@ -42,7 +50,7 @@ def known_recipes(task: str) -> list[str]:
 
 
 def default_recipe(task: str) -> str:
-    """Name the recipe a task uses when none is asked for: the one whose file says ``default: true``."""
+    """Name the recipe a task uses when none is requested: the one whose file says ``default: true``."""
     for name in known_recipes(task):
         if _load(RECIPES / task / f"{name}.yaml").get("default"):
             return name
@@ -65,7 +73,7 @@ def recipe_path(task: str, recipe: str | None) -> Path:
             raise NoInputError("no recipe file", got=chosen, todo="check the path given to --recipe")
         return Path(chosen)
     raise UsageError(
-        f"no recipe of this name for {task}",
+        f"no recipe with this name for {task}",
         got=chosen,
         expected=f"one of {', '.join(known_recipes(task))}, or the path of a .yaml file",
     )
@@ -93,7 +101,7 @@ def _load(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_bytes())
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(
-            f"recipe {path} is not YAML", got=str(error), expected="a mapping in UTF-8 or UTF-16"
+            f"recipe {path} is not YAML", got=str(error), expected="a YAML mapping in UTF-8 or UTF-16"
         ) from error
     if not isinstance(content, dict):
         raise ConfigError(
@@ -122,13 +130,13 @@ def _apply(content: dict[str, Any], override: str) -> None:
 
 
 def _owner(content: Mapping[str, Any], key: str) -> list[str]:
-    """Name the section that a key without one is meant in; nothing where the recipe has the key itself."""
+    """Name the section that a key without one is meant in; nothing if the recipe has the key itself."""
     owners = [name for name, inner in content.items() if isinstance(inner, dict) and key in inner]
     if key in content or not owners:
         return []
     if len(owners) > 1:
         meant = " or ".join(f"{owner}.{key}" for owner in owners)
-        raise UsageError("--set names a key that several sections have", got=key, expected=meant)
+        raise UsageError("ambiguous key in --set", got=key, expected=meant)
     return owners
 
 
@@ -165,7 +173,7 @@ def check(kind: type[Settings], content: Mapping[str, Any] | None, section: str)
 
 
 def _locate(schema: dict[str, Any], location: Sequence[str | int]) -> tuple[list[str], list[str]]:
-    """Give the keys that lead to an error as the recipe has them, and the keys known beside the last one."""
+    """Return the path of keys to an error, and the valid keys beside the last one."""
     definitions, here, path = schema.get("$defs", {}), schema, []
     for part in location:
         variants = here.get("discriminator", {}).get("mapping", {})

@@ -14,7 +14,7 @@ from flows.workspace import Workspace
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for, as plain data: the parameters of the training flow."""
+    """What was requested, as plain data: the parameters of the training flow."""
 
     task: str
     data: str
@@ -28,7 +28,7 @@ class Request:
     workspace: str = "workspace"
 
     def as_parameters(self) -> dict[str, Any]:
-        """Give the request as flow parameters that JSON can carry."""
+        """Return the request as JSON-serializable flow parameters."""
         return asdict(self) | {"overrides": list(self.overrides)}
 
 

@@ -137,10 +137,10 @@ def _tags(plan: Plan) -> dict[str, str]:
 
 
 def candidate(plan: Plan, record: Record) -> Path:
-    """Give the candidate's folder, named like a version so that a server can load it as one."""
+    """Return the candidate's folder, named like a version so that a server can load it."""
     return plan.workspace.candidates / plan.name / record.run.path.name / "1"
 
 
 def expectations(record: Record) -> Path:
-    """Give the folder with raw examples and the training graph's own answers to them."""
+    """Return the folder with raw examples and the training graph's answers."""
     return record.run.path / "parity"

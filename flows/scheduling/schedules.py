@@ -37,7 +37,7 @@ class When:
     interval: int | None = None
 
     def __str__(self) -> str:
-        """Say it to people."""
+        """Describe it in words."""
         return f"at '{self.cron}' UTC" if self.cron is not None else f"every {self.interval} seconds"
 
     def check(self) -> None:
@@ -48,13 +48,13 @@ class When:
         """
         if (self.cron is None) == (self.interval is None):
             raise UsageError(
-                "when is the training due?",
-                got="both --cron and --interval" if self.cron is not None else "neither of the options",
+                "the schedule needs one of --cron and --interval",
+                got="both" if self.cron is not None else "neither",
                 expected="--cron 'FIVE FIELDS' or --interval SECONDS",
             )
         if self.interval is not None and not 1 <= self.interval <= LONGEST_INTERVAL:
             raise UsageError(
-                "not an --interval", got=self.interval, expected=f"seconds from 1 to {LONGEST_INTERVAL}"
+                "invalid --interval", got=self.interval, expected=f"1 to {LONGEST_INTERVAL} seconds"
             )
 
     def schedule(self) -> "Schedule":
@@ -74,13 +74,13 @@ class When:
             raise UsageError(
                 "cannot read --cron",
                 got=ascii(cron),
-                expected="five fields that some date fits, as in '0 3 * * *'",
+                expected="five fields that match some date, such as '0 3 * * *'",
             )
         return Cron(cron, timezone="UTC")
 
 
 def _is_due_some_day(cron: str) -> bool:
-    """Tell whether Prefect's server can plan a cron expression: not so the 30th of February."""
+    """Return whether Prefect's server can schedule a cron expression: not the 30th of February."""
     import asyncio
 
     from prefect.server.schemas.schedules import CronSchedule
@@ -92,7 +92,7 @@ def _is_due_some_day(cron: str) -> bool:
 
 
 def api(workspace: Workspace) -> str:
-    """Give the address of a Prefect server that stays up.
+    """Return the address of a permanent Prefect server.
 
     Raises:
         ConfigError: PREFECT_API_URL is malformed.
@@ -104,7 +104,7 @@ def api(workspace: Workspace) -> str:
         raise UnavailableError(
             "no Prefect server to schedule on",
             got=mask(url) if url else "none configured",
-            expected="a server that stays up",
+            expected="a running server",
             todo="start one with 'servable ui', or set PREFECT_API_URL",
         )
     return url

@@ -51,7 +51,7 @@ def work(workspace: Workspace, *, once: bool = False, limit: int = 1) -> int:
         limit: trainings at a time.
 
     Returns:
-        The worst exit code of the trainings, by :data:`outcome.WORST_FIRST`; 0 where none was due.
+        The worst exit code of the trainings, by :data:`outcome.WORST_FIRST`; 0 if none was due.
 
     Raises:
         TerminatedError: SIGTERM came.
@@ -64,13 +64,13 @@ def work(workspace: Workspace, *, once: bool = False, limit: int = 1) -> int:
     os.environ["MLFLOW_TRACKING_URI"] = tracking.tracking_uri(workspace)
     with step.connected(url), _watched(workspace, url):
         if not once:
-            terminal.note(f"waiting for trainings from {step.page(url)}; Ctrl-C ends the worker")
+            terminal.note(f"waiting for trainings from {step.page(url)}; press Ctrl-C to stop")
             return outcome.worst(ended.code for ended in _serve(url, once=False, limit=limit))
         return outcome.worst(ended.code for ended in _run_due(url, limit))
 
 
 def _run_due(url: str, limit: int) -> list[Outcome]:
-    """Run all that was due when this was called: Prefect hands out no more than the limit at a time."""
+    """Run all that was due when this was called: Prefect returns no more than the limit at a time."""
     begin, outcomes = datetime.datetime.now(datetime.UTC), list[Outcome]()
     while ran := _serve(url, once=True, limit=limit):
         outcomes += ran
@@ -115,10 +115,10 @@ async def _until_ended(worker: Any, *, once: bool) -> int:
 
 def _lost(url: str, error: Exception | None = None) -> UnavailableError:
     return UnavailableError(
-        "the worker cannot work with its Prefect server",
+        "the worker cannot use its Prefect server",
         got=mask(f"{type(error).__name__}: {error}") if error else "no answer",
         expected=f"the Prefect API at {mask(url)}",
-        todo="look into the server's log, and start the worker again",
+        todo="check the log of the server, then start the worker again",
     )
 
 
@@ -151,7 +151,7 @@ def _worker(outcomes: list[Outcome], limit: int) -> "ProcessWorker":
             return "servable"
 
         def end(self) -> bool:
-            """Ask the trainings to end, and take no further one; returns False where none runs."""
+            """Ask the trainings to end, and take no further one; returns False if none runs."""
             self._ending = True
             for pid in self._pids.values():
                 with contextlib.suppress(ProcessLookupError):
@@ -169,7 +169,7 @@ def _worker(outcomes: list[Outcome], limit: int) -> "ProcessWorker":
             with tempfile.TemporaryDirectory(prefix="servable-run-") as folder:
                 file = Path(folder) / "outcome.json"
                 configuration.env[outcome.VARIABLE] = str(file)
-                terminal.note(f"{_name(flow_run)}: begins as {flow_run.name}")
+                terminal.note(f"{_name(flow_run)}: started as {flow_run.name}")
                 started, status = _Started(self._pids, flow_run.id, task_status), 0
                 try:
                     result = await super().run(flow_run, configuration, started)
@@ -212,7 +212,7 @@ def _name(flow_run: "FlowRun") -> str:
 
 @contextlib.contextmanager
 def _watched(workspace: Workspace, url: str) -> Iterator[None]:
-    """Tell what the servers of a workspace log as errors, and when Prefect's answers no more."""
+    """Report errors in the logs of a workspace's servers, and when Prefect's does not respond."""
     ended = threading.Event()
     logs = [log for log in interfaces.logs(workspace) if log != step.log_of(workspace)]
     if server_log.address(step.log_of(workspace)) == url:
@@ -237,5 +237,5 @@ def _watch(logs: Sequence[Path], url: str, ended: threading.Event) -> None:
         if (answers := prefect_api.answers(url)) != answered:
             answered = answers
             terminal.note(
-                f"Prefect's server at {mask(url)} {'answers again' if answers else 'does not answer'}"
+                f"Prefect's server at {mask(url)} {'responds again' if answers else 'does not respond'}"
             )

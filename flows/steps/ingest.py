@@ -39,7 +39,7 @@ def ingest(plan: Plan) -> DatasetReference:
 
 
 def _columns(card: dict[str, Any]) -> list[list[str]] | None:
-    """Return name and kind of each column of a row, and the format of its numbers where that is not plain."""
+    """Return the name and type of each input column, and its number format unless it is plain."""
     kinds, numbers = card["rules"].get("columns"), card["rules"].get("numbers", {})
     if not kinds:
         return None

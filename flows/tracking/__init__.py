@@ -1,1 +1,1 @@
-"""What a training tells MLflow: written to disk first, sent in the background."""
+"""What a training logs to MLflow: written to disk first, sent in the background."""

@@ -1,6 +1,6 @@
 """The background thread that sends spooled events to MLflow, run by run, in order.
 
-Each run is sent in two lanes: the log (start, metrics, params, tags, end) and the files (artefacts,
+Each run is sent in two lanes: the log (start, metrics, params, tags, end) and the files (artifacts,
 model versions, aliases), so that an upload that fails or takes minutes holds up no metric. When
 MLflow is away the thread tries again after 1, 2, 4 ... at most 60 seconds, give or take a half, so
 that many processes do not come back at once.
@@ -49,7 +49,7 @@ class Sender:
         self._dirty = self._urgent = self._stopping = False
         self._started = self._finished = self._failures = 0
         self._outcome = "idle"
-        self.trouble = ""  #: why the last pass ended early; empty where it did not
+        self.trouble = ""  #: why the last pass ended early; empty if it did not
         self._due = 0.0
         self._mine: set[Path] = set()
         self._known: dict[Path, dict[str, Any]] = {}
@@ -70,7 +70,7 @@ class Sender:
         return sum(not _is_sent(spool, spool.cursor()) for spool in spools(self._folder))
 
     def wake(self) -> None:
-        """Say that there is something to send."""
+        """Signal that there is something to send."""
         with self._condition:
             self._dirty = True
             if self._thread is None:
@@ -136,7 +136,9 @@ class Sender:
         # A database that is locked for a moment is no news.
         if self._failures == (1 if self._ledger.is_server else 3):
             where = f"kept in {self._folder} and sent later"
-            self._notify(f"tracking: MLflow at {self._ledger.name} is away: {reason}; events are {where}")
+            self._notify(
+                f"tracking: MLflow at {self._ledger.name} is unreachable: {reason}; events are {where}"
+            )
         return "away"
 
     def _pass(self) -> str:
@@ -156,7 +158,7 @@ class Sender:
         if failure:
             raise AwayError(str(failure))
         if self._failures >= (1 if self._ledger.is_server else 3):
-            self._notify("tracking: MLflow is back, all events are sent")
+            self._notify("tracking: MLflow is reachable again, all events are sent")
         self.trouble = ""
         self._failures, self._due = 0, time.monotonic() + (BUSY_DELAY if "busy" in outcomes else 0)
         return "busy" if "busy" in outcomes else "idle"
@@ -176,13 +178,13 @@ class Sender:
         return "idle"
 
     def _cursor(self, spool: Spool) -> dict[str, Any]:
-        """Give how far sending has got; nowhere, for a run that this store does not know."""
+        """Return the position of sending; the beginning, for a run that is not in this store."""
         cursor = spool.cursor()
         if "run_id" not in cursor or self._ledger.knows(cursor["run_id"]):
             return cursor
         self._notify(
             f"tracking: run {cursor['run_id']} of {spool.directory.name} is not in MLflow at "
-            f"{self._ledger.name}, where tracking goes now: it begins there anew"
+            f"{self._ledger.name}, the current store: it is sent there from its beginning"
         )
         return {key: cursor[key] for key in ("files", "of") if key in cursor}
 
@@ -198,7 +200,7 @@ class Sender:
         for event in spool.read(cursor.get("files", 0)):
             if event.kind in FILES:
                 if late and event.kind == "alias":
-                    raise _FilesError("an earlier run is still to be sent")
+                    raise _FilesError("an earlier run has not been sent yet")
                 try:
                     self._apply([event], spool, cursor)
                 except AwayError as error:
@@ -226,8 +228,8 @@ class Sender:
         if (spool.directory, reason) not in self._refusals:
             self._refusals.add((spool.directory, reason))
             self._notify(
-                f"tracking: MLflow refused an event ({event.kind}) of {spool.directory.name}: {reason}; "
-                f"it is kept in {self._folder / REJECTED}: servable sync --rejected offers it again"
+                f"tracking: MLflow rejected an event ({event.kind}) of {spool.directory.name}: {reason}; "
+                f"it is kept in {self._folder / REJECTED}; send it again with: servable sync --rejected"
             )
 
     def _reap(self, cursor: dict[str, Any]) -> None:
@@ -245,7 +247,7 @@ class Sender:
             if state == "RUNNING":
                 with suppress(TemporaryError):
                     journal = Journal(spool.directory, patience=0)
-                    note = "killed: its process ended without a word"
+                    note = "killed: its process ended without closing the run"
                     journal.append("finish", {"status": "KILLED", "note": note}, at=at)
                     journal.close()
             elif _is_sent(spool, spool.cursor()) and at < now() - KEPT_SECONDS * 1000 and _is_free(spool):
@@ -288,12 +290,12 @@ def _is_sent(spool: Spool, cursor: dict[str, Any]) -> bool:
 
 
 def _is_over(spool: Spool) -> bool:
-    """Say whether nothing more is to come: a run that FINISHED, or rejected events offered again."""
+    """Return whether nothing more will follow: a run that FINISHED, or rejected events sent again."""
     return AGAIN in spool.directory.name or spool.last_state()[0] == "FINISHED"
 
 
 def _is_free(spool: Spool) -> bool:
-    """Say whether no living process writes this run."""
+    """Return whether no living process writes this run."""
     free = spool.owner.acquire()
     spool.owner.release()
     return free

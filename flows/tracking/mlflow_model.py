@@ -190,7 +190,7 @@ def _signature(described: Mapping[str, Sequence[Mapping[str, Any]]]) -> Any:
 
 
 def _column_type(tensor: Mapping[str, Any]) -> Any:
-    """Give the type of one row: nested arrays of rank - 1.
+    """Return the type of one row: nested arrays of rank - 1.
 
     String tensors called ``…_bytes`` are binary, as in TensorFlow Serving's REST API.
     """

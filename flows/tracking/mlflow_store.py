@@ -60,7 +60,7 @@ class Ledger:
 
     Args:
         uri: MLflow tracking URI.
-        artifacts: folder below which new experiments keep their artefacts where ``uri`` is a
+        artifacts: folder below which new experiments keep their artifacts where ``uri`` is a
             database; a server has its own place.
     """
 
@@ -94,7 +94,9 @@ class Ledger:
         try:
             socket.create_connection((parts.hostname, port), timeout=PROBE_SECONDS).close()
         except OSError as error:
-            raise AwayError(f"{parts.hostname}:{port} does not answer ({error.strerror or error})") from error
+            raise AwayError(
+                f"{parts.hostname}:{port} does not respond ({error.strerror or error})"
+            ) from error
 
     @property
     def client(self) -> "MlflowClient":
@@ -136,7 +138,7 @@ class Ledger:
         if kind not in HANDLERS and kind not in BATCHED:
             raise RefusedError("the line cannot be read")
         if "file" in events[0].body and not (directory / events[0].body["file"]).exists():
-            raise RefusedError("the file it was to upload is gone")
+            raise RefusedError("the file to upload is missing")
         try:
             if kind not in ("start", "alias") and not self._has_run(cursor, directory):
                 if kind == "finish" and "of" not in cursor:  # of an alias, which has no run
@@ -152,7 +154,7 @@ class Ledger:
             raise _classified(error) from error
 
     def knows(self, run_id: str) -> bool:
-        """Say whether a run is in this store: one that was begun in another, or deleted for good, is not.
+        """Return whether a run is in this store, not begun in another or deleted for good.
 
         Raises:
             AwayError: the store cannot be asked.
@@ -170,7 +172,7 @@ class Ledger:
     def reap(self, experiment_id: str) -> list[str]:
         """Mark runs of this host KILLED whose process is gone; returns their ids.
 
-        For runs whose spool is lost: where there is one, the spool tells the same with the right
+        For runs whose spool is lost: if there is one, the spool tells the same with the right
         time.
         """
         mine = f"attributes.status = 'RUNNING' and tags.`{HOST_TAG}` = '{host()}'"
@@ -181,7 +183,7 @@ class Ledger:
                 if not is_alive(run.data.tags.get(PID_TAG, ""), run.data.tags.get(SINCE_TAG, ""))
             ]
             for run_id in dead:
-                self.client.set_tag(run_id, NOTE_TAG, "killed: its process ended without a word")
+                self.client.set_tag(run_id, NOTE_TAG, "killed: its process ended without closing the run")
                 self.client.set_terminated(run_id, "KILLED")
         except Exception as error:
             raise _classified(error) from error
@@ -198,7 +200,7 @@ class Ledger:
             except Exception as error:
                 if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
                     raise
-                raise AwayError(f"experiment {name} was made by another process just now") from error
+                raise AwayError(f"experiment {name} was just created by another process") from error
         _same(found.name, name)
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
@@ -216,11 +218,11 @@ class Ledger:
             )
         )
         if not self.knows(run.info.run_id):
-            raise AwayError("the run it has just made is not there")
+            raise AwayError("the run it has just created is missing")
         cursor |= {"experiment_id": experiment, "run_id": run.info.run_id}
 
     def _has_run(self, cursor: dict[str, Any], directory: Path) -> bool:
-        """Say whether the run of a spool folder is known; make it where its start is in the folder."""
+        """Return whether the run of a spool folder exists; create it if its start is in the folder."""
         if "run_id" in cursor:
             return True
         start = next((event for event in Spool(directory).read() if event.kind == "start"), None)
@@ -327,7 +329,7 @@ class Ledger:
         self.client.set_registered_model_tag(name, moved, str(event.at))
 
     def by_alias(self, name: str, alias: str) -> dict[str, Any] | None:
-        """Describe the model version an alias points to, None where there is none.
+        """Describe the model version an alias points to, None if there is none.
 
         Raises:
             AwayError: the store cannot be reached.
@@ -365,7 +367,7 @@ HANDLERS = {
 
 
 def this_process() -> Mapping[str, str]:
-    """Give the tags by which :func:`is_alive` finds this process again."""
+    """Return the tags by which :func:`is_alive` identifies this process."""
     return {
         HOST_TAG: host(),
         PID_TAG: str(os.getpid()),
@@ -374,9 +376,9 @@ def this_process() -> Mapping[str, str]:
 
 
 def _same(answer: str, wanted: str) -> str:
-    """Return the name a store answers with if it is the one asked for; other servers answer anything."""
+    """Return the name a store answers with if it is the one requested; other servers answer anything."""
     if answer != wanted:
-        raise AwayError("what answers there is not MLflow")
+        raise AwayError("the server there is not MLflow")
     return answer
 
 

@@ -69,13 +69,13 @@ class RunLock:
         return self._lock is not None
 
     def release(self) -> None:
-        """Free the lock; does nothing where it is not held."""
+        """Free the lock; does nothing if it is not held."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
     def holder(self) -> dict[str, Any]:
-        """Return who holds the lock, or held it last: pid, host, since; empty where unknown."""
+        """Return who holds the lock, or held it last: pid, host, since; empty if unknown."""
         return holder(self.path)
 
 
@@ -101,7 +101,7 @@ class Spool:
                 yield _parsed(line, offset)
 
     def size(self) -> int:
-        """Return the bytes of all events, 0 where there are none."""
+        """Return the bytes of all events, 0 if there are none."""
         try:
             return (self.directory / EVENTS).stat().st_size
         except FileNotFoundError:
@@ -122,7 +122,7 @@ class Spool:
         """Return the state the events end in and the time of the last one.
 
         Returns:
-            "" where there is no event, "RUNNING", or the status of the last finish.
+            "" if there is no event, "RUNNING", or the status of the last finish.
         """
         state, at = "", 0
         for event in self.read():
@@ -190,7 +190,7 @@ class Journal(Spool):
             if not self._acquire(patience):
                 owner = self.owner.holder()
                 raise TemporaryError(
-                    f"the run {directory.name} is being written by another process",
+                    f"run {directory.name} is in use by another process",
                     got=f"pid {owner.get('pid', 'unknown')} on {owner.get('host', 'an unknown host')}",
                     todo="wait for it to end, or stop it",
                 )
@@ -337,5 +337,7 @@ def _link_or_copy(source: str, target: str) -> str:
 def _storage_error(path: Path, error: Exception) -> StorageError:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return StorageError(
-        f"cannot keep tracking events at {path}", got=reason, todo="free disk space and repeat"
+        f"cannot write tracking events to {path}",
+        got=reason,
+        todo="free disk space and run the command again",
     )

@@ -16,7 +16,7 @@ def host() -> str:
 
 
 def is_alive(pid: str, since: str) -> bool:
-    """Say whether the process that started a run still runs.
+    """Return whether the process that started a run is still running.
 
     Args:
         pid: its process id, as text.

@@ -24,7 +24,7 @@ MOST_REASONS = 3
 
 
 def describe(folder: Path) -> str:
-    """Say in one line how many events were refused, why and where they are; empty where there are none."""
+    """Describe in one line how many events were rejected, why and where they are; empty if none were."""
     records = [record for _, record in _records(folder)]
     if not records:
         return ""
@@ -34,7 +34,7 @@ def describe(folder: Path) -> str:
     others = f"; {len(reasons) - MOST_REASONS} other reasons" if len(reasons) > MOST_REASONS else ""
     return (
         f"tracking: {len(records)} events of {runs} runs were rejected by MLflow and are kept in "
-        f"{folder / REJECTED}: {named}{others}. Offer them again with: servable sync --rejected"
+        f"{folder / REJECTED}: {named}{others}. Send them again with: servable sync --rejected"
     )
 
 
@@ -66,7 +66,7 @@ def offer(folder: Path) -> int:
 
 
 def _records(folder: Path) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    """Yield every line with what it holds; None where it cannot be read."""
+    """Yield every line with what it holds; None if it cannot be read."""
     with suppress(FileNotFoundError), open(folder / REJECTED, encoding="utf-8", errors="replace") as stream:
         for line in stream:
             if line.strip():
@@ -109,7 +109,7 @@ def _move_file(folder: Path, record: Mapping[str, Any], journal: Journal) -> Non
 
 
 def _missing_end(directory: Path, records: list[dict[str, Any]]) -> str:
-    """Give the status of a run whose start was refused, but not its end: earlier versions did that.
+    """Return the status of a run whose start was rejected, but not its end: earlier versions did that.
 
     Its spool folder says how it ended; one that is gone was deleted because it had FINISHED.
     """
@@ -121,6 +121,6 @@ def _missing_end(directory: Path, records: list[dict[str, Any]]) -> str:
 
 
 def _ids(directory: Path, records: list[dict[str, Any]]) -> dict[str, Any]:
-    """Give what MLflow called the run, so far as that is known here."""
+    """Return MLflow's ids of the run, as far as they are known here."""
     known = Spool(directory).cursor() | next((r["ids"] for r in reversed(records) if r.get("ids")), {})
     return {key: known[key] for key in IDS if key in known}

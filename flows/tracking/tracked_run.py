@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-#: Longer params are kept as artefacts, which MLflow would refuse or cut.
+#: Longer params are kept as artifacts, which MLflow would refuse or cut.
 LONGEST_PARAM, LONGEST_TAG = 6000, 8000
 
 STATUSES = ("FINISHED", "FAILED", "KILLED")
@@ -97,14 +97,14 @@ class TrackedRun:
             self.write("metrics", metrics=fresh, step=step)
 
     def params(self, values: Mapping[str, object]) -> None:
-        """Record settings; secrets are masked, a value of more than 6,000 characters becomes an artefact."""
+        """Record settings; secrets are masked, a value of more than 6,000 characters becomes an artifact."""
         kept = {}
         for name, value in values.items():
             text = mask(_text(value), name)
             if len(text) > LONGEST_PARAM:
                 path = f"params/{slug(name.replace('/', '_'), 100)}.txt"
                 self.text(text, path)
-                text = f"{len(text):,d} characters, see the artefact {path}"
+                text = f"{len(text):,d} characters, see the artifact {path}"
             kept[slug(name)] = text
         if kept:
             self.write("params", params=kept)
@@ -115,16 +115,16 @@ class TrackedRun:
             self.write("tags", tags=as_tags(values))
 
     def artifact(self, path: Path, folder: str = "") -> None:
-        """Keep a file or folder, as it is now, among the run's artefacts.
+        """Keep a file or folder, as it is now, among the run's artifacts.
 
         Args:
             path: the file or folder.
-            folder: where among the artefacts.
+            folder: where among the artifacts.
         """
         self.write("artifact", file=self._journal.stage(path), folder=folder)
 
     def text(self, content: str, path: str) -> None:
-        """Keep a text among the artefacts under a path such as ``recipe.yaml``; secrets are masked."""
+        """Keep a text among the artifacts under a path such as ``recipe.yaml``; secrets are masked."""
         self._artifact(mask(content).encode("utf-8", "backslashreplace"), path)
 
     def figure(self, figure: "Figure", path: str) -> None:
@@ -219,7 +219,7 @@ class TrackedRun:
 
         Args:
             status: FINISHED, FAILED or KILLED; after the latter two, a start with the same key
-                goes on in the same run.
+                continues in the same run.
             note: why, for people.
         """
         if status not in STATUSES:

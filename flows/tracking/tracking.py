@@ -27,12 +27,12 @@ SERVER_SECONDS, DATABASE_SECONDS = 10.0, 120.0
 
 
 def default_uri(workspace: Workspace) -> str:
-    """Give the URI of the SQLite database beside the workspace."""
+    """Return the URI of the SQLite database beside the workspace."""
     return f"sqlite:///{(workspace.mlruns / 'mlflow.db').absolute()}"
 
 
 def tracking_uri(workspace: Workspace) -> str:
-    """Give MLFLOW_TRACKING_URI, or the SQLite database where it is not set.
+    """Return MLFLOW_TRACKING_URI, or the SQLite database if it is not set.
 
     Raises:
         ConfigError: MLFLOW_TRACKING_URI is malformed, or names a kind of store that cannot be used.
@@ -72,7 +72,7 @@ def replay(workspace: Workspace, *, rejected: bool = False) -> str:
     where = mask(uri)
     if left:
         return f"tracking: {left} of {before} records wait for {where} ({reason})"
-    return f"tracking: {before} records sent to {where}" if before else "tracking: nothing waits"
+    return f"tracking: {before} records sent to {where}" if before else "tracking: nothing to send"
 
 
 class Tracking:
@@ -81,7 +81,7 @@ class Tracking:
     Args:
         uri: MLflow tracking URI: a database, or a server.
         spool: folder of the spool.
-        artifacts: folder for the artefacts of new experiments of a database.
+        artifacts: folder for the artifacts of new experiments of a database.
         notify: called with a line of text, from the background thread, when MLflow is away, is
             back, or refuses something.
     """
@@ -114,7 +114,7 @@ class Tracking:
         Args:
             experiment: MLflow experiment, such as the model's name; made where missing.
             run_name: what the run is called in MLflow.
-            key: stable name of this training on this machine; the next start with it goes on in
+            key: stable name of this training on this machine; the next start with it continues in
                 the same MLflow run unless that run has finished.
             params: the resolved settings.
             tags: anything else worth finding the run by.
@@ -174,7 +174,7 @@ class Tracking:
         """Look up the registered version an alias points to; asks MLflow and waits for it.
 
         Returns:
-            name, version, run_id, release and tags; None where there is none.
+            name, version, run_id, release and tags; None if there is none.
 
         Raises:
             UnavailableError: MLflow cannot be asked.
@@ -182,11 +182,11 @@ class Tracking:
         try:
             return Ledger(self.uri, self._artifacts).by_alias(slug(model), alias)
         except AwayError as error:
-            raise UnavailableError("MLflow cannot be asked for the champion", got=str(error)) from error
+            raise UnavailableError("cannot read the champion from MLflow", got=str(error)) from error
 
     @property
     def trouble(self) -> str:
-        """Why the last attempt to send ended early; empty where it did not."""
+        """Why the last attempt to send ended early; empty if it did not."""
         return self._sender.trouble
 
     def pending(self) -> int:

@@ -12,37 +12,37 @@ from models.figures.classification import WIDTH
 MOST, COLUMNS = 63, 8
 
 
-def maps(found: Activations, theme: Theme = LIGHT) -> Figure:
+def maps(activations: Activations, theme: Theme = LIGHT) -> Figure:
     """Draw what the network was given, then the maps in order, each from its least to its largest value.
 
     A map that is the same everywhere is drawn in the colour of the least. Time of a sound runs to the right,
     bands upwards.
 
     Args:
-        found: the maps; of more than 63 the first are drawn.
+        activations: the maps; of more than 63 the first are drawn.
         theme: colours.
     """
-    sound = found.seen.ndim == 2
-    shown = np.moveaxis(found.maps, -1, 0)[:MOST]
+    sound = activations.seen.ndim == 2
+    shown = np.moveaxis(activations.maps, -1, 0)[:MOST]
     rows = -(-(len(shown) + 1) // COLUMNS)
     columns = -(-(len(shown) + 1) // rows)
-    height, width = found.seen.shape[:2] if not sound else found.seen.shape[1::-1]
+    height, width = activations.seen.shape[:2] if not sound else activations.seen.shape[1::-1]
     ratio = float(np.clip(height / width, 0.3, 2.0))
     figure, panels = canvas(
         1.5 * WIDTH, 1.5 * WIDTH / columns * ratio * rows + 0.5, theme, grid=(rows, columns)
     )
     for axes in panels:
         axes.set_axis_off()
-    tiles = [found.seen, *shown]
+    tiles = [activations.seen, *shown]
     for number, (axes, tile) in enumerate(zip(panels, tiles, strict=False)):
         pixels = tile if tile.ndim == 3 else colormaps["magma"](_stretched(tile))[..., :3]
         pixels = np.swapaxes(pixels, 0, 1)[::-1] if sound else pixels
         axes.imshow(np.clip(pixels, 0, 1), aspect="auto" if sound else "equal", interpolation="nearest")
         if number == 0:
             axes.set_title("input", fontsize=7.5, color=theme.ink, pad=3, loc="left")
-    total = found.maps.shape[-1]
-    size = f"{found.layer.size[0]} x {found.layer.size[1]}"
-    said = f"layer {found.layer.number}, {found.layer.name}: {total} maps of {size}"
+    total = activations.maps.shape[-1]
+    size = f"{activations.layer.size[0]} x {activations.layer.size[1]}"
+    said = f"layer {activations.layer.number}, {activations.layer.name}: {total} maps of {size}"
     said += f", the first {len(shown)} shown" if total > len(shown) else ""
     figure.suptitle(said, fontsize=9.5, color=theme.ink, x=0.01, ha="left")
     return figure

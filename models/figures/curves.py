@@ -48,13 +48,13 @@ def _stroke(values: np.ndarray) -> dict:
 
 def _series(epochs: Sequence[Mapping[str, object]]) -> dict[tuple[str, str], np.ndarray]:
     """Sort the metrics by (split, metric): float [epochs] each, NaN where an epoch lacks one."""
-    found: dict[tuple[str, str], np.ndarray] = {}
+    series: dict[tuple[str, str], np.ndarray] = {}
     for position, epoch in enumerate(epochs):
         for name, value in epoch.items():
             if isinstance(value, (int, float)) and name not in ("epoch", "step", "learning_rate", "seconds"):
                 key = _split_of(name)
-                found.setdefault(key, np.full(len(epochs), np.nan))[position] = value
-    return found
+                series.setdefault(key, np.full(len(epochs), np.nan))[position] = value
+    return series
 
 
 def _split_of(name: str) -> tuple[str, str]:
@@ -68,7 +68,7 @@ def _phases(panels: Sequence[Axes], phases: Sequence[str], theme: Theme) -> bool
     """Mark where one phase ends and the next begins, and name them where there are several.
 
     Returns:
-        True where names were written above the first panel.
+        True if names were written above the first panel.
     """
     starts = [at for at, phase in enumerate(phases) if at == 0 or phase != phases[at - 1]]
     for start in starts[1:]:

@@ -67,8 +67,8 @@ def _installed() -> Iterable[tuple[str, str]]:
     """List the fonts to fall back to, by name and file: upright, and no placeholder font."""
     seen = {BASE}
     for font in sorted(font_manager.fontManager.ttflist, key=lambda font: (font.name, font.fname)):
-        wanted = font.style == "normal" and not font.name.startswith(("Last Resort", "STIX", "cm"))
-        if wanted and font.name not in seen:
+        usable = font.style == "normal" and not font.name.startswith(("Last Resort", "STIX", "cm"))
+        if usable and font.name not in seen:
             seen.add(font.name)
             yield font.name, font.fname
 

@@ -29,7 +29,7 @@ class Explanation:
     Attributes:
         seen: what the network saw: uint8 [height, width, 3], or decibels, float [frames, bands].
         heat: float [rows, columns], over the same axes.
-        cell: pixels from row to row and from column to column; None where the map just spans the whole.
+        cell: pixels from row to row and from column to column; None if the map just spans the whole.
         signed: whether below 0 speaks against the label; else there is nothing below 0.
         label: that is explained.
         score: of the label, unoccluded.
@@ -125,9 +125,12 @@ def figure(explanation: Explanation, title: str, theme: Theme = LIGHT) -> Figure
     else:
         side = float(np.clip(3.3 * height / width, 1.6, 6.6))
         drawn, panels = canvas(7.6, side + 0.7, theme, grid=(1, 2))
-    told = f"{shorten(explanation.label, 30)} {explanation.score:.3f}"
+    caption = f"{shorten(explanation.label, 30)} {explanation.score:.3f}"
     for axes, image, words in zip(
-        panels, (picture(explanation), overlaid(explanation, theme)), (shorten(title, 38), told), strict=True
+        panels,
+        (picture(explanation), overlaid(explanation, theme)),
+        (shorten(title, 38), caption),
+        strict=True,
     ):
         _show(axes, image, explanation)
         axes.set_title(words, fontsize=10, color=theme.ink, loc="left")

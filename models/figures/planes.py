@@ -38,8 +38,8 @@ def flattened(vectors: np.ndarray) -> np.ndarray:
     perplexity = float(min(20, max(1, (len(vectors) - 1) // 3)))
     # Exact for a few hundred points, and the same picture each time; of more its time grows too fast.
     method = "exact" if len(vectors) <= 500 else "barnes_hut"
-    found = TSNE(2, perplexity=perplexity, metric="cosine", init="random", method=method, random_state=0)
-    return np.asarray(found.fit_transform(np.asarray(vectors, np.float64)))
+    tsne = TSNE(2, perplexity=perplexity, metric="cosine", init="random", method=method, random_state=0)
+    return np.asarray(tsne.fit_transform(np.asarray(vectors, np.float64)))
 
 
 def principal(vectors: np.ndarray) -> np.ndarray:

@@ -59,7 +59,7 @@ def _columns(labels: Sequence[str]) -> int:
 
 
 def _styles(theme: Theme) -> list[tuple[str, str]]:
-    """Give the marks and colours of the classes in order; the last is that of all others."""
+    """Return the markers and colours of the classes in order; the last one is for all others."""
     colors, marks = (theme.good, theme.bad, theme.third), ("o", "^", "s")
     return [*product(marks, colors), ("x", theme.muted)]
 

@@ -73,15 +73,15 @@ class ApplicationBackbone(keras.Layer):
 
     def maps(self) -> network.Maps | None:
         """Find the network's last convolutional maps."""
-        found = mapping.of(self.network)
-        return found and found.following(lambda pixels: self.preprocess(pixels * 255.0))
+        last_maps = mapping.of(self.network)
+        return last_maps and last_maps.following(lambda pixels: self.preprocess(pixels * 255.0))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Give [batch, d]."""
+        """Return [batch, d]."""
         return (input_shape[0], self.width)
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again; weights are not part of it."""
+        """Return the configuration of the layer, without its weights."""
         own = {"application": self.application, "shape": self.shape_of_one}
         return super().get_config() | own | {"learn_batch_norm": self.learn_batch_norm}
 
@@ -110,13 +110,13 @@ def application(
         NoInputError: no such weights file.
         UnavailableError: the ImageNet weights cannot be fetched.
     """
-    known = known_applications()
-    if name not in known:
+    names = known_applications()
+    if name not in names:
         raise ConfigError(
             "no such keras.applications network",
             got=name,
-            expected=", ".join(sorted(known)),
-            todo=_suggestion(name, known),
+            expected=", ".join(sorted(names)),
+            todo=_suggestion(name, names),
         )
     if weights not in (None, "imagenet") and not Path(str(weights)).is_file():
         raise NoInputError(
@@ -134,8 +134,8 @@ def application(
         raise _refused(name, weights, error) from error
 
 
-def _suggestion(name: str, known: Iterable[str]) -> str | None:
-    folded = {one.casefold(): one for one in known}
+def _suggestion(name: str, names: Iterable[str]) -> str | None:
+    folded = {one.casefold(): one for one in names}
     near = difflib.get_close_matches(re.sub(r"[\W_]", "", name.casefold()), folded, n=3, cutoff=0.7)
     return f"did you mean {' or '.join(folded[one] for one in near)}?" if near else None
 
@@ -159,14 +159,14 @@ class Pretrained(Settings):
     """What backbones with weights of their own share."""
 
     mode: Literal["frozen", "fine-tune"] = Field(
-        "frozen", description="frozen trains the head alone; fine-tune then trains everything"
+        "frozen", description="frozen: train the head only; fine-tune: then train everything"
     )
     hidden: tuple[int, ...] = Field((), description="units of dense layers between backbone and logits")
-    dropout: float = Field(0.2, ge=0, lt=1, description="share of activations dropped before the logits")
-    fine_tune_epochs: int = Field(5, ge=1, description="passes with everything trained")
-    fine_tune_learning_rate: float = Field(1e-5, gt=0, description="the highest of these passes")
+    dropout: float = Field(0.2, ge=0, lt=1, description="dropout rate before the logits")
+    fine_tune_epochs: int = Field(5, ge=1, description="epochs in which everything is trained")
+    fine_tune_learning_rate: float = Field(1e-5, gt=0, description="peak learning rate of these epochs")
     batch_norm: Literal["inference", "training"] = Field(
-        "inference", description="whether fine-tuning keeps the backbone's batch-norm statistics"
+        "inference", description="inference: keep the backbone's batch-norm statistics; training: update them"
     )
     mirrored: bool = Field(
         False, description="whether each image is also seen in a mirror, and both answers are averaged"

@@ -52,7 +52,7 @@ class AudioHubLayer(HubLayer):
 
     @property
     def output_shape(self) -> tuple[int | None, ...]:
-        """Give [n, d]."""
+        """Return [n, d]."""
         return (None, *self.output_shape_of_one)
 
 
@@ -65,9 +65,9 @@ class HubSettings(Settings):
     kind: Literal["hub"] = Field(description="a TF-Hub module")
     backbone: str = Field(DEFAULT_MODULE, description="tfhub.dev or Kaggle handle, or a module's folder")
     mode: Literal["frozen", "fine-tune"] = Field(
-        "frozen", description="frozen trains the head alone; fine-tune then trains everything"
+        "frozen", description="frozen: train the head only; fine-tune: then train everything"
     )
     hidden: tuple[int, ...] = Field((), description="units of dense layers between backbone and logits")
-    dropout: float = Field(0.3, ge=0, lt=1, description="share of activations dropped before the logits")
-    fine_tune_epochs: int = Field(5, ge=1, description="passes with everything trained")
-    fine_tune_learning_rate: float = Field(1e-5, gt=0, description="the highest of these passes")
+    dropout: float = Field(0.3, ge=0, lt=1, description="dropout rate before the logits")
+    fine_tune_epochs: int = Field(5, ge=1, description="epochs in which everything is trained")
+    fine_tune_learning_rate: float = Field(1e-5, gt=0, description="peak learning rate of these epochs")

@@ -31,7 +31,7 @@ class HubLayer(keras.Layer):
             small data is the better choice; ``training`` updates them.
 
     Attributes:
-        input_shape_of_one: shape of one input without the batch axis, None where it is free.
+        input_shape_of_one: shape of one input without the batch axis, None if it is free.
         output_shape_of_one: shape of one output without the batch axis.
     """
 
@@ -77,7 +77,7 @@ class HubLayer(keras.Layer):
         return tuple(taken.shape[1:]), tuple(given.shape[1:])
 
     def _signature(self) -> tuple[tf.TensorSpec, Any]:
-        """Give the one tensor that the module takes, flags aside, and what it gives.
+        """Return the single input tensor of the module, flags aside, and its output.
 
         Raises:
             ConfigError: it takes several tensors, or something of unknown rank.
@@ -120,7 +120,7 @@ class HubLayer(keras.Layer):
         ]
 
     def require(self, height: int | None, width: int | None) -> None:
-        """Check that the module takes images, of a wanted size, and gives vectors.
+        """Check that the module takes images, of a requested size, and gives vectors.
 
         Args:
             height: in pixels, None for whatever the module wants.
@@ -139,11 +139,11 @@ class HubLayer(keras.Layer):
                 expected="float32 pixels in [0, 1], (None, height, width, 3), to [d]",
                 todo="choose an image feature vector module",
             )
-        for name, wanted, fixed in (("height", height, taken[0]), ("width", width, taken[1])):
-            if None not in (wanted, fixed) and wanted != fixed:
+        for name, size, fixed in (("height", height, taken[0]), ("width", width, taken[1])):
+            if None not in (size, fixed) and size != fixed:
                 raise ConfigError(
                     f"the module {self.handle} takes images of one size",
-                    got=f"featurizer.{name} {wanted}",
+                    got=f"featurizer.{name} {size}",
                     expected=f"{fixed}",
                     todo=f"leave featurizer.{name} out, or choose another module",
                 )
@@ -161,15 +161,15 @@ class HubLayer(keras.Layer):
         return outputs
 
     def maps(self) -> Maps | None:
-        """Find the module's last convolutional maps; None where it does not show them."""
+        """Find the module's last convolutional maps; None if it does not show them."""
         return hub_maps.of(self.module)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Give [batch, d]."""
+        """Return [batch, d]."""
         return (input_shape[0], *self.output_shape_of_one)
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again; weights are not part of it."""
+        """Return the configuration of the layer, without its weights."""
         own = {"handle": self.handle, "cache": self.cache, "batch_norm": self.batch_norm}
         return super().get_config() | own | {"trainable": self.trainable}
 

@@ -16,7 +16,7 @@ PASSING = ("Identity", "Reshape", "Squeeze")
 
 
 def of(module: Any) -> Maps | None:
-    """Find a module's maps; None where its graph does not end as said above."""
+    """Find a module's maps; None if its graph does not end as said above."""
     function = _of_inference(module)
     maps = None if function is None else _averaged(function)
     if function is None or maps is None:
@@ -27,12 +27,12 @@ def of(module: Any) -> Maps | None:
     def before(pixels: Any) -> Any:
         within = tf.compat.v1.get_default_graph()
         given = [pixels, *(within.capture(tensor) for tensor in function.captured_inputs)]
-        (found,) = tf.graph_util.import_graph_def(
+        (features,) = tf.graph_util.import_graph_def(
             graph, input_map=dict(zip(fed, given, strict=True)), return_elements=[name], name="maps"
         )
-        return tf.ensure_shape(found, maps.shape)
+        return tf.ensure_shape(features, maps.shape)
 
-    return Maps(tf.function(before, autograph=False), lambda found: tf.reduce_mean(found, [1, 2]))
+    return Maps(tf.function(before, autograph=False), lambda features: tf.reduce_mean(features, [1, 2]))
 
 
 def _of_inference(module: Any) -> Any:

@@ -127,10 +127,10 @@ def _cache_dir(cache: Path) -> Iterator[None]:
 def _local(path: str) -> Path:
     folder = Path(path)
     if not (folder / GRAPH).is_file():
-        found, todo = _instead(folder)
+        description, todo = _instead(folder)
         raise NoInputError(
             "no hub module here",
-            got=f"{path}, {found}",
+            got=f"{path}, {description}",
             expected=f"a folder with {GRAPH}, or a https:// handle",
             todo=todo,
         )
@@ -138,7 +138,7 @@ def _local(path: str) -> Path:
 
 
 def _instead(path: Path) -> tuple[str, str]:
-    """Say what a path without a SavedModel is, and what to do."""
+    """Describe a path without a SavedModel, and what to do."""
     if path.is_file():
         return _other_file(path)
     if not path.is_dir():
@@ -146,9 +146,9 @@ def _instead(path: Path) -> tuple[str, str]:
         if "." in host.strip("."):
             return "which does not exist", f"put https:// before it if {host} is the name of a server"
         return "which does not exist", "check the path or the handle"
-    for pattern, known in _FOLDERS.items():
+    for pattern, description in _FOLDERS.items():
         if any(path.glob(pattern)):
-            return known
+            return description
     below = sorted(path.glob(f"*/{GRAPH}"))
     if below:
         return "a folder of modules", f"name one of them, as {below[-1].parent}"

@@ -56,13 +56,13 @@ class ReleaseEmbedding(keras.Layer):
         return module_fingerprint(Path(self.folder))
 
     def call(self, examples: Any) -> Any:
-        """Give the vectors of raw examples."""
+        """Return the vectors of raw examples."""
         return self.answer(**{self.argument: tf.convert_to_tensor(examples)})["embedding"]
 
     def compute_output_spec(self, examples: Any) -> keras.KerasTensor:
-        """Give the result's shape and dtype."""
+        """Return the shape and dtype of the output."""
         return keras.KerasTensor((examples.shape[0], self.width), dtype="float32")
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again."""
+        """Return the configuration of the layer."""
         return super().get_config() | {"folder": self.folder, "argument": self.argument}

@@ -1,6 +1,6 @@
 """Files of word vectors: word2vec's and GloVe's text formats and word2vec's binary one, plain or gzipped.
 
-Only the words asked for are kept, so that a file may be larger than memory; gensim's reader keeps all.
+Only the words requested are kept, so that a file may be larger than memory; gensim's reader keeps all.
 """
 
 import gzip
@@ -21,8 +21,8 @@ def read(path: Path, words: Sequence[str]) -> np.ndarray:
     """Read the vectors of words; a word's first vector counts.
 
     Args:
-        path: of the file; one whose head is no UTF-8 text is binary.
-        words: those wanted.
+        path: of the file; one whose head is not UTF-8 text is binary.
+        words: those requested.
 
     Returns:
         float32 [words, d]; zero for words the file does not have.
@@ -30,24 +30,24 @@ def read(path: Path, words: Sequence[str]) -> np.ndarray:
     Raises:
         ConfigError: it is no such file, or has none of the words.
     """
-    wanted = {word: number for number, word in enumerate(words)}
-    found: np.ndarray | None = None
+    places = {word: number for number, word in enumerate(words)}
+    table: np.ndarray | None = None
     try:
         with _open(path) as stream:
-            rows = _binary(path, stream) if _is_binary(path) else _text(path, stream, wanted)
+            rows = _binary(path, stream) if _is_binary(path) else _text(path, stream, places)
             for word, vector in rows:
-                if (place := wanted.pop(word, None)) is not None:
-                    found = np.zeros((len(words), len(vector)), np.float32) if found is None else found
-                    found[place] = vector
+                if (place := places.pop(word, None)) is not None:
+                    table = np.zeros((len(words), len(vector)), np.float32) if table is None else table
+                    table[place] = vector
     except (EOFError, gzip.BadGzipFile, OSError) as error:
         raise ConfigError(f"vectors file {path} cannot be read", got=error, todo="fetch it again") from error
-    if found is None:
+    if table is None:
         raise ConfigError(
             f"vectors file {path} knows none of the words",
             expected="words and their numbers, in UTF-8",
             todo="check the file, and featurizer.lowercase",
         )
-    return found
+    return table
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -55,7 +55,7 @@ def _open(path: Path) -> IO[bytes]:
 
 
 def _is_binary(path: Path) -> bool:
-    """Tell by the first row after a header of two counts: text has its numbers in digits."""
+    """Return whether a file is binary: its first row, after a header of two counts, is not decimal text."""
     with _open(path) as stream:
         first = stream.readline(256).split()
         if len(first) != 2 or not all(part.isdigit() for part in first):
@@ -69,7 +69,7 @@ def _is_binary(path: Path) -> bool:
     return len(row.split()) <= int(first[1])
 
 
-def _text(path: Path, stream: IO[bytes], wanted: dict[str, int]) -> Iterator[tuple[str, np.ndarray]]:
+def _text(path: Path, stream: IO[bytes], places: dict[str, int]) -> Iterator[tuple[str, np.ndarray]]:
     """Read lines of a word, blanks, numbers; a first line may hold two counts."""
     width = 0
     for number, line in enumerate(stream, start=1):
@@ -77,7 +77,7 @@ def _text(path: Path, stream: IO[bytes], wanted: dict[str, int]) -> Iterator[tup
         if number == 1 and len(parts) == 2:
             continue
         word = parts[0].decode("utf-8", "replace")
-        if word not in wanted:
+        if word not in places:
             continue
         try:
             vector = np.array(parts[1:], np.float32)

@@ -84,19 +84,19 @@ def known(source: str, words: Sequence[str], blueprint: "Blueprint") -> list[str
     return kept
 
 
-def matrix(found: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
+def matrix(vectors: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
     """Make the table a network begins with: a row for padding, the words in order, and unknown words.
 
     Words without a vector get random ones of the same variance as those that have one (Kim 2014).
 
     Args:
-        found: [words, d], zero where a word has no vector.
-        size: rows wanted.
+        vectors: [words, d], zero where a word has no vector.
+        size: rows requested.
         random: draws the vectors that are missing.
     """
-    known = np.abs(found).max(axis=1) > 0
-    spread = float(np.sqrt(3 * found[known].var())) if known.any() else 0.25
-    table = random.uniform(-spread, spread, (size, found.shape[1])).astype(np.float32)
-    table[1 : len(found) + 1][known] = found[known]
+    present = np.abs(vectors).max(axis=1) > 0
+    spread = float(np.sqrt(3 * vectors[present].var())) if present.any() else 0.25
+    table = random.uniform(-spread, spread, (size, vectors.shape[1])).astype(np.float32)
+    table[1 : len(vectors) + 1][present] = vectors[present]
     table[0] = 0
     return table

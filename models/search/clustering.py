@@ -35,12 +35,12 @@ def cluster(vectors: np.ndarray, k: int, seed: int = 0) -> Clustering:
     """
     from sklearn.cluster import KMeans, MiniBatchKMeans
 
-    found = different(vectors)
-    if k > found:
+    distinct = different(vectors)
+    if k > distinct:
         raise ConfigError(
             "more clusters are wanted than there are different examples",
             got=f"model.k {k}",
-            expected=f"at most {found}",
+            expected=f"at most {distinct}",
             todo="lower model.k, or add examples",
         )
     kind: Any = KMeans if len(vectors) <= _WHOLE else MiniBatchKMeans
@@ -55,7 +55,7 @@ def different(vectors: np.ndarray) -> int:
 
 
 def silhouette(vectors: np.ndarray, members: np.ndarray, seed: int = 0) -> float | None:
-    """Give the mean silhouette (Rousseeuw 1987), -1 to 1, over at most 2,000 vectors; None if undefined."""
+    """Return the mean silhouette (Rousseeuw 1987), -1 to 1, over at most 2,000 vectors; None if undefined."""
     from sklearn.metrics import silhouette_score
 
     chosen = np.random.default_rng(seed).permutation(len(vectors))[:_SILHOUETTE]
@@ -82,12 +82,12 @@ def choose(vectors: np.ndarray, most: int, seed: int = 0) -> tuple[int, dict[int
             expected="at least 3",
             todo="add examples, or give the number with --set model.k=1",
         )
-    found = {}
+    silhouettes = {}
     for k in range(2, min(most, count - 1) + 1):
         value = silhouette(vectors, cluster(vectors, k, seed).members, seed)
         if value is not None:
-            found[k] = value
-    return max(found, key=lambda k: (found[k], -k)), found
+            silhouettes[k] = value
+    return max(silhouettes, key=lambda k: (silhouettes[k], -k)), silhouettes
 
 
 def agreement(labels: Sequence[Any] | np.ndarray, members: np.ndarray) -> dict[str, float]:

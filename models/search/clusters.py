@@ -33,17 +33,17 @@ class Clusters(keras.Layer):
         self.centres.assign(np.concatenate([centres, rest]))
 
     def call(self, vectors: Any) -> Any:
-        """Give Euclidean distances of the vectors, brought to length 1, to the centres: [batch, count]."""
+        """Return the Euclidean distances of the normalised vectors to the centres: [batch, count]."""
         unit, centres = tf.math.l2_normalize(vectors, 1), tf.convert_to_tensor(self.centres)
         # Differences, not products: near a centre the product form loses all digits.
         return tf.norm(unit[:, tf.newaxis] - centres[tf.newaxis], axis=2)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Give [batch, count]."""
+        """Return [batch, count]."""
         return (input_shape[0], self.count)
 
     def nearest(self, vectors: Any) -> tuple[Any, Any]:
-        """Give each vector's distance to the nearest centre, and which that is int32, both [batch]."""
+        """Return each vector's distance to the nearest centre, and its index (int32), both [batch]."""
 
         def work(chunk: Any) -> tuple[Any, Any]:
             distances = self(chunk)
@@ -54,5 +54,5 @@ class Clusters(keras.Layer):
         return values[:, 0], clusters[:, 0]
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again."""
+        """Return the configuration of the layer."""
         return super().get_config() | {"count": self.count, "dimensions": self.dimensions}

@@ -36,13 +36,13 @@ class Gallery(VectorIndex):
         self.thumbnails.assign(thumbnails)
 
     def pictures(self, ids: Any) -> Any:
-        """Give thumbnails by id, JPEG files: string [batch] to the same; "" for an unknown id."""
+        """Return thumbnails by id as JPEG files: string [batch] to string [batch]; "" for an unknown id."""
         same = tf.equal(ids[:, tf.newaxis], self.ids[tf.newaxis])
         rows = tf.gather(tf.convert_to_tensor(self.thumbnails), tf.argmax(same, 1))
         return tf.where(tf.reduce_any(same, 1), _joined(rows), "")
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again."""
+        """Return the configuration of the layer."""
         config = super().get_config()
         del config["items"]
         named = {name: [one.decode() for one in getattr(self, name).numpy()] for name in ("ids", "paths")}

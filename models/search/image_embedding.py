@@ -31,7 +31,7 @@ class EmbeddingSettings(Settings):
 
 
 def embedder(blueprint: Blueprint) -> tuple[Any, Any, int]:
-    """Give the featurizer, the layer from features to vectors, and the length of a vector.
+    """Return the featurizer, the layer from features to vectors, and the length of a vector.
 
     Raises:
         ConfigError: no such module or release, or one that gives no vectors of images.

@@ -1,4 +1,4 @@
-"""What every served ranking shares: how many are wanted, memory by chunks, and answers that nearly tie."""
+"""What every served ranking shares: how many are requested, memory by chunks, and answers that nearly tie."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from models.networks import chunks
 
-#: Neighbours that are given where nobody says how many, and the most that can be asked for.
+#: Neighbours that are given where nobody says how many, and the most that can be requested.
 USUAL, MOST = 10, 1000
 #: Rows of a request that are compared with everything at a time: they, not the request, decide the memory.
 ROWS = 32
@@ -25,7 +25,7 @@ def strings(name: str, rank: int) -> tf.TensorSpec:
 
 
 def width(k: Any, items: int, what: str) -> Any:
-    """Give how many columns an answer has: the largest k int32 [batch], 1 to MOST, but no more than items.
+    """Return the columns of an answer: the largest k (int32 [batch], 1 to MOST), but at most the items.
 
     Raises:
         tf.errors.InvalidArgumentError: a k is out of range; says what is counted.
@@ -67,10 +67,10 @@ def settled(answers: Mapping[str, np.ndarray], within: float) -> dict[str, np.nd
     close = np.abs(np.diff(scores, axis=1)) <= within
     last = np.ones((len(scores), 1), bool)
     loose = np.concatenate([close, last], 1) | np.concatenate([~last, close], 1)
-    found = {}
+    outputs = {}
     for name, value in answers.items():
         ranked = value.dtype == object and value.shape == scores.shape
-        found[name] = value.copy() if ranked else value
+        outputs[name] = value.copy() if ranked else value
         if ranked:
-            found[name][loose] = None
-    return found
+            outputs[name][loose] = None
+    return outputs

@@ -55,8 +55,8 @@ def cluster(network: "Network", raw: RawKind, decode: Decode) -> Any:
         vectors = _vectors(network, examples)
         distance, own = network.model.get_layer("clusters").nearest(vectors)
         most = min(ranking.USUAL, network.model.get_layer("index").items)
-        found = _found(network, vectors, tf.fill(tf.shape(examples), most))
-        return {"cluster": own, "distance": distance} | found
+        neighbours = _found(network, vectors, tf.fill(tf.shape(examples), most))
+        return {"cluster": own, "distance": distance} | neighbours
 
     return cluster
 

@@ -14,7 +14,7 @@ _SAMPLE = 256
 
 
 def cell_count(items: int) -> int:
-    """Give how many cells an approximate index of so many items has: about the root."""
+    """Return the number of cells of an approximate index: about the square root of the items."""
     return max(1, round(math.sqrt(items)))
 
 
@@ -65,7 +65,7 @@ class VectorIndex(keras.Layer):
         return tf.matmul(tf.math.l2_normalize(queries, 1), table, transpose_b=True)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Give [batch, items]."""
+        """Return [batch, items]."""
         return (input_shape[0], self.items)
 
     def nearest(self, queries: Any, wide: Any) -> tuple[Any, Any]:
@@ -82,8 +82,8 @@ class VectorIndex(keras.Layer):
         return ranking.by_chunks(lambda chunk: work(chunk, wide), queries)
 
     def _exact(self, queries: Any, wide: Any) -> tuple[Any, Any]:
-        found = tf.math.top_k(self(queries), wide)
-        return found.values, found.indices
+        best = tf.math.top_k(self(queries), wide)
+        return best.values, best.indices
 
     def _probed(self, queries: Any, wide: Any) -> tuple[Any, Any]:
         kinds = (tf.TensorSpec([None], tf.float32), tf.TensorSpec([None], tf.int32))
@@ -102,11 +102,11 @@ class VectorIndex(keras.Layer):
         looked = tf.minimum(tf.maximum(self.probes, enough), self.cells)
         rows = tf.ragged.range(begins[:looked], ends[:looked]).flat_values
         table, order = tf.convert_to_tensor(self.vectors), tf.convert_to_tensor(self.order)
-        found = tf.math.top_k(tf.linalg.matvec(tf.gather(table, rows), query), wide)
-        return found.values, tf.gather(order, tf.gather(rows, found.indices))
+        best = tf.math.top_k(tf.linalg.matvec(tf.gather(table, rows), query), wide)
+        return best.values, tf.gather(order, tf.gather(rows, best.indices))
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again."""
+        """Return the configuration of the layer."""
         own = ("items", "dimensions", "cells", "probes")
         return super().get_config() | {name: getattr(self, name) for name in own}
 

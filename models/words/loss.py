@@ -21,7 +21,7 @@ class Loss:
     Args:
         tokens: file of words, a text a line.
         vocabulary: in the order of the model's ids.
-        model: gensim's Word2Vec; its arrays are read anew at every call.
+        model: gensim's Word2Vec; its arrays are read again at every call.
         seed: of the choice of pairs and negatives.
     """
 
@@ -54,7 +54,7 @@ class Loss:
         return np.logaddexp(0, -right) + np.logaddexp(0, wrong).sum(1)
 
     def _inputs(self, contexts: np.ndarray) -> np.ndarray:
-        """Give what predicts the centre: one neighbour's vector, or for CBOW the mean or sum of all."""
+        """Return what predicts the centre: a neighbour's vector, or for CBOW the mean or sum of all."""
         vectors = self._model.wv.vectors
         if self._model.sg:
             return vectors[contexts[:, 0]]

@@ -66,8 +66,8 @@ def analogy(network: "Network", raw: RawKind, decode: Decode) -> Any:
         total = tf.reduce_sum(space.unit(ids) * signs[..., tf.newaxis], 1)
         unknown, any_word = _unknown(lookup, given, ids)
         known = any_word & tf.equal(unknown, "")
-        found = _ranked(network, tf.math.l2_normalize(total, 1), ids, k, known)
-        return found | {"known": known, "unknown": unknown}
+        ranked = _ranked(network, tf.math.l2_normalize(total, 1), ids, k, known)
+        return ranked | {"known": known, "unknown": unknown}
 
     return analogy
 
@@ -75,7 +75,7 @@ def analogy(network: "Network", raw: RawKind, decode: Decode) -> Any:
 def similarity(network: "Network", raw: RawKind, decode: Decode) -> Any:
     """Make the signature from pairs of words [batch, 2] to their cosine.
 
-    Outputs: ``similarity`` float32 [batch], 0 where a word is unknown; ``known`` bool and ``unknown`` string,
+    Outputs: ``similarity`` float32 [batch], 0 if a word is unknown; ``known`` bool and ``unknown`` string,
     as of `analogy`.
     """
 
@@ -162,5 +162,5 @@ def _top(network: "Network", queries: Any, own: Any, wide: Any) -> tuple[Any, An
     rows = tf.repeat(tf.range(tf.shape(own)[0])[:, tf.newaxis], tf.shape(own)[1], 1)
     places = tf.boolean_mask(tf.stack([rows, own], 2), own < network.featurizer.size)
     without = tf.fill([tf.shape(places)[0]], float("-inf"))
-    found = tf.math.top_k(tf.tensor_scatter_nd_update(cosines, places, without), wide)
-    return found.values, found.indices
+    best = tf.math.top_k(tf.tensor_scatter_nd_update(cosines, places, without), wide)
+    return best.values, best.indices

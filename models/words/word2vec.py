@@ -40,7 +40,7 @@ class _Held:
 
 
 def workers(settings: Any) -> int:
-    """Give the threads to train with: one where the vectors must come out the same again."""
+    """Return the number of training threads: one if the vectors must be reproducible."""
     return 1 if settings.reproducible else settings.workers
 
 
@@ -224,23 +224,21 @@ class Word2VecSettings(Settings):
     architecture: Literal["skip-gram", "cbow"] = Field(
         "skip-gram", description="skip-gram predicts neighbours from a word, cbow a word from its neighbours"
     )
-    dimensions: int = Field(300, ge=1, le=4096, description="of a vector")
-    window: int = Field(10, ge=1, le=1000, description="words looked at on either side")
-    shrink_windows: bool = Field(True, description="whether each window is of random size up to that")
-    negative: int = Field(10, ge=1, le=1000, description="random words that each pair is told from")
-    ns_exponent: float = Field(0.75, description="of the frequencies that random words are drawn by")
-    hierarchical_softmax: bool = Field(False, description="a Huffman tree in place of random words")
-    sample: float = Field(
-        1e-4, ge=0, le=1, description="share of the corpus above which a word's occurrences are thinned out"
-    )
-    cbow_mean: bool = Field(True, description="whether cbow takes the mean of the neighbours, or their sum")
+    dimensions: int = Field(300, ge=1, le=4096, description="dimensions of a vector")
+    window: int = Field(10, ge=1, le=1000, description="context words on either side")
+    shrink_windows: bool = Field(True, description="whether the size of each window is random, up to that")
+    negative: int = Field(10, ge=1, le=1000, description="negative samples per pair")
+    ns_exponent: float = Field(0.75, description="exponent of the frequencies in negative sampling")
+    hierarchical_softmax: bool = Field(False, description="hierarchical softmax instead of negative sampling")
+    sample: float = Field(1e-4, ge=0, le=1, description="frequency above which words are downsampled")
+    cbow_mean: bool = Field(True, description="whether cbow uses the mean of the context, or the sum")
     common_components: int | None = Field(
         None,
         ge=0,
-        description="principal components that the vectors lose in the end, with their mean; null for none",
+        description="principal components to remove afterwards, with the mean; null for none",
     )
     singular_power: float = Field(
-        1.0, gt=0, le=4, description="that the vectors' singular values are raised to in the end; 1 for none"
+        1.0, gt=0, le=4, description="power of the singular values, applied afterwards; 1 for none"
     )
 
 
@@ -248,9 +246,9 @@ class WordTrainingSettings(Settings):
     """How word vectors are trained."""
 
     epochs: int = Field(30, ge=1, description="passes over the corpus")
-    learning_rate: float = Field(0.025, gt=0, description="at the beginning; falls in a straight line")
-    final_learning_rate: float = Field(1e-4, gt=0, description="at the end")
-    workers: int = Field(1, ge=1, le=256, description="threads; more than one where reproducible is false")
+    learning_rate: float = Field(0.025, gt=0, description="initial learning rate; decays linearly")
+    final_learning_rate: float = Field(1e-4, gt=0, description="final learning rate")
+    workers: int = Field(1, ge=1, le=256, description="threads; more than one only if reproducible is false")
     reproducible: bool = Field(
-        True, description="whether the same seed gives the same vectors: threads, racing each other, do not"
+        True, description="whether the same seed gives the same vectors; needs a single thread"
     )

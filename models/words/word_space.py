@@ -33,9 +33,9 @@ class WordSpace(keras.Layer):
         self.norms.assign(keras.ops.where(norms > 0, norms, 1.0))
 
     def call(self, ids: Any) -> Any:
-        """Give the vectors of ids: int32 [...] to float32 [..., dimensions]."""
-        found = tf.gather(tf.convert_to_tensor(self.vectors), ids, axis=1)
-        return tf.transpose(found, [*range(1, found.shape.rank), 0])
+        """Return the vectors of ids: int32 [...] to float32 [..., dimensions]."""
+        columns = tf.gather(tf.convert_to_tensor(self.vectors), ids, axis=1)
+        return tf.transpose(columns, [*range(1, columns.shape.rank), 0])
 
     @property
     def known(self) -> np.ndarray:
@@ -43,7 +43,7 @@ class WordSpace(keras.Layer):
         return np.ascontiguousarray(np.array(self.vectors)[:, : self.words].T)
 
     def unit(self, ids: Any) -> Any:
-        """Give the vectors of ids at length 1; zeros for an unknown word."""
+        """Return the vectors of ids at length 1; zeros for an unknown word."""
         return self(ids) / tf.gather(tf.convert_to_tensor(self.norms), ids)[..., tf.newaxis]
 
     def cosines(self, queries: Any) -> Any:
@@ -52,5 +52,5 @@ class WordSpace(keras.Layer):
         return (tf.matmul(queries, table) / norms)[:, : self.words]
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again."""
+        """Return the configuration of the layer."""
         return super().get_config() | {"words": self.words, "dimensions": self.dimensions}

@@ -12,7 +12,7 @@ LARGEST_KEPT, MOST_KEPT = 1 << 30, 512 << 20
 
 
 def keep_memory() -> bool:
-    """Have one heap serve all threads and keep what tensors gave back; False where there is no glibc.
+    """Have one heap serve all threads and keep what tensors gave back; False if there is no glibc.
 
     Left to itself, glibc takes every block over 32 MB from the system and gives it back after use, so
     that a batch of images finds none of its memory in place: 2,500 page faults an image at batch 8, a
@@ -30,6 +30,6 @@ def keep_memory() -> bool:
 
 
 def return_memory() -> None:
-    """Give free memory back to the system, as after a model was unloaded."""
+    """Return free memory to the system, for example after a model was unloaded."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)

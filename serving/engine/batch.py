@@ -8,7 +8,7 @@ from serving.errors import FailedPrecondition, InvalidArgument
 
 
 def rows_of(feeds: Mapping[str, np.ndarray]) -> int:
-    """Give the number of rows that all inputs have.
+    """Return the number of rows that all inputs have.
 
     Raises:
         InvalidArgument: there is no input, one has no axis, or the numbers differ.
@@ -32,7 +32,7 @@ def parts(arrays: list[np.ndarray], size: int, limit: int) -> list[tuple[list[np
 
 
 def filled_size(size: int, allowed: Sequence[int]) -> int:
-    """Give the least allowed size that holds a batch, or its own where none does."""
+    """Return the smallest allowed size that holds a batch, or its own size if none does."""
     return next((bound for bound in allowed if bound >= size), size)
 
 
@@ -61,23 +61,23 @@ def padded(column: Sequence[np.ndarray]) -> list[np.ndarray]:
         InvalidArgument: one has no values to pad with.
     """
     shape = tuple(max(sizes) for sizes in zip(*(array.shape[1:] for array in column), strict=True))
-    found = []
+    arrays = []
     for array in column:
         if array.size == 0:
             raise InvalidArgument("Got empty tensor in batch of non-empty tensors.")
         whole = np.full((len(array), *shape), array.flat[0], array.dtype)
         whole[tuple(slice(size) for size in array.shape)] = array
-        found.append(whole)
-    return found
+        arrays.append(whole)
+    return arrays
 
 
-def check_outputs(found: Sequence[np.ndarray], size: int) -> None:
+def check_outputs(outputs: Sequence[np.ndarray], size: int) -> None:
     """Make sure that every output has the batch's number of rows.
 
     Raises:
         FailedPrecondition: one has not.
     """
-    for values in found:
+    for values in outputs:
         if not values.ndim:
             raise FailedPrecondition("Batched output tensor has 0 dimensions")
         if len(values) != size:

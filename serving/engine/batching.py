@@ -64,7 +64,7 @@ class _Queue:
         self.rows = 0
 
     def due(self, room: int, timeout: float) -> float:
-        """Say since when, or from when on, its first batch may run."""
+        """Return the time from which its first batch may run."""
         since = self.tasks[0].since
         return since if self.rows >= room else since + timeout
 
@@ -126,7 +126,7 @@ class Batcher:
         return (
             outputs[0]
             if len(outputs) == 1
-            else [np.concatenate(found) for found in zip(*outputs, strict=True)]
+            else [np.concatenate(pieces) for pieces in zip(*outputs, strict=True)]
         )
 
     def _kind(self, array: np.ndarray) -> Any:
@@ -203,11 +203,11 @@ class Batcher:
         merged = [
             merge(column, filler, pad=self._parameters.pad_variable_length_inputs) for column in columns
         ]
-        found = self._servable.run(dict(zip(feeds, merged, strict=True)), fetches)
-        check_outputs(found, size + filler)
+        outputs = self._servable.run(dict(zip(feeds, merged, strict=True)), fetches)
+        check_outputs(outputs, size + filler)
         bounds = list(itertools.accumulate((task.size for task in tasks), initial=0))
         for task, (start, end) in zip(tasks, itertools.pairwise(bounds), strict=True):
-            task.outputs = [values[start:end] for values in found]
+            task.outputs = [values[start:end] for values in outputs]
 
     def close(self) -> None:
         """End the threads and free the servable; no run may be under way."""

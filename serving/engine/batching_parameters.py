@@ -62,22 +62,22 @@ class Parameters:
         Raises:
             InvalidArgument: it cannot be read, or its values contradict each other.
         """
-        found = text_configs.batching_parameters(path)
+        message = text_configs.batching_parameters(path)
         given: dict[str, Any] = {
-            name: getattr(found, name).value
+            name: getattr(message, name).value
             for name in ("max_batch_size", "max_enqueued_batches", "num_batch_threads")
-            if found.HasField(name)
+            if message.HasField(name)
         }
-        if found.HasField("batch_timeout_micros"):
-            given["batch_timeout"] = found.batch_timeout_micros.value / 1e6
-        if found.enable_large_batch_splitting.value:
-            size = found.max_execution_batch_size.value or found.max_batch_size.value
+        if message.HasField("batch_timeout_micros"):
+            given["batch_timeout"] = message.batch_timeout_micros.value / 1e6
+        if message.enable_large_batch_splitting.value:
+            size = message.max_execution_batch_size.value or message.max_batch_size.value
             given["max_execution_batch_size"] = size or cls.max_batch_size
         if "max_batch_size" not in given:
             given["joined_rows"] = JOINED_ROWS
         return cls(
-            allowed_batch_sizes=tuple(found.allowed_batch_sizes),
-            pad_variable_length_inputs=found.pad_variable_length_inputs,
+            allowed_batch_sizes=tuple(message.allowed_batch_sizes),
+            pad_variable_length_inputs=message.pad_variable_length_inputs,
             **given,
         )
 
@@ -93,7 +93,7 @@ class Parameters:
 
 
 def parameters_for(path: Path, common: Parameters, *, own: bool) -> Parameters | None:
-    """Give the parameters of a version, or None where it is not batched.
+    """Return the batching parameters of a version, or None if it is not batched.
 
     Args:
         path: the version directory.

@@ -37,7 +37,7 @@ class Core:
         manager: holds the versions.
         allow_unavailable_labels: labels may name versions that are not available yet.
         poll_seconds: between looks at the base paths; 0 looks once, negative never.
-        live_config: gives the configuration anew at each look (a repository), or None.
+        live_config: gives the configuration again at each look (a repository), or None.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Core:
         return self.manager.use(spec.name, self.version_of(spec))
 
     def version_of(self, spec: Any) -> int | None:
-        """Give the version a ModelSpec asks for, or None for the latest.
+        """Return the version in a ModelSpec, or None for the latest.
 
         Raises:
             InvalidArgument: it names no model, or an unknown label.
@@ -90,7 +90,7 @@ class Core:
         return None
 
     def labelled(self, model: str, label: str) -> int:
-        """Give the version a label of a model stands for.
+        """Return the version of a label.
 
         Raises:
             InvalidArgument: there is no such label.
@@ -173,7 +173,7 @@ class Core:
         raise Unknown(_unavailable([self._failure(name) for name in failed]))
 
     def require_models(self) -> None:
-        """Check, once the first loads were tried, that what was asked for is served or will be tried again.
+        """Check, once the first loads were tried, that what was requested is served or will be tried again.
 
         A live repository's models come and go: they are refused only where none of them answers.
 
@@ -189,7 +189,7 @@ class Core:
         raise kind(_unavailable(list(map(words_of, failed.values()))))
 
     def _hopeless(self, name: str) -> Exception | None:
-        """Give why a model neither answers nor is tried again; None where it does or is."""
+        """Return why a model is unavailable and not retried; None otherwise."""
         if self.manager.available(name):
             return None
         try:
@@ -232,7 +232,7 @@ class Core:
         try:
             models = validated(self._live_config())
         except (ServerError, OSError, ValueError) as error:
-            _log.error("the repository cannot be read: %s", error)
+            _log.error("cannot read the repository: %s", error)
             return
         self._labels = self._new_labels(models)
         self._replace(models)
@@ -242,7 +242,7 @@ class Core:
             try:
                 self.look()
             except Exception:  # the poller must outlive whatever the disk does
-                _log.exception("looking for versions failed")
+                _log.exception("checking for versions failed")
 
     def _aspire_all(self) -> None:
         for name, entry in self._models.items():
@@ -261,7 +261,7 @@ class Core:
         return sorted(self._models)
 
     def is_ready(self) -> bool:
-        """Say whether every configured model answers requests."""
+        """Return whether every configured model is available."""
         return self.is_open and bool(self._models) and all(map(self.manager.available, self._models))
 
     def close(self, timeout: float | None = None) -> None:
@@ -278,7 +278,7 @@ def _unavailable(failures: list[str]) -> str:
 
 
 def validated(config: Any) -> dict[str, Any]:
-    """Give a ModelServerConfig's models by name.
+    """Return a ModelServerConfig's models by name.
 
     Raises:
         InvalidArgument: a name twice, a relative path, or no or another platform than TensorFlow.

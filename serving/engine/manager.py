@@ -1,7 +1,7 @@
 """Loads the versions a source aspires to and unloads the others, never leaving a model unavailable.
 
 The transition policy is TensorFlow Serving's availability-preserving one: an old version goes only when a
-wanted one is available (or none is wanted any more), and only after its last request.
+requested one is available (or none is requested any more), and only after its last request.
 """
 
 import logging
@@ -51,7 +51,7 @@ class _Version:
     users: int = 0
     lease: FileLock | None = None
     content: object = None
-    # Set when a waiting load should go on at once: its files changed, or it is no longer wanted.
+    # Set when a waiting load should go on at once: its files changed, or it is no longer requested.
     wake: threading.Event = field(default_factory=threading.Event)
 
 
@@ -72,7 +72,7 @@ class _Use:
 
 
 class Manager:
-    """Keeps the versions in memory that are wanted.
+    """Keeps the versions in memory that are requested.
 
     Args:
         load: makes a Servable of a model name, version and path.
@@ -128,7 +128,7 @@ class Manager:
         return entry
 
     def available(self, model: str) -> list[int]:
-        """Give the versions of a model that answer requests, ascending."""
+        """Return the available versions of a model, ascending."""
         with self._lock:
             versions = self._versions.get(model, {}).values()
             return sorted(entry.number for entry in versions if entry.state is State.AVAILABLE)
@@ -136,7 +136,7 @@ class Manager:
     # Transitions
 
     def aspire(self, model: str, versions: dict[int, Path]) -> None:
-        """Say which versions of a model are wanted, by number; all others will go."""
+        """Set the versions of a model to load, by number; all others are unloaded."""
         with self._lock:
             if not self._closed:
                 self._pending[model] = versions
@@ -148,7 +148,7 @@ class Manager:
             return sorted(model for model, versions in self._versions.items() if versions)
 
     def is_settling(self, model: str) -> bool:
-        """Say whether a wanted version of a model has yet to be tried."""
+        """Return whether a version to load has not been tried yet."""
         with self._lock:
             versions = self._versions.get(model, {}).values()
             waiting = any(entry.aspired and not entry.tried for entry in versions)
@@ -166,7 +166,7 @@ class Manager:
             thread.join(timeout)
 
     def _settle(self, model: str) -> None:
-        # Taking what is wanted may wait for a version to be forgotten first, hence the second look.
+        # Taking what is requested may wait for a version to be forgotten first, hence the second look.
         for _ in range(2):
             self._take_pending(model)
             while self._act(model):
@@ -174,22 +174,22 @@ class Manager:
             self._forget(model)
 
     def _take_pending(self, model: str) -> None:
-        wanted = self._pending.get(model)
-        if wanted is None:
+        paths = self._pending.get(model)
+        if paths is None:
             return
         present = self._versions.setdefault(model, {})
         for number, entry in present.items():
-            if number not in wanted and entry.aspired:
+            if number not in paths and entry.aspired:
                 entry.aspired = False
                 entry.wake.set()
-            elif number in wanted and not entry.aspired and entry.state is State.AVAILABLE:
+            elif number in paths and not entry.aspired and entry.state is State.AVAILABLE:
                 # It only stayed until a newer one came: unloading it now would leave nothing to answer.
                 entry.aspired = True
-        # A version that is on its way out and wanted again waits until it is gone.
-        if any(number in present and not present[number].aspired for number in wanted):
+        # A version that is on its way out and requested again waits until it is gone.
+        if any(number in present and not present[number].aspired for number in paths):
             return
         del self._pending[model]
-        for number, path in wanted.items():
+        for number, path in paths.items():
             self._want(present, model, number, path)
 
     def _want(self, present: dict[int, _Version], model: str, number: int, path: Path) -> None:
@@ -226,7 +226,7 @@ class Manager:
     def _publish(self, entry: _Version, state: State, error: Exception | None = None) -> None:
         entry.state = state
         versions = self._versions.get(entry.model, {}).values()
-        ready = {known.number: known for known in versions if known.state is State.AVAILABLE}
+        ready = {version.number: version for version in versions if version.state is State.AVAILABLE}
         if ready:
             self._latest[entry.model] = ready[max(ready)]
         else:
@@ -261,7 +261,7 @@ class Manager:
                 entry.failed = last
                 self._publish(entry, State.END if last else State.LOADING, error)
                 entry.tried = True
-            _log.error("model %s version %d cannot be loaded: %s", entry.model, entry.number, words_of(error))
+            _log.error("cannot load model %s version %d: %s", entry.model, entry.number, words_of(error))
             if last:
                 return
             entry.wake.wait(max(0.0, self._policy.retry_interval))
@@ -270,7 +270,7 @@ class Manager:
     def _attempt(self, entry: _Version) -> Exception | None:
         with self._slots:
             if not entry.aspired:
-                return Cancelled("the load was given up: the version is no longer wanted")
+                return Cancelled("the load was cancelled: the version is no longer requested")
             entry.content = fingerprint(entry.path)
             entry.lease = leases.lease(entry.path.parent, entry.number)
             try:
@@ -303,7 +303,7 @@ def next_unload(versions: Iterable[_Version], *, awaited: bool = False) -> _Vers
 
     Args:
         versions: of one model.
-        awaited: whether a version is wanted that cannot be loaded yet, because it is still being unloaded.
+        awaited: whether a version is requested that cannot be loaded yet, because it is still being unloaded.
     """
     versions = list(versions)
     aspired = [entry for entry in versions if entry.aspired]
@@ -316,19 +316,19 @@ def next_unload(versions: Iterable[_Version], *, awaited: bool = False) -> _Vers
 
 
 def next_load(versions: Iterable[_Version]) -> _Version | None:
-    """Choose the version to load now, or None: the highest new one that is wanted."""
+    """Choose the version to load now, or None: the highest new one that is requested."""
     fresh = [entry for entry in versions if entry.aspired and entry.state is State.START]
     return max(fresh, key=lambda entry: entry.number, default=None)
 
 
 def fingerprint(path: Path) -> object:
-    """Give a value that changes when a directory's files do: names, sizes and times of change."""
-    found = []
+    """Return a value that changes when a directory's files do: names, sizes and times of change."""
+    entries = []
     for folder, _, files in os.walk(path):
         for name in files:
             try:
                 status = Path(folder, name).stat()
             except OSError:
                 continue
-            found.append((folder, name, status.st_size, status.st_mtime_ns, status.st_ino))
-    return tuple(sorted(found))
+            entries.append((folder, name, status.st_size, status.st_mtime_ns, status.st_ino))
+    return tuple(sorted(entries))

@@ -139,8 +139,8 @@ class Servable:
         return [np.asarray(value) for value in values]
 
     def _callable(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Any:
-        found = self._callables.get((feeds, fetches))
-        if found is None:
+        run = self._callables.get((feeds, fetches))
+        if run is None:
             with self._lock:
                 if len(self._callables) >= MAX_CALLABLES:
                     self._callables.pop(next(iter(self._callables)))
@@ -148,9 +148,9 @@ class Servable:
                 # call itself for a small model; a callable is planned once. It also leaves the
                 # checks of dtype to the runtime, whose words the real server passes on.
                 options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
-                found = self._session._make_callable_from_options(options)
-                self._callables[feeds, fetches] = found
-        return found
+                run = self._session._make_callable_from_options(options)
+                self._callables[feeds, fetches] = run
+        return run
 
     def close(self) -> None:
         """Free the graph and its variables; no run may be under way."""
@@ -165,10 +165,10 @@ class Servable:
 def _as_of_a_run(message: str) -> str:
     # A planned call leaves the check of dtypes to a kernel; the real server's session makes it, in
     # these words, before any kernel runs.
-    found = _WRONG_DTYPE.match(message)
-    if found is None:
+    match = _WRONG_DTYPE.match(message)
+    if match is None:
         return message
-    return f"Expects arg[{found['place']}] to be {found['wanted']} but {found['got']} is provided"
+    return f"Expects arg[{match['place']}] to be {match['wanted']} but {match['got']} is provided"
 
 
 def check(name: str, version: int, path: Path) -> None:

@@ -24,7 +24,7 @@ def parse_version(name: str) -> int | None:
 
 
 def versions_on_disk(base: Path, model: str) -> dict[int, Path]:
-    """Give the directories below a base path whose names are numbers.
+    """Return the directories below a base path whose names are numbers.
 
     Raises:
         NotFound, PermissionDenied: the base path is not there, or cannot be read.
@@ -36,16 +36,14 @@ def versions_on_disk(base: Path, model: str) -> dict[int, Path]:
         raise errors.of_file(error)(
             f"Could not find base path {base} for servable {model} with error {error}", model=model
         ) from error
-    found: dict[int, Path] = {}
+    versions: dict[int, Path] = {}
     for entry in entries:
         number = parse_version(entry.name)
         if number is not None and entry.is_dir():
-            found[number] = base / entry.name
+            versions[number] = base / entry.name
         elif entry.name[:1].isnumeric() or number is not None:
-            _warn_once(
-                f"{base}/{entry.name}", "%s is passed over: a version is a directory named by a number"
-            )
-    return found
+            _warn_once(f"{base}/{entry.name}", "%s is skipped: a version is a directory named by a number")
+    return versions
 
 
 def _warn_once(subject: str, message: str) -> None:
@@ -55,7 +53,7 @@ def _warn_once(subject: str, message: str) -> None:
 
 
 def aspired_versions(config: Any) -> dict[int, Path]:
-    """Give the versions a ModelConfig asks for that are there.
+    """Return the existing versions that a ModelConfig selects.
 
     Args:
         config: ``tensorflow.serving.ModelConfig``.
@@ -66,7 +64,7 @@ def aspired_versions(config: Any) -> dict[int, Path]:
     present = versions_on_disk(Path(config.base_path), config.name)
     chosen = _chosen(config.model_version_policy, present)
     if not chosen:
-        _warn_once(config.base_path, "no version is found under base path %s")
+        _warn_once(config.base_path, "no version found under base path %s")
     return chosen
 
 
@@ -75,7 +73,7 @@ def _chosen(policy: Any, present: dict[int, Path]) -> dict[int, Path]:
     if kind == "all":
         return present
     if kind == "specific":
-        wanted = set(policy.specific.versions)
-        return {number: path for number, path in present.items() if number in wanted}
+        numbers = set(policy.specific.versions)
+        return {number: path for number, path in present.items() if number in numbers}
     count = max(policy.latest.num_versions, 1)
     return {number: present[number] for number in sorted(present, reverse=True)[:count]}

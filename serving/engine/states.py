@@ -45,7 +45,7 @@ class StateMonitor:
             self._changed.notify_all()
 
     def versions(self, model: str) -> dict[int, VersionState]:
-        """Give every version of a model with its state, highest version first."""
+        """Return every version of a model with its state, highest version first."""
         with self._changed:
             return dict(sorted(self._states.get(model, {}).items(), reverse=True))
 

@@ -37,7 +37,7 @@ class Work:
         try:
             self._call(*self._arguments, **self._keywords)
         except Exception:
-            _log.exception("work on a request failed")
+            _log.exception("processing a request failed")
         self._done = True
         self._call_back()
 
@@ -125,7 +125,7 @@ class Workers(Executor):
             self._wake()
 
     def come_back(self, turn: threading.Lock) -> None:
-        """Count a thread in again, which goes on at once: no new call is taken up beside it."""
+        """Count a thread in again, which continues at once: no new call is taken up beside it."""
         with self._lock:
             self._at_work.add(turn)
 
@@ -141,7 +141,7 @@ class Workers(Executor):
             turn.acquire()
 
     def _next(self, turn: threading.Lock) -> Work | None:
-        """End a thread's turn and give it the next call, or None where it rests."""
+        """End a thread's turn and give it the next call, or None if it rests."""
         with self._lock:
             self._at_work.discard(turn)
             if self._waiting and not self._at_work:

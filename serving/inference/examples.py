@@ -45,8 +45,8 @@ def classify(
     values = servable.run({examples_input: examples}, fetches)
     response = classification_pb2.ClassificationResponse()
     fill_spec(response.model_spec, request.model_spec, servable)
-    found = dict(zip(fetches, values, strict=True))
-    fill_classifications(response.result, signature, found, len(examples))
+    tensors = dict(zip(fetches, values, strict=True))
+    fill_classifications(response.result, signature, tensors, len(examples))
     return response
 
 
@@ -69,8 +69,8 @@ def regress(
     values = servable.run({examples_input: examples}, fetches)
     response = regression_pb2.RegressionResponse()
     fill_spec(response.model_spec, request.model_spec, servable)
-    found = dict(zip(fetches, values, strict=True))
-    fill_regressions(response.result, signature, found, len(examples))
+    tensors = dict(zip(fetches, values, strict=True))
+    fill_regressions(response.result, signature, tensors, len(examples))
     return response
 
 
@@ -99,12 +99,12 @@ def multi_inference(
     examples = serialized(request.input)
     fetches = sorted(outputs)
     values = servable.run(dict.fromkeys(sorted(inputs), examples), fetches)
-    found = dict(zip(fetches, values, strict=True))
+    tensors = dict(zip(fetches, values, strict=True))
     response = inference_pb2.MultiInferenceResponse()
     for task, signature in zip(request.tasks, signatures.values(), strict=True):
         result = response.results.add()
         _, fill, field = _METHODS[task.method_name]
-        fill(getattr(result, field), signature, found, len(examples))
+        fill(getattr(result, field), signature, tensors, len(examples))
         fill_spec(result.model_spec, task.model_spec, servable)
     return response
 
@@ -145,7 +145,7 @@ def find_signature(servable: Served, name: str) -> SignatureDef:
 
 
 def classification(signature: SignatureDef, check_method: bool) -> tuple[str, list[str]]:
-    """Give the tensor that takes the examples and those that hold classes and scores.
+    """Return the tensor that takes the examples and those that hold classes and scores.
 
     Raises:
         InvalidArgument: the signature is none for classification.
@@ -165,7 +165,7 @@ def classification(signature: SignatureDef, check_method: bool) -> tuple[str, li
 
 
 def regression(signature: SignatureDef, check_method: bool) -> tuple[str, list[str]]:
-    """Give the tensor that takes the examples and the one that holds the values.
+    """Return the tensor that takes the examples and the one that holds the values.
 
     Raises:
         InvalidArgument: the signature is none for regression.
@@ -179,8 +179,8 @@ def regression(signature: SignatureDef, check_method: bool) -> tuple[str, list[s
     return signature.inputs[INPUTS].name, [signature.outputs[OUTPUTS].name]
 
 
-def _check_method(signature: SignatureDef, method: str, kind: str, wanted: bool) -> None:
-    if wanted and signature.method_name != method:
+def _check_method(signature: SignatureDef, method: str, kind: str, checked: bool) -> None:
+    if checked and signature.method_name != method:
         raise errors.InvalidArgument(
             f"Expected {kind} signature method_name to be {method}. Was: {signature.method_name}"
         )
@@ -191,13 +191,13 @@ def _check_inputs(signature: SignatureDef) -> None:
         raise errors.InvalidArgument("Expected one input Tensor.")
 
 
-def _check_named(found: Mapping[str, Any], alias: str, message: str, signature: SignatureDef) -> None:
-    if alias not in found:
+def _check_named(present: Mapping[str, Any], alias: str, message: str, signature: SignatureDef) -> None:
+    if alias not in present:
         raise errors.InvalidArgument(f"{message}{signature}")
 
 
 def serialized(examples: input_pb2.Input) -> np.ndarray:
-    """Give the request's examples as serialised messages, each with the context before it.
+    """Return the request's examples as serialized messages, each preceded by the context.
 
     Raises:
         InvalidArgument: there is none.
@@ -214,7 +214,7 @@ def serialized(examples: input_pb2.Input) -> np.ndarray:
 
 
 def fill_spec(spec: model_pb2.ModelSpec, asked: model_pb2.ModelSpec, servable: Served) -> None:
-    """Say in an answer which model, version and signature gave it."""
+    """Set the model, version and signature in an answer."""
     spec.name = asked.name
     spec.signature_name = asked.signature_name or DEFAULT_SIGNATURE
     spec.version.value = servable.version
@@ -223,7 +223,7 @@ def fill_spec(spec: model_pb2.ModelSpec, asked: model_pb2.ModelSpec, servable: S
 def fill_classifications(
     result: classification_pb2.ClassificationResult,
     signature: SignatureDef,
-    found: Mapping[str, np.ndarray],
+    outputs: Mapping[str, np.ndarray],
     count: int,
 ) -> None:
     """Write classes and scores of each example.
@@ -232,7 +232,7 @@ def fill_classifications(
         InvalidArgument: the model's outputs are not of shape [examples, classes], or of another dtype.
     """
     classes, scores = (
-        found[signature.outputs[alias].name] if alias in signature.outputs else None
+        outputs[signature.outputs[alias].name] if alias in signature.outputs else None
         for alias in (CLASSES, SCORES)
     )
     for values, name, dtype in ((classes, CLASSES, "DT_STRING"), (scores, SCORES, "DT_FLOAT")):
@@ -266,7 +266,7 @@ def _check_matrix(values: np.ndarray, name: str, dtype: str, count: int) -> None
 def fill_regressions(
     result: regression_pb2.RegressionResult,
     signature: SignatureDef,
-    found: Mapping[str, np.ndarray],
+    outputs: Mapping[str, np.ndarray],
     count: int,
 ) -> None:
     """Write the value of each example.
@@ -274,7 +274,7 @@ def fill_regressions(
     Raises:
         InvalidArgument: the model's output is not one float for each example.
     """
-    values = found[signature.outputs[OUTPUTS].name]
+    values = outputs[signature.outputs[OUTPUTS].name]
     if not (values.ndim == 1 or (values.ndim == 2 and values.shape[1] == 1)):
         raise errors.InvalidArgument(
             "Expected output Tensor shape to be either [batch_size] or [batch_size, 1] but got "

@@ -174,13 +174,13 @@ def run(servable: Served, plan: Plan, arrays: Iterable[np.ndarray]) -> dict[str,
     return dict(zip(plan.aliases, servable.run(feeds, plan.fetches), strict=True))
 
 
-def check_method_name(signature: meta_graph_pb2.SignatureDef, wanted: bool) -> None:
+def check_method_name(signature: meta_graph_pb2.SignatureDef, checked: bool) -> None:
     """Refuse a signature of an unknown method where method names are checked.
 
     Raises:
         Internal: its method name is none of TensorFlow Serving's.
     """
-    if wanted and signature.method_name not in METHODS:
+    if checked and signature.method_name not in METHODS:
         raise errors.Internal(
             f"Expected prediction signature method_name to be one of {{{', '.join(METHODS)}}}. "
             f"Was: {signature.method_name}"
@@ -193,23 +193,23 @@ def check_input_names(signature: meta_graph_pb2.SignatureDef, inputs: Iterable[s
     Raises:
         InvalidArgument: too many, or too few where the signature has no defaults.
     """
-    sent, known = set(inputs), set(signature.inputs)
-    if len(sent) == len(known) or (len(sent) < len(known) and signature.defaults):
+    sent, declared = set(inputs), set(signature.inputs)
+    if len(sent) == len(declared) or (len(sent) < len(declared) and signature.defaults):
         return
     raise errors.InvalidArgument(
-        f"input size does not match signature: {len(sent)}!={len(known)} len({{{joined(sent)}}}) != "
-        f"len({{{joined(known)}}}). Sent extra: {{{joined(sent - known)}}}. "
-        f"Missing but required: {{{joined(known - sent)}}}."
+        f"input size does not match signature: {len(sent)}!={len(declared)} len({{{joined(sent)}}}) != "
+        f"len({{{joined(declared)}}}). Sent extra: {{{joined(sent - declared)}}}. "
+        f"Missing but required: {{{joined(declared - sent)}}}."
     )
 
 
 def defaults(signature: meta_graph_pb2.SignatureDef, sent: Sequence[str]) -> dict[str, np.ndarray]:
-    """Give the signature's defaults by alias for the inputs left out.
+    """Return the signature's defaults for the missing inputs, by alias.
 
     Raises:
         InvalidArgument: an input is missing or unknown.
     """
-    found = {}
+    values = {}
     for alias in sorted(set(signature.inputs) - set(sent)):
         if alias not in signature.defaults:
             raise errors.InvalidArgument(
@@ -217,24 +217,24 @@ def defaults(signature: meta_graph_pb2.SignatureDef, sent: Sequence[str]) -> dic
                 f"request and no default value provided. Inputs expected to be in the request "
                 f"{{{joined(sent)}}}, or default input alias set: {joined(signature.defaults)}"
             )
-        found[alias] = tensors.decode(signature.defaults[alias], alias, limit=None)
+        values[alias] = tensors.decode(signature.defaults[alias], alias, limit=None)
     used = set(sent) & set(signature.inputs)
     if len(used) != len(sent):
         raise errors.InvalidArgument(
             f"Inputs contains invalid name. Used request inputs: {joined(used)}, "
             f"request input: {joined(sent)}"
         )
-    return found
+    return values
 
 
-def output_aliases(signature: meta_graph_pb2.SignatureDef, wanted: Iterable[str]) -> list[str]:
-    """Name the outputs to compute: those asked for, or all.
+def output_aliases(signature: meta_graph_pb2.SignatureDef, names: Iterable[str]) -> list[str]:
+    """Name the outputs to compute: those requested, or all.
 
     Raises:
-        InvalidArgument: one is unknown or asked for twice.
+        InvalidArgument: one is unknown or requested twice.
     """
     aliases: list[str] = []
-    for alias in wanted:
+    for alias in names:
         if alias not in signature.outputs:
             raise errors.InvalidArgument(
                 f"output tensor alias not found in signature: {alias} Outputs expected to be in the set "

@@ -108,11 +108,11 @@ class Services:
         """Answer ModelService/GetModelStatus, the newest version first."""
         need_spec(request)
         response = get_model_status_pb2.GetModelStatusResponse()
-        for version, known in self._states(request.model_spec).items():
-            entry = response.model_version_status.add(version=version, state=int(known.state))
+        for version, state in self._states(request.model_spec).items():
+            entry = response.model_version_status.add(version=version, state=int(state.state))
             entry.status.SetInParent()
-            entry.status.error_code = known.code.value[0]
-            entry.status.error_message = known.message
+            entry.status.error_code = state.code.value[0]
+            entry.status.error_message = state.message
         return response
 
     def names(self, request: empty_pb2.Empty) -> struct_pb2.ListValue:
@@ -155,15 +155,15 @@ class Services:
             )
 
     def _states(self, spec: Any) -> dict[int, VersionState]:
-        found = self._core.monitor.versions(spec.name)
+        states = self._core.monitor.versions(spec.name)
         if spec.HasField("version"):
             number = spec.version.value
-            if number not in found:
+            if number not in states:
                 raise errors.NotFound(f"Could not find version {number} of model {spec.name}")
-            return {number: found[number]}
-        if not found:
+            return {number: states[number]}
+        if not states:
             raise errors.NotFound(f"Could not find any versions of model {spec.name}")
-        return found
+        return states
 
 
 def need_spec(request: Any) -> None:

@@ -54,7 +54,7 @@ class Claims:
 
     @staticmethod
     def numbers(folder: Path) -> list[int]:
-        """Give every name in a folder that reads as a version."""
+        """Return every name in a folder that reads as a version."""
         if not folder.is_dir():
             return []
         parsed = (parse_version(path.name) for path in folder.iterdir())

@@ -41,7 +41,7 @@ class History:
         return record
 
     def events(self) -> list[dict[str, Any]]:
-        """Read every whole event, oldest first; a line torn by a crash is passed over."""
+        """Read every whole event, oldest first; a line torn by a crash is skipped."""
         try:
             lines = self.path.read_bytes().split(b"\n")
         except FileNotFoundError:
@@ -56,5 +56,5 @@ class History:
             event = None
         if isinstance(event, dict) and "event" in event:
             return event
-        _log.warning("%s line %d is passed over: it is no whole event", self.path, number)
+        _log.warning("%s line %d is skipped: not a complete event", self.path, number)
         return None

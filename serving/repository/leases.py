@@ -13,7 +13,7 @@ FOLDER = "leases"
 def lease(base: Path, version: int) -> FileLock | None:
     """Hold a version of the model at a base path until the lock is released or this process ends.
 
-    Gives None where the base path belongs to no repository or cannot be written to (a read-only mount):
+    Gives None if the base path belongs to no repository or cannot be written to (a read-only mount):
     nobody runs retention there.
     """
     folder = base / PRIVATE / FOLDER
@@ -27,14 +27,14 @@ def lease(base: Path, version: int) -> FileLock | None:
 
 
 def end(held: FileLock | None) -> None:
-    """Give a lease back."""
+    """Release a lease."""
     if held is not None:
         held.path.unlink(missing_ok=True)
         held.release()
 
 
 def leased_versions(base: Path) -> set[int]:
-    """Give the versions that living servers hold; leases of dead ones are removed."""
+    """Return the versions held by living servers; remove the leases of dead ones."""
     folder = base / PRIVATE / FOLDER
     if not folder.is_dir():
         return set()

@@ -56,7 +56,7 @@ class Release:
         damage = list(self.damage())
         if damage:
             raise DataError(
-                f"version {self.version} of model {self.model} at {self.path} is not what was published",
+                f"version {self.version} of model {self.model} at {self.path} was changed after publishing",
                 got="; ".join(damage[:5]) + (f" and {len(damage) - 5} more" if len(damage) > 5 else ""),
                 expected=f"the {len(self.manifest.get('files', {}))} files of its manifest",
                 todo="publish the model again and delete this version",
@@ -67,17 +67,17 @@ class Release:
         recorded = self.manifest.get("files")
         if recorded is None:
             return [f"{MANIFEST} lists no files"]
-        found = set(regular_files(self.path)) - {MANIFEST}
-        missing = [f"{name} is missing" for name in sorted(recorded.keys() - found)]
-        extra = [f"{name} is not in the manifest" for name in sorted(found - recorded.keys())]
+        present = set(regular_files(self.path)) - {MANIFEST}
+        missing = [f"{name} is missing" for name in sorted(recorded.keys() - present)]
+        extra = [f"{name} is not in the manifest" for name in sorted(present - recorded.keys())]
         changed = [
             f"{name} changed"
-            for name in sorted(found & recorded.keys())
+            for name in sorted(present & recorded.keys())
             if sha256(self.path / name) != recorded[name]
         ]
         return missing + changed + extra
 
 
 def is_complete(path: Path) -> bool:
-    """Say whether a directory holds a SavedModel."""
+    """Return whether a directory holds a SavedModel."""
     return any((path / name).is_file() for name in MODEL_FILES)

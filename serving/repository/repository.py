@@ -57,14 +57,14 @@ class Repository:
         return sorted(name for name in names if self.versions(name))
 
     def versions(self, model: str) -> list[int]:
-        """Give the complete versions of a model, ascending; anything else in its folder is passed over."""
+        """Return the complete versions of a model, ascending; ignore anything else in its folder."""
         base = self._base(model)
         if not base.is_dir():
             return []
         return sorted(version for entry in os.scandir(base) if (version := _version_of(entry)) is not None)
 
     def path(self, model: str, version: int) -> Path:
-        """Give the directory of a version, whether or not it is there."""
+        """Return the directory of a version, whether or not it exists."""
         return self._base(model) / str(version)
 
     def release(self, model: str, version: int) -> Release:
@@ -76,16 +76,16 @@ class Repository:
         return Release.load(model, version, self.path(model, version))
 
     def stable(self, model: str) -> int | None:
-        """Give the version that carries the label ``stable``, or None before the first promotion."""
+        """Return the version labelled ``stable``, or None before the first promotion."""
         moves = [event for event in self.history(model) if event["event"] in _MOVES]
         return moves[-1]["version"] if moves else None
 
     def history(self, model: str) -> list[dict[str, Any]]:
-        """Give every event of a model, oldest first."""
+        """Return the history of a model, oldest event first."""
         return self._history(model).events()
 
     def config(self, base: str | None = None) -> Any:
-        """Give the ModelServerConfig that serves each model's stable version under the label ``stable``.
+        """Return the ModelServerConfig that serves each model's stable version under the label ``stable``.
 
         Args:
             base: folder in which a server finds the models; the repository's own when None.
@@ -151,9 +151,9 @@ class Repository:
             earlier = self._earlier(model, present)
             if earlier is None:
                 raise NoInputError(
-                    f"model {model} has no earlier stable version to go back to",
+                    f"model {model} has no earlier stable version",
                     got=f"stable version {present}",
-                    todo="name the version to serve with promote",
+                    todo="choose the version to serve with servable promote",
                 )
             self._append_move(model, earlier, "rollback", reason)
         self._write_config()
@@ -196,7 +196,7 @@ class Repository:
     def _base(self, model: str) -> Path:
         if not is_model_name(model):
             raise UsageError(
-                "not a model name",
+                "invalid model name",
                 got=ascii(model[:80]),
                 expected="letters, digits, '.', '-' or '_', starting with a letter or digit",
             )
@@ -236,7 +236,7 @@ class Repository:
                 f"cannot publish version {version} of model {model}",
                 got=error,
                 expected=f"{_tree_bytes(candidate)} bytes free at {self.root}",
-                todo="free space and publish again",
+                todo="free some disk space and publish again",
             ) from error
         finally:
             shutil.rmtree(staged, ignore_errors=True)
@@ -294,16 +294,16 @@ class Repository:
         if not self.versions(model) and not self._history(model).path.exists():
             return done
         with self._locked(model):
-            known = {event["version"] for event in self.history(model) if event["event"] == "publish"}
+            published = {event["version"] for event in self.history(model) if event["event"] == "publish"}
             for version in self.versions(model):
-                if version not in known:
-                    self._history(model).append("publish", version, "found complete without a record")
+                if version not in published:
+                    self._history(model).append("publish", version, "complete but not recorded")
                     done.append(f"recorded version {version}, which was complete")
             stable = self.stable(model)
             if stable is not None and stable not in self.versions(model):
                 earlier = self._earlier(model, stable)
-                self._append_move(model, earlier, "repair", f"version {stable} is gone")
-                done.append(f"stable moved from version {stable}, which is gone, to {earlier}")
+                self._append_move(model, earlier, "repair", f"version {stable} is missing")
+                done.append(f"moved stable from missing version {stable} to {earlier}")
         return done
 
     def _delete(self, model: str, version: int) -> None:
@@ -348,7 +348,7 @@ def _version_of(entry: os.DirEntry[str]) -> int | None:
     if path not in _warned:
         _warned.add(path)
         _log.warning(
-            "%s is passed over: %s", path, "no SavedModel" if version is not None else "no version number"
+            "%s is skipped: %s", path, "not a SavedModel" if version is not None else "not a version number"
         )
     return None
 

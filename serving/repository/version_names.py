@@ -8,7 +8,7 @@ _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 
 
 def parse_version(name: str) -> int | None:
-    """Give the version a directory name stands for, or None where it stands for none.
+    """Return the version in a directory name, or None if it is not a version.
 
     Only ASCII ``0`` or ``[1-9][0-9]*`` up to 2^63-1 count: ``int()`` would also take ``+1``, ``1_0`` and
     digits of other scripts. (TensorFlow Serving reads ``001`` as well; it is never written here.)
@@ -20,5 +20,5 @@ def parse_version(name: str) -> int | None:
 
 
 def is_model_name(name: str) -> bool:
-    """Say whether a name can be a model's: a folder name and a gRPC model name that no path can escape."""
+    """Return whether a name is a valid model name: safe as a folder name and in gRPC."""
     return bool(_MODEL.fullmatch(name))

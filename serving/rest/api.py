@@ -116,15 +116,15 @@ class RestApi:
         return None
 
     def _call(self, method: str, path: str, body: bytes) -> bytes:
-        found = {"POST": _CALL, "GET": _MODEL}.get(method, _NOTHING).fullmatch(path)
-        if found is None:
+        match = {"POST": _CALL, "GET": _MODEL}.get(method, _NOTHING).fullmatch(path)
+        if match is None:
             raise errors.InvalidArgument(f"Malformed request: {method} {path}")
-        spec = model_spec(found)
+        spec = model_spec(match)
         if method == "POST":
-            return self._infer(found["method"], spec, body)
+            return self._infer(match["method"], spec, body)
         if not spec.name:
             raise errors.InvalidArgument("Missing model name in request.")
-        return self._metadata(spec) if found["metadata"] else self._status(spec)
+        return self._metadata(spec) if match["metadata"] else self._status(spec)
 
     def _infer(self, method: str, spec: model_pb2.ModelSpec, body: bytes) -> bytes:
         calls: dict[str, Callable[[model_pb2.ModelSpec, bytes], bytes]] = {
@@ -185,20 +185,20 @@ class RestApi:
 _NOTHING = re.compile(r"(?!)")
 
 
-def model_spec(found: re.Match[str]) -> model_pb2.ModelSpec:
+def model_spec(match: re.Match[str]) -> model_pb2.ModelSpec:
     """Make the ModelSpec a path names.
 
     Raises:
         InvalidArgument: its version is over 64 bits.
     """
-    spec = model_pb2.ModelSpec(name=unquote(found["model"] or ""))
-    if found["version"]:
-        number = int(found["version"]) if len(found["version"]) < 20 else 2**63
+    spec = model_pb2.ModelSpec(name=unquote(match["model"] or ""))
+    if match["version"]:
+        number = int(match["version"]) if len(match["version"]) < 20 else 2**63
         if number >= 2**63:
-            raise errors.InvalidArgument(f"Failed to convert version: {found['version'][:64]} to numeric.")
+            raise errors.InvalidArgument(f"Failed to convert version: {match['version'][:64]} to numeric.")
         spec.version.value = number
-    elif found["label"]:
-        spec.version_label = unquote(found["label"])
+    elif match["label"]:
+        spec.version_label = unquote(match["label"])
     return spec
 
 

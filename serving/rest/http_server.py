@@ -132,7 +132,7 @@ class RestServer:
     def _refused(self, request: web.BaseRequest) -> Reply | None:
         if is_loopback(self._host) and not is_local(request.headers.get("Host", "")):
             # A page in a browser can have a name of its own resolve to this machine.
-            return refusal(403, "the Host header does not name this machine")
+            return refusal(403, "the Host header is not this machine")
         if self._draining and request.path != "/livez":
             return Reply(
                 503, refusal(503, "the server is shutting down").body, headers={"Connection": "close"}
@@ -164,7 +164,7 @@ class RestServer:
         except InvalidArgument as error:
             return refusal(error.http_status, error.message)
         except (web.PayloadAccessError, web.RequestPayloadError, ValueError, OSError) as error:
-            return refusal(400, f"the body cannot be read: {error}")
+            return refusal(400, f"cannot read the body: {error}")
         return b"".join(parts)
 
     async def _answer(self, request: web.BaseRequest, body: bytes) -> Reply:
@@ -190,7 +190,7 @@ def _response(reply: Reply) -> web.Response:
 
 
 def is_local(host: str) -> bool:
-    """Say whether a Host header names this machine: an address, localhost, or nothing."""
+    """Return whether a Host header names this machine: an address, localhost, or nothing."""
     try:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:

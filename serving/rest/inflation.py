@@ -53,7 +53,7 @@ class Inflater:
             more = bool(part) or (len(piece) == PIECE and not stream.eof)
 
     def _opened(self, part: bytes) -> "zlib._Decompress":
-        """Give the stream at work; data in gzip format may be several streams, one after the other."""
+        """Return the current stream; gzip data may be several streams in sequence."""
         if self._stream is None or self._stream.eof:
             bits = _WINDOWS[self._encoding]
             headless = self._encoding == "deflate" and part[0] & 15 != zlib.DEFLATED
@@ -67,4 +67,4 @@ class Inflater:
             InvalidArgument: the data end too early.
         """
         if self._stream is not None and not self._stream.eof:
-            raise InvalidArgument(f"the body is not {self._encoding} data: it ends too early")
+            raise InvalidArgument(f"the body is not {self._encoding} data: it ends prematurely")

@@ -22,10 +22,10 @@ def examples(document: Mapping[str, Any]) -> input_pb2.Input:
     Raises:
         InvalidArgument: there are none, or a feature holds values of more than one kind.
     """
-    made = input_pb2.Input()
+    request = input_pb2.Input()
     context = document.get(CONTEXT)
     if CONTEXT in document:
-        made.example_list_with_context.context.CopyFrom(example(context))
+        request.example_list_with_context.context.CopyFrom(example(context))
     if EXAMPLES not in document:
         raise InvalidArgument(
             f"JSON Value: {excerpt(document)} When method is classify, key 'examples' is expected and was "
@@ -38,22 +38,22 @@ def examples(document: Mapping[str, Any]) -> input_pb2.Input:
         )
     if not rows:
         raise InvalidArgument(f"JSON Value: {excerpt(document)} 'examples' value is an empty array")
-    target = made.example_list_with_context if CONTEXT in document else made.example_list
+    target = request.example_list_with_context if CONTEXT in document else request.example_list
     target.examples.extend(map(example, rows))
-    return made
+    return request
 
 
 def example(value: Any) -> example_pb2.Example:
     """Make a tf.Example of an object from feature names to a value or a list of values."""
     if not isinstance(value, dict):
         raise InvalidArgument(f"Example must be JSON object but got JSON {type_name(value)}")
-    made = example_pb2.Example()
+    message = example_pb2.Example()
     for name, content in value.items():
         feature = feature_pb2.Feature()
         for item in content if isinstance(content, list) else [content]:
             _add(feature, name, item)
-        made.features.feature[name].CopyFrom(feature)
-    return made
+        message.features.feature[name].CopyFrom(feature)
+    return message
 
 
 def _add(feature: feature_pb2.Feature, name: str, value: Any) -> None:

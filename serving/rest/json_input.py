@@ -71,7 +71,7 @@ class _Unfit(Exception):  # noqa: N818 -- never leaves this file
 
 
 def signature_name(document: Mapping[str, Any]) -> str:
-    """Give the signature a request names, or an empty string.
+    """Return the signature of a request, or an empty string.
 
     Raises:
         InvalidArgument: the name is no string.
@@ -172,11 +172,11 @@ def tensor(value: Any, dtype: int) -> np.ndarray:
         return dense(value, dtype)
     except _Unfit:
         _explain(value, 0, shape_of(value), dtype)
-        raise InvalidArgument(f"JSON Value: {excerpt(value)} is no tensor") from None
+        raise InvalidArgument(f"JSON Value: {excerpt(value)} is not a tensor") from None
 
 
 def shape_of(value: Any) -> list[int]:
-    """Give the shape that a value's first elements have.
+    """Return the shape that a value's first elements have.
 
     Raises:
         InvalidArgument: its lists are nested deeper than a tensor has dimensions.
@@ -237,17 +237,17 @@ def _texts(flat: list[Any], types: set[type]) -> np.ndarray:
 
 
 def raw(text: str) -> bytes:
-    """Give a string's bytes, those that are no UTF-8 included."""
+    """Return a string's bytes, including those that are not UTF-8."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def is_base64(value: Any) -> bool:
-    """Say whether a value is ``{"b64": "..."}``."""
+    """Return whether a value is ``{"b64": "..."}``."""
     return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
 
 
 def is_named(value: Any) -> bool:
-    """Say whether a value is an object that names its parts, not ``{"b64": "..."}``."""
+    """Return whether a value is an object of named parts, not ``{"b64": "..."}``."""
     return isinstance(value, dict) and not is_base64(value)
 
 
@@ -277,8 +277,8 @@ def _explain_rows(rows: list[Any], inputs: Inputs) -> None:
     seen: dict[str, tuple[int, list[int]]] = {}
     for position, row in enumerate(rows):
         if named != is_named(row):
-            wanted, got = ("object", "list") if named else ("value/list", "object")
-            raise InvalidArgument(f"Expecting {wanted} but got {got} at item {position} of input list")
+            expected, got = ("object", "list") if named else ("value/list", "object")
+            raise InvalidArgument(f"Expecting {expected} but got {got} at item {position} of input list")
         items = row.items() if named else [(min(inputs), row)]
         for alias, value in items:
             try:

@@ -150,8 +150,8 @@ def classifications(result: classification_pb2.ClassificationResult) -> bytes:
     if not result.classifications:
         raise InvalidArgument("Cannot convert empty ClassificationResults to JSON")
     lists = [
-        b"[" + b", ".join(_pair(entry.label, entry.score) for entry in found.classes) + b"]"
-        for found in result.classifications
+        b"[" + b", ".join(_pair(entry.label, entry.score) for entry in classification.classes) + b"]"
+        for classification in result.classifications
     ]
     return b'{\n    "results": [' + b", ".join(lists) + b"\n    ]\n}"
 
@@ -174,6 +174,6 @@ def regressions(result: regression_pb2.RegressionResult) -> bytes:
 
 def error(message: str) -> bytes:
     """Write the body of a refusal."""
-    # A message may repeat bytes of the request that are no UTF-8.
+    # A message may repeat bytes of the request that are not UTF-8.
     text = message.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return b'{\n    "error": ' + orjson.dumps(text) + b"\n}"

@@ -2,7 +2,7 @@
 
 For what a plain parser refuses or reads otherwise: NaN and infinities are numbers, what follows the first
 value is not looked at, the first of two equal keys counts, nesting has no bound, bytes of a string that
-are no UTF-8 are kept (as surrogate escapes), and an integer beyond 64 bits is a double. Errors are those of
+are not UTF-8 are kept (as surrogate escapes), and an integer beyond 64 bits is a double. Errors are those of
 rapidjson/error/en.h.
 """
 
@@ -58,7 +58,7 @@ class Parser:
         self._open: list[tuple[Any, str | None]] = []
 
     def parse(self) -> Any:
-        """Give the document's first value.
+        """Return the document's first value.
 
         Raises:
             InvalidArgument: there is none.
@@ -110,7 +110,7 @@ class Parser:
             container.setdefault(key, value)
 
     def _continues(self) -> bool:
-        """Pass a comma, and the key behind it; False where the container ends."""
+        """Pass a comma, and the key behind it; False if the container ends."""
         container, key = self._open[-1]
         mark = self._peek()
         if mark == (b"]" if key is None else b"}"):

@@ -10,7 +10,7 @@ from typing import Any
 from features.errors import ConfigError, UsageError
 from serving.config import MAX_REST_BODY_BYTES, Options
 
-#: REST port of ``servable serve`` where none is named.
+#: REST port of ``servable serve`` if none is given.
 DEFAULT_REST_PORT = 8501
 
 #: Tuning flags of the real server whose absence changes no answer: taken, with no effect.
@@ -53,78 +53,89 @@ class _Parser(argparse.ArgumentParser):
 
 def boolean(text: str) -> bool:
     """Read a flag's value as the real server does: true, 1, false or 0, in any case."""
-    known = {"true": True, "1": True, "false": False, "0": False}
-    if text.lower() not in known:
+    values = {"true": True, "1": True, "false": False, "0": False}
+    if text.lower() not in values:
         raise argparse.ArgumentTypeError(f"invalid boolean: {text!r}")
-    return known[text.lower()]
+    return values[text.lower()]
 
 
 def parser() -> argparse.ArgumentParser:
     """Make the parser of all flags."""
-    made = _Parser(prog="servable serve", add_help=False, allow_abbrev=False)
-    made.add_argument("--help", action="store_true", help="show this and end")
-    _add_boolean(made, "version", "show versions and end")
-    made.add_argument(
+    flags = _Parser(prog="servable serve", add_help=False, allow_abbrev=False)
+    flags.add_argument("--help", action="store_true", help="show this message and exit")
+    _add_boolean(flags, "version", "show versions and exit")
+    flags.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (loopback unless --insecure_listen)"
     )
-    _add_boolean(made, "insecure_listen", "allow an address that others can reach, without authentication")
-    made.add_argument("--port", type=int, default=8500, help="gRPC port; 0 takes a free one")
-    made.add_argument(
-        "--grace_seconds", type=float, default=30.0, help="time for requests in flight on SIGTERM"
+    _add_boolean(flags, "insecure_listen", "allow an address that others can reach, without authentication")
+    flags.add_argument("--port", type=int, default=8500, help="gRPC port; 0 chooses a free one")
+    flags.add_argument(
+        "--grace_seconds", type=float, default=30.0, help="seconds for requests in progress on SIGTERM"
     )
-    _add_grpc(made)
-    _add_rest(made)
-    _add_models(made)
-    _add_loading(made)
-    _add_session(made)
+    _add_grpc(flags)
+    _add_rest(flags)
+    _add_models(flags)
+    _add_loading(flags)
+    _add_session(flags)
     for name in (*WITHOUT_EFFECT, *REFUSED):
-        made.add_argument(f"--{name}", nargs="?", const="true", help=argparse.SUPPRESS)
-    return made
+        flags.add_argument(f"--{name}", nargs="?", const="true", help=argparse.SUPPRESS)
+    return flags
 
 
-def _add_grpc(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--grpc_socket_path", type=_path, help="Unix socket to listen on as well")
-    made.add_argument(
+def _add_grpc(flags: argparse.ArgumentParser) -> None:
+    flags.add_argument("--grpc_socket_path", type=_path, help="Unix socket to listen on as well")
+    flags.add_argument(
         "--grpc_max_threads",
         type=int,
         default=0,
-        help="requests that are worked on at a time; 0 means 16, or 64 with batching",
+        help="concurrent requests; 0: 16, or 64 with batching",
     )
-    made.add_argument(
-        "--grpc_channel_arguments", type=_channel_arguments, default=(), help="name=value, with commas"
+    flags.add_argument(
+        "--grpc_channel_arguments",
+        type=_channel_arguments,
+        default=(),
+        help="comma-separated name=value pairs",
     )
-    made.add_argument("--ssl_config_file", type=_path, help="SSLConfig in text format: gRPC with TLS")
-    _add_boolean(made, "enable_serialization_as_tensor_content", "answer Predict with tensor_content")
+    flags.add_argument("--ssl_config_file", type=_path, help="SSLConfig in text format, for gRPC with TLS")
+    _add_boolean(flags, "enable_serialization_as_tensor_content", "answer Predict with tensor_content")
 
 
-def _add_rest(made: argparse.ArgumentParser) -> None:
-    made.add_argument(
-        "--rest_api_port", type=int, help="REST port; 0 takes a free one, below 0 turns REST off"
+def _add_rest(flags: argparse.ArgumentParser) -> None:
+    flags.add_argument(
+        "--rest_api_port", type=int, help="REST port; 0 chooses a free one, a negative value disables REST"
     )
-    made.add_argument(
-        "--rest_api_num_threads", type=int, default=0, help="0 means four per processor, or 64 with batching"
+    flags.add_argument(
+        "--rest_api_num_threads",
+        type=int,
+        default=0,
+        help="threads for REST requests; 0: four per processor, or 64 with batching",
     )
-    made.add_argument("--rest_api_timeout_in_ms", type=float, default=30_000, help="0 means no limit")
-    _add_boolean(made, "rest_api_enable_cors_support", "answer with headers that let other web pages call")
-    made.add_argument(
-        "--rest_api_max_body_bytes", type=int, default=MAX_REST_BODY_BYTES, help="after decompression"
+    flags.add_argument(
+        "--rest_api_timeout_in_ms", type=float, default=30_000, help="timeout of a REST request; 0: none"
     )
-    made.add_argument("--monitoring_config_file", type=_path, help="MonitoringConfig in text format")
+    _add_boolean(flags, "rest_api_enable_cors_support", "send CORS headers, so that other web pages can call")
+    flags.add_argument(
+        "--rest_api_max_body_bytes",
+        type=int,
+        default=MAX_REST_BODY_BYTES,
+        help="largest REST body, after decompression",
+    )
+    flags.add_argument("--monitoring_config_file", type=_path, help="MonitoringConfig in text format")
 
 
-def _add_session(made: argparse.ArgumentParser) -> None:
-    _add_boolean(made, "enable_batching", "put concurrent requests together")
-    made.add_argument("--batching_parameters_file", type=_path, help="BatchingParameters in text format")
+def _add_session(flags: argparse.ArgumentParser) -> None:
+    _add_boolean(flags, "enable_batching", "combine concurrent requests into batches")
+    flags.add_argument("--batching_parameters_file", type=_path, help="BatchingParameters in text format")
     _add_boolean(
-        made, "enable_per_model_batching_parameters", "read each version's own batching_params.pbtxt"
+        flags, "enable_per_model_batching_parameters", "read each version's own batching_params.pbtxt"
     )
     for name, text in (
-        ("tensorflow_session_parallelism", "threads of a session: sets the two that follow"),
+        ("tensorflow_session_parallelism", "threads of a session: sets the following two"),
         ("tensorflow_inter_op_parallelism", "threads for independent operations of one request"),
         ("tensorflow_intra_op_parallelism", "threads within one operation"),
     ):
-        made.add_argument(f"--{name}", type=int, default=0, help=f"{text}; 0 chooses")
-    made.add_argument("--tensorflow_session_config_file", type=_path, help="ConfigProto in text format")
+        flags.add_argument(f"--{name}", type=int, default=0, help=f"{text}; 0: automatic")
+    flags.add_argument("--tensorflow_session_config_file", type=_path, help="ConfigProto in text format")
 
 
 def _path(text: str) -> Path | None:
@@ -139,46 +150,58 @@ def _paths(text: str) -> tuple[Path, ...]:
 def _channel_arguments(text: str) -> tuple[tuple[str, str | int], ...]:
     pairs = [word.partition("=") for word in text.split(",") if word]
     if not all(name and separator for name, separator, _ in pairs):
-        raise argparse.ArgumentTypeError(f"expected name=value, with commas: {text!r}")
+        raise argparse.ArgumentTypeError(f"expected comma-separated name=value pairs: {text!r}")
     return tuple((name, int(value) if value.lstrip("-").isdigit() else value) for name, _, value in pairs)
 
 
-def _add_models(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--model_name", default="default", help="name under which --model_base_path is served")
-    made.add_argument("--model_base_path", type=_path, help="folder of version directories")
-    made.add_argument("--model_config_file", type=_path, help="ModelServerConfig in text format")
-    made.add_argument(
-        "--model_config_file_poll_wait_seconds", type=float, default=0, help="0 reads the file once"
+def _add_models(flags: argparse.ArgumentParser) -> None:
+    flags.add_argument("--model_name", default="default", help="name of the model in --model_base_path")
+    flags.add_argument("--model_base_path", type=_path, help="folder of version directories")
+    flags.add_argument("--model_config_file", type=_path, help="ModelServerConfig in text format")
+    flags.add_argument(
+        "--model_config_file_poll_wait_seconds",
+        type=float,
+        default=0,
+        help="seconds between checks of the file; 0: read it once",
     )
-    made.add_argument(
-        "--file_system_poll_wait_seconds", type=float, default=1, help="0 looks once, below 0 never"
+    flags.add_argument(
+        "--file_system_poll_wait_seconds",
+        type=float,
+        default=1,
+        help="seconds between checks for versions; 0: once, negative: never",
     )
     _add_boolean(
-        made, "allow_version_labels_for_unavailable_models", "allow new labels on versions not loaded yet"
+        flags, "allow_version_labels_for_unavailable_models", "allow new labels on versions not loaded yet"
     )
-    made.add_argument("--saved_model_tags", default="serve", help="tags of the MetaGraphDef, with commas")
-    made.add_argument(
+    flags.add_argument("--saved_model_tags", default="serve", help="comma-separated tags of the MetaGraphDef")
+    flags.add_argument(
         "--allowed_model_roots",
         type=_paths,
         default=(),
-        help="folders, with commas, beside those named at the start, from which a client's "
-        "HandleReloadConfigRequest may load",
+        help="comma-separated further folders that a client's HandleReloadConfigRequest may load",
     )
-    _add_boolean(made, "enable_signature_method_name_check", "insist on the method names of signatures")
+    _add_boolean(flags, "enable_signature_method_name_check", "check the method names of signatures")
 
 
-def _add_loading(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--num_load_threads", type=int, default=1, help="versions that load at a time")
-    made.add_argument("--max_num_load_retries", type=int, default=5, help="tries after a failed load")
-    made.add_argument("--load_retry_interval_micros", type=int, default=60_000_000, help="pause between them")
+def _add_loading(flags: argparse.ArgumentParser) -> None:
+    flags.add_argument("--num_load_threads", type=int, default=1, help="versions to load in parallel")
+    flags.add_argument("--max_num_load_retries", type=int, default=5, help="retries after a failed load")
+    flags.add_argument(
+        "--load_retry_interval_micros", type=int, default=60_000_000, help="microseconds between retries"
+    )
     _add_boolean(
-        made, "enable_model_warmup", "replay a model's warmup requests before it answers", default=True
+        flags,
+        "enable_model_warmup",
+        "replay a model's warmup requests before it becomes available",
+        default=True,
     )
-    made.add_argument("--num_request_iterations_for_warmup", type=int, default=1, help="repetitions of each")
+    flags.add_argument(
+        "--num_request_iterations_for_warmup", type=int, default=1, help="repetitions of each warmup request"
+    )
 
 
-def _add_boolean(made: argparse.ArgumentParser, name: str, text: str, *, default: bool = False) -> None:
-    made.add_argument(f"--{name}", type=boolean, nargs="?", const=True, default=default, help=text)
+def _add_boolean(flags: argparse.ArgumentParser, name: str, text: str, *, default: bool = False) -> None:
+    flags.add_argument(f"--{name}", type=boolean, nargs="?", const=True, default=default, help=text)
 
 
 def parse(argv: Sequence[str], repository: Path | None = None) -> Parsed:
@@ -192,13 +215,13 @@ def parse(argv: Sequence[str], repository: Path | None = None) -> Parsed:
         UsageError: a flag is unknown or its value cannot be read.
         ConfigError: a flag asks for what this server does not have, or nothing says what to serve.
     """
-    made = parser()
-    values = made.parse_args([_two_hyphens(word) for word in argv])
+    flags = parser()
+    values = flags.parse_args([_two_hyphens(word) for word in argv])
     for name, reason in REFUSED.items():
         if getattr(values, name) not in (None, "", "false", "0", "0.0"):
-            raise ConfigError(f"--{name} cannot be honoured", got=getattr(values, name), todo=reason)
+            raise ConfigError(f"--{name} is not supported", got=getattr(values, name), todo=reason)
     if values.help:
-        return Parsed(Options(), made.format_help())
+        return Parsed(Options(), flags.format_help())
     if values.version:
         return Parsed(Options(), version_text())
     return Parsed(_options(values, repository))
@@ -209,7 +232,7 @@ def _two_hyphens(word: str) -> str:
 
 
 def version_text() -> str:
-    """Give the versions of the server and of TensorFlow, one a line."""
+    """Return the versions of the server and of TensorFlow, one per line."""
     own, tensorflow = metadata.version("servable"), metadata.version("tensorflow")
     return f"Servable ModelServer: {own}\nTensorFlow Library: {tensorflow}"
 
@@ -218,9 +241,9 @@ def _options(values: argparse.Namespace, repository: Path | None) -> Options:
     file, base = values.model_config_file, values.model_base_path
     if file is None and base is None and repository is None:
         raise ConfigError(
-            "nothing says what to serve",
+            "no model to serve",
             expected="--model_base_path or --model_config_file",
-            todo="name one of them",
+            todo="pass one of them",
         )
     _check(values)
     settings = {**_doors(values, served=repository is not None), **_loading(values)}
@@ -275,11 +298,11 @@ def _doors(values: argparse.Namespace, *, served: bool) -> dict[str, Any]:
 
 
 def _rest_port(values: argparse.Namespace, *, served: bool) -> int | None:
-    asked: int | None = values.rest_api_port
-    if asked is None:
+    port: int | None = values.rest_api_port
+    if port is None:
         # The real binary has no REST unless asked; `servable serve` has it beside its gRPC port.
         return (DEFAULT_REST_PORT if values.port else 0) if served else None
-    return asked if asked >= 0 else None
+    return port if port >= 0 else None
 
 
 def _loading(values: argparse.Namespace) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def parsed(kind: type[Message], raw: bytes) -> Message:
         return kind.FromString(raw)
     except DecodeError:
         raise errors.InvalidArgument(
-            f"the request is no {kind.DESCRIPTOR.full_name}: its {len(raw)} bytes cannot be parsed"
+            f"cannot parse the {len(raw)} bytes of the request as {kind.DESCRIPTOR.full_name}"
         ) from None
 
 
@@ -97,7 +97,7 @@ def serialized(response: Message) -> bytes:
     try:
         return response.SerializeToString()
     except (EncodeError, ValueError) as error:
-        raise errors.ResourceExhausted(f"the answer cannot be serialised: {error}") from None
+        raise errors.ResourceExhausted(f"cannot serialize the answer: {error}") from None
 
 
 def truncated(details: str) -> str:

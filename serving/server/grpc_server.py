@@ -66,12 +66,12 @@ class GrpcServer:
             reason = listening.obstacle(address)
             if reason is None and self._credentials is not None:
                 raise InvalidArgument(
-                    f"'{self._options.ssl_config_file}': its server_key and server_cert cannot be used"
+                    f"cannot use server_key and server_cert of '{self._options.ssl_config_file}'"
                 ) from None
             raise listening.refusal(address, reason) from None
 
     def tell(self, *, ready: bool, draining: bool) -> None:
-        """Say through grpc.health.v1 whether models answer and whether the server still takes requests."""
+        """Update grpc.health.v1: whether models are available and whether the server accepts requests."""
         serving = health_pb2.HealthCheckResponse.SERVING
         refusing = health_pb2.HealthCheckResponse.NOT_SERVING
         for name in PREDICTION_HEALTH:
@@ -89,7 +89,7 @@ class GrpcServer:
         self._workers.shutdown(wait=False)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the server has ended; True where it still runs when the time is over."""
+        """Wait until the server has ended; True if it still runs when the time is over."""
         running: bool = self._server.wait_for_termination(timeout)
         return running
 
@@ -124,10 +124,10 @@ class Certificates:
 
     def _state(self) -> tuple[int, int, int] | None:
         try:
-            found = self._path.stat()
+            status = self._path.stat()
         except OSError:
             return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        return status.st_mtime_ns, status.st_size, status.st_ino
 
     def _read(self) -> grpc.ServerCertificateConfiguration:
         config = text_configs.ssl_config(self._path)
@@ -135,7 +135,7 @@ class Certificates:
             raise InvalidArgument(f"'{self._path}' has no server_key or no server_cert")
         if config.client_verify and not config.custom_ca:
             raise InvalidArgument(
-                f"'{self._path}' asks for client certificates (client_verify) and has no custom_ca"
+                f"'{self._path}' requires client certificates (client_verify) but has no custom_ca"
             )
         self._verify = config.client_verify
         return grpc.ssl_server_certificate_configuration(
@@ -156,16 +156,16 @@ class Certificates:
         try:
             self._config = self._read()
         except ServerError as error:
-            _log.error("the certificates were not taken over: %s", error)
+            _log.error("cannot reload the certificates: %s", error)
             return None
-        _log.info("took over the certificates of %s", self._path)
+        _log.info("reloaded the certificates of %s", self._path)
         return self._config
 
 
 def _reflected() -> list[str]:
     # Only files of services that were imported can be described to callers.
     files = (prediction_service_pb2.DESCRIPTOR, model_service_pb2.DESCRIPTOR)
-    described = [found.full_name for file in files for found in file.services_by_name.values()]
+    described = [service.full_name for file in files for service in file.services_by_name.values()]
     return [*described, health.SERVICE_NAME, reflection.SERVICE_NAME]
 
 

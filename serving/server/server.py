@@ -82,7 +82,7 @@ class Server:
         return self
 
     def require_models(self) -> None:
-        """Check that what was asked for is served, or will be tried again; as of `Core.require_models`."""
+        """Check that what was requested is served, or will be tried again; as of `Core.require_models`."""
         self._core.require_models()
 
     def _start_rest(self, services: service.Services) -> None:
@@ -118,7 +118,7 @@ class Server:
                 try:
                     self._core.reload(text_configs.model_server_config(path))
                 except ServerError as error:
-                    _log.error("the model config file was not taken over: %s", error)
+                    _log.error("cannot reload the model config file: %s", error)
 
         threading.Thread(target=repeat, name="config-poll", daemon=True).start()
 
@@ -143,12 +143,12 @@ class Server:
 
     @property
     def rest_port(self) -> int | None:
-        """The REST port, or None where REST is off."""
+        """The REST port, or None if REST is off."""
         return None if self._rest is None else self._rest.port
 
     @property
     def rest_target(self) -> str | None:
-        """The address of the REST interface: host and port, or None where it is off."""
+        """The address of the REST interface: host and port, or None if it is off."""
         return None if self._rest is None else f"{bracketed(self.options.host)}:{self._rest.port}"
 
     @property
@@ -178,7 +178,7 @@ class Server:
             self._stopped = True
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the server has ended; True where it still runs when the time is over."""
+        """Wait until the server has ended; True if it still runs when the time is over."""
         return self._grpc.wait(timeout)
 
     def __enter__(self) -> "Server":
@@ -260,7 +260,7 @@ def _services(options: Options, core: Core) -> service.Services:
 
 
 def model_roots(options: Options) -> list[Path]:
-    """Give the folders below which a configuration that arrives over the network may name base paths.
+    """Return the folders that a configuration sent over the network may load from.
 
     These are the repository, the base paths named at the start, and what the options add.
     """
@@ -286,7 +286,7 @@ def _config(options: Options) -> model_server_config_pb2.ModelServerConfig:
 
 
 def prometheus_path(file: Path | None) -> str | None:
-    """Give the path of the Prometheus page that a MonitoringConfig turns on, or None.
+    """Return the path of the Prometheus page in a MonitoringConfig, or None if it is off.
 
     Raises:
         InvalidArgument: the file cannot be read or parsed.

@@ -76,12 +76,12 @@ def test_a_recipe_that_cannot_be_used(
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("--seed", 2**32), 2, "not a seed; got 4294967296"),
+        (("--seed", 2**32), 2, "invalid seed; got 4294967296"),
         (("--set", "task=audio-classification"), 78, "is for another task"),
         (("--set", "name=[1]"), 78, "the name of recipe"),
         (("--set", "model.filters=" + "[" * 3000), 2, "cannot read the value of --set"),
-        (("--data", "x" * 300), 66, "no such data"),
-        (("--data", "/" + "x/" * 3000), 66, "no such data"),
+        (("--data", "x" * 300), 66, "the data does not exist"),
+        (("--data", "/" + "x/" * 3000), 66, "the data does not exist"),
     ],
     ids=["seed", "task", "name", "deep", "long name", "long path"],
 )
@@ -148,28 +148,28 @@ def caused(number: int) -> OSError:
         (caused(errno.EDQUOT), 74, "the disk is full"),
         (caused(errno.EACCES), 77, "permission denied"),
         (caused(errno.EROFS), 77, "permission denied; got OSError: [Errno 30] Read-only file system"),
-        (caused(errno.EIO), 74, "a file or folder cannot be used"),
+        (caused(errno.EIO), 74, "cannot access a file or folder"),
         (caused(errno.ENAMETOOLONG), 74, "/some/file"),
-        (caused(errno.ENOMEM), 74, "the memory is not enough"),
-        (MemoryError(), 74, "the memory is not enough"),
+        (caused(errno.ENOMEM), 74, "out of memory"),
+        (MemoryError(), 74, "out of memory"),
         (tf.errors.ResourceExhaustedError(None, None, "OOM"), 74, "training.batch_size"),
-        (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), 69, "a service cannot be reached"),
-        (urllib.error.URLError("no name"), 69, "a service cannot be reached"),
-        (httpx.ConnectError("refused"), 69, "a service cannot be reached"),
-        (httpx.ReadTimeout("late"), 69, "a service cannot be reached"),
-        (sqlite3.OperationalError("database is locked"), 74, "a database cannot be used"),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), 69, "cannot reach a service"),
+        (urllib.error.URLError("no name"), 69, "cannot reach a service"),
+        (httpx.ConnectError("refused"), 69, "cannot reach a service"),
+        (httpx.ReadTimeout("late"), 69, "cannot reach a service"),
+        (sqlite3.OperationalError("database is locked"), 74, "cannot use a database"),
     ],
 )
 def test_what_the_surroundings_refuse_is_no_fault_of_ours(error: Exception, code: int, words: str) -> None:
     assert crash.exit_code(error) == code
     assert words in crash.sentence(error)
-    assert "please report" not in crash.sentence(error)
+    assert "bug in Servable" not in crash.sentence(error)
 
 
 def test_a_fault_of_ours_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVABLE_WORKSPACE", str(tmp_path))
     assert crash.exit_code(KeyError("x")) == 70
-    assert "please report it" in crash.sentence(KeyError("x"))
+    assert "Please report it" in crash.sentence(KeyError("x"))
     assert list((tmp_path / "reports").iterdir())
 
 

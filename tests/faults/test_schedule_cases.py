@@ -192,7 +192,7 @@ def test_worker_once_ends_with_the_worst_code(served: Served, tmp_path: Path) ->
         served.ask(again, {"parameters": parameters})
     done = served.command("worker", "--once")
     assert done.returncode == 65, done.stderr
-    assert f"{TASK} same: failed (66): no such data; got {data}.gone" in done.stderr
+    assert f"{TASK} same: failed (66): the data does not exist; got {data}.gone" in done.stderr
     assert f"{TASK} same: failed (65): " in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
@@ -291,7 +291,7 @@ def test_schedule_has_every_option_of_train(capsys: pytest.CaptureFixture[str]) 
         (("--cron", "61 * * * *"), "five fields"),
         (("--cron", "@reboot"), "five fields"),
         (("--cron", "R * * * *"), "five fields"),
-        (("--cron", "0 0 30 2 *"), "some date fits"),
+        (("--cron", "0 0 30 2 *"), "match some date"),
         (("--interval", "0"), "1 to 8640000"),
         (("--interval", "-5"), "1 to 8640000"),
         (("--interval", "99999999999999999999"), "1 to 8640000"),
@@ -372,7 +372,7 @@ def test_the_ui_starts_no_server_of_a_kind_that_is_configured(tmp_path: Path) ->
     assert done.returncode == 0
     assert done.stdout == "MLflow   http://me:***@127.0.0.1:9\nPrefect  http://127.0.0.1:9\n"
     for words in (
-        "MLflow at http://me:***@127.0.0.1:9 does not answer",
+        "MLflow at http://me:***@127.0.0.1:9 does not respond",
         "unset PREFECT_API_URL to start one",
     ):
         assert words in done.stderr

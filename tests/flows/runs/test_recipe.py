@@ -78,7 +78,7 @@ def test_a_key_that_one_section_has_needs_no_section():
     named = config.read_recipe("image-clustering", None, ("name=mine", "unheard=1"))
     assert (named["name"], named["unheard"]) == ("mine", 1)
     with pytest.raises(
-        UsageError, match=r"several sections have; got dropout; expected a\.dropout or b\.dropout"
+        UsageError, match=r"ambiguous key in --set; got dropout; expected a\.dropout or b\.dropout"
     ):
         config._apply({"a": {"dropout": 1}, "b": {"dropout": 2}}, "dropout=3")
 

@@ -129,7 +129,7 @@ def test_full_disk_is_reported_and_leaves_whole_lines(tmp_path):
         journal.append("tags", {"n": 2})
     """
     done = child(code, tmp_path / "run")
-    assert "cannot keep tracking events" in done.stdout, done.stderr
+    assert "cannot write tracking events" in done.stdout, done.stderr
     assert "Free disk space" in done.stdout
     assert [event.body["n"] for event in Spool(tmp_path / "run").read()] == [1, 2]
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY

@@ -134,7 +134,7 @@ def test_a_run_begun_in_one_store_is_whole_in_the_next(place, tmp_path):
     assert other.history(second.info.run_id, "loss") == [(step, float(step)) for step in range(6)]
     assert place.client.get_run(first.info.run_id).info.status == "KILLED"
     assert rejected(place) == []
-    assert len([notice for notice in other.notices if "begins there anew" in notice]) == 1
+    assert len([notice for notice in other.notices if "is sent there from its beginning" in notice]) == 1
 
 
 def as_earlier_versions_did(place):
@@ -160,7 +160,7 @@ def test_events_rejected_by_earlier_versions_are_offered_again(tmp_path, monkeyp
     with open(place.spool / REJECTED, "a") as stream:
         stream.write("a line cut in the midd")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", place.uri)
-    assert tracking.replay(workspace) == "tracking: nothing waits"
+    assert tracking.replay(workspace) == "tracking: nothing to send"
     said = rejects.describe(workspace.spool)
     for words in (
         "17 events of 3 runs",
@@ -178,7 +178,7 @@ def test_events_rejected_by_earlier_versions_are_offered_again(tmp_path, monkeyp
     lines = (place.spool / REJECTED).read_text().splitlines()
     assert lines[0] == "a line cut in the midd"
     assert [(json.loads(line)["kind"], json.loads(line)["reason"]) for line in lines[1:]] == [
-        ("artifact", "the file it was to upload is gone")
+        ("artifact", "the file to upload is missing")
     ] * 2
     assert not list(place.spool.glob("*~*"))
 

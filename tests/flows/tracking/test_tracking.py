@@ -620,10 +620,10 @@ def test_replay_says_what_it_did(tmp_path, monkeypatch):
     place = Workplace(tmp_path)
     assert place.uri == tracking.default_uri(workspace)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    assert tracking.replay(workspace) == "tracking: nothing waits"
+    assert tracking.replay(workspace) == "tracking: nothing to send"
     with tracking.open_tracking(workspace, place.notices.append) as tracked:
         start(place, tracked=tracked)[1].finish()
-    assert "127.0.0.1:9 is away" in place.notices[0]
+    assert "127.0.0.1:9 is unreachable" in place.notices[0]
     assert tracking.replay(workspace).startswith("tracking: 1 of 1 records wait for http://127.0.0.1:9 (")
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert tracking.replay(workspace) == f"tracking: 1 records sent to {place.uri}"

@@ -110,7 +110,7 @@ def test_promote_refuses_a_version_that_is_not_there(repository, candidate):
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".", "..", ".hidden", "x" * 129, "a\nb", "é", "a\0b"])
 def test_publish_refuses_names_that_are_no_model_names(repository, candidate, name):
     assert not is_model_name(name)
-    with pytest.raises(UsageError, match="not a model name"):
+    with pytest.raises(UsageError, match="invalid model name"):
         repository.publish(name, candidate, {})
 
 
@@ -181,7 +181,7 @@ def test_neighbours_are_passed_over_with_one_warning_each(repository, candidate,
     (repository.root / "pets" / "5").write_text("a file")
     for _ in range(3):
         assert repository.versions("pets") == [1]
-    named = [record for record in caplog.records if "passed over" in record.message]
+    named = [record for record in caplog.records if "is skipped" in record.message]
     assert len(named) == len(odd)
 
 
@@ -232,7 +232,7 @@ def test_repair_follows_a_stable_version_that_vanished(repository, candidate):
     for _ in range(2):
         repository.publish("pets", candidate, {})
     (repository.root / "pets" / "2").rename(repository.root / "elsewhere")
-    assert any("stable moved from version 2" in line for line in repository.repair())
+    assert any("moved stable from missing version 2" in line for line in repository.repair())
     assert repository.stable("pets") == 1
     assert dict(repository.config().model_config_list.config[0].version_labels) == {"stable": 1}
     assert repository.repair() == []

@@ -32,6 +32,6 @@ def test_a_body_comes_back(size: int, cuts: int, noise: bool) -> None:
 def test_every_cut_is_found() -> None:
     body = gzip.compress(b"a body of some length" * 10)
     for end in range(1, len(body)):
-        with pytest.raises(InvalidArgument, match="ends too early"):
+        with pytest.raises(InvalidArgument, match="ends prematurely"):
             inflated("gzip", body[:end])
     assert inflated("gzip", b"") == b""
