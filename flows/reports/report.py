@@ -65,15 +65,14 @@ def draw(plan: Plan, record: Record) -> None:
     """
     dataset = record.load_dataset()
     with contextlib.suppress(Exception):
-        measured = evaluation(record, dataset)
-        record.drawn["network"] = measured, _of_network(plan, record, dataset, measured)
+        record.kept["drawn"] = _of_network(plan, record, dataset, evaluation(record, dataset))
 
 
 @step.step("report", run_name=run_name)
 def write_report(plan: Plan, record: Record) -> str:
     """Write report.html into the run and the same figures and tables to MLflow; return its path."""
     dataset = record.load_dataset()
-    measured, _ = record.drawn.get("network") or (evaluation(record, dataset), None)
+    measured = evaluation(record, dataset)
     page = compose(plan, record, dataset, measured)
     tracked = record.tracked
     tracked.table(measured.per_class, "tables/per_class.json")
@@ -122,9 +121,8 @@ def _sections(
     plan: Plan, record: Record, dataset: Dataset, measured: Evaluation, state: Mapping[str, Any]
 ) -> list[report.Section | None]:
     gate = state.get("gate", {})
-    _, drawn = record.drawn.get("network") or (None, _of_network(plan, record, dataset, measured))
     return [
-        *drawn,
+        *(record.kept.get("drawn") or _of_network(plan, record, dataset, measured)),
         latency(state, "One example at a time through the exported model."),
         sections.dataset(dataset.card, class_counts(dataset)),
         sections.checks(checks(gate)) if gate else None,

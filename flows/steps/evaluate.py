@@ -23,6 +23,7 @@ def evaluate(plan: Plan, record: Record) -> dict[str, float]:
         answers = inference.outputs(network, plan.task, dataset.labels, hashes, plan.workspace.features)
         record.run.evaluation.mkdir(exist_ok=True)
         np.save(record.run.evaluation / "scores.npy", answers["scores"], allow_pickle=False)
+        record.kept.pop("evaluation", None)
     figures = evaluation(record, dataset).metrics | record.run.read().get("cross_validation", {})
     write_file(record.run.evaluation / "metrics.json", json.dumps(figures, indent=1))
     record.run.record(metrics=figures)
@@ -33,7 +34,10 @@ def evaluate(plan: Plan, record: Record) -> dict[str, float]:
 
 
 def evaluation(record: Record, dataset: Dataset) -> classification.Evaluation:
-    """Measure again from the scores kept by the evaluate step."""
-    scores = np.load(record.run.evaluation / "scores.npy", allow_pickle=False)
-    targets = dataset.measured["target"].to_numpy(np.int64)
-    return classification.evaluate(targets, scores, dataset.labels)
+    """Measure from the scores that the evaluate step wrote; bootstraps once in a training."""
+    if "evaluation" not in record.kept:
+        scores = np.load(record.run.evaluation / "scores.npy", allow_pickle=False)
+        targets = dataset.measured["target"].to_numpy(np.int64)
+        record.kept["evaluation"] = classification.evaluate(targets, scores, dataset.labels)
+    measured: classification.Evaluation = record.kept["evaluation"]
+    return measured
