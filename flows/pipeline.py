@@ -66,6 +66,7 @@ def train_model(
         if intent.columns.fold is not None:
             with clock("folds"):
                 cross_validate(intent, record)
+        record.examiner.start()  # it imports TensorFlow meanwhile
         try:
             for stage, step in course.steps.items():
                 with clock(stage), terminal.busy(stage, shown=stage in SILENT):

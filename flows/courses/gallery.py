@@ -128,7 +128,6 @@ def details(record: Record) -> dict[str, Any]:
 @step.step("export", run_name="export {plan.name}")
 def export(plan: Plan, record: Record) -> str:
     """Write the candidate, and beside the run what the gallery answers to photos of the test split."""
-    record.examiner.start()
     dataset = record.load_dataset()
     network = record.networks.trained(plan, record.run, dataset)
     raws = exports.sample(dataset, plan.gate.parity_rows)

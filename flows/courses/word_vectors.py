@@ -136,7 +136,6 @@ def evaluate(plan: Plan, record: Record) -> dict[str, float]:
 @step.step("export", run_name="export {plan.name}")
 def export(plan: Plan, record: Record) -> str:
     """Write the candidate, and beside the run what the network answers to frequent and to unknown words."""
-    record.examiner.start()
     corpus = record.load_dataset()
     network = record.networks.trained(plan, record.run, corpus)
     functions = record.networks.functions(plan, record.run, corpus)

@@ -14,8 +14,12 @@ from serving import leaving
 from serving.engine import allocator
 
 
-def examine(request: dict[str, Any]) -> dict[str, Any]:
+def examine(request: dict[str, Any], wait: Callable[[], object] = lambda: None) -> dict[str, Any]:
     """Run all checks on a candidate in this process.
+
+    Args:
+        request: see flows.gate.gate.
+        wait: returns once the answers of the training graph are written.
 
     Returns:
         ``checks``: a list of Check as dicts; ``latency_ms``; ``serving``: the serving version's
@@ -23,7 +27,7 @@ def examine(request: dict[str, Any]) -> dict[str, Any]:
     """
     from flows.gate.checks import Examination
 
-    examination = Examination(request)
+    examination = Examination(request, wait)
     checks: list[Check] = []
     steps: list[Callable[[], Iterator[Check]]] = examination.steps()
     for step in steps:
@@ -44,12 +48,15 @@ def examine(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Examine the candidate that the two lines of the input name."""
+    """Examine the candidate that the first two lines of the input name.
+
+    A third line, or the end, says that the answers of the training graph are written.
+    """
     from flows.gate import checks as gate_checks  # noqa: F401  (imported before the question comes)
 
     asked, answered = (Path(sys.stdin.readline().rstrip("\n")) for _ in range(2))
     if asked.is_file():
-        write_file(answered, json.dumps(examine(json.loads(asked.read_text()))))
+        write_file(answered, json.dumps(examine(json.loads(asked.read_text()), sys.stdin.readline)))
 
 
 if __name__ == "__main__":

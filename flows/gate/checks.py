@@ -27,14 +27,17 @@ LONGEST_CALL = 900.0
 
 
 class Examination:
-    """A candidate under examination; see flows.gate.gate for the request."""
+    """A candidate under examination.
 
-    def __init__(self, request: dict[str, Any]) -> None:
-        self.request = request
+    Args:
+        request: see flows.gate.gate.
+        wait: returns once the expectations are written; the candidate is loaded before.
+    """
+
+    def __init__(self, request: dict[str, Any], wait: Callable[[], object] = lambda: None) -> None:
+        self.request, self._wait = request, wait
         self.directory = Path(request["candidate"])
         self.settings = request["settings"]
-        self.raws, self.expected = read_expectations(Path(request["expectations"]))
-        self.calls = read_calls(Path(request["expectations"]))
         self.latency: list[float] = []
         self._callers = ThreadPoolExecutor(CALLERS, "live-server")
 
@@ -56,6 +59,27 @@ class Examination:
         self._callers.shutdown(wait=True, cancel_futures=True)
         if "_server" in vars(self) and not self._server.cancelled() and self._server.exception() is None:
             self._server.result().stop()
+
+    @cached_property
+    def _expectations(self) -> tuple[list[bytes], dict[str, np.ndarray], list[Call]]:
+        self._wait()
+        folder = Path(self.request["expectations"])
+        return *read_expectations(folder), read_calls(folder)
+
+    @property
+    def raws(self) -> list[bytes]:
+        """The raw examples that are asked about."""
+        return self._expectations[0]
+
+    @property
+    def expected(self) -> dict[str, np.ndarray]:
+        """What the training graph answers to them, by output."""
+        return self._expectations[1]
+
+    @property
+    def calls(self) -> list[Call]:
+        """Calls of the other signatures, with what the training graph answers."""
+        return self._expectations[2]
 
     @cached_property
     def model(self) -> Any:
@@ -95,7 +119,7 @@ class Examination:
         )
 
     def _loads(self) -> Iterator[Check]:
-        _ = self._server, self._live  # the ops are known to be safe: the candidate may be loaded from now on
+        _ = self._server  # the ops are known to be safe: the candidate may be loaded from now on
         yield Check(
             "loads", bool(self.model.signatures), "loaded", "a SavedModel that loads in a fresh process"
         )
@@ -127,6 +151,7 @@ class Examination:
         return {name: value.numpy() for name, value in outputs.items()}
 
     def _parity_of_saved_model(self) -> Iterator[Check]:
+        _ = self._live  # the server is asked meanwhile
         parts = [self._answer(self.raws[start : start + 32]) for start in range(0, len(self.raws), 32)]
         yield self._compare("SavedModel answers as training", stacked(parts), self.expected)
 

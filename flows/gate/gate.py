@@ -47,7 +47,10 @@ def pass_gate(plan: Plan, record: Record) -> Verdict:
 
 
 def submit(plan: Plan, record: Record) -> None:
-    """Hand the candidate to the gate's process, unless that is done; `pass_gate` waits for the verdict."""
+    """Hand the candidate to the gate's process, unless that is done; `pass_gate` waits for the verdict.
+
+    The process loads the candidate, and compares once `record.examiner.proceed` or `pass_gate` is called.
+    """
     request, verdict = _files(record)
     if not record.examiner.busy:
         write_file(request, json.dumps(_request(plan, record), indent=1))

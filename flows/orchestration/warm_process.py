@@ -46,7 +46,7 @@ class Examiner:
             )
 
     def send(self, request: Path, verdict: Path) -> None:
-        """Let the process examine a request; `wait` returns once it has.
+        """Let the process load the candidate of a request; `proceed` follows once it may be asked.
 
         Args:
             request: file with the request.
@@ -54,11 +54,18 @@ class Examiner:
         """
         verdict.unlink(missing_ok=True)
         self.start()
+        self._verdict = verdict
+        self._write(f"{request}\n{verdict}\n")
+
+    def proceed(self) -> None:
+        """Let the process compare answers: those of the training graph are written."""
+        self._write("\n")
+
+    def _write(self, text: str) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
-        self._verdict = verdict
         with contextlib.suppress(BrokenPipeError):  # a process that ended is reported by `wait`
-            self._process.stdin.write(f"{request}\n{verdict}\n")
+            self._process.stdin.write(text)
             self._process.stdin.flush()
 
     def wait(self) -> None:

@@ -37,11 +37,8 @@ class Context:
 
     @cached_property
     def measured(self) -> Any:
-        """The evaluation of the test split, computed once for all steps of a training."""
-        drawn = self.record.drawn
-        if "evaluation" not in drawn:
-            drawn["evaluation"] = evaluation(self.plan, self.record, self.dataset)
-        return drawn["evaluation"]
+        """The evaluation of the test split."""
+        return evaluation(self.plan, self.record, self.dataset)
 
     @cached_property
     def history(self) -> list[dict[str, Any]]:

@@ -70,7 +70,7 @@ def draw(plan: Plan, record: Record) -> None:
     """
     context = Context(plan, record)
     with contextlib.suppress(Exception):
-        record.drawn["sections"] = _own(context)
+        record.kept["sections"] = _own(context)
 
 
 @step.step("report", run_name=run_name)
@@ -85,7 +85,7 @@ def write_report(plan: Plan, record: Record) -> str:
 
 def compose(context: Context) -> Report:
     """Put the report together from what the steps left in the run's folder."""
-    plan, drawn = context.plan, context.record.drawn.get("sections")
+    plan, drawn = context.plan, context.record.kept.get("sections")
     verdict, tone = common.outcome(context.state)
     return Report(
         title=plan.name,

@@ -27,8 +27,8 @@ class Record:
     """What the steps of one training share: references, and the open MLflow run.
 
     Attributes:
-        drawn: parts of the report that were drawn before the verdict, by what draws them.
         networks: the network of this training.
+        kept: what a step computed for later ones, by name; they compute it themselves where it is missing.
     """
 
     run: RunDirectory
@@ -36,8 +36,8 @@ class Record:
     tracked: "TrackedRun"
     tracking: "Tracking"
     examiner: Examiner
-    drawn: dict[str, Any] = field(default_factory=dict)
     networks: Networks = field(default_factory=Networks)
+    kept: dict[str, Any] = field(default_factory=dict)
 
     def load_dataset(self) -> datasets.Dataset:
         """Read the dataset's manifest, as this training sees it."""

@@ -25,6 +25,7 @@ def evaluate(plan: Plan, record: Record) -> dict[str, float]:
         assert plan.task.evaluator is not None, "a task without an evaluator has a course of its own"
         record.run.evaluation.mkdir(exist_ok=True)
         np.save(record.run.outputs, answers[plan.task.evaluator.output], allow_pickle=False)
+        record.kept.pop("evaluation", None)
     metrics = evaluation(plan, record, dataset).metrics | (folded or {})
     write_file(record.run.evaluation / "metrics.json", json.dumps(metrics, indent=1))
     record.run.record(metrics=metrics)
@@ -35,7 +36,10 @@ def evaluate(plan: Plan, record: Record) -> dict[str, float]:
 
 
 def evaluation(plan: Plan, record: Record, dataset: Dataset) -> Evaluation:
-    """Measure again from the outputs kept by the evaluate step."""
-    assert plan.task.evaluator is not None, "a task without an evaluator has a course of its own"
-    outputs = np.load(record.run.outputs, allow_pickle=False)
-    return plan.task.evaluator.evaluate(dataset, outputs)
+    """Measure from the outputs that the evaluate step wrote; bootstraps once in a training."""
+    if "evaluation" not in record.kept:
+        assert plan.task.evaluator is not None, "a task without an evaluator has a course of its own"
+        outputs = np.load(record.run.outputs, allow_pickle=False)
+        record.kept["evaluation"] = plan.task.evaluator.evaluate(dataset, outputs)
+    measured: Evaluation = record.kept["evaluation"]
+    return measured

@@ -33,7 +33,6 @@ Answers = tuple[dict[str, np.ndarray], Sequence[Call]]
 @step.step("export", run_name="export {plan.name}")
 def export(plan: Plan, record: Record) -> str:
     """Write the candidate and, beside the run, what the training graph answers to real test files."""
-    record.examiner.start()
     dataset = record.load_dataset()
     network = record.networks.trained(plan, record.run, dataset)
     raws = sample(dataset, plan.gate.parity_rows)
@@ -41,8 +40,11 @@ def export(plan: Plan, record: Record) -> str:
     few = inputs.coarse(network.featurizer.spec.shape, POSITIONS)
 
     def answers() -> Answers:
-        asked = calls(functions, forms(network, plan.task.raw.input, raws[:CALL_ROWS]), few)
-        return exporting.answer(functions[DEFAULT], raws), asked
+        # Each function is optimised in one thread when it is first called.
+        with ThreadPoolExecutor(1, "calls") as aside:
+            given = forms(network, plan.task.raw.input, raws[:CALL_ROWS])
+            asked = aside.submit(calls, functions, given, few)
+            return exporting.answer(functions[DEFAULT], raws), asked.result()
 
     return write_candidate(plan, record, network, raws, answers)
 
@@ -86,10 +88,11 @@ def write_candidate(
             model_name=plan.name,
             functions=functions,
         )
+        gate.submit(plan, record)
     expected, asked = answered.result()
     write_expectations(expectations(record), raws, expected)
     write_calls(expectations(record), asked)
-    gate.submit(plan, record)
+    record.examiner.proceed()
     return str(directory)
 
 

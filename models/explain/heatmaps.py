@@ -18,6 +18,8 @@ from models.networks.chunks import by_chunks
 USUAL_SIDE, USUAL_MOST = 14, 1024
 #: Positions of one example that may be asked for.
 MOST = 4096
+#: Row and column of a patch that hides nothing.
+UNHIDDEN = -1
 #: Pixels of a chunk of occluded sheets: 32 photos of 224 x 224, about where two cores are quickest.
 _PIXELS, _SHEETS = 32 * 224 * 224, 256
 
@@ -94,23 +96,23 @@ def occlusion(sheets: Sheets, scores: Callable[[Any], Any], label: Any, grid: Gr
     most = tf.clip_by_value(_PIXELS // (tf.shape(values)[1] * tf.shape(values)[2]), 1, _SHEETS)
     number = [tf.TensorSpec([None], tf.float32)]
 
-    def scored(values: Any, labels: Any) -> Any:
-        return tf.gather(scores(tf.ensure_shape(values, [None, *shape[1:]])), labels, batch_dims=1)
-
-    (whole,) = by_chunks(lambda *chunk: [scored(*chunk)], (values, label_of), most, number)
-
-    def dropped(jobs: Any) -> list[Any]:
+    def scored(jobs: Any) -> list[Any]:
         sheet, row, column = tf.unstack(jobs, axis=1)
         seen, stride, patch = (tf.gather(each, sheet) for each in (values, stride_of, patch_of))
         down = _under(row, stride, patch, tf.gather(sheets.top, sheet), tf.shape(values)[1])
         across = _under(column, stride, patch, tf.zeros_like(sheet), sheets.width)
         hidden = _like(down[:, :, tf.newaxis] & across[:, tf.newaxis, :], seen)
+        hidden &= _like(row >= 0, seen)
         changed = tf.where(hidden, _like(tf.gather(fill_of, sheet), seen), seen)
-        lost = tf.gather(whole, sheet) - scored(changed, tf.gather(label_of, sheet))
-        return [lost * tf.gather(sheets.share, sheet)]
+        answer = scores(tf.ensure_shape(changed, [None, *shape[1:]]))
+        return [tf.gather(answer, tf.gather(label_of, sheet), batch_dims=1)]
 
-    jobs = _jobs(sheets, grid)
-    (drops,) = by_chunks(dropped, (jobs,), most, number)
+    # Whole sheets go the same way, so that the graph holds the network once for both.
+    count, jobs = tf.shape(values)[0], _jobs(sheets, grid)
+    uncut = tf.stack([tf.range(count), *[tf.fill([count], UNHIDDEN)] * 2], axis=1)
+    (answers,) = by_chunks(scored, (tf.concat([uncut, jobs], 0),), most, number)
+    whole, left = tf.split(answers, [count, tf.shape(jobs)[0]])
+    drops = (tf.gather(whole, jobs[:, 0]) - left) * tf.gather(sheets.share, jobs[:, 0])
     places = tf.concat([tf.gather(sheets.owner, jobs[:, :1]), jobs[:, 1:]], 1)
     return tf.scatter_nd(places, drops, _size(grid))
 

@@ -20,8 +20,10 @@ def by_chunks(
         outputs: what work gives.
     """
     count = tf.shape(rows[0])[0]
-    size = tf.clip_by_value(count, 1, most)
-    spare = tf.where(count > 0, -count % size, 1)
+    # Chunks of nearly one size: the last one is filled up with few rows.
+    chunks = tf.maximum(-(-count // most), 1)
+    size = tf.maximum(-(-count // chunks), 1)
+    spare = chunks * size - count
 
     def cut(tensor: Any) -> Any:
         padded = tf.pad(tensor, [[0, spare]] + [[0, 0]] * (tensor.shape.rank - 1))

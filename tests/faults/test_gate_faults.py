@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from features.errors import ExportError
 from flows import pipeline
-from flows.gate import __main__, comparison, gate
+from flows.gate import __main__, checks, comparison, gate
 from flows.gate import expectations as gate_expectations
 from flows.orchestration.warm_process import Examiner
 from flows.reports import common
@@ -41,9 +41,9 @@ def request_of(trained: Trained, tmp_path: Path) -> dict[str, Any]:
 
 def refused(asked: dict[str, Any]) -> dict[str, Any]:
     """Examine a candidate and give the one check that failed."""
-    checks = __main__.examine(asked)["checks"]
-    assert [check["passed"] for check in checks] == [True] * (len(checks) - 1) + [False], checks
-    return checks[-1]
+    found = __main__.examine(asked)["checks"]
+    assert [check["passed"] for check in found] == [True] * (len(found) - 1) + [False], found
+    return found[-1]
 
 
 def rewrite(candidate: Path, change: Callable[[str, np.ndarray], np.ndarray]) -> None:
@@ -86,6 +86,20 @@ def test_an_unchanged_candidate_passes_every_check(request_of: dict[str, Any]) -
         "latency",
     ]
     assert len(verdict["latency_ms"]) == 30
+
+
+def test_a_candidate_is_loaded_before_the_answers_of_the_training_are_written(
+    request_of: dict[str, Any],
+) -> None:
+    folder = Path(request_of["expectations"])
+    folder.rename(folder.with_name("later"))
+    examined = checks.Examination(request_of, lambda: folder.with_name("later").rename(folder))
+    loading, comparing = examined.steps()[:4], examined.steps()[4:]
+    assert all(check.passed for step in loading for check in step())
+    assert not folder.exists()
+    assert all(check.passed for step in comparing for check in step())
+    examined.close()
+    assert folder.exists()
 
 
 def test_e4_one_changed_weight_is_found_with_difference_and_row(request_of: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ from flows.scheduling import schedules
 from flows.workspace import Workspace
 from tests import mlflow_store
 from tests.conftest import ROOT
-from tests.trained import command
+from tests.trained import NO_SERVER_KEPT, command
 
 TASK = "tabular-classification"
 CHEAP = ("--set", "training.min_steps=20")
@@ -77,7 +77,7 @@ def started(root: Path, *arguments: str, **environment: str) -> Iterator[subproc
     with subprocess.Popen(
         [sys.executable, "-m", "flows", *arguments],
         cwd=ROOT,
-        env=inherited | {"SERVABLE_WORKSPACE": str(root)} | environment,
+        env=inherited | {"SERVABLE_WORKSPACE": str(root)} | NO_SERVER_KEPT | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -70,6 +70,7 @@ class Place:
             if not k.startswith(("MLFLOW", "PREFECT", "SERVABLE", "PYTEST", "TFHUB"))
         }
         kept["SERVABLE_SERVER"] = f"127.0.0.1:{self.ports['8500']}"
+        kept["SERVABLE_PREFECT_IDLE_SECONDS"] = "30"
         kept["PATH"] = f"{kept['PATH']}:{self.folder / 'bin'}"
         return kept
 

@@ -16,7 +16,7 @@ import pytest
 from serving.repository.repository import Repository
 from tests import golden, mlflow_store
 from tests.conftest import ROOT
-from tests.trained import command
+from tests.trained import NO_SERVER_KEPT, command
 
 RECIPE = (*golden.SMALL["image-classification"], "training.epochs=4")
 
@@ -57,7 +57,7 @@ def kill_in_second_fold(arguments: tuple[object, ...], workspace: Path) -> Path:
     process = subprocess.Popen(
         [sys.executable, "-m", "flows", *map(str, arguments)],
         cwd=ROOT,
-        env=environment | {"SERVABLE_WORKSPACE": str(workspace)},
+        env=environment | {"SERVABLE_WORKSPACE": str(workspace)} | NO_SERVER_KEPT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
