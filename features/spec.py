@@ -31,7 +31,7 @@ class RawKind:
             of them are examples where their content says so; files without any ending are taken as well.
         contents: names of `content_type.sniff` that are of this kind, decodable or not; none where the
             ending alone decides.
-        kin: endings of files that look like examples and are skipped, as their content cannot decide.
+        lookalikes: endings of files that look like examples and are skipped, as their content cannot decide.
         cells: whether a table holds the examples themselves, and not the paths of files.
         lines: whether every line of a file is an example, without a label: ingest makes a Corpus of them.
         rows: whether an example is a table's whole row, as one line of CSV.
@@ -43,7 +43,7 @@ class RawKind:
     dtype: str
     suffixes: frozenset[str]
     contents: frozenset[str] = frozenset()
-    kin: frozenset[str] = frozenset()
+    lookalikes: frozenset[str] = frozenset()
     cells: bool = False
     lines: bool = False
     rows: bool = False
@@ -79,7 +79,7 @@ TEXT = RawKind(
     "text",
     "string",
     frozenset({".txt"}),
-    kin=frozenset({".text", ".md", ".markdown", ".rst"}),
+    lookalikes=frozenset({".text", ".md", ".markdown", ".rst"}),
     cells=True,
 )
 

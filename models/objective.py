@@ -29,7 +29,7 @@ class Measure:
     repeatable: bool = True
 
     def better(self, value: float, than: float | None, margin: float = 0.0) -> bool:
-        """Tell whether a value of the deciding metric beats another by more than a margin."""
+        """Return whether a value of the deciding metric beats another by more than a margin."""
         if than is None:
             return True
         return value > than + margin if self.higher_is_better else value < than - margin
@@ -83,7 +83,7 @@ def scaled(loss: PerExample, scale: np.ndarray | None) -> PerExample:
 
 
 def hit(targets: Any, logits: Any) -> Any:
-    """Give 1 where the highest logit is the target's, or that of a blend's larger part, else 0."""
+    """Return 1 where the highest logit is the target's, or that of a blend's larger part, else 0."""
     if targets.dtype.is_floating:
         targets = tf.argmax(targets, -1, output_type=tf.int32)
     return tf.cast(tf.equal(tf.argmax(logits, -1, output_type=targets.dtype), targets), tf.float32)

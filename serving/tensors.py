@@ -104,7 +104,7 @@ def dtype_enum(dtype: np.dtype) -> int:
 
 
 def dtype_name(number: int) -> str:
-    """Give a dtype's name as people write it: ``float32``, ``string``."""
+    """Return a dtype's name as people write it: ``float32``, ``string``."""
     if number == DT_STRING:
         return "string"
     layout = LAYOUTS.get(number)
@@ -152,7 +152,7 @@ def _unreadable(alias: str, reason: str) -> InvalidArgument:
 
 
 def _shape(proto: Any, alias: str) -> tuple[tuple[int, ...], int]:
-    """Give the shape a tensor declares and the number of its values."""
+    """Return the shape a tensor declares and the number of its values."""
     declared = proto.tensor_shape
     if declared.unknown_rank:
         raise _unreadable(alias, "its rank is unknown")

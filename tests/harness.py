@@ -83,7 +83,7 @@ def check_servable(
 
 
 def _alone(release: Path, folder: str) -> Path:
-    """Give a base path with this release and no other."""
+    """Return a base path with this release and no other."""
     shutil.copytree(release, Path(folder) / "base" / release.name)
     return Path(folder) / "base"
 

@@ -42,7 +42,7 @@ def test_training_graph_release_and_live_server_answer_alike(example: Trained) -
 
 
 def opened(example: Trained) -> tuple:
-    """Give plan, record and raw examples of a finished training."""
+    """Return plan, record and raw examples of a finished training."""
     state = example.run.read()
     record = Record(example.run, state.dataset, None, None, None)  # type: ignore[arg-type]
     raws, _ = read_expectations(expectations(record))

@@ -39,11 +39,11 @@ class Trained:
         return RunDirectory(Path(self.summary["run"]))
 
     def request(self, **changes: Any) -> Request:
-        """Give the request of the training, with changes."""
+        """Return the request of the training, with changes."""
         return request(self.summary["task"], self.data, self.workspace.root, **changes)
 
     def plan(self, **changes: Any) -> Plan:
-        """Give the plan of the training, with changes."""
+        """Return the plan of the training, with changes."""
         return resolve(self.request(**changes))
 
 
@@ -72,7 +72,7 @@ def command(
 
 
 def arguments(request: Request) -> list[str]:
-    """Give the command line of a request."""
+    """Return the command line of a request."""
     options = ["--data", request.data, "--name", request.name, "--seed", str(request.seed), "--json"]
     options += ["--recipe", str(request.recipe)]
     for override in request.overrides:

@@ -11,7 +11,7 @@ import tensorflow as tf
 def epoch_order(
     n: int, *, seed: int, epoch: int, groups: np.ndarray | None = None, balanced: bool = False
 ) -> np.ndarray:
-    """Give the order of examples in one epoch: a pure function of its arguments.
+    """Return the order of examples in one epoch: a pure function of its arguments.
 
     Args:
         n: number of examples.

@@ -46,7 +46,7 @@ class Corpus:
         return self.directory / snapshot.QUARANTINE
 
     def size(self, split: str = "train") -> int:
-        """Tell how many lines there are; all are trained on."""
+        """Return how many lines there are; all are trained on."""
         return int(self.card["accepted"]) if split == "train" else 0
 
     def examples(self, split: str = "train") -> Iterator[bytes]:

@@ -45,7 +45,7 @@ class Dataset:
     quarantine: Path
 
     def size(self, split: str) -> int:
-        """Tell how many examples a split has."""
+        """Return how many examples a split has."""
         return int((self.frame["split"] == split).sum())
 
     def examples(self, split: str) -> Iterator[bytes]:
@@ -112,7 +112,7 @@ class Dataset:
 
 
 def _name(row: Any) -> str:
-    """Give the name column: attribute `name` of a tuple, but not of a Series."""
+    """Return the name column: attribute `name` of a tuple, but not of a Series."""
     return str(getattr(row, "name") if isinstance(row, tuple) else row["name"])  # noqa: B009 - a named tuple
 
 

@@ -98,7 +98,7 @@ class Rows:
         return result
 
     def _varying(self, wanted: np.ndarray, longest: int) -> np.ndarray:
-        """Give rows as long as the longest of them; what fills the others lies in the shards already."""
+        """Return rows as long as the longest of them; what fills the others lies in the shards already."""
         result = np.empty((len(wanted), longest, *self.shape[2:]), self.dtype)
         for number in np.unique(wanted[:, 0]):
             chosen = np.flatnonzero(wanted[:, 0] == number)
@@ -164,7 +164,7 @@ class FeatureStore:
             return _sha256(Path(stream.name))
 
     def gather(self, hashes: Sequence[str]) -> Rows:
-        """Give the rows of these hashes, in this order.
+        """Return the rows of these hashes, in this order.
 
         Raises:
             DataError: a shard is damaged, or a row is missing; names the shard.
@@ -224,7 +224,7 @@ def _shard(path: Path) -> Shard:
 
 
 def row_lengths(rows: np.ndarray, padding: float) -> np.ndarray:
-    """Give how many entries of each row [rows, entries, ...] stand before its padding, at least 1."""
+    """Return how many entries of each row [rows, entries, ...] stand before its padding, at least 1."""
     fills = np.isnan(rows) if np.isnan(padding) else rows == padding
     there = ~fills.reshape(len(rows), rows.shape[1], -1).all(axis=2)
     return np.maximum(1, rows.shape[1] - np.argmax(there[:, ::-1], axis=1)) * there.any(1) + ~there.any(1)

@@ -15,7 +15,7 @@ from features.errors import DataError
 
 
 def values(dataset: Dataset) -> list[str]:
-    """Give the folds of a dataset, numbers in the order of numbers.
+    """Return the folds of a dataset, numbers in the order of numbers.
 
     Raises:
         DataError: an example has no fold, or there is one fold alone.

@@ -34,7 +34,7 @@ def assign(
     test_fraction: float,
     seed: int,
 ) -> list[str]:
-    """Give every example its split.
+    """Return every example its split.
 
     A split given by the data wins. Where the data give only one of validation and test beside train, that
     one is the test split, and validation is carved from train; where they give train alone, or nothing,

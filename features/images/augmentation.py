@@ -127,11 +127,11 @@ class NumberAugmentationSettings(AugmentationSettings):
     """The ``augmentation`` section where numbers follow the changes of their images."""
 
     negated: tuple[str, ...] = Field(
-        (), description="numbers that change their sign in an image mirrored left to right, as angles do"
+        (), description="numbers that change sign if the image is mirrored left to right, such as angles"
     )
     shifted: dict[str, float] = Field(
         default_factory=dict,
-        description="number: what is added to it if an image is shifted to the right by its width",
+        description="number: change if the image is shifted to the right by its full width",
     )
 
 

@@ -141,7 +141,7 @@ class _Comparison:
 
 
 def _sentence(message: str) -> str:
-    """Give what an operation said, without the places in the code and in the graph around it."""
+    """Return what an operation said, without the places in the code and in the graph around it."""
     said = message.rpartition("assertion failed: ")[2].partition("\n\t")[0]
     return " ".join(re.sub(r"\{\{.*?\}\}|\[Op:\w+\]|\\", "", said).split())[:200]
 

@@ -192,7 +192,7 @@ class Examination:
         return VerdictIndex(self._index_path, rules)
 
     def _verdicts(self, candidates: Sequence[Candidate]) -> list[Verdict]:
-        """Give each candidate's verdict, from the index where its file is unchanged."""
+        """Return each candidate's verdict, from the index where its file is unchanged."""
         rules = {"raw": self._raw.name, "version": VERSION, **self._rules.verdict_rules()}
         with self.index(rules) as index:
             files = [candidate.path for candidate in candidates if candidate.path is not None]

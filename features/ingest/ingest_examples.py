@@ -109,7 +109,7 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 
 def _losses(findings: Findings, total: int) -> Iterator[str]:
-    """Say what was quarantined, with an example of the most frequent reason, and what was skipped."""
+    """Return what was quarantined, with an example of the most frequent reason, and what was skipped."""
     if bad := findings.quarantined:
         reasons = Counter(entry["reason"] for entry in bad)
         most = reasons.most_common(1)[0][0]
@@ -202,7 +202,7 @@ _MERGED = 6
 
 
 def _instead(findings: Findings) -> str:
-    """Say what was found in place of usable examples."""
+    """Return what was found in place of usable examples."""
     parts = [f"{reason} {count}" for reason, count in findings.reasons().items()]
     for reason, count in sorted(findings.skipped.items()):
         endings = ", ".join(f"{ending} {number}" for ending, number in sorted(findings.suffixes.items()))
@@ -270,7 +270,7 @@ def _values(findings: Findings) -> dict[str, dict[str, int]]:
 
 
 def _sizes(findings: Findings) -> dict[str, dict[str, float]]:
-    """Give least, median and most of the bytes and of each measure."""
+    """Return least, median and most of the bytes and of each measure."""
     values: dict[str, list[float]] = {"bytes": []}
     for example in findings.accepted:
         values["bytes"].append(example.verdict.size or 0)

@@ -38,32 +38,34 @@ class SourceRules(BaseModel):
         0.05,
         ge=0,
         le=1,
-        description="quarantined, or skipped though like an example, over examined; above it the run stops",
+        description="largest share of examples that may be quarantined or skipped before the run stops",
     )
     follow_symlinks: bool = Field(
-        False, description="whether symbolic links stand for what they lead to; in an archive they never do"
+        False, description="whether symbolic links are followed; those in an archive never are"
     )
     encoding: str = Field(
         "auto",
-        description="of text tables, as cp1252; auto takes UTF-8, or what a byte order mark says",
+        description="encoding of text tables, such as cp1252; auto: UTF-8, or what the byte order mark says",
     )
     delimiter: str = Field(
-        "auto", description="between the fields of a text table: one character, or tab; auto tells it"
+        "auto", description="field delimiter of text tables: one character, or tab; auto detects it"
     )
     quoting: Literal["auto", "minimal", "escaped", "none"] = Field(
-        "auto", description="of fields in text tables; auto takes none for TSV and minimal for CSV"
+        "auto", description="quoting of fields in text tables; auto: none for TSV, minimal for CSV"
     )
-    header: bool = Field(True, description="whether the first line of a text table names its columns")
-    max_archive_bytes: int = Field(100 << 30, ge=1, description="of an archive, unpacked")
-    max_archive_members: int = Field(200_000, ge=1, description="files and folders in an archive")
-    max_archive_ratio: int = Field(100, ge=1, description="unpacked bytes for each byte of an archive")
+    header: bool = Field(True, description="whether the first line of a text table is a header")
+    max_archive_bytes: int = Field(100 << 30, ge=1, description="maximum unpacked size of an archive")
+    max_archive_members: int = Field(
+        200_000, ge=1, description="maximum number of files and folders in an archive"
+    )
+    max_archive_ratio: int = Field(100, ge=1, description="maximum ratio of unpacked to packed bytes")
     archive_names: str = Field(
         AUTO,
-        description="encoding of names for which an archive declares none; auto: UTF-8, else cp437",
+        description="encoding of file names in archives that declare none; auto: UTF-8, else cp437",
     )
 
     def archive_rules(self) -> ArchiveRules:
-        """Give what an archive may hold, and how its names are read."""
+        """Return what an archive may hold, and how its names are read."""
         return ArchiveRules(
             self.max_archive_members, self.max_archive_bytes, self.max_archive_ratio, self.archive_names
         )
@@ -86,11 +88,11 @@ class SourceRules(BaseModel):
         return delimiter
 
     def table_options(self) -> TableOptions:
-        """Give how a table is read."""
+        """Return how a table is read."""
         return TableOptions(self.encoding, self.delimiter, self.quoting, self.header)
 
     def reading(self, columns: Columns) -> Columns:
-        """Give the columns of a table, with what these rules say of them."""
+        """Return the columns of a table, with what these rules say of them."""
         return replace(columns, table=self.table_options())
 
     def settled(self, source: Source) -> Self:
@@ -98,11 +100,11 @@ class SourceRules(BaseModel):
         return self
 
     def narrowed(self, source: Source) -> Source:
-        """Give the source without the columns that these rules, settled, leave out."""
+        """Return the source without the columns that these rules, settled, leave out."""
         return source
 
     def as_settled(self, card: Mapping[str, Any]) -> Self:
-        """Give these rules as they were settled when a dataset was made, from its card."""
+        """Return these rules as they were settled when a dataset was made, from its card."""
         return self
 
 
@@ -112,31 +114,31 @@ class ExampleRules(SourceRules):
     max_pixels: int = Field(50_000_000, ge=1, le=500_000_000, description="of one image")
     max_file_bytes: int = Field(64 << 20, ge=1, le=1 << 30, description="of one file")
     animated: Literal["first-frame", "reject"] = Field(
-        "first-frame", description="what becomes of an image with several frames"
+        "first-frame", description="use the first frame of an animated image, or quarantine it"
     )
     validation_fraction: float = Field(
         0.1, ge=0, lt=1, description="of the examples, where the data give no split"
     )
     test_fraction: float = Field(0.2, gt=0, lt=1, description="of the examples, where the data give no split")
-    seed: int = Field(0, ge=0, description="of the split; another seed gives another split")
+    seed: int = Field(0, ge=0, description="seed of the split")
     conflicts: Literal["quarantine", "keep"] = Field(
-        "quarantine", description="what becomes of the same content with several targets"
+        "quarantine", description="quarantine or keep identical examples with different targets"
     )
     block_column: str | None = Field(
         None,
-        description="column of a table that names blocks, as scenes or patients, which stay in one split",
+        description="table column that names blocks, such as scenes or patients, which stay in one split",
     )
     input_suffix: str | None = Field(
-        None, description="ending of the files that a table names without one, as .jpg"
+        None, description="extension to add to file names in a table that have none, such as .jpg"
     )
     input_folder: str | None = Field(
-        None, description="folder of the files that a table names, below the table's own"
+        None, description="folder of the files that a table names, relative to the table"
     )
     missing_labels: tuple[str, ...] = Field(
-        MISSING_LABELS, description="words in a table's target column that stand for a missing target"
+        MISSING_LABELS, description="words in the target column that mean a missing value"
     )
-    decode_timeout: float = Field(10.0, gt=0, description="seconds one example may take to decode")
-    decode_processes: int = Field(2, ge=1, le=64, description="decoder processes at work together")
+    decode_timeout: float = Field(10.0, gt=0, description="timeout for decoding one example, in seconds")
+    decode_processes: int = Field(2, ge=1, le=64, description="number of decoder processes")
 
     @model_validator(mode="after")
     def _leave_something_to_train_on(self) -> Self:
@@ -152,11 +154,11 @@ class ExampleRules(SourceRules):
         return suffix if not suffix or suffix.startswith(".") else f".{suffix}"
 
     def reading(self, columns: Columns) -> Columns:
-        """Give the columns of a table, with what these rules say of them."""
+        """Return the columns of a table, with what these rules say of them."""
         return replace(super().reading(columns), block=self.block_column)
 
     def table_options(self) -> TableOptions:
-        """Give how a table is read, and the files it names are found."""
+        """Return how a table is read, and the files it names are found."""
         return replace(
             super().table_options(),
             suffix=self.input_suffix or "",
@@ -170,11 +172,11 @@ class ExampleRules(SourceRules):
         return "required"
 
     def verdict_rules(self) -> dict[str, Any]:
-        """Give the rules that a verdict on content depends on, as plain data."""
+        """Return the rules that a verdict on content depends on, as plain data."""
         return {key: value for key, value in self.model_dump(mode="json").items() if key not in _NOT_DECODING}
 
     def decoder_rules(self) -> dict[str, Any]:
-        """Give what a decoder process gets: the verdict's rules, its time-out and its memory."""
+        """Return what a decoder process gets: the verdict's rules, its time-out and its memory."""
         # Coefficients of a progressive JPEG, the picture, a converted copy and a codec's own canvas
         # take some 20 bytes a pixel; the file is held twice.
         memory = 20 * self.max_pixels + 4 * self.max_file_bytes + (256 << 20)
@@ -184,7 +186,7 @@ class ExampleRules(SourceRules):
 class IngestRules(ExampleRules):
     """What ingest accepts of examples that belong to classes."""
 
-    merge: dict[str, str] = Field(default_factory=dict, description="class to be renamed: its new name")
+    merge: dict[str, str] = Field(default_factory=dict, description="classes to rename: old name to new name")
     drop: tuple[str, ...] = Field((), description="classes to leave out")
 
     @model_validator(mode="after")
@@ -195,7 +197,7 @@ class IngestRules(ExampleRules):
         return self
 
     def class_of(self, label: str, spelled: str) -> str | None:
-        """Give the class of a label, None where it is left out.
+        """Return the class of a label, None where it is left out.
 
         Args:
             label: as found; merge and drop may name it so.
@@ -219,7 +221,9 @@ class NumberRules(ExampleRules):
 class CorpusRules(SourceRules):
     """What ingest accepts of lines of text without labels."""
 
-    max_line_bytes: int = Field(1 << 20, ge=1, description="longer lines are quarantined")
+    max_line_bytes: int = Field(
+        1 << 20, ge=1, description="maximum length of a line; longer ones are quarantined"
+    )
     bad_text: Literal["reject", "replace"] = Field(
-        "reject", description="what becomes of bytes that are not UTF-8, and of NUL"
+        "reject", description="reject lines with bytes that are not UTF-8 or with NUL, or replace those bytes"
     )

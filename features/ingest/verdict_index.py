@@ -77,7 +77,7 @@ class VerdictIndex:
         self._database.close()
 
     def find(self, paths: Sequence[bytes], stamps: Sequence[tuple[int, ...] | None]) -> list[Verdict | None]:
-        """Give the verdicts on files as they are now.
+        """Return the verdicts on files as they are now.
 
         Args:
             paths: absolute.
@@ -149,7 +149,7 @@ def _pack(verdict: Verdict, seal: bytes) -> str:
 
 
 def _unpack(sealed: str, seal: bytes, stamp: tuple[int, ...]) -> Verdict | None:
-    """Give a stored verdict, unless its checksum shows that it is damaged or another file's."""
+    """Return a stored verdict, unless its checksum shows that it is damaged or another file's."""
     checksum, _, text = sealed.partition(" ")
     if checksum != _checksum(text, seal):
         return None

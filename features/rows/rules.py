@@ -18,7 +18,7 @@ class RowColumns(ExampleRules):
 
     # The same measurements with two targets are no mistake in the data, as the same photo is.
     conflicts: Literal["quarantine", "keep"] = Field(
-        "keep", description="what becomes of the same content with several targets"
+        "keep", description="quarantine or keep identical examples with different targets"
     )
     columns: dict[str, Literal["numeric", "categorical", "ignored"]] = Field(
         default_factory=dict,

@@ -85,7 +85,7 @@ class _RuleError(Exception):
 
 
 def is_archive(path: Path) -> bool:
-    """Say whether the file's name ends like an archive that can be unpacked."""
+    """Return whether the file's name ends like an archive that can be unpacked."""
     return path.name.lower().endswith(SUFFIXES)
 
 

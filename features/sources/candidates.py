@@ -207,7 +207,7 @@ SPLIT_NAMES = {
 
 
 def split_named(name: str) -> str | None:
-    """Give the split a folder or cell names, or None."""
+    """Return the split a folder or cell names, or None."""
     return SPLIT_NAMES.get(name.strip().lower())
 
 

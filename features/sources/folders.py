@@ -138,13 +138,13 @@ class _Tree:
                     yield Skipped(escape(relative), "too_deep")
 
     def entry(self, relative: bytes, label: str, split: str | None, met: _Met) -> Entry:
-        """Tell what one file of a class folder is."""
+        """Return what one file of a class folder is."""
         path = os.path.join(self.root, relative)
         real = os.path.realpath(path) if self.selection.follow_symlinks else path
         suffix = suffix_of(relative)
         # The link's own name counts as well: caches of downloads link names to hashes.
         if suffix not in self.selection.raw.suffixes and not self.selection.takes(real):
-            resembles = suffix in self.selection.raw.kin
+            resembles = suffix in self.selection.raw.lookalikes
             return Skipped(escape(relative), "unsupported_extension", suffix, resembles)
         if self._met_before(relative, label, split, met):
             return Skipped(escape(relative), "linked_twice", suffix)
@@ -209,7 +209,7 @@ def find(root: bytes, shown: str, selection: Selection) -> Source | None:
 
 
 def name_classes(root: bytes, selection: Selection) -> bool:
-    """Tell whether the folders in root can be classes: two or more, with no file that is meant beside them.
+    """Return whether the folders in root can be classes: two or more, with no file that is meant beside them.
 
     Arguments and errors as of `find`.
     """
@@ -224,7 +224,7 @@ def name_classes(root: bytes, selection: Selection) -> bool:
 
 
 def unlabelled(root: bytes, shown: str, selection: Selection) -> Source:
-    """Take every file below root for an example with an empty label; arguments as of `find`."""
+    """Treat every file below root as an example with an empty label; arguments as of `find`."""
     tree = _Tree(root, shown, selection)
     description = f"files without labels in {shown}"
     return Source("files", description, root, (), (), lambda: tree.walk(b"", "", None, set()))
@@ -303,7 +303,7 @@ def _split_folders(tree: _Tree, top: bytes, splits: dict[bytes, str], around: li
 
 
 def describe(listing: Listing) -> str:
-    """Say in a few words what a folder holds, for a message."""
+    """Describe the contents of a folder in a few words, for a message."""
     endings = Counter(suffix_of(name) or "without ending" for name in listing.files)
     files = ", ".join(f"{count} x {ending}" for ending, count in sorted(endings.items())) or "no files"
     folders = _names(listing.folders) if listing.folders else "no folders"

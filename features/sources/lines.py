@@ -59,7 +59,7 @@ class Lines:
 def recognise(
     path: Path, raw: RawKind, columns: Columns, rules: Any, scratch: Path, progress: Progress
 ) -> Lines:
-    """Tell what kind of source of lines a path is.
+    """Return what kind of source of lines a path is.
 
     Args:
         path: a file, folder, table or archive.

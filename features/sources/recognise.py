@@ -42,7 +42,7 @@ def recognise(
     follow_symlinks: bool = False,
     progress: Progress = silent,
 ) -> Source:
-    """Tell what kind of source a path is.
+    """Return what kind of source a path is.
 
     Args:
         path: a folder, a table or an archive.

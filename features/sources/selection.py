@@ -29,22 +29,22 @@ class Selection:
     follow_symlinks: bool = False
 
     def names(self, name: bytes) -> bool:
-        """Tell whether a file's name alone says that it is meant: its ending, or that it has none."""
+        """Return whether a file's name alone says that it is meant: its ending, or that it has none."""
         suffix = suffix_of(name)
         return not suffix or suffix in self.raw.suffixes
 
     def shows(self, path: bytes) -> bool:
-        """Tell whether a file's content is of the raw kind, decodable or not; reads its first bytes."""
+        """Return whether a file's content is of the raw kind, decodable or not; reads its first bytes."""
         return bool(self.raw.contents) and sniff(_head(path)) in self.raw.contents
 
     def takes(self, path: bytes) -> bool:
-        """Tell whether a file is an example; what has another ending is opened, once."""
+        """Return whether a file is an example; what has another ending is opened, once."""
         return self.names(path) or self.shows(path)
 
     def resembles(self, path: bytes) -> bool:
-        """Tell whether a file looks like an example, whether or not it is taken for one."""
+        """Return whether a file looks like an example, whether or not it is taken for one."""
         suffix = suffix_of(path)
-        return suffix in self.raw.suffixes or suffix in self.raw.kin or self.shows(path)
+        return suffix in self.raw.suffixes or suffix in self.raw.lookalikes or self.shows(path)
 
 
 def _head(path: bytes) -> bytes:

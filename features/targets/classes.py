@@ -42,7 +42,7 @@ def slug(label: str) -> str:
 
 
 def near(label: str) -> str:
-    """Give what labels have in common that differ in spelling alone.
+    """Return what labels have in common that differ in spelling alone.
 
     Case, Unicode form, invisible characters, and what parts words (blanks, hyphens, underscores) do not
     count, and numbers count by their value: ``1``, ``1.0`` and ``01`` are near.
@@ -56,7 +56,7 @@ def near(label: str) -> str:
 
 
 def twins(labels: Iterable[str]) -> list[tuple[str, ...]]:
-    """Give the groups of labels that are near each other, each sorted."""
+    """Return the groups of labels that are near each other, each sorted."""
     groups: dict[str, list[str]] = {}
     for label in sorted(set(labels)):
         groups.setdefault(near(label), []).append(label)

@@ -42,7 +42,7 @@ class Examination:
         self._callers = ThreadPoolExecutor(CALLERS, "live-server")
 
     def steps(self) -> list[Callable[[], Iterator[Check]]]:
-        """Give the checks in order; a failed one ends the examination."""
+        """Return the checks in order; a failed one ends the examination."""
         return [
             self._ops,
             self._loads,
@@ -211,7 +211,7 @@ class Examination:
             return dict(client.predict(self.request["model"], dict(call.inputs), signature=call.signature))
 
     def serving_metric(self) -> dict[str, Any] | None:
-        """Give the serving version's metric on this dataset's test split; measure it if it has to be."""
+        """Return the serving version's metric on this dataset's test split; measure it if it has to be."""
         serving = self.request["serving"]
         if serving is None or serving["value"] is not None or "note" in serving:
             return serving
@@ -226,7 +226,7 @@ class Examination:
 
 
 def _difference(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Give the distance of each element, relative to those beyond 1.
+    """Return the distance of each element, relative to those beyond 1.
 
     Texts are 0 or 1 apart, 0 where any text is right (None); other shapes, and NaN, infinitely far.
     """

@@ -78,7 +78,7 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def is_server(uri: str) -> bool:
-    """Tell whether a tracking URI names a server, which can be away."""
+    """Return whether a tracking URI names a server, which can be away."""
     return uri.startswith(("http://", "https://"))
 
 

@@ -76,7 +76,7 @@ def read(file: Path, status: int) -> tuple[int, str] | None:
 
 
 def of_state(kind: str, message: str | None) -> tuple[int, str]:
-    """Tell from the state Prefect keeps of a run that left no word how it ended.
+    """Derive how a run ended from Prefect's state, where the run itself recorded nothing.
 
     Args:
         kind: Prefect's type of state, such as COMPLETED.

@@ -13,7 +13,7 @@ from flows.workspace import Workspace
 
 
 def configured_api() -> str | None:
-    """Give the address of the Prefect API the user has configured, or None.
+    """Return the address of the Prefect API the user has configured, or None.
 
     Raises:
         ConfigError: it is malformed.
@@ -38,7 +38,7 @@ def _profile_names_api() -> bool:
 
 
 def environment(workspace: Workspace) -> dict[str, str]:
-    """Give the settings under which Servable runs Prefect where the user has set none."""
+    """Return the settings under which Servable runs Prefect where the user has set none."""
     wanted = {
         "PREFECT_HOME": str(workspace.prefect),
         # No telemetry leaves the machine, and its first write races with ours on a new database.
@@ -59,7 +59,7 @@ def environment(workspace: Workspace) -> dict[str, str]:
 
 
 def answers(api_url: str) -> bool:
-    """Tell whether a Prefect API answers at this address; Prefect's cloud is taken at its word."""
+    """Return whether a Prefect API answers at this address; Prefect's cloud is taken at its word."""
     if api_url.startswith("https://api.prefect.cloud"):
         return True
     try:
@@ -71,7 +71,7 @@ def answers(api_url: str) -> bool:
 
 
 def announced(workspace: Workspace) -> str | None:
-    """Give the address of the server ``servable ui`` keeps up on this workspace, if it answers."""
+    """Return the address of the server ``servable ui`` keeps up on this workspace, if it answers."""
     try:
         url = json.loads((workspace.prefect / "server.json").read_text())["url"]
     except (OSError, ValueError, KeyError):

@@ -87,7 +87,7 @@ def _worth_a_retry(task: Any, task_run: Any, state: Any) -> bool:
 
 
 def in_flow_run() -> bool:
-    """Tell whether this code runs inside a Prefect flow run; never imports Prefect to find out."""
+    """Return whether this code runs inside a Prefect flow run; never imports Prefect to find out."""
     if "prefect" not in sys.modules:
         return False
     from prefect.context import FlowRunContext
@@ -109,7 +109,7 @@ def as_flow(function: Callable, *, name: str, run_name: str | Callable[[], str] 
 
 
 def page(api_url: str) -> str:
-    """Give the address of the UI of a Prefect API, without secrets."""
+    """Return the address of the UI of a Prefect API, without secrets."""
     return redaction.mask(os.environ.get("PREFECT_UI_URL") or api_url.removesuffix("/api"))
 
 
@@ -119,7 +119,7 @@ def set_environment(workspace: Workspace) -> None:
 
 
 def log_of(workspace: Workspace) -> Path:
-    """Give the log of the Prefect servers that are started on a workspace."""
+    """Return the log of the Prefect servers that are started on a workspace."""
     return workspace.prefect / "server.log"
 
 

@@ -1,1 +1,1 @@
-"""What ``predict``, ``explain`` and their kin send and receive."""
+"""What ``predict``, ``explain`` and similar commands send and receive."""

@@ -12,7 +12,7 @@ USUAL = {"k": "10", "negative": "", "label": "", "patch": "0", "stride": "0", "f
 
 
 def coarse(shape: Sequence[int | None], positions: int) -> dict[str, str]:
-    """Give the usual values, but for a stride of so many positions along the shorter side of features.
+    """Return the usual values, but for a stride of so many positions along the shorter side of features.
 
     Args:
         shape: of the features, without the batch axis; sides of at most 4 are channels.
@@ -25,7 +25,7 @@ def coarse(shape: Sequence[int | None], positions: int) -> dict[str, str]:
 def usual(
     function: Any, examples: Collection[str], rows: int, values: Mapping[str, str] = USUAL
 ) -> dict[str, np.ndarray]:
-    """Give a value, the usual one or another, to each input of a signature but those that take examples.
+    """Return a value, the usual one or another, to each input of a signature but those that take examples.
 
     Raises:
         KeyError: an input has no usual value.

@@ -12,14 +12,14 @@ Answer = tuple[list[str], list[list[Any]], list[dict[str, Any]]]
 
 
 def status(name: str, version: int | None, target: str) -> Answer:
-    """Give the state of a model's versions, the newest first."""
+    """Return the state of a model's versions, the newest first."""
     with Client(target) as client:
         objects = [asdict(one) for one in client.status(name, version)]
     return list(objects[0]), [list(one.values()) for one in objects], objects
 
 
 def metadata(name: str, version: int | None, target: str) -> Answer:
-    """Give a model's signatures: a row for each tensor."""
+    """Return a model's signatures: a row for each tensor."""
     with Client(target) as client:
         found = client.metadata(name, version)
     rows = [

@@ -142,7 +142,7 @@ def _meant(question: Question, client: Client) -> Question:
 
 
 def _requests(question: Question, client: Client) -> Iterator[tuple[str, dict[str, np.ndarray], str | None]]:
-    """Give what is shown and what is sent, request by request, with the signature it is sent to."""
+    """Return what is shown and what is sent, request by request, with the signature it is sent to."""
     described = client.metadata(question.name, version=question.version)
     known = described.signature(question.signature)
     asked = question.signature
@@ -174,7 +174,7 @@ def _read(example: str | Path, argument: str) -> list[raw_inputs.RawInput] | Non
 
 
 def _further(question: Question, known: Signature) -> tuple[dict[str, np.ndarray], str | None]:
-    """Give the arrays of all inputs but the one that takes the examples, and the name of that one."""
+    """Return the arrays of all inputs but the one that takes the examples, and the name of that one."""
     unknown = sorted(set(question.inputs) - set(known.inputs))
     if unknown:
         raise UsageError(

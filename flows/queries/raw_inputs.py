@@ -110,7 +110,7 @@ def require(arguments: Sequence[str | Path]) -> None:
 
 
 def is_there(argument: str | Path) -> bool:
-    """Tell whether an argument is standard input or an existing file or folder."""
+    """Return whether an argument is standard input or an existing file or folder."""
     if isinstance(argument, Typed):
         return False
     try:
@@ -121,7 +121,7 @@ def is_there(argument: str | Path) -> bool:
 
 
 def looks_like_path(argument: str | Path) -> bool:
-    """Tell whether an argument must be meant as a path, whether or not it exists.
+    """Return whether an argument must be meant as a path, whether or not it exists.
 
     A word with a separator or the ending of a file is; a text with blanks or commas is where it begins as
     paths do, where the folder it names exists, or where it ends as a file does.
@@ -140,7 +140,7 @@ def looks_like_path(argument: str | Path) -> bool:
 
 
 def is_table(argument: str | Path) -> bool:
-    """Tell whether an argument names a table."""
+    """Return whether an argument names a table."""
     return not isinstance(argument, Typed) and tables.is_table(Path(argument))
 
 
@@ -200,7 +200,7 @@ def _content(path: Path) -> bytes:
 
 
 def _checked(shown: str, content: bytes) -> bytes:
-    """Give a text as ingest keeps it, without a byte order mark.
+    """Return a text as ingest keeps it, without a byte order mark.
 
     Raises:
         DataError: ingest refuses it.

@@ -23,13 +23,13 @@ _TOLD = re.compile(r"\[(column .*? holds .*?; got)\] \[(.*?)\](?:\s|$)", re.DOTA
 
 
 def signature(described: Metadata) -> Signature:
-    """Give the signature that takes the rows of a table."""
+    """Return the signature that takes the rows of a table."""
     known = next((name for name in SIGNATURES if name in described.signatures), SIGNATURES[-1])
     return described.signature(known)
 
 
 def refusal(where: str, error: ServerError) -> DataError:
-    """Say which row of a table the server refused, and why."""
+    """Return which row of a table the server refused, and why."""
     # TensorFlow's assertions show each part of what they tell in brackets.
     told = _TOLD.search(error.message)
     said = " ".join(told.groups()).replace("\\'", "'") if told else error.message.partition("[[")[0]
@@ -37,7 +37,7 @@ def refusal(where: str, error: ServerError) -> DataError:
 
 
 def requests(path: Path, known: Signature) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Give what is shown and what is sent of each row of a table.
+    """Return what is shown and what is sent of each row of a table.
 
     Args:
         path: of a CSV, TSV or Parquet table with at least the model's columns; others are passed over.

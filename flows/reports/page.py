@@ -129,7 +129,7 @@ def write(report: Report, path: Path) -> None:
 
 @cache
 def environment() -> jinja2.Environment:
-    """Give the templates' environment: everything from data is escaped and printable."""
+    """Return the templates' environment: everything from data is escaped and printable."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,

@@ -356,7 +356,7 @@ def checks(rows: Sequence[Sequence[object]]) -> Section:
 
 
 def reproduction(recipe: str, command: str, facts: Mapping[str, object]) -> Section:
-    """Say all that is needed to make this model again.
+    """Show everything that is needed to reproduce this model.
 
     Args:
         recipe: the resolved recipe as YAML.

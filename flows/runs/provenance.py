@@ -22,12 +22,12 @@ LIBRARIES = (
 
 
 def command_line() -> str:
-    """Give the command this process was started with; empty where it is not ours."""
+    """Return the command this process was started with; empty where it is not ours."""
     return shlex.join(["servable", *sys.argv[1:]]) if Path(sys.argv[0]).name == "servable" else ""
 
 
 def versions() -> dict[str, str]:
-    """Give the versions of Python and of the libraries that can change a result."""
+    """Return the versions of Python and of the libraries that can change a result."""
     found = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
@@ -38,7 +38,7 @@ def versions() -> dict[str, str]:
 
 
 def git_commit() -> str:
-    """Give the commit the code is at, with ``-dirty`` where files differ; empty outside a checkout."""
+    """Return the commit the code is at, with ``-dirty`` where files differ; empty outside a checkout."""
     folder = Path(__file__).resolve().parent
     try:
         done = subprocess.run(

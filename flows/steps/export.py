@@ -104,7 +104,7 @@ def sample(dataset: Dataset, rows: int) -> list[bytes]:
 
 
 def forms(network: Network, argument: str, raws: Sequence[bytes]) -> list[Mapping[str, np.ndarray]]:
-    """Give the forms in which a signature may take the same examples: raw, and by column where they have any.
+    """Return the forms in which a signature may take the same examples: raw, and by column if there are any.
 
     Args:
         network: whose featurizer may have ``inputs``, names of columns, and ``cut`` examples into values or
@@ -142,7 +142,7 @@ def calls(
 
 
 def _takes(function: Any, form: Mapping[str, np.ndarray]) -> bool:
-    """Tell whether a function takes this form, and nothing beside it that has no usual value."""
+    """Return whether a function takes this form, and nothing beside it that has no usual value."""
     wanted = _inputs(function)
     same = all(wanted.get(name) == tf.as_dtype(value.dtype) for name, value in form.items())
     return same and wanted.keys() - form.keys() <= inputs.USUAL.keys()

@@ -40,7 +40,7 @@ def publish(plan: Plan, record: Record) -> dict[str, Any]:
 
 
 def without(absent: Mapping[str, str]) -> str:
-    """Say which signatures a release has not, and why; nothing where it has all."""
+    """Return which signatures a release has not, and why; nothing where it has all."""
     return "; ".join(f"no signature {name}: {reason}" for name, reason in sorted(absent.items()))
 
 

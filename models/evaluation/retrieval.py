@@ -30,7 +30,7 @@ def nearest(vectors: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarra
 def precision(
     labels: np.ndarray, vectors: np.ndarray, asked: np.ndarray, queries: np.ndarray, k: int = 10
 ) -> pd.Series:
-    """Give the mean share of a query's k nearest that have its label, by label.
+    """Return the mean share of a query's k nearest that have its label, by label.
 
     Args:
         labels: of the vectors [n].
@@ -50,7 +50,7 @@ def precision(
 
 
 def recall(found: np.ndarray, exact: np.ndarray) -> float:
-    """Give the share of found neighbours that are as near as the farthest of the exactly nearest.
+    """Return the share of found neighbours that are as near as the farthest of the exactly nearest.
 
     Args:
         found: cosines of what was found [queries, k].

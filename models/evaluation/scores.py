@@ -66,7 +66,7 @@ def losses(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def hits(targets: np.ndarray, scores: np.ndarray, k: int = 1) -> np.ndarray:
-    """Say for each example whether its target is among the k highest scores: bool [examples]."""
+    """Return for each example whether its target is among the k highest scores: bool [examples]."""
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return (order == np.asarray(targets)[:, None]).any(axis=1)
 

@@ -89,7 +89,7 @@ def choose(known: Sequence[MapLayer], wanted: str | None) -> MapLayer:
 
 
 def activations(network: "Network", raw: bytes, wanted: str | None = None) -> Activations:
-    """Give the activation maps of a layer for one raw example.
+    """Return the activation maps of a layer for one raw example.
 
     Args:
         network: trained.

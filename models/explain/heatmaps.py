@@ -141,12 +141,12 @@ def _jobs(sheets: Sheets, grid: Grid) -> Any:
 
 
 def _begin(places: Any, stride: Any, patch: Any) -> Any:
-    """Give where the patches of cells begin, in pixels of the example: the two have the same middle."""
+    """Return where the patches of cells begin, in pixels of the example: the two have the same middle."""
     return places * stride + (stride - patch) // 2
 
 
 def _under(places: Any, stride: Any, patch: Any, top: Any, size: Any) -> Any:
-    """Tell which pixels of a sheet that begins at top are under a patch: bool [jobs, size]."""
+    """Return which pixels of a sheet that begins at top are under a patch: bool [jobs, size]."""
     begin = (_begin(places, stride, patch) - top)[:, tf.newaxis]
     pixels = tf.range(size)[tf.newaxis]
     return (pixels >= begin) & (pixels < begin + patch[:, tf.newaxis])

@@ -145,7 +145,7 @@ def of_sounds(network: Network) -> View | Absent:
 
 
 def _middles(count: Any, step: Any, size: Any) -> Any:
-    """Give the middle of each of some cells [batch], in pixels: float32 [batch, most]."""
+    """Return the middle of each of some cells [batch], in pixels: float32 [batch, most]."""
     most = tf.reduce_max(tf.concat([[1], count], 0))
     numbers = tf.cast(tf.range(most), tf.float32)[tf.newaxis]
     wide = tf.cast(step, tf.float32)[:, tf.newaxis]

@@ -106,7 +106,7 @@ def _graph(raw: RawKind, *further: tf.TensorSpec) -> Callable[[Callable[..., Any
 
 
 def _chosen(network: Network, decode: Decode, features: Any, label: Any) -> tuple[Any, dict[str, Any]]:
-    """Give the number of the label that is explained, int32 [batch], and its name and score as outputs.
+    """Return the number of the label that is explained, int32 [batch], and its name and score as outputs.
 
     Raises:
         tf.errors.InvalidArgumentError: a label is none of the network's; names those there are.

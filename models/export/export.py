@@ -34,7 +34,7 @@ def signatures(
 
 
 def absent(network: Network, task: Task, labels: tuple[str, ...]) -> dict[str, str]:
-    """Give the task's signatures that a network cannot have, each with the reason."""
+    """Return the task's signatures that a network cannot have, each with the reason."""
     made = _made(network, task, labels)
     return {name: found.reason for name, found in made.items() if isinstance(found, Absent)}
 

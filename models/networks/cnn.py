@@ -103,7 +103,7 @@ def head(
 
 
 def first_kernels(model: keras.Model) -> Any | None:
-    """Give the first convolution's kernels [height, width, channels, maps], or None without one."""
+    """Return the first convolution's kernels [height, width, channels, maps], or None without one."""
     for layer in model.layers:
         if isinstance(layer, layers.Conv2D):
             return layer.kernel.numpy()
@@ -118,16 +118,18 @@ class CnnSettings(Settings):
 
     kind: Literal["cnn"] = Field(description="convolutions from scratch")
     filters: tuple[int, ...] = Field(
-        (32, 64, 128), min_length=1, description="feature maps of each block; blocks halve height and width"
+        (32, 64, 128),
+        min_length=1,
+        description="feature maps of each block; each block halves height and width",
     )
-    depth: int = Field(2, ge=1, le=8, description="convolutions in a block")
-    kernel: int = Field(3, ge=1, le=11, description="height and width of a kernel, in pixels")
+    depth: int = Field(2, ge=1, le=8, description="convolutions per block")
+    kernel: int = Field(3, ge=1, le=11, description="kernel size in pixels")
     pooling: Literal["all", "none"] = Field(
-        "all", description="all averages each map over the image; none keeps where in it something was"
+        "all", description="all: average each feature map over the image; none: keep positions"
     )
     dense: tuple[int, ...] = Field((), description="units of dense layers after the pooling")
-    dropout: float = Field(0.2, ge=0, lt=1, description="share of activations dropped after each block")
+    dropout: float = Field(0.2, ge=0, lt=1, description="dropout rate after each block")
     weight_decay: float = Field(0.0, ge=0, description="factor of the L2 penalty on kernels")
     mirrored: bool = Field(
-        False, description="whether each image is also seen in a mirror, and both answers are averaged"
+        False, description="whether to average the predictions for an image and its mirror image"
     )

@@ -62,10 +62,10 @@ CELLS: dict[str, Any] = {"gru": layers.GRU, "lstm": layers.LSTM, "simple-rnn": l
 class RnnSettings(Settings):
     """A recurrent network over the frames."""
 
-    kind: Literal["rnn"] = Field(description="recurrent over the frames")
-    cell: Literal["gru", "lstm", "simple-rnn"] = Field("gru", description="kind of recurrent cell")
-    units: tuple[int, ...] = Field((96,), min_length=1, description="units of each layer and direction")
-    bidirectional: bool = Field(True, description="whether layers also read from the end")
-    pooling: Literal["last", "mean", "max"] = Field("mean", description="what becomes of the states")
-    dropout: float = Field(0.2, ge=0, lt=1, description="share of inputs dropped")
-    recurrent_dropout: float = Field(0.0, ge=0, lt=1, description="share of states dropped")
+    kind: Literal["rnn"] = Field(description="a recurrent network over the frames")
+    cell: Literal["gru", "lstm", "simple-rnn"] = Field("gru", description="type of recurrent cell")
+    units: tuple[int, ...] = Field((96,), min_length=1, description="units per layer and direction")
+    bidirectional: bool = Field(True, description="whether layers also read the sequence backwards")
+    pooling: Literal["last", "mean", "max"] = Field("mean", description="how the states are pooled")
+    dropout: float = Field(0.2, ge=0, lt=1, description="dropout rate of the inputs")
+    recurrent_dropout: float = Field(0.0, ge=0, lt=1, description="dropout rate of the states")

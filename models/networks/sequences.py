@@ -16,26 +16,26 @@ from features.settings import Settings
 
 
 def numbers(ids: Any) -> Any:
-    """Give the ids of tokens [batch, n], also where their pieces stand beside them [batch, n, 1 + pieces]."""
+    """Return the ids of tokens [batch, n], also where their pieces stand beside them [batch, n, 1 + pieces]."""
     return ids if len(ids.shape) == 2 else ids[..., 0]
 
 
 @keras.saving.register_keras_serializable("servable")
 class Present(keras.Layer):
-    """Tell which places of a sequence hold a token: ids [batch, n, ...] to bool [batch, n]."""
+    """Return which places of a sequence hold a token: ids [batch, n, ...] to bool [batch, n]."""
 
     def call(self, ids: Any) -> Any:
         """Compare with the id of padding, 0."""
         return tf.not_equal(numbers(ids), 0)
 
     def compute_output_spec(self, ids: Any) -> keras.KerasTensor:
-        """Give the result's shape and dtype."""
+        """Return the result's shape and dtype."""
         return keras.KerasTensor(ids.shape[:2], "bool")
 
 
 @keras.saving.register_keras_serializable("servable")
 class Forget(keras.Layer):
-    """Take some tokens for unknown ones, while training alone: ids [batch, n, ...] to ids; pieces stay.
+    """Replace some tokens by the unknown one, during training only: ids [batch, n, ...] to ids; pieces stay.
 
     A vocabulary that holds every token of the training split would teach nothing about unknown ones.
 
@@ -60,11 +60,11 @@ class Forget(keras.Layer):
         return changed if tokens is ids else tf.concat([changed[..., tf.newaxis], ids[..., 1:]], -1)
 
     def compute_output_spec(self, ids: Any, training: bool = False) -> keras.KerasTensor:
-        """Give the result's shape and dtype."""
+        """Return the result's shape and dtype."""
         return keras.KerasTensor(ids.shape, "int32")
 
     def get_config(self) -> dict[str, Any]:
-        """Give the share and the id."""
+        """Return the share and the id."""
         return super().get_config() | {"share": self.share, "unknown": self.unknown}
 
 
@@ -93,17 +93,17 @@ class TokenVectors(keras.Layer):
         self.built = True
 
     def call(self, ids: Any) -> Any:
-        """Give the vector of each id."""
+        """Return the vector of each id."""
         tokens = numbers(ids)
         found = tf.gather(self.vectors, tokens)
         return found * tf.cast(tf.not_equal(tokens, 0), found.dtype)[..., tf.newaxis]
 
     def compute_output_spec(self, ids: Any) -> keras.KerasTensor:
-        """Give the result's shape and dtype."""
+        """Return the result's shape and dtype."""
         return keras.KerasTensor((*ids.shape[:2], self.width), "float32")
 
     def get_config(self) -> dict[str, Any]:
-        """Give the sizes."""
+        """Return the sizes."""
         return super().get_config() | {"size": self.size, "width": self.width}
 
 
@@ -140,11 +140,11 @@ class PieceVectors(keras.Layer):
         return tf.reshape(means, [*tf.unstack(tf.shape(ids)[:2]), self.width])
 
     def compute_output_spec(self, ids: Any) -> keras.KerasTensor:
-        """Give the result's shape and dtype."""
+        """Return the result's shape and dtype."""
         return keras.KerasTensor((*ids.shape[:2], self.width), "float32")
 
     def get_config(self) -> dict[str, Any]:
-        """Give the sizes."""
+        """Return the sizes."""
         return super().get_config() | {"buckets": self.buckets, "width": self.width}
 
 
@@ -166,7 +166,7 @@ class Maximum(keras.Layer):
         return tf.reduce_max(tf.where(present[..., tf.newaxis], values, lowest), 1)
 
     def compute_output_spec(self, values: Any, present: Any) -> keras.KerasTensor:
-        """Give the result's shape and dtype."""
+        """Return the result's shape and dtype."""
         return keras.KerasTensor((values.shape[0], values.shape[2]), values.dtype)
 
 
@@ -188,13 +188,13 @@ class Mean(keras.Layer):
         return tf.reduce_sum(values * there, 1) / tf.maximum(tf.reduce_sum(there, 1), 1.0)
 
     def compute_output_spec(self, values: Any, present: Any) -> keras.KerasTensor:
-        """Give the result's shape and dtype."""
+        """Return the result's shape and dtype."""
         return keras.KerasTensor((values.shape[0], values.shape[2]), values.dtype)
 
 
 @keras.saving.register_keras_serializable("servable")
 class Reach(keras.Layer):
-    """Tell which outputs of a wide convolution see a token: bool [batch, n] to [batch, n + size - 1].
+    """Return which outputs of a wide convolution see a token: bool [batch, n] to [batch, n + size - 1].
 
     Args:
         size: of the region a kernel spans.
@@ -210,11 +210,11 @@ class Reach(keras.Layer):
         return tf.sequence_mask(count, tf.shape(present)[1] + self.size - 1)
 
     def compute_output_spec(self, present: Any) -> keras.KerasTensor:
-        """Give the result's shape and dtype."""
+        """Return the result's shape and dtype."""
         return keras.KerasTensor((present.shape[0], None), "bool")
 
     def get_config(self) -> dict[str, Any]:
-        """Give the region's size."""
+        """Return the region's size."""
         return super().get_config() | {"size": self.size}
 
 
@@ -249,14 +249,15 @@ def looked_up(ids: Any, lookups: tuple[keras.layers.Layer, ...]) -> Any:
 class VectorSettings(Settings):
     """Where the vectors of tokens come from."""
 
-    width: int = Field(300, ge=1, le=4096, description="of a token's vector, where none are given")
+    width: int = Field(300, ge=1, le=4096, description="size of a token's vector if none are given")
     vectors: str | None = Field(
         None, description="a word-vectors release, a vectors file or a hub module; null for random ones"
     )
     channels: Literal["static", "non-static", "multichannel"] = Field(
-        "non-static", description="whether vectors stay as given, are learnt, or both side by side"
+        "non-static",
+        description="static: keep the given vectors; non-static: train them; multichannel: use both",
     )
     token_dropout: float = Field(
-        0.0, ge=0, lt=1, description="share of tokens that training takes for unknown ones"
+        0.0, ge=0, lt=1, description="share of tokens that are replaced by the unknown token during training"
     )
-    dropout: float = Field(0.5, ge=0, lt=1, description="share of activations dropped before the logits")
+    dropout: float = Field(0.5, ge=0, lt=1, description="dropout rate before the logits")

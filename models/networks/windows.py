@@ -36,15 +36,15 @@ class EachWindow(keras.Layer):
         return tf.ensure_shape(result, [None, None, self._width])
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Give [batch, windows, d]."""
+        """Return [batch, windows, d]."""
         return (*input_shape[:2], self._width)
 
     def compute_output_spec(self, windows: Any, training: bool = False) -> keras.KerasTensor:
-        """Give the result's shape and dtype."""
+        """Return the result's shape and dtype."""
         return keras.KerasTensor(self.compute_output_shape(windows.shape), "float32")
 
     def get_config(self) -> dict[str, Any]:
-        """Give the layer's own settings; the inner model's layers are described by themselves."""
+        """Return the layer's own settings; the inner model's layers are described by themselves."""
         return super().get_config()
 
 
@@ -57,7 +57,7 @@ class MeanScore(keras.Layer):
         return tf.math.log(tf.maximum(mean(scores(logits), present(logits)), 1e-30))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Give [batch, classes]."""
+        """Return [batch, classes]."""
         return (input_shape[0], input_shape[2])
 
 
@@ -66,17 +66,17 @@ class MeanVector(keras.Layer):
     """Average vectors [batch, windows, d] over the windows that are there."""
 
     def call(self, vectors: Any) -> Any:
-        """Give [batch, d]."""
+        """Return [batch, d]."""
         there = present(vectors)
         return mean(tf.where(there[..., tf.newaxis], vectors, 0.0), there)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Give [batch, d]."""
+        """Return [batch, d]."""
         return (input_shape[0], input_shape[2])
 
 
 def present(windows: Any) -> Any:
-    """Tell which windows [batch, windows, ...] are there: bool [batch, windows]."""
+    """Return which windows [batch, windows, ...] are there: bool [batch, windows]."""
     first = windows
     while len(first.shape) > 2:
         first = first[..., 0]

@@ -169,7 +169,7 @@ class Pretrained(Settings):
         "inference", description="inference: keep the backbone's batch-norm statistics; training: update them"
     )
     mirrored: bool = Field(
-        False, description="whether each image is also seen in a mirror, and both answers are averaged"
+        False, description="whether to average the predictions for an image and its mirror image"
     )
 
 

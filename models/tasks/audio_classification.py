@@ -31,13 +31,13 @@ class CnnSettings(Settings):
 
     kind: Literal["cnn"] = Field(description="convolutions from scratch")
     filters: tuple[int, ...] = Field((32, 64, 128), min_length=1, description="feature maps of each block")
-    depth: int = Field(2, ge=1, le=8, description="convolutions in a block")
-    kernel: int = Field(3, ge=1, le=11, description="frames and bands under a kernel")
+    depth: int = Field(2, ge=1, le=8, description="convolutions per block")
+    kernel: int = Field(3, ge=1, le=11, description="kernel size in frames and bands")
     pooling: Literal["all", "time"] = Field(
-        "time", description="what maps are averaged over: time alone keeps the bands apart"
+        "time", description="average feature maps over time and bands, or over time only"
     )
     dense: tuple[int, ...] = Field((), description="units of dense layers after the pooling")
-    dropout: float = Field(0.2, ge=0, lt=1, description="share of activations dropped after each block")
+    dropout: float = Field(0.2, ge=0, lt=1, description="dropout rate after each block")
     weight_decay: float = Field(0.0, ge=0, description="factor of the L2 penalty on kernels")
 
 

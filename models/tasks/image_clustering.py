@@ -19,9 +19,12 @@ class ClusteringSettings(EmbeddingSettings):
     """Where the vectors come from, and how many groups are made of them."""
 
     k: int | None = Field(
-        None, ge=1, le=1000, description="groups; null chooses the number with the highest silhouette"
+        None,
+        ge=1,
+        le=1000,
+        description="number of clusters; null: choose the number with the highest silhouette score",
     )
-    most_groups: int = Field(10, ge=2, le=100, description="tried where k is null")
+    most_groups: int = Field(10, ge=2, le=100, description="numbers of clusters to try if k is null")
 
 
 def build(blueprint: Blueprint) -> Network:

@@ -21,10 +21,10 @@ class SearchSettings(EmbeddingSettings):
     """Where the vectors come from, and how they are searched."""
 
     indexed: Literal["all", "train"] = Field(
-        "all", description="whether all photos are found, or those of the training split"
+        "all", description="index all photos, or only those of the training split"
     )
     approximate_above: int = Field(
-        100_000, ge=1, description="more photos than this are searched by inverted lists"
+        100_000, ge=1, description="number of photos above which inverted lists are used"
     )
     probes: int = Field(16, ge=1, description="lists looked into, of about the root of the photos' number")
     clusters: int = Field(10, ge=1, le=1000, description="groups, at most, that cluster tells photos into")
@@ -34,7 +34,7 @@ class SearchSettings(EmbeddingSettings):
 
 
 def indexed(settings: Any, frame: Any) -> Any:
-    """Give the rows of a manifest that are searched."""
+    """Return the rows of a manifest that are searched."""
     return frame if settings.indexed == "all" else frame[frame["split"] == "train"]
 
 

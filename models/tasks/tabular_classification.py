@@ -23,7 +23,7 @@ class ModelSettings(Settings):
 
     hidden: tuple[int, ...] = Field((16,), description="units of each hidden layer; none for a linear model")
     activation: Literal["sigmoid", "tanh", "relu"] = Field("tanh", description="of the hidden units")
-    dropout: float = Field(0.0, ge=0, lt=1, description="share of activations dropped after each layer")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout rate after each layer")
     weight_decay: float = Field(0.0, ge=0, description="factor of the L2 penalty on kernels")
 
 

@@ -44,12 +44,12 @@ class RnnSettings(VectorSettings):
     """A recurrent network over the tokens."""
 
     kind: Literal["rnn"] = Field(description="recurrent over the tokens")
-    cell: Literal["gru", "lstm", "simple-rnn"] = Field("gru", description="kind of recurrent cell")
-    units: tuple[int, ...] = Field((128,), min_length=1, description="units of each layer and direction")
-    bidirectional: bool = Field(True, description="whether layers also read from the end")
-    pooling: Literal["last", "mean", "max"] = Field("max", description="what becomes of the states")
+    cell: Literal["gru", "lstm", "simple-rnn"] = Field("gru", description="type of recurrent cell")
+    units: tuple[int, ...] = Field((128,), min_length=1, description="units per layer and direction")
+    bidirectional: bool = Field(True, description="whether layers also read the sequence backwards")
+    pooling: Literal["last", "mean", "max"] = Field("max", description="how the states are pooled")
     input_dropout: float = Field(0.0, ge=0, lt=1, description="share of a layer's inputs dropped")
-    recurrent_dropout: float = Field(0.0, ge=0, lt=1, description="share of states dropped")
+    recurrent_dropout: float = Field(0.0, ge=0, lt=1, description="dropout rate of the states")
 
 
 class ModelSettings(RootModel[Annotated[CnnSettings | RnnSettings, Field(discriminator="kind")]]):

@@ -34,7 +34,7 @@ def arrays_of(variables: Sequence[Any]) -> bytes:
 
 
 def assign_arrays(content: bytes, variables: Sequence[Any]) -> None:
-    """Give variables the values packed by arrays_of.
+    """Return variables the values packed by arrays_of.
 
     Raises:
         ValueError: the content does not fit the variables.

@@ -23,7 +23,7 @@ def weights_hash(model: keras.Model) -> str:
 
 
 def describe(phase: Phase) -> str:
-    """Say in one line what decides a phase's outcome beside the training settings."""
+    """Describe in one line what determines a phase's outcome, apart from the training settings."""
     changes = getattr(phase.augmentation, "settings", None)
     return (
         f"{phase.epochs} epochs at {phase.learning_rate or 'the common rate'}, "

@@ -11,56 +11,71 @@ class LoopSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epochs: int = Field(20, ge=1, description="passes over the training split")
+    epochs: int = Field(20, ge=1, description="number of passes over the training split")
     min_steps: int = Field(
-        0, ge=0, description="least steps of a phase: a small training split is passed over more often"
+        0,
+        ge=0,
+        description="minimum number of steps of a phase; raises the number of epochs on small datasets",
     )
-    batch_size: int = Field(32, ge=1, description="examples in a step")
+    batch_size: int = Field(32, ge=1, description="examples per step")
     towers: int = Field(
-        1, ge=1, le=64, description="parts of a batch computed side by side; batch norm sees one at a time"
+        1,
+        ge=1,
+        le=64,
+        description="parts of a batch computed in parallel; batch norm sees one part at a time",
     )
-    optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="sgd has Nesterov momentum 0.9")
-    learning_rate: float = Field(1e-3, gt=0, description="the highest of the schedule")
+    optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="sgd uses Nesterov momentum 0.9")
+    learning_rate: float = Field(1e-3, gt=0, description="peak learning rate")
     schedule: Literal["constant", "cosine", "exponential"] = Field(
-        "cosine", description="cosine falls to 0, exponential to a hundredth, over all steps of a phase"
+        "cosine", description="decay over the steps of a phase: cosine to 0, exponential to 1 % of the peak"
     )
-    warmup: float = Field(0.0, ge=0, lt=1, description="share of all steps the rate climbs from zero")
-    weight_decay: float = Field(0.0, ge=0, description="decoupled, as in AdamW (Loshchilov and Hutter 2019)")
-    clip_norm: float | None = Field(None, gt=0, description="largest global norm of the gradients")
+    warmup: float = Field(
+        0.0, ge=0, lt=1, description="fraction of the steps in which the learning rate rises linearly from 0"
+    )
+    weight_decay: float = Field(
+        0.0, ge=0, description="decoupled weight decay, as in AdamW (Loshchilov and Hutter 2019)"
+    )
+    clip_norm: float | None = Field(None, gt=0, description="maximum global norm of the gradients")
     patience: int | None = Field(
-        None, ge=1, description="epochs without a better validation metric before stopping"
+        None, ge=1, description="epochs without an improvement of the validation metric before training stops"
     )
-    min_delta: float = Field(0.0, ge=0, description="what counts as better")
+    min_delta: float = Field(
+        0.0, ge=0, description="minimum improvement of the validation metric that counts"
+    )
     balance: Literal["none", "weights", "sampling"] = Field(
-        "none", description="how groups of like targets of unequal size are evened out"
+        "none", description="how to balance groups of similar targets"
     )
     balance_strength: float = Field(
         1.0,
         gt=0,
         le=1,
-        description="how far weights and logits even them out; 1 counts all groups the same",
+        description="strength of the balancing by weights and logits; 1 gives every group the same weight",
     )
-    bucketing: bool = Field(
-        False, description="whether batches are made of sequences of about the same length"
-    )
-    auto_batch: bool = Field(False, description="halve the batch once if memory runs out")
+    bucketing: bool = Field(False, description="whether to batch sequences of similar length together")
+    auto_batch: bool = Field(False, description="whether to halve the batch size once if memory runs out")
 
 
 class TrainingSettings(LoopSettings):
     """How a classifier is trained."""
 
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="share of the target that is spread over all classes"
+    )
     balance: Literal["none", "weights", "sampling", "logits"] = Field(
-        "none", description="how unequal classes are evened out"
+        "none", description="how to balance classes of unequal size"
     )  # type: ignore[assignment]
 
 
 class RegressionSettings(LoopSettings):
     """How a network is trained on numbers, each standardised by the training split's mean and deviation."""
 
-    loss: Literal["squared", "huber"] = Field("squared", description="huber lets large errors count less")
+    loss: Literal["squared", "huber"] = Field(
+        "squared", description="squared error, or Huber loss, which is less sensitive to outliers"
+    )
     huber_delta: float = Field(
-        1.0, gt=0, description="errors beyond it count in proportion; in deviations of the targets"
+        1.0,
+        gt=0,
+        description="error above which the Huber loss is linear, in standard deviations of the target",
     )
 
 
@@ -79,7 +94,7 @@ class Warmup(keras.optimizers.schedules.LearningRateSchedule):
         self.highest, self.steps, self.after = highest, steps, after
 
     def __call__(self, step: Any) -> Any:
-        """Give the rate at a step from 0 on."""
+        """Return the rate at a step from 0 on."""
         done = keras.ops.cast(step, "float32")
         climbing = self.highest * done / self.steps
         later = keras.ops.maximum(done - self.steps, 0.0)
@@ -87,7 +102,7 @@ class Warmup(keras.optimizers.schedules.LearningRateSchedule):
         return keras.ops.where(done < self.steps, climbing, rate)
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this schedule again."""
+        """Return the arguments that make this schedule again."""
         return {"highest": self.highest, "steps": self.steps, "after": self.after}
 
 

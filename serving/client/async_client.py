@@ -79,7 +79,7 @@ class AsyncClient:
         version: int | None = None,
         label: str | None = None,
     ) -> list[tuple[Class, ...]]:
-        """Give the classes of each example with their scores; arguments and errors as for Client.classify."""
+        """Return the classes of each example with their scores; arguments and errors as for Client.classify."""
         asked = requests.spec(model, version, label)
         request = example_requests.classify(asked, signature, examples, context)
         return example_requests.classes(await self._call(self._stubs.classify, request, model, version))
@@ -94,7 +94,7 @@ class AsyncClient:
         version: int | None = None,
         label: str | None = None,
     ) -> np.ndarray:
-        """Give a number for each example, as float32; arguments and errors as for Client.regress."""
+        """Return a number for each example, as float32; arguments and errors as for Client.regress."""
         asked = requests.spec(model, version, label)
         request = example_requests.regress(asked, signature, examples, context)
         return example_requests.values(await self._call(self._stubs.regress, request, model, version))
@@ -106,7 +106,7 @@ class AsyncClient:
         return self._signatures[key]
 
     async def models(self) -> list[Model]:
-        """Give every model of the server with the state of its versions; as for Client.models."""
+        """Return every model of the server with the state of its versions; as for Client.models."""
         try:
             listed = await self._stubs.models(
                 empty_pb2.Empty(), timeout=self.timeout, metadata=self.connection.metadata
@@ -118,12 +118,12 @@ class AsyncClient:
         return [Model(name, tuple(await self.status(name))) for name in listed]
 
     async def status(self, model: str, version: int | None = None) -> list[VersionStatus]:
-        """Give the state of every version of a model, or of one; as for Client.status."""
+        """Return the state of every version of a model, or of one; as for Client.status."""
         request = requests.status(model, version)
         return answers.statuses(await self._call(self._stubs.status, request, model, version))
 
     async def metadata(self, model: str, version: int | None = None, *, label: str | None = None) -> Metadata:
-        """Give a model's signatures; as for Client.metadata."""
+        """Return a model's signatures; as for Client.metadata."""
         request = requests.metadata(requests.spec(model, version, label))
         response = await self._call(self._stubs.metadata, request, model, version)
         return answers.metadata(response, model)

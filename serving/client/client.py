@@ -117,7 +117,7 @@ class Client:
         version: int | None = None,
         label: str | None = None,
     ) -> list[tuple[Class, ...]]:
-        """Give the classes of each example with their scores.
+        """Return the classes of each example with their scores.
 
         Args:
             model: the model's name.
@@ -146,7 +146,7 @@ class Client:
         version: int | None = None,
         label: str | None = None,
     ) -> np.ndarray:
-        """Give a number for each example, as float32.
+        """Return a number for each example, as float32.
 
         Args:
             model: the model's name.
@@ -172,7 +172,7 @@ class Client:
         return self._signatures[key]
 
     def models(self) -> list[Model]:
-        """Give every model of the server with the state of its versions, by name.
+        """Return every model of the server with the state of its versions, by name.
 
         Raises:
             UnavailableError: no server answers at the target.
@@ -189,7 +189,7 @@ class Client:
         return [Model(name, tuple(self.status(name))) for name in listed]
 
     def status(self, model: str, version: int | None = None) -> list[VersionStatus]:
-        """Give the state of every version of a model, or of one, the newest first.
+        """Return the state of every version of a model, or of one, the newest first.
 
         Raises:
             UnavailableError: no server answers at the target.
@@ -199,7 +199,7 @@ class Client:
         return answers.statuses(self._call(self._stubs.status, request, model, version))
 
     def metadata(self, model: str, version: int | None = None, *, label: str | None = None) -> Metadata:
-        """Give a model's signatures.
+        """Return a model's signatures.
 
         Raises:
             UnavailableError: no server answers at the target.

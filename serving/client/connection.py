@@ -65,7 +65,7 @@ class Connection:
             )
 
     def _is_address(self) -> bool:
-        """Tell whether gRPC can be asked for the target: it takes a missing host for a fault of its own."""
+        """Return whether gRPC can be asked for the target: it takes a missing host for a fault of its own."""
         web = self.target.lower().startswith(("http://", "https://"))
         _, _, port = self.target.rpartition(":")
         beyond = port.isdecimal() and int(port) > LAST_PORT
@@ -97,7 +97,7 @@ class Connection:
         return module.secure_channel(self.target, credentials, self.options())
 
     def options(self) -> list[tuple[str, Any]]:
-        """Give the channel's arguments."""
+        """Return the channel's arguments."""
         return [
             ("grpc.max_receive_message_length", -1),
             ("grpc.max_send_message_length", -1),

@@ -62,7 +62,7 @@ def predict(
 
 
 def needs_metadata(inputs: Mapping[str, Any]) -> bool:
-    """Say whether a value among the inputs takes its dtype from the model's signature."""
+    """Return whether a value among the inputs takes its dtype from the model's signature."""
     return any(_is_open(value) for value in inputs.values())
 
 

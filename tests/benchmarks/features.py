@@ -22,7 +22,7 @@ SMALL = SHARED / "data" / "images_cifar10" / "cifar10_12k_jpg.zip"
 
 
 def best(work: Callable[[], object], rounds: int = 3) -> float:
-    """Give the shortest of several durations of the same work, in seconds."""
+    """Return the shortest of several durations of the same work, in seconds."""
     durations = []
     for _ in range(rounds):
         begin = time.perf_counter()

@@ -148,7 +148,7 @@ def limit(described: str) -> None:
 
 
 def _rate(call: Callable[..., Any], rows: list, size: int, seconds: float) -> float:
-    """Give the requests a second that a batch of so many comes to, from two threads."""
+    """Return the requests a second that a batch of so many comes to, from two threads."""
     call(rows * size)
     counts = [0, 0]
     begin = time.perf_counter()

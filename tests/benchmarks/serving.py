@@ -56,7 +56,7 @@ class Cell:
     errors: int | None = None
 
     def row(self) -> tuple[object, ...]:
-        """Give the row of the table."""
+        """Return the row of the table."""
         shown = [("" if value is None else round(value, 1)) for value in (self.p50, self.p99, self.errors)]
         return (
             *(self.model, self.server, self.callers or "", round(self.rate)),
@@ -147,7 +147,7 @@ Door = tuple[str, str, int, str, Path]
 
 
 def _servers(subject: Subject) -> Iterator[tuple[list[str], list[Door]]]:
-    """Give the command of each server, and for each way in: name, kind, port, path and request."""
+    """Return the command of each server, and for each way in: name, kind, port, path and request."""
     rivals = [sys.executable, "-m", "tests.benchmarks.rivals"]
     if subject.name == "half_plus_two":
         port = _free()
@@ -223,7 +223,7 @@ class _By:
         return round((cell.p99 or 0) / (cell.p50 or 1), 1)
 
     def memory(self, server: str) -> object:
-        """Give the most memory over a process that only loaded the model, by whichever door it is asked."""
+        """Return the most memory over a process that only loaded the model, by whichever door it is asked."""
         mine = [cell for cell in self._all if cell.server in (f"{server}, gRPC", f"{server}, REST")]
         return round(max(cell.peak - cell.loaded for cell in mine))
 

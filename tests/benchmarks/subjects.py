@@ -89,7 +89,7 @@ def _json(document: Mapping[str, Any]) -> bytes:
 
 
 def plain(rows: Sequence[Any]) -> list[Any]:
-    """Give rows as values: bytes out of base64, all else as it is."""
+    """Return rows as values: bytes out of base64, all else as it is."""
     return [base64.b64decode(row["b64"]) if isinstance(row, dict) else row for row in rows]
 
 

@@ -34,7 +34,7 @@ def graph(data: bytes) -> np.ndarray:
 
 
 def kept(data: bytes) -> bytes:
-    """Give what ingest keeps of an image."""
+    """Return what ingest keeps of an image."""
     return check.check(data, "", RULES).stored or data
 
 

@@ -247,7 +247,7 @@ def test_s5_a_thousand_idle_connections_leave_room_for_the_next(child):
 
 
 def grown(process: psutil.Process, work, rounds: int) -> int:
-    """Give the bytes by which a process grew over rounds of work, after two rounds to warm up."""
+    """Return the bytes by which a process grew over rounds of work, after two rounds to warm up."""
     work()
     work()
     before = process.memory_info().rss

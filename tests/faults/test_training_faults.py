@@ -38,7 +38,7 @@ def uninterrupted(stores, tmp_path_factory):
 
 
 def values(history) -> list[dict]:
-    """Give the measurements without the clock's."""
+    """Return the measurements without the clock's."""
     return [
         {k: v for k, v in row["metrics"].items() if k != "seconds"} | {"epoch": row["epoch"]}
         for row in history.epochs

@@ -63,7 +63,7 @@ class Place:
         return re.sub(r"\b(8500|8501|5000|4200)\b", lambda found: self.ports[found[1]], written)
 
     def environment(self) -> dict[str, str]:
-        """Give a plain environment: what the user has configured for other servers is left out."""
+        """Return a plain environment: what the user has configured for other servers is left out."""
         kept = {
             k: v
             for k, v in os.environ.items()

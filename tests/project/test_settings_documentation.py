@@ -71,7 +71,7 @@ _SIGNS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
 def kind_of(annotation) -> str:
-    """Say in words which values a field takes."""
+    """Describe which values a field takes."""
     origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
         return ", ".join(f"`{part}`" for part in parts)
@@ -85,7 +85,7 @@ def kind_of(annotation) -> str:
 
 
 def bounds_of(metadata) -> str:
-    """Say in words how far a field's values go."""
+    """Describe how far a field's values go."""
     words = []
     for constraint in metadata:
         for name, sign in _SIGNS.items():

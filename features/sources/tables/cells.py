@@ -57,7 +57,7 @@ def cells(row: str) -> list[str]:
 
 
 def fault(error: csv.Error) -> str:
-    """Say what is wrong with a line that is no CSV."""
+    """Return what is wrong with a line that is no CSV."""
     said = str(error)
     return next(
         (words for key, words in _FAULTS.items() if key in said), "its quotes do not follow the rules"
@@ -65,17 +65,17 @@ def fault(error: csv.Error) -> str:
 
 
 def silent(words: Iterable[str]) -> frozenset[str]:
-    """Give the cells that say nothing: the empty one, and words such as NA."""
+    """Return the cells that say nothing: the empty one, and words such as NA."""
     return frozenset(words) | {""}
 
 
 def gaps(words: Iterable[str]) -> frozenset[str]:
-    """Give the cells, in small letters, that stand for a missing value in a column of numbers."""
+    """Return the cells, in small letters, that stand for a missing value in a column of numbers."""
     return frozenset(map(lowered, (*words, *GAPS, "")))
 
 
 def are_booleans(values: Iterable[str]) -> bool:
-    """Say whether all values are words for true and false."""
+    """Return whether all values are words for true and false."""
     found = set(map(lowered, values))
     return bool(found) and any(found <= words for words in BOOLEANS)
 
@@ -97,7 +97,7 @@ class CellReader:
         self._absent, self._gaps = silent(words), gaps(words)
 
     def read(self, cell: str) -> float | str | None:
-        """Give a cell's number or word, None where it stands for a missing value.
+        """Return a cell's number or word, None where it stands for a missing value.
 
         Raises:
             ValueError: a column of numbers holds something else; says what.

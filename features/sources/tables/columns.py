@@ -90,7 +90,7 @@ def _unknown(table: TableFile, role: str, usual: Sequence[str]) -> DataError:
 
 
 def _remedy(table: TableFile, todo: str) -> str:
-    """Say what to do, first of all where the table has no header."""
+    """Return what to do, first of all where the table has no header."""
     if table.without_header():
         return (
             "the first row looks like data: add --no-header, and name columns as column_1 or by their number"
@@ -127,7 +127,7 @@ def _row_columns(table: TableFile, columns: Columns, taken: Sequence[int | None]
 
 
 def _numbered(table: TableFile, name: str) -> str:
-    """Give the name of a column that is named by its number, where the table has no header."""
+    """Return the name of a column that is named by its number, where the table has no header."""
     headless = table.dialect is not None and not table.dialect.header
     known = headless and name.isdecimal() and 0 < int(name) <= len(table.names)
     return table.names[int(name) - 1] if known else name

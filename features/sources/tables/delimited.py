@@ -134,7 +134,7 @@ class _Lines:
                 return
 
     def fault(self) -> RefusedError | None:
-        """Say what is wrong with the bytes of the current record, and where in the file."""
+        """Return what is wrong with the bytes of the current record, and where in the file."""
         for offset, line in self.record:
             if b"\0" in line:
                 return RefusedError(
@@ -159,7 +159,7 @@ class _Lines:
         return f"byte 0x{byte:02x} is not UTF-8{hint}"
 
     def _place(self, offset: int, within: int) -> int | None:
-        """Give the byte of the file, which is not known where it was recoded."""
+        """Return the byte of the file, which is not known where it was recoded."""
         return offset + within + (len(BOM) if offset == 0 and self._marked else 0) if self._plain else None
 
 
@@ -298,7 +298,7 @@ def _checked(row: Row, width: int, lines: _Lines, dialect: Dialect, tally: Tally
 
 
 def _ragged(row: Row, width: int, lines: _Lines, dialect: Dialect) -> str:
-    """Say how many fields a row has, and why there may be more or fewer than names."""
+    """Return how many fields a row has, and why there may be more or fewer than names."""
     said = f"{len(row.cells)} fields; the header has {width}"
     if dialect.quoting == "none" and any(b'"' in line for _, line in lines.record):
         return f"{said}; quotes count as characters here, --set data.quoting=minimal gives them a meaning"
@@ -310,7 +310,7 @@ def _ragged(row: Row, width: int, lines: _Lines, dialect: Dialect) -> str:
 
 
 def _swallowed(lines: _Lines, width: int, dialect: Dialect) -> bool:
-    """Say whether the lines inside a quoted field look like rows of their own."""
+    """Return whether the lines inside a quoted field look like rows of their own."""
     mark = dialect.delimiter.encode()
     inside = [line for _, line in lines.record[1:-1]]
     return width > 1 and len(inside) >= _SWALLOWED and all(line.count(mark) == width - 1 for line in inside)

@@ -1,4 +1,4 @@
-"""Tell how a text table is written: encoding, line ends, delimiter and quoting."""
+"""Return how a text table is written: encoding, line ends, delimiter and quoting."""
 
 import codecs
 import csv
@@ -70,7 +70,7 @@ class Dialect:
 
 
 def tell(path: Path, options: TableOptions) -> Dialect:
-    """Tell how a text table is written, as far as the options do not say.
+    """Return how a text table is written, as far as the options do not say.
 
     Raises:
         DataError: it is text of an encoding that must be named.
@@ -111,7 +111,7 @@ def _encoding(path: Path, head: bytes, given: str) -> str:
 
 
 def _delimiter(path: Path, sample: list[str]) -> str:
-    """Tell the delimiter by the first line, and where that has several by the lines after it."""
+    """Detect the delimiter from the first line, or from the lines after it if that one is ambiguous."""
     tsv = suffix_of(os.fsencode(path.name)) == ".tsv"
     first = sample[0] if sample else ""
     if tsv and "\t" in first:
@@ -123,7 +123,7 @@ def _delimiter(path: Path, sample: list[str]) -> str:
 
 
 def _fitness(mark: str, sample: list[str]) -> tuple[float, int]:
-    """Say how well a delimiter suits: lines that it cuts like the first, and numbers between its marks."""
+    """Rate a delimiter: lines that it cuts like the first, and numbers between its marks."""
     cut = list(_sound(Dialect(delimiter=mark).reader(sample, strict=False)))
     width = len(cut[0]) if cut else 0
     alike = sum(len(cells) == width for cells in cut) / max(1, len(cut))
@@ -166,7 +166,7 @@ def _faults(dialect: Dialect, text: str) -> int:
 
 
 def _quotes_mean_something(path: Path, dialect: Dialect) -> bool:
-    """Say whether a TSV was written with quotes around fields, as spreadsheets and pandas do.
+    """Return whether a TSV was written with quotes around fields, as spreadsheets and pandas do.
 
     That is so where every quote at a field's beginning is closed in that field, and where a doubled quote,
     a tab inside quotes, or a header with every name in quotes shows that they are no part of the text.
@@ -189,7 +189,7 @@ def _quotes_mean_something(path: Path, dialect: Dialect) -> bool:
 
 
 def _closes(dialect: Dialect, line: str, width: int) -> bool:
-    """Say whether a line is a record of the right width where quotes may hold tabs."""
+    """Return whether a line is a record of the right width where quotes may hold tabs."""
     try:
         return len(next(dialect.reader([line]), [])) == width
     except csv.Error:

@@ -53,7 +53,7 @@ class TableFile:
         return delimited.read_rows(self.path, len(self.names), self.dialect, tally)
 
     def without_header(self) -> bool:
-        """Say whether what was taken for names looks like a row: numbers, or values of the rows below."""
+        """Return whether what was taken for names looks like a row: numbers, or values of the rows below."""
         if self.dialect is None or not self.dialect.header:
             return False
         if any(number_format.PLAIN.matches(name) for name in self.names):
@@ -114,7 +114,7 @@ def read(path: Path, options: TableOptions) -> TableFile:
 
 
 def _distinct(stored: Sequence[str]) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Give every column a name of its own; also those that had none."""
+    """Return every column a name of its own; also those that had none."""
     names: list[str] = []
     nameless = set()
     taken = {name.strip() for name in stored}

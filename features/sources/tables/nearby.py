@@ -53,7 +53,7 @@ class Nearby:
         return found
 
     def cause(self, cell: str) -> str:
-        """Say in part of a sentence why there is no such file and what to do, or nothing.
+        """Explain in part of a sentence why there is no such file and what to do; may be empty.
 
         Args:
             cell: the path as the table has it.

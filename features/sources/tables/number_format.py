@@ -79,7 +79,7 @@ class NumberFormat:
         return re.compile(self.pattern)
 
     def matches(self, cell: str) -> bool:
-        """Say whether a cell is a number in this format, whatever its size."""
+        """Return whether a cell is a number in this format, whatever its size."""
         return self._matches.fullmatch(cell) is not None
 
     def number(self, cell: str) -> float | None:
@@ -117,7 +117,7 @@ def parse(example: str) -> NumberFormat:
 
 
 def unit_of(cell: str) -> str:
-    """Give the currency or percent sign that stands in a cell beside digits, or an empty string."""
+    """Return the currency or percent sign that stands in a cell beside digits, or an empty string."""
     unit = _BESIDE_UNIT.sub("", cell)
     known = unit == "%" or unit in _CODES or (len(unit) == 1 and unicodedata.category(unit) == "Sc")
     return unit if known else ""
@@ -142,7 +142,7 @@ def readers(cells: Mapping[str, int]) -> dict[NumberFormat, int]:
 
 
 def best(counts: Mapping[NumberFormat, int]) -> list[NumberFormat]:
-    """Give the formats that read most cells: of each decimal mark the narrowest."""
+    """Return the formats that read most cells: of each decimal mark the narrowest."""
     most = max(counts.values())
     winners = [one for one, count in counts.items() if count == most]
     return [next(one for one in winners if one.decimal == mark) for mark in _marks(winners)]

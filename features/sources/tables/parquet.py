@@ -52,7 +52,7 @@ def read_header(path: Path) -> tuple[list[str], tuple[str, ...]]:
 
 
 def _indexes(written: object) -> tuple[str, ...]:
-    """Give the index columns that pandas notes in a file; an index that only counts has none."""
+    """Return the index columns that pandas notes in a file; an index that only counts has none."""
     columns = written.get("index_columns", ()) if isinstance(written, dict) else ()
     return tuple(name for name in columns if isinstance(name, str))
 
@@ -77,7 +77,7 @@ def read_rows(path: Path, header: Sequence[str], chosen: Sequence[int]) -> "Iter
 
 
 def _plain(column: "pyarrow.Array") -> list[object]:
-    """Give a column's values; text as bytes, for pyarrow does not check that it is UTF-8."""
+    """Return a column's values; text as bytes, for pyarrow does not check that it is UTF-8."""
     import pyarrow
 
     if pyarrow.types.is_dictionary(column.type):

@@ -137,7 +137,7 @@ class RowReader:
         if not stat.S_ISREG(mode):
             return Skipped(shown, "special_file", suffix)
         if suffix not in self._raw.suffixes and not self._selection.takes(real):
-            return Skipped(shown, "unsupported_extension", suffix, suffix in self._raw.kin)
+            return Skipped(shown, "unsupported_extension", suffix, suffix in self._raw.lookalikes)
         link = None if real == path else relative
         return replace(candidate, path=real, name=shown, line=row.line, link=link)
 
@@ -149,7 +149,7 @@ class RowReader:
         return Skipped(shown, "unsupported_extension", suffix)
 
     def _located(self, cell: str) -> bytes:
-        """Give the path below the root of the file that a cell names: the first form of it that is there."""
+        """Return the path of the file that a cell names, below the root: the first form that exists."""
         forms = list(dict(self._forms(cell)).items())
         paths = [
             os.path.normpath(os.path.join(self._options.folder, form).encode("utf-8")) for form, _ in forms

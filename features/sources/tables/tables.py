@@ -26,7 +26,7 @@ _SHOWN = 6
 
 
 def is_table(path: Path) -> bool:
-    """Say whether the file's name ends like a table that can be read."""
+    """Return whether the file's name ends like a table that can be read."""
     return path.name.lower().endswith(SUFFIXES)
 
 
@@ -146,7 +146,7 @@ def _joined(sources: Mapping[str, Source]) -> Source:
 
 
 def _common_columns(sources: Mapping[str, Source]) -> tuple[str, ...]:
-    """Give the columns of rows, which must be the same in every table and in the same order."""
+    """Return the columns of rows, which must be the same in every table and in the same order."""
     (first, wanted), *others = [(split, source.columns) for split, source in sources.items()]
     for split, found in others:
         if found != wanted:
@@ -185,7 +185,7 @@ def all_rows(path: Path, options: TableOptions = _AS_FOUND) -> "tuple[list[str],
 
 
 def usable(path: Path, raw: RawKind, columns: Columns) -> bool:
-    """Say whether a table has an input and a target column of usual names, so that it may be meant."""
+    """Return whether a table has an input and a target column of usual names, so that it may be meant."""
     try:
         table_columns.find(file.read(path, columns.table), raw, Columns(table=columns.table))
     except (DataError, OSError):

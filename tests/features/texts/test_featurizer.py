@@ -123,7 +123,7 @@ def test_buckets_hold_every_example_once_and_like_lengths_together() -> None:
 
 
 def spelt(word: str) -> list[str]:
-    """Give the pieces of a word by hand."""
+    """Return the pieces of a word by hand."""
     whole = f"<{word}>"
     return [whole[at : at + size] for size in (3, 4, 5) for at in range(len(whole) - size + 1)]
 

@@ -22,7 +22,7 @@ RECIPE = (*golden.SMALL["image-classification"], "training.epochs=4")
 
 
 def line(data: Path) -> tuple[object, ...]:
-    """Give the command line of a cross-validation over the column ``part``."""
+    """Return the command line of a cross-validation over the column ``part``."""
     options = [word for override in RECIPE for word in ("--set", override)]
     wanted = ("train", "image-classification", "--data", data, "--name", "folded", "--recipe", "cnn")
     return (*wanted, *options, "--fold-column", "part", "--local", "--json")
@@ -71,7 +71,7 @@ def kill_in_second_fold(arguments: tuple[object, ...], workspace: Path) -> Path:
 
 
 def under_way(workspace: Path) -> bool:
-    """Tell whether a second fold has passed its first epoch."""
+    """Return whether a second fold has passed its first epoch."""
     return len({path.parents[2] for path in workspace.glob("runs/folded/*/checkpoints/*/0000[1-9]-*")}) == 2
 
 

@@ -24,7 +24,7 @@ def place(tmp_path):
 
 
 def train(place, uri, key="pets/1", status="FINISHED"):
-    """Say what a small training says."""
+    """Return what a small training says."""
     with place.tracking(uri) as tracked:
         run = tracked.start("pets", run_name="pets-1", key=key, params={"seed": 0})
         for step in range(5):

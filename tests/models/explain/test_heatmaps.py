@@ -218,7 +218,7 @@ def test_the_evidence_lies_where_it_was_planted_in_images(of_images, method):
 
 @pytest.fixture
 def forgetful(seer):
-    """Give what fills the network with random weights; what it has learnt comes back at the end."""
+    """Return what fills the network with random weights; what it has learnt comes back at the end."""
     learnt = [variable.numpy() for variable in seer.model.variables]
 
     def forget(seed):
@@ -322,7 +322,7 @@ def client(seer, of_images, tmp_path_factory) -> Iterator[Client]:
 
 
 def question(raws, wanted):
-    """Give the inputs as arrays; ``label`` is a name that the client's own keywords have, too."""
+    """Return the inputs as arrays; ``label`` is a name that the client's own keywords have, too."""
     rows = {name: np.array(wanted[name], np.int32) for name in ("patch", "stride")}
     texts = np.array([label.encode() for label in wanted["label"]], object)
     fill = np.array(wanted["fill"], np.float32)

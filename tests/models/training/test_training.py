@@ -31,7 +31,7 @@ def affine(penalty: float = 0.0) -> keras.Model:
 
 
 def gradient(weights: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Give losses and gradients of softmax regression in closed form."""
+    """Return losses and gradients of softmax regression in closed form."""
     kernel, bias = np.linspace(-1, 1, 12).reshape(4, 3), np.array([0.1, 0.0, -0.1])
     logits = INPUTS @ kernel + bias
     scores = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
