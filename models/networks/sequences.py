@@ -16,7 +16,7 @@ from features.settings import Settings
 
 
 def numbers(ids: Any) -> Any:
-    """Return the ids of tokens [batch, n], also where their pieces stand beside them [batch, n, 1 + pieces]."""
+    """Return the ids of tokens [batch, n], without those of their pieces [batch, n, 1 + pieces]."""
     return ids if len(ids.shape) == 2 else ids[..., 0]
 
 

@@ -53,7 +53,7 @@ def group_weights(groups: np.ndarray, balance: str, strength: float = 1.0) -> np
 def class_offsets(
     targets: np.ndarray, model: keras.Model, balance: str, strength: float = 1.0
 ) -> np.ndarray | None:
-    """Return what is added to a model's logits while training, [classes]; None unless ``logits`` are asked for.
+    """Return what training adds to a model's logits, [classes]; None unless `balance` is ``logits``.
 
     The logarithm of each class's share, times strength: the logits need not tell how frequent a class is.
     At strength 1 their largest is the best guess where classes count all the same (Menon and others 2021).

@@ -79,7 +79,7 @@ class AsyncClient:
         version: int | None = None,
         label: str | None = None,
     ) -> list[tuple[Class, ...]]:
-        """Return the classes of each example with their scores; arguments and errors as for Client.classify."""
+        """Return the classes of each example with scores; arguments and errors as for Client.classify."""
         asked = requests.spec(model, version, label)
         request = example_requests.classify(asked, signature, examples, context)
         return example_requests.classes(await self._call(self._stubs.classify, request, model, version))
