@@ -52,8 +52,7 @@ def assign(
         The split of each example.
 
     Raises:
-        DataError: the data give no training split, a class is too small to be in each split, or nothing is
-            left for training or for the test.
+        DataError: the data give no training split, or a class is too small to be in each split.
     """
     splits = _given(given)
     sizes = {"test": test_fraction, "validation": validation_fraction}
@@ -68,9 +67,7 @@ def assign(
     for index, split in zip(carved, chosen, strict=True):
         splits[index] = split
     complete = [split or "train" for split in splits]
-    if strata is None:
-        _require_both(complete)
-    else:
+    if strata is not None:
         _require_each_class(strata, complete)
     return complete
 
@@ -102,7 +99,12 @@ def joined(identities: Sequence[str], blocks: Sequence[str | None]) -> list[str]
     return [members[root(identity)] for identity in identities]
 
 
-def _require_both(splits: Sequence[str]) -> None:
+def require_both(splits: Sequence[str]) -> None:
+    """Check that there are training and test examples, where no class asks for its own.
+
+    Raises:
+        DataError: one of the two splits is empty.
+    """
     for split in ("train", "test"):
         if splits and split not in splits:
             raise DataError(

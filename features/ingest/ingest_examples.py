@@ -193,6 +193,8 @@ def _split(findings: Findings, source: Source, target: Target, rules: ExampleRul
         test_fraction=rules.test_fraction,
         seed=rules.seed,
     )
+    if rules.labelling == "table":
+        splits.require_both(assigned)
     for example, split in zip(examples, assigned, strict=True):
         example.split = split
 

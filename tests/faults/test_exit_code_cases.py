@@ -198,8 +198,9 @@ def test_ctrl_c_while_libraries_are_imported(tmp_path: Path) -> None:
         "from flows.cli import main\n"
         "main()\n"
     )
+    train = ("train", "image-classification", "--data", str(tmp_path), "--name", "m")
     with subprocess.Popen(
-        [sys.executable, "-c", code, "predict", "m", "x"],
+        [sys.executable, "-c", code, *train, "--local"],
         cwd=ROOT,
         env=os.environ | {"SERVABLE_WORKSPACE": str(tmp_path)},
         stdout=subprocess.PIPE,

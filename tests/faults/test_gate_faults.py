@@ -19,6 +19,7 @@ from flows.reports import common
 from flows.reports.context import Context
 from flows.runs.directory import RunDirectory
 from flows.runs.run import Record
+from flows.runs.state import Verdict
 from models.export.export import WARMUP
 from tests.trained import Trained
 
@@ -250,7 +251,7 @@ def test_no_worse_than_serving(
 ) -> None:
     plan = trained.plan(accept_worse=accept)
     asked = {"metric": {"name": "test/accuracy", "value": value}}
-    verdict = {"serving": {"version": 3, "value": serving, "note": "it knows other labels"}}
+    verdict = Verdict(serving={"version": 3, "value": serving, "note": "it knows other labels"})
     (check,) = comparison.metric_checks(plan, asked, verdict)
     assert check.passed is passed
     assert ("--accept-worse" in check.expected) is (not passed)
@@ -260,7 +261,7 @@ def test_no_worse_than_serving(
 def test_a_metric_that_was_not_measured_reaches_no_floor(trained: Trained) -> None:
     plan = trained.plan(overrides=("gate.min_metric=0.1",))
     asked = {"metric": {"name": "test/accuracy", "value": None}}
-    (check,) = comparison.metric_checks(plan, asked, {"serving": None})
+    (check,) = comparison.metric_checks(plan, asked, Verdict())
     assert (check.passed, check.got) == (False, "test/accuracy not measured")
 
 
@@ -280,7 +281,10 @@ def test_a_report_that_cannot_be_written_hides_no_refusal(
     run.record(gate={"checks": [{"name": "latency", "passed": False, "got": "9 ms", "expected": "1 ms"}]})
     pipeline.report_refusal(trained.plan(), record, write)
     assert written == ["report"]
-    assert "cannot be written: OSError: no space left on device" in capsys.readouterr().err
+    assert (
+        "cannot write the report of the refused run: OSError: no space left on device"
+        in capsys.readouterr().err
+    )
     verdict, tone = common.outcome(run.read())
     assert (verdict, tone) == ("refused by the gate: latency, got 9 ms, expected 1 ms", "bad")
     assert list(common.latency(Context(trained.plan(), record))) == []

@@ -55,7 +55,7 @@ def test_it_tells_what_it_does_and_where_to_look(demo: tuple) -> None:
     answers = re.findall(r"/digits/(\d)/scan-\d+\.png: (\d) ", done.stdout)
     assert len(answers) == 4
     assert sum(asked == given for asked, given in answers) >= 3
-    for line in ("Report", "Release", "UIs", "Serve", "Ask"):
+    for line in ("Report", "Release", "UIs", "Serve", "Query"):
         assert re.search(rf"^{line} ", done.stdout, re.MULTILINE)
     for model in MODELS:
         assert (workspace.repository / model / "1" / "saved_model.pb").is_file()
