@@ -126,6 +126,12 @@ def test_blocks_stay_in_one_split(tmp_path: Path) -> None:
         )
 
 
+def test_one_block_alone_leaves_nothing_to_test_on(tmp_path: Path) -> None:
+    data = frames(tmp_path / "data", angle=[str(n) for n in range(30)], scene=["one"] * 30)
+    with pytest.raises(DataError, match=r"no example is left for the (train|test) split"):
+        numbers_of(data, "angle", block_column="scene")
+
+
 def test_class_folders_have_no_numbers(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / "data" / folder).mkdir(parents=True)
