@@ -201,19 +201,22 @@ def number_metrics(evaluation: Any) -> Section:
         [
             f"{evaluation.split}/{name}",
             int(figures[name]) if name == "examples" else figures[name],
-            figures.get(f"{name}_low"),
-            figures.get(f"{name}_high"),
+            _ends(figures, name),
             meaning,
         ]
         for name, meaning in NUMBER_MEANINGS.items()
     ]
-    resamples = _interval_name(evaluation)
-    tables = [Table(("metric", "value", "low", "high", "meaning"), rows, f"Low and high: {resamples}")]
+    tables = [Table(("metric", "value", "interval", "meaning"), rows)]
     if len(evaluation.names) > 1:
         columns = ("name", "r2", "mae", "rmse", "mse", "mse_of_mean", "mse_of_zero")
         each = evaluation.numbers[list(columns)].to_numpy(object).tolist()
         tables.append(Table(columns, each, "By number"))
-    return Section("Metrics", tables=tables)
+    return Section("Metrics", prose=[f"Intervals: {_interval_name(evaluation)}."], tables=tables)
+
+
+def _ends(figures: Mapping[str, float], name: str) -> str | None:
+    low, high = figures.get(f"{name}_low"), figures.get(f"{name}_high")
+    return None if low is None or high is None else f"{low:.3g} to {high:.3g}"
 
 
 def _interval_name(evaluation: Any) -> str:
