@@ -80,7 +80,8 @@ class EmbeddedServer:
 
     def leave(self) -> None:
         """Let the server run on by itself."""
-        _left.append(self.process)
+        # Python warns of a process that still runs when its object is collected.
+        self.process.returncode = 0
 
     def stop(self) -> None:
         """End the server and wait for it."""
@@ -91,10 +92,6 @@ class EmbeddedServer:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-
-
-#: Processes that were left to themselves: Python warns of one that runs on when its object is collected.
-_left: list[subprocess.Popen] = []
 
 
 def free_port() -> int:

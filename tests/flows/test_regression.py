@@ -21,12 +21,10 @@ def diabetes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("recipe", ["linear", "mlp"])
-def test_diabetes_is_predicted_as_well_as_by_ridge_regression(
-    diabetes: Path, recipe: str, tmp_path: Path
-) -> None:
+def test_diabetes_is_predicted_as_well_as_by_ridge_regression(diabetes: Path, tmp_path: Path) -> None:
+    """The linear recipe; ``make evaluate`` measures both recipes on three splits."""
     request = Request(
-        "tabular-regression", str(diabetes), "diabetes", recipe, workspace=str(tmp_path / "workspace")
+        "tabular-regression", str(diabetes), "diabetes", "linear", workspace=str(tmp_path / "workspace")
     )
     summary = run(request, local=True)
     frame = pd.read_parquet(next((tmp_path / "workspace" / "datasets").glob("*/manifest.parquet")))
