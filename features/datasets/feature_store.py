@@ -21,6 +21,7 @@ from features.datasets.dataset import Dataset
 from features.errors import DataError, StorageError
 from features.spec import Progress, silent
 from features.storage.files import writing
+from features.storage.trees import sha256
 
 #: A shard holds at most this many bytes.
 SHARD_BYTES = 64 * 2**20
@@ -161,7 +162,7 @@ class FeatureStore:
         with writing(path) as stream:
             write(stream)
             stream.flush()
-            return _sha256(Path(stream.name))
+            return sha256(Path(stream.name))
 
     def gather(self, hashes: Sequence[str]) -> Rows:
         """Return the rows of these hashes, in this order.
@@ -198,7 +199,7 @@ class FeatureStore:
         return [
             str(shard.path)
             for shard in self._shards()
-            if not shard.path.is_file() or _sha256(shard.path) != shard.sha256
+            if not shard.path.is_file() or sha256(shard.path) != shard.sha256
         ]
 
     def repair(self) -> list[str]:
@@ -239,11 +240,6 @@ def joined(parts: Sequence[np.ndarray], padding: float | None) -> np.ndarray:
     return np.concatenate(
         [np.pad(part, edge, constant_values=padding) for part, edge in zip(parts, edges, strict=True)]
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def compute(

@@ -1,7 +1,6 @@
 """A dataset on disk: manifest.parquet, quarantine.jsonl, card.json and labels.json in one folder."""
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from features.errors import DataError, NoInputError, StorageError
+from features.storage.trees import sha256
 
 if TYPE_CHECKING:
     import pandas
@@ -100,15 +100,10 @@ def _read_manifest(path: Path, digest: str) -> "pandas.DataFrame":
     import pyarrow.parquet
 
     # Parquet's own checksums leave out the footer, where one bit can null a column.
-    if _sha256(path) != digest:
+    if sha256(path) != digest:
         raise ValueError("its content is not what the card says")
     with open(path, "rb") as file:
         return pyarrow.parquet.read_table(file).to_pandas()
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager

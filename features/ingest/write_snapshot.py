@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from features import quarantine
-from features.datasets.snapshot import CARD, LABELS, MANIFEST, QUARANTINE, _sha256, storing
+from features.datasets.snapshot import CARD, LABELS, MANIFEST, QUARANTINE, storing
 from features.ingest.examination import Example, Findings
 from features.spec import Progress
+from features.storage.trees import sha256
 from features.targets.classes import slug
 from features.targets.target import Target
 
@@ -94,7 +95,7 @@ def write(
             quarantine.write(aside / QUARANTINE, findings.quarantined)
             slugs = [{"label": label, "slug": slug(label)} for label in labels]
             _write_json(aside / LABELS, slugs)
-            card = {"fingerprint": name, "manifest_sha256": _sha256(aside / MANIFEST)} | card
+            card = {"fingerprint": name, "manifest_sha256": sha256(aside / MANIFEST)} | card
             _write_json(aside / CARD, card)
             publish(aside, directory)
         finally:

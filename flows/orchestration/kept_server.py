@@ -4,6 +4,7 @@ A training after the next edit of a setting then finds a server that is up alrea
 ``python -m flows.orchestration.kept_server PORT SECONDS FILE``; FILE holds its address while it runs.
 """
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -109,11 +110,9 @@ def _end_when_idle(server: "uvicorn.Server", seconds: float, path: Path) -> None
 
 def _withdraw(path: Path) -> None:
     """Remove the address, unless another server has put its own in the place."""
-    try:
+    with contextlib.suppress(OSError, ValueError, KeyError):
         if json.loads(path.read_text())["pid"] == os.getpid():
             path.unlink()
-    except (OSError, ValueError, KeyError):
-        pass
 
 
 def _version() -> str:

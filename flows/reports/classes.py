@@ -1,12 +1,10 @@
 """The sections of a classifier's report that need the network or the data."""
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
-from features.errors import DataError
 from features.spec import SPLITS
 from features.texts.tokenizer import count
 from flows.reports import media, sections
@@ -109,14 +107,10 @@ def text_mistakes(context: Context) -> Iterator[Section]:
 
 
 def _mistakes(context: Context) -> tuple[list[media.Media], list[bytes]]:
-    frame = context.dataset.measured
     items, raws = [], []
     for mistake in context.measured.mistakes.head(SHOWN_MISTAKES).itertuples():
-        row = frame.iloc[int(mistake.row)]
-        raw = b""
-        with contextlib.suppress(DataError):
-            raw = context.dataset.read(row)
         lines = [f"is {mistake.target}", f"taken for {mistake.prediction} ({mistake.score:.2f})"]
-        items.append(media.MEDIA[context.plan.task.raw.name](raw, str(row["name"]), lines))
+        item, raw = context.measured_example(int(mistake.row), lines)
+        items.append(item)
         raws.append(raw)
     return items, raws

@@ -1,10 +1,14 @@
 """What a report is made of: a training with its dataset, network and measurements, each loaded once."""
 
+import contextlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from features.errors import DataError
+from flows.reports.media import MEDIA, Media
 from flows.runs.plan import Plan
 from flows.runs.run import Record
 from flows.runs.state import RunState
@@ -45,3 +49,19 @@ class Context:
         """Phase and metrics of each epoch, named as ``train/loss`` and ``validation/loss``."""
         rows = json.loads((self.record.run.path / "history.json").read_text())
         return [{"phase": row["phase"], **by_split(row["metrics"])} for row in rows]
+
+    def measured_example(self, place: int, lines: Sequence[str]) -> tuple[Media, bytes]:
+        """Show one of the measured examples.
+
+        Args:
+            place: among the measured examples.
+            lines: below it.
+
+        Returns:
+            The item of a gallery, and the raw example; empty if it cannot be read any more.
+        """
+        row = self.dataset.measured.iloc[place]
+        raw = b""
+        with contextlib.suppress(DataError):
+            raw = self.dataset.read(row)
+        return MEDIA[self.plan.task.raw.name](raw, str(row["name"]), lines), raw

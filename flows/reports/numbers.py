@@ -1,10 +1,8 @@
 """The sections of a report on predicted numbers."""
 
-import contextlib
 from collections.abc import Iterator
 from functools import partial
 
-from features.errors import DataError
 from flows.reports import media, sections
 from flows.reports.context import Context
 from flows.reports.page import Fact, Section
@@ -44,14 +42,10 @@ def predictions(context: Context) -> Iterator[Section]:
 
 def worst(context: Context) -> Iterator[Section]:
     """Show the examples whose predictions are farthest off."""
-    frame, rows = context.dataset.measured, context.measured.worst.head(SHOWN)
     items = []
-    for example in rows.itertuples():
-        row = frame.iloc[int(example.row)]
-        raw = b""
-        with contextlib.suppress(DataError):
-            raw = context.dataset.read(row)
+    for example in context.measured.worst.head(SHOWN).itertuples():
         lines = [f"is {example.target}", f"predicted {example.prediction}"]
-        items.append(media.MEDIA[context.plan.task.raw.name](raw, str(row["name"]), lines))
-    prose = f"The {len(items)} of {len(frame):,d} test examples whose predictions are farthest off."
+        items.append(context.measured_example(int(example.row), lines)[0])
+    total = len(context.measured.worst)
+    prose = f"The {len(items)} of {total:,d} test examples whose predictions are farthest off."
     yield Section("Largest errors", prose=[prose], media=items)

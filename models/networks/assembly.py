@@ -40,6 +40,10 @@ class Stage:
         return hashlib.sha256(joined.encode()).hexdigest()[:16]
 
 
+#: Mean and deviation of each output, [outputs].
+Standard = tuple[np.ndarray, np.ndarray]
+
+
 @dataclass(frozen=True)
 class Head:
     """What turns vectors into outputs.
@@ -59,7 +63,7 @@ class Head:
     hidden: Sequence[int] = ()
     dropout: float = 0.0
     max_norm: float | None = None
-    standard: tuple[np.ndarray, np.ndarray] | None = None
+    standard: Standard | None = None
     signs: np.ndarray | None = None
 
     def build(self, width: int) -> keras.Model:

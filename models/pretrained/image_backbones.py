@@ -4,12 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import Field, RootModel
 
 from features.images.featurizer import image_featurizer
 from models.network import Backbone
 from models.networks import cnn
-from models.networks.assembly import Schedule
+from models.networks.assembly import Head, Schedule, Standard
 from models.networks.cnn import CnnSettings
 from models.networks.mirrored import BothWays
 from models.pretrained.applications import HubSettings, KerasSettings, application
@@ -58,6 +59,25 @@ def backbone(blueprint: Blueprint) -> Backbone:
     if not settings.mirrored:
         return one_way
     return replace(one_way, body=BothWays(one_way.body, one_way.width), width=2 * one_way.width)
+
+
+def head(blueprint: Blueprint, signs: np.ndarray, standard: Standard | None = None) -> Head:
+    """Make the head that a recipe's model section describes.
+
+    Args:
+        blueprint: of the task.
+        signs: of the outputs of a mirror image, used where the recipe sees images both ways.
+        standard: see `Head`.
+    """
+    settings = blueprint.model.root
+    return Head(
+        len(blueprint.labels),
+        hidden=getattr(settings, "hidden", ()),
+        # Convolutions from scratch drop activations after each block already.
+        dropout=0.0 if settings.kind == "cnn" else settings.dropout,
+        standard=standard,
+        signs=signs if settings.mirrored else None,
+    )
 
 
 def schedule(blueprint: Blueprint, augmentation: Any) -> Schedule:

@@ -19,14 +19,7 @@ from models.task import Blueprint, Task
 
 def build(blueprint: Blueprint) -> Network:
     """Make the network that a recipe's settings describe."""
-    settings = blueprint.model.root
-    head = assembly.Head(
-        len(blueprint.labels),
-        hidden=getattr(settings, "hidden", ()),
-        # Convolutions from scratch drop activations after each block already.
-        dropout=0.0 if settings.kind == "cnn" else settings.dropout,
-        signs=np.ones(len(blueprint.labels)) if settings.mirrored else None,
-    )
+    head = image_backbones.head(blueprint, np.ones(len(blueprint.labels)))
     schedule = image_backbones.schedule(blueprint, ImageAugmentation(blueprint.augmentation))
     return assembly.network(image_backbones.backbone(blueprint), head, schedule)
 

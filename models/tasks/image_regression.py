@@ -29,16 +29,8 @@ def fit(blueprint: Blueprint, photos: Iterable[bytes]) -> Mapping[str, Any]:
 
 def build(blueprint: Blueprint) -> Network:
     """Make the network that a recipe's settings describe; it answers in the targets' own units."""
-    settings = blueprint.model.root
     mean, deviation = (np.array(blueprint.fitted[name], np.float32) for name in ("mean", "deviation"))
-    head = assembly.Head(
-        len(blueprint.labels),
-        hidden=getattr(settings, "hidden", ()),
-        # Convolutions from scratch drop activations after each block already.
-        dropout=0.0 if settings.kind == "cnn" else settings.dropout,
-        standard=(mean, deviation),
-        signs=_signs(blueprint) if settings.mirrored else None,
-    )
+    head = image_backbones.head(blueprint, _signs(blueprint), (mean, deviation))
     augmentation = NumberAugmentation(blueprint.augmentation, blueprint.labels)
     schedule = image_backbones.schedule(blueprint, augmentation)
     return assembly.network(image_backbones.backbone(blueprint), head, schedule)
