@@ -54,6 +54,12 @@ REASONS = {
     "nul": "the row or text contains a NUL character",
     "line_too_long": "a field of the row is longer than 131,072 characters, or a line of a text than allowed",
     "unknown_split": "the split column says something else than train, validation or test",
+    # the target
+    "half_point": "one of a point's two coordinates is missing",
+    "outside_image": "a point or box of the row lies outside its image by more than the rules allow",
+    "empty_box": "a box has no area, or its corners are swapped",
+    "wrong_size": "the size that the annotation declares is not the image's",
+    "several_objects": "the image has several annotated objects, and the task takes one",
     # the dataset
     "conflicting_labels": "the same content has two targets; all its copies are refused",
     "split_conflict": "the data put the same content in two splits; the copy in the later-used split stays",
@@ -103,11 +109,12 @@ class RefusedError(Exception):
         reason: a key of REASONS.
         detail: what exactly was found, for a human.
         offset: byte of the fault, if there is one.
+        row: of the table, from 1, where a part of an example is refused.
     """
 
-    def __init__(self, reason: str, detail: str, offset: int | None = None) -> None:
+    def __init__(self, reason: str, detail: str, offset: int | None = None, row: int | None = None) -> None:
         super().__init__(f"{reason}: {detail}")
-        self.reason, self.detail, self.offset = reason, detail, offset
+        self.reason, self.detail, self.offset, self.row = reason, detail, offset, row
 
 
 def record(

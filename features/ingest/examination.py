@@ -105,11 +105,22 @@ class Examination:
         candidates = self._labelled(list(self._scan()))
         for candidate, verdict in zip(candidates, self._verdicts(candidates), strict=True):
             if verdict.reason is None:
-                example = Example(candidate, verdict, candidate.label, candidate.split, list(verdict.notes))
-                self.findings.accepted.append(example)
+                self._accept(candidate, verdict)
             else:
                 self.refuse(candidate, verdict, verdict.reason, verdict.detail)
         return self.findings
+
+    def _accept(self, candidate: Candidate, verdict: Verdict) -> None:
+        """Accept an example if its target fits it; parts that do not fit are refused by themselves."""
+        fitted = self._target.fit(candidate.label, verdict.measures or {}, self._rules)
+        if isinstance(fitted, RefusedError):
+            self.refuse(candidate, verdict, fitted.reason, fitted.detail)
+            return
+        for part in fitted.left_out:
+            self.findings.found += 1
+            self.refuse(replace(candidate, row=part.row), verdict, part.reason, part.detail)
+        example = Example(candidate, verdict, fitted.text, candidate.split, list(verdict.notes))
+        self.findings.accepted.append(example)
 
     def refuse(self, candidate: Candidate, verdict: Verdict, reason: str, detail: str) -> None:
         """Put a candidate on the quarantine list."""

@@ -44,7 +44,13 @@ def run(
         source = recognise(
             path,
             raw,
-            replace(rules.reading(columns), usual_targets=target.usual, several_targets=target.several),
+            replace(
+                rules.reading(columns),
+                usual_targets=target.usual,
+                several_targets=target.several,
+                target_gaps=target.gaps,
+                find_targets=target.columns,
+            ),
             root / ".unpacked",
             labelling=rules.labelling,
             packing=rules.archive_rules(),

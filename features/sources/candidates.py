@@ -1,6 +1,6 @@
 """What a source yields: candidates to examine, entries passed over, entries refused on sight."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -57,6 +57,9 @@ class Columns:
         ignored: columns that are no inputs of a row.
         usual_targets: names that are tried where `target` is open.
         several_targets: whether a target may be of several columns; it is then read as a line of CSV.
+        target_gaps: whether cells of such a target may be empty, or say that a value is missing.
+        find_targets: recognises the target's columns among a table's; where it finds none, or is None, the
+            usual names count.
         table: how the table is read.
     """
 
@@ -68,6 +71,8 @@ class Columns:
     ignored: tuple[str, ...] = ()
     usual_targets: tuple[str, ...] = ("label", "class", "target", "category", "sentiment", "polarity")
     several_targets: bool = False
+    target_gaps: bool = False
+    find_targets: Callable[[Sequence[str]], tuple[str, ...]] | None = None
     table: TableOptions = TableOptions()
 
     @property

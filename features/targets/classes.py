@@ -16,7 +16,7 @@ from features.errors import DataError
 from features.names import setting
 from features.sources.candidates import Labelling
 from features.spec import SPLITS
-from features.targets.target import Gathered, Readings
+from features.targets.target import Fitted, Gathered, Readings
 
 if TYPE_CHECKING:
     import pandas
@@ -193,11 +193,20 @@ class Class:
     name: str = "class"
     usual: tuple[str, ...] = ("label", "class", "target", "category", "sentiment", "polarity")
     several: bool = False
+    gaps: bool = False
+
+    def columns(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return none: one usual name is enough."""
+        return ()
 
     def read(self, written: Collection[str], rules: Any, decisions: Decisions) -> Readings:
         """Spell labels alike that surely mean the same, merge and leave out those the rules name."""
         spelled = spellings(written, decisions)
         return {label: rules.class_of(label, spelled.get(label, label)) for label in written}
+
+    def fit(self, text: str, measures: Mapping[str, Any], rules: Any) -> Fitted:
+        """Return the label: it depends on no example."""
+        return Fitted(text)
 
     def check(self, gathered: Gathered) -> None:
         """Refuse a set of classes that nothing can be learnt from; see `check_classes`."""

@@ -12,7 +12,7 @@ from features.errors import DataError
 from features.quarantine import RefusedError
 from features.sources.tables import cells, number_format
 from features.sources.tables.number_format import NumberFormat
-from features.targets.target import Gathered, Readings
+from features.targets.target import Fitted, Gathered, Readings
 
 if TYPE_CHECKING:
     import pandas
@@ -32,6 +32,11 @@ class Numbers:
     name: str = "numbers"
     usual: tuple[str, ...] = ("target", "value", "label", "y")
     several: bool = True
+    gaps: bool = False
+
+    def columns(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return none: one usual name is enough."""
+        return ()
 
     def read(self, written: Collection[str], rules: Any, decisions: Decisions) -> Readings:
         """Read numbers as their columns write them; what is none is refused as ``not_a_number``."""
@@ -42,6 +47,10 @@ class Numbers:
             for place in range(width)
         ]
         return {text: _read(row, formats) for text, row in rows.items()}
+
+    def fit(self, text: str, measures: Mapping[str, Any], rules: Any) -> Fitted:
+        """Return the numbers: they depend on no example."""
+        return Fitted(text)
 
     def check(self, gathered: Gathered) -> None:
         """Refuse no example at all, and a number that is the same everywhere.

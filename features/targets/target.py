@@ -20,6 +20,19 @@ Readings = Mapping[str, str | RefusedError | None]
 
 
 @dataclass(frozen=True)
+class Fitted:
+    """A target as it stands in the manifest, once its example was decoded.
+
+    Attributes:
+        text: what stands for it.
+        left_out: parts of it that cannot be used; each is quarantined as an entry of its own.
+    """
+
+    text: str
+    left_out: tuple[RefusedError, ...] = ()
+
+
+@dataclass(frozen=True)
 class Gathered:
     """The targets of a source's accepted examples, as they are checked.
 
@@ -45,6 +58,7 @@ class Target(Protocol):
         name: as the card keeps it.
         usual: names of the columns that hold it, tried where none is named; without regard to case.
         several: whether it may be read from several columns of a table.
+        gaps: whether cells of those columns may be empty.
     """
 
     @property
@@ -56,6 +70,13 @@ class Target(Protocol):
     @property
     def several(self) -> bool: ...  # noqa: D102
 
+    @property
+    def gaps(self) -> bool: ...  # noqa: D102
+
+    def columns(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Recognise the columns that hold it by a pattern of their names; none where a usual name tells."""
+        ...
+
     def read(self, written: Collection[str], rules: Any, decisions: Decisions) -> Readings:
         """Read all different targets of a source at once.
 
@@ -63,6 +84,16 @@ class Target(Protocol):
             written: as the data have them; several columns are one line of CSV.
             rules: the recipe's ``data`` section.
             decisions: takes what the data left open.
+        """
+        ...
+
+    def fit(self, text: str, measures: Mapping[str, Any], rules: Any) -> Fitted | RefusedError:
+        """Hold a target against its decoded example.
+
+        Args:
+            text: as `read` gave it.
+            measures: of the example, such as the width and height of an image.
+            rules: the recipe's ``data`` section.
         """
         ...
 

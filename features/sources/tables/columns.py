@@ -63,7 +63,10 @@ def _targets(table: TableFile, columns: Columns) -> tuple[int, ...]:
             expected="one --target-column",
             todo="name the column with the classes",
         )
-    places = [_place(table, "target", name, ()) for name in columns.targets]
+    named = columns.targets
+    if not named and columns.find_targets is not None:
+        named = columns.find_targets(table.names)
+    places = [_place(table, "target", name, ()) for name in named]
     places = places or [_place(table, "target", None, columns.usual_targets)]
     return tuple(dict.fromkeys(place for place in places if place is not None))
 

@@ -11,7 +11,7 @@ from features.decisions import Decisions
 from features.names import counted, escape, setting, suffix_of
 from features.sources.candidates import Candidate, Entry, Rejected, Skipped, TableOptions, split_named
 from features.sources.selection import Selection
-from features.sources.tables.cells import line
+from features.sources.tables import cells
 from features.sources.tables.columns import Places
 from features.sources.tables.delimited import Broken, Row
 from features.sources.tables.nearby import Nearby
@@ -34,6 +34,7 @@ class RowReader:
         selection: the raw kind of the examples, and whether links to them are followed.
         places: of the columns.
         several: whether a target is a line of CSV of all its columns.
+        gaps: whether cells of such a target may be missing; they are then left empty.
         options: how files are found, and which labels are missing.
     """
 
@@ -46,12 +47,14 @@ class RowReader:
         options: TableOptions,
         *,
         several: bool = False,
+        gaps: bool = False,
     ) -> None:
-        self._several = several
+        self._several, self._gaps = several, gaps
         self._root, self._table, self._places = root, table, places
         self._selection, self._raw = selection, selection.raw
         self._options, self._nearby = options, Nearby(root, self._raw.suffixes)
         self._parent_is_real = lru_cache(maxsize=100_000)(self._is_real)
+        self._missing_cells = cells.gaps(cells.MISSING_WORDS)
         self._explained = 0
         self._missing_labels: Counter[str] = Counter()
         self._words: Counter[str] = Counter()
@@ -81,14 +84,16 @@ class RowReader:
             None if place is None else row.cells[place] for place in (places.split, places.fold, places.block)
         )
         one = self._raw.rows and len(inputs) == 1
+        if self._gaps:
+            targets = ["" if cells.lowered(cell.strip()) in self._missing_cells else cell for cell in targets]
         for role, filled in (
             ("input", one or any(map(str.strip, inputs))),
-            ("target", all(map(str.strip, targets))),
+            ("target", self._gaps or all(map(str.strip, targets))),
             ("block", block is None or block.strip()),
         ):
             if not filled:
                 return self._rejected(row, "missing_value", f"the row has no {role}")
-        for target in targets:
+        for target in () if self._gaps else targets:
             if self._is_missing(target.strip()):
                 detail = f"the label is {target.strip()!r}, which data.missing_labels takes for a missing one"
                 return self._rejected(row, "missing_value", detail)
@@ -97,9 +102,9 @@ class RowReader:
             return self._rejected(
                 row, "unknown_split", f"the split is {split!r}; expected train, validation or test"
             )
-        label = line(targets) if self._several else targets[0]
+        label = cells.line(targets) if self._several else targets[0]
         if self._raw.cells:
-            text = line(inputs) if self._raw.rows else inputs[0]
+            text = cells.line(inputs) if self._raw.rows else inputs[0]
             content = text.encode("utf-8")
             return Candidate(None, name, label, known, fold or None, block, row.number, content, row.line)
         return self._file(

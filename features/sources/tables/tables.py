@@ -62,8 +62,10 @@ def _source(
 
     def scan() -> Iterator[Entry]:
         tally = Tally()
-        several = columns.several_targets
-        reader = RowReader(root, table.path.name, selection, places, columns.table, several=several)
+        several, gaps = columns.several_targets, columns.target_gaps
+        reader = RowReader(
+            root, table.path.name, selection, places, columns.table, several=several, gaps=gaps
+        )
         for number, row in enumerate(table.rows(places.chosen(), tally), start=1):
             tally.rows = number
             yield reader.entry(row)
