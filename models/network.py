@@ -59,6 +59,8 @@ class Phase:
         epochs: passes over the training split.
         learning_rate: highest learning rate; None leaves it to the training settings.
         scale: [outputs], what the loss divides targets and outputs by; None where they need none.
+        place: from encoded targets and the manifest's rows to targets in the coordinates of the features;
+            None where targets have no place.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Phase:
     epochs: int
     learning_rate: float | None = None
     scale: Any | None = None
+    place: Callable[[Any, Any], Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ class Network:
         views: further models over the same features, by name, for signatures of the task's own.
         maps: the same network cut at its last convolutional maps; over windows, that of one window. None
             where it has none, or a backbone keeps them to itself.
+        locate: from decoded outputs in the coordinates of the features, and the width and height of each
+            image [batch, 2], to outputs in pixels of the images; None where outputs have no place.
     """
 
     featurizer: Any
@@ -90,3 +95,4 @@ class Network:
     phases: tuple[Phase, ...]
     views: Mapping[str, keras.Model] = field(default_factory=dict)
     maps: Maps | None = None
+    locate: Callable[[Mapping[str, Any], Any], dict[str, Any]] | None = None

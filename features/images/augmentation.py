@@ -62,34 +62,47 @@ class ImageAugmentation:
             seeds,
             fn_output_signature=tf.TensorSpec([8], tf.float32),
         )
-        images = self._shade(self._move(images, draws), draws)
-        return images, self._follow(targets, draws)
+        size = tf.cast(tf.shape(images)[1:3], tf.float32)
+        transforms = self._transforms(draws, size)
+        images = self._shade(self._move(images, transforms), draws)
+        return images, self._follow(targets, draws, transforms, size)
 
-    def _follow(self, targets: Any, draws: Any) -> Any:
-        """Change the targets as their images were moved; classes stay."""
+    def _follow(self, targets: Any, draws: Any, transforms: Any, size: Any) -> Any:
+        """Change the targets as their images, of a height and width, were moved; classes stay."""
         return targets
 
     def _mirrored(self, draws: Any) -> Any:
         """Return which images are mirrored left to right: bool [batch]."""
         return (draws[:, 2] < 0.5) & (self.settings.flip in ("horizontal", "both"))
 
+    def _upended(self, draws: Any) -> Any:
+        """Return which images are mirrored top to bottom: bool [batch]."""
+        return (draws[:, 3] < 0.5) & (self.settings.flip in ("vertical", "both"))
+
     def _shift(self, draws: Any) -> Any:
         """Return how far to the right pixels are looked up, in widths: float32 [batch]."""
         return _spread(draws[:, 4]) * self.settings.translation
 
-    def _move(self, images: Any, draws: Any) -> Any:
-        """Flip, turn, zoom and shift in one bilinear resampling; edges are mirrored."""
+    @property
+    def _moves(self) -> bool:
         s = self.settings
-        if s.flip == "none" and not (s.rotation or s.zoom or s.translation):
-            return images
-        height, width = tf.cast(tf.shape(images)[1], tf.float32), tf.cast(tf.shape(images)[2], tf.float32)
+        return s.flip != "none" or bool(s.rotation or s.zoom or s.translation)
+
+    def _transforms(self, draws: Any, size: Any) -> Any:
+        """Draw the affine maps from changed to original pixels, of images of a height and width.
+
+        Returns:
+            float32 [batch, 8]: x = a u + b v + e, y = c u + d v + f as (a, b, e, c, d, f, 0, 0), between the
+            centres of pixels.
+        """
+        s, (height, width) = self.settings, (size[0], size[1])
         # In double precision: single-precision kernels round the last few of a batch otherwise than the rest
         # (some processors' reciprocal of 1 is not 1), and an image must not depend on its place in the batch.
         turn = tf.cast(_spread(draws[:, 0]) * s.rotation * 2 * 3.141592653589793, tf.float64)
         cosine, sine = tf.cast(tf.cos(turn), tf.float32), tf.cast(tf.sin(turn), tf.float32)
         scale = tf.cast(1.0 / (1.0 + tf.cast(_spread(draws[:, 1]) * s.zoom, tf.float64)), tf.float32)
         across = tf.where(self._mirrored(draws), -1.0, 1.0)
-        down = tf.where((draws[:, 3] < 0.5) & (s.flip in ("vertical", "both")), -1.0, 1.0)
+        down = tf.where(self._upended(draws), -1.0, 1.0)
         # Output to input coordinates about the image's centre: x = a u + b v, y = c u + d v.
         a, b = across * scale * cosine, -scale * sine
         c, d = scale * sine, down * scale * cosine
@@ -100,9 +113,14 @@ class ImageAugmentation:
         right = tf.round(self._shift(draws) * width)
         low = tf.round(_spread(draws[:, 5]) * s.translation * height)
         zero = tf.zeros_like(a)
-        transforms = tf.stack(
+        return tf.stack(
             [a, b, x0 - a * x0 - b * y0 + right, c, d, y0 - c * x0 - d * y0 + low, zero, zero], axis=1
         )
+
+    def _move(self, images: Any, transforms: Any) -> Any:
+        """Flip, turn, zoom and shift in one bilinear resampling; edges are mirrored."""
+        if not self._moves:
+            return images
         return tf.raw_ops.ImageProjectiveTransformV3(
             images=images,
             transforms=transforms,
@@ -157,12 +175,63 @@ class NumberAugmentation(ImageAugmentation):
         self._negated = np.array([name in settings.negated for name in names])
         self._slopes = np.array([settings.shifted.get(name, 0.0) for name in names], np.float32)
 
-    def _follow(self, targets: Any, draws: Any) -> Any:
+    def _follow(self, targets: Any, draws: Any, transforms: Any, size: Any) -> Any:
         mirrored = self._mirrored(draws)[:, tf.newaxis]
         # Pixels are looked up this far to the right: the image moves to the left; in a mirror, to the right.
         shift = self._shift(draws)[:, tf.newaxis]
         turned = tf.where(mirrored & self._negated, -targets, targets)
         return turned + tf.where(mirrored, shift, -shift) * self._slopes
+
+
+class PointAugmentationSettings(AugmentationSettings):
+    """The ``augmentation`` section where points move with their images."""
+
+    pairs: tuple[tuple[str, str], ...] = Field(
+        (),
+        description="points that change places if the image is mirrored, as [left, right]; none: found by "
+        "names such as left_eye and right_eye. Without pairs no image is mirrored",
+    )
+
+
+class PointAugmentation(ImageAugmentation):
+    """Change images, and move points with them; points that leave the image count as missing.
+
+    Args:
+        settings: what may change and how much.
+        partners: for each point the position of the one it becomes in a mirror image; None mirrors none.
+    """
+
+    def __init__(self, settings: PointAugmentationSettings, partners: Sequence[int] | None) -> None:
+        # Mirrored top to bottom, left and right change places as well.
+        super().__init__(settings if partners else settings.model_copy(update={"flip": "none"}))
+        self._partners = None if partners is None else np.array(partners)
+
+    def _follow(self, targets: Any, draws: Any, transforms: Any, size: Any) -> Any:
+        """Move targets [batch, points, 3]: x and y as shares of width and height, and 1 where annotated."""
+        moved = follow(targets[..., :2], transforms, size)
+        if self._partners is not None:
+            swapped = tf.gather(moved, self._partners, axis=1), tf.gather(targets, self._partners, axis=1)
+            odd = (self._mirrored(draws) != self._upended(draws))[:, tf.newaxis, tf.newaxis]
+            moved, targets = tf.where(odd, swapped[0], moved), tf.where(odd, swapped[1], targets)
+        inside = tf.reduce_all((moved >= 0) & (moved <= 1), axis=2, keepdims=True)
+        labelled = targets[..., 2:] * tf.cast(inside, targets.dtype)
+        return tf.concat([moved * labelled, labelled], axis=2)
+
+
+def follow(points: Any, transforms: Any, size: Any) -> Any:
+    """Move points as the pixels of their images.
+
+    Args:
+        points: x and y as shares of width and height, float32 [batch, n, 2].
+        transforms: from changed to original pixels, as `ImageAugmentation` draws them.
+        size: height and width of the images, float32 [2].
+    """
+    a, b, e, c, d, f, _, _ = (value[:, tf.newaxis] for value in tf.unstack(transforms, axis=1))
+    # Transforms join the centres of pixels, which lie half a pixel from the corners that shares count from.
+    x, y = points[..., 0] * size[1] - 0.5 - e, points[..., 1] * size[0] - 0.5 - f
+    determinant = a * d - b * c
+    moved = tf.stack([(d * x - b * y) / determinant, (a * y - c * x) / determinant], axis=2)
+    return (moved + 0.5) / size[::-1]
 
 
 def _spread(draws: Any) -> Any:

@@ -33,13 +33,13 @@ _REFUSALS = np.array([form.refusal for form in FORMS], object)
 _TABLES = np.array([3 * 2 ** (flags % 8 + 1) if flags >= 128 else 0 for flags in range(256)], np.int32)
 
 
-def map_upright(images: Any, finish: Callable[[Any], Any], result: tf.TensorSpec, max_pixels: int) -> Any:
+def map_upright(images: Any, finish: Callable[[Any], Any], result: Any, max_pixels: int) -> Any:
     """Decode images, turn them upright and hand each to a function.
 
     Args:
         images: encoded, string [batch].
         finish: takes pixels, uint8 [height, width, 3]; transparent ones are composed over white.
-        result: what `finish` returns for one image.
+        result: the TensorSpec of what `finish` returns for one image, or a tuple of them.
         max_pixels: largest width times height that is decoded.
 
     Returns:

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 from pydantic import Field
 
+from features.images import placement
 from features.images.decoding import map_upright
 from features.settings import Settings
 from features.spec import FeatureSpec
@@ -86,6 +87,39 @@ class ImageFeaturizer(keras.Layer):
         """
         return self._graph(images)
 
+    def located(self, images: Any) -> tuple[Any, Any]:
+        """Turn encoded images, string [batch], into pixels, and say how large they are.
+
+        Returns:
+            What `call` returns, and the width and height of each image as displayed, int32 [batch, 2].
+        """
+        pixels = tf.TensorSpec(self.spec.shape, tf.float32)
+        both = (pixels, tf.TensorSpec([2], tf.int32))
+        return map_upright(
+            images, lambda image: (self._fit(image), tf.shape(image)[1::-1]), both, self.max_pixels
+        )
+
+    def placed(self, points: Any, sizes: Any) -> Any:
+        """Move points of the images to where they lie in the result.
+
+        Args:
+            points: x and y as shares of width and height, [batch, n, 2].
+            sizes: width and height of each image as displayed, [batch, 2].
+        """
+        return placement.placed(self.resize, points, sizes, self.height, self.width)
+
+    def restored(self, points: Any, sizes: Any) -> Any:
+        """Move points of the result to where they lie in the images: the inverse of `placed`, in pixels.
+
+        Args:
+            points: x and y as shares of the result's width and height, [batch, n, 2].
+            sizes: width and height of each image as displayed, [batch, 2].
+
+        Returns:
+            x and y in pixels from the top left corner of the image as displayed, [batch, n, 2].
+        """
+        return placement.restored(self.resize, points, sizes, self.height, self.width)
+
     def compute_output_spec(self, images: Any) -> keras.KerasTensor:
         """Return the shape and dtype of the output."""
         return keras.KerasTensor(self.compute_output_shape(images.shape), dtype="float32")
@@ -117,29 +151,19 @@ def _stretch(pixels: Any, height: Any, width: Any) -> Any:
 
 def _crop(pixels: Any, height: int, width: int) -> Any:
     """Cut out the largest centred part of the requested aspect ratio, then stretch it."""
-    h, w = tf.shape(pixels)[0], tf.shape(pixels)[1]
-    tall = _side(w, height, width)
-    wide = _side(h, width, height)
-    inner_h, inner_w = tf.minimum(h, tall), tf.minimum(w, wide)
-    top, left = (h - inner_h) // 2, (w - inner_w) // 2
+    top, left, inner_h, inner_w = placement.centred_part(
+        tf.shape(pixels)[0], tf.shape(pixels)[1], height, width
+    )
     return _stretch(pixels[top : top + inner_h, left : left + inner_w], height, width)
 
 
 def _pad(pixels: Any, height: int, width: int) -> Any:
     """Stretch to the largest size of the same aspect ratio that fits, then add black around it."""
-    h, w = tf.shape(pixels)[0], tf.shape(pixels)[1]
-    too_tall = tf.cast(h, tf.int64) * width > tf.cast(w, tf.int64) * height
-    inner_h = tf.where(too_tall, height, _side(tf.constant(width), h, w))
-    inner_w = tf.where(too_tall, _side(tf.constant(height), w, h), width)
-    top, left = (height - inner_h) // 2, (width - inner_w) // 2
+    top, left, inner_h, inner_w = placement.padded_part(
+        tf.shape(pixels)[0], tf.shape(pixels)[1], height, width
+    )
     margins = [[top, height - inner_h - top], [left, width - inner_w - left], [0, 0]]
     return tf.pad(_stretch(pixels, inner_h, inner_w), margins)
-
-
-def _side(other: Any, numerator: Any, denominator: Any) -> Any:
-    """Return other * numerator / denominator, rounded half up, at least 1: exact in integers."""
-    other, numerator, denominator = (tf.cast(value, tf.int64) for value in (other, numerator, denominator))
-    return tf.cast(tf.maximum((2 * other * numerator + denominator) // (2 * denominator), 1), tf.int32)
 
 
 _RESIZERS = {"stretch": _stretch, "crop": _crop, "pad": _pad}

@@ -218,6 +218,24 @@ class NumberRules(ExampleRules):
         return "table"
 
 
+class PointRules(NumberRules):
+    """What ingest accepts of images whose targets are points."""
+
+    points: Literal["displayed", "stored"] = Field(
+        "displayed",
+        description="displayed: coordinates are those of the image as shown, turned by EXIF; stored: those "
+        "of its pixels in the file",
+    )
+    margin: float = Field(
+        0.1, ge=0, description="how far outside the image a point may lie, in widths and heights"
+    )
+    distance: tuple[str, str] | None = Field(
+        None,
+        description="two points whose distance errors are divided by; null: the eyes where two points are "
+        "named so, else the diagonal of the image",
+    )
+
+
 class CorpusRules(SourceRules):
     """What ingest accepts of lines of text without labels."""
 

@@ -3,8 +3,12 @@
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from features.images.preview import preview
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 #: An SVG of more bytes than this is embedded as PNG instead.
 LARGEST_SVG = 160_000
@@ -100,6 +104,13 @@ def image(raw: bytes, title: str, lines: Sequence[str] = ()) -> Media:
     kind = "PNG" if sharp else "JPEG"
     shown.save(stream, kind, **({} if sharp else {"quality": 85}))
     return Media(title, lines, stream.getvalue(), f"image/{kind.lower()}", sharp=sharp)
+
+
+def photo(picture: "Image.Image", title: str, lines: Sequence[str] = ()) -> Media:
+    """Make a gallery item of a picture that was drawn on."""
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=88)
+    return Media(title, lines, stream.getvalue(), "image/jpeg")
 
 
 def sound(raw: bytes, title: str, lines: Sequence[str] = ()) -> Media:

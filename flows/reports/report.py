@@ -9,7 +9,18 @@ import yaml
 
 from features import decisions
 from flows.orchestration import artifacts, step
-from flows.reports import classes, common, galleries, heatmaps, numbers, page, rows, sections, words
+from flows.reports import (
+    classes,
+    common,
+    galleries,
+    heatmaps,
+    keypoints,
+    numbers,
+    page,
+    rows,
+    sections,
+    words,
+)
 from flows.reports.context import Context
 from flows.reports.page import Fact, Report, Section
 from flows.runs.plan import Plan
@@ -34,6 +45,8 @@ SECTIONS: Mapping[str, Part] = {
     "number metrics": numbers.metrics,
     "predictions": numbers.predictions,
     "largest errors": numbers.worst,
+    "point metrics": keypoints.metrics,
+    "worst points": keypoints.worst,
     "kernels": classes.kernels,
     "gallery metrics": galleries.metrics,
     "search": galleries.search,
@@ -48,6 +61,7 @@ SECTIONS: Mapping[str, Part] = {
 FACTS: Mapping[str, Callable[[Context], list[Fact]]] = {
     "metrics": classes.facts,
     "number metrics": numbers.facts,
+    "point metrics": keypoints.facts,
     "gallery metrics": galleries.facts,
     "word tests": words.facts,
 }

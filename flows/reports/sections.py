@@ -95,10 +95,19 @@ def _number_table(numbers: Mapping[str, Mapping[str, Mapping[str, float]]]) -> T
     return Table(heads, rows, "Targets by split", frozenset({"its share"}))
 
 
+def _point_table(points: Mapping[str, Mapping[str, int]]) -> Table:
+    splits = [split for split in SPLITS if any(row.get(split) for row in points.values())]
+    rows: list[list[object]] = [
+        [name, *(counts.get(split, 0) for split in splits)] for name, counts in points.items()
+    ]
+    return Table(("point", *splits), rows, "Examples in which a point is annotated", folded=len(rows) > 24)
+
+
 #: Key of a card that describes targets, to the table of it.
 TARGET_TABLES: dict[str, Callable[[Mapping[str, Any]], Table]] = {
     "classes": _class_table,
     "numbers": _number_table,
+    "points": _point_table,
 }
 
 
@@ -196,22 +205,39 @@ NUMBER_MEANINGS = {
 
 def number_metrics(evaluation: Any) -> Section:
     """Tabulate the errors of predicted numbers with what they mean."""
-    figures = {name.partition("/")[2]: value for name, value in evaluation.metrics.items()}
-    rows: list[list[object]] = [
-        [
-            f"{evaluation.split}/{name}",
-            int(figures[name]) if name == "examples" else figures[name],
-            _ends(figures, name),
-            meaning,
-        ]
-        for name, meaning in NUMBER_MEANINGS.items()
-    ]
-    tables = [Table(("metric", "value", "interval", "meaning"), rows)]
+    tables = [metric_table(evaluation, NUMBER_MEANINGS)]
     if len(evaluation.names) > 1:
         columns = ("name", "r2", "mae", "rmse", "mse", "mse_of_mean", "mse_of_zero")
         each = evaluation.numbers[list(columns)].to_numpy(object).tolist()
         tables.append(Table(columns, each, "By number"))
     return Section("Metrics", prose=[f"Intervals: {_interval_name(evaluation)}."], tables=tables)
+
+
+#: Metrics that are counts.
+_COUNTS = ("examples", "points", "boxes", "found")
+
+
+def metric_table(evaluation: Any, meanings: Mapping[str, str], **words: str) -> Table:
+    """Tabulate metrics with their intervals and what they mean.
+
+    Args:
+        evaluation: with ``split`` and ``metrics``; the ends of an interval are metrics of their own, with
+            ``_low`` and ``_high`` behind the name.
+        meanings: of the metrics to show, in order.
+        **words: put in place of ``{name}`` in the meanings.
+    """
+    figures = {name.partition("/")[2]: value for name, value in evaluation.metrics.items()}
+    rows: list[list[object]] = [
+        [
+            f"{evaluation.split}/{name}",
+            int(figures[name]) if name in _COUNTS else figures[name],
+            _ends(figures, name),
+            meaning.format(**words),
+        ]
+        for name, meaning in meanings.items()
+        if name in figures
+    ]
+    return Table(("metric", "value", "interval", "meaning"), rows)
 
 
 def _ends(figures: Mapping[str, float], name: str) -> str | None:

@@ -20,8 +20,8 @@ def evaluate(plan: Plan, record: Record) -> dict[str, float]:
     folded = record.run.read().cross_validation
     if folded is None:
         network = record.networks.trained(plan, record.run, dataset)
-        hashes = list(dataset.measured["sha256"])
-        answers = inference.outputs(network, plan.task, dataset.labels, hashes, plan.workspace.features)
+        frame = dataset.measured
+        answers = inference.outputs(network, plan.task, dataset.labels, frame, plan.workspace.features)
         assert plan.task.evaluator is not None, "a task without an evaluator has a course of its own"
         record.run.evaluation.mkdir(exist_ok=True)
         np.save(record.run.outputs, answers[plan.task.evaluator.output], allow_pickle=False)

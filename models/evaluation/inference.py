@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from features.datasets import batches, feature_store
+from features.targets import upright
 from models.network import Network
 from models.task import Task
 
@@ -15,7 +16,7 @@ def outputs(
     network: Network,
     task: Task,
     labels: tuple[str, ...],
-    hashes: list[str],
+    frame: Any,
     stores: Path,
     *,
     batch_size: int = 64,
@@ -26,22 +27,26 @@ def outputs(
         network: trained.
         task: what its outputs mean.
         labels: in the order of the outputs.
-        hashes: content hashes of the examples, in the wanted order.
+        frame: rows of the manifest, in the wanted order.
         stores: folder of feature stores, filled by training.featurize.
         batch_size: examples at a time.
 
     Returns:
-        The outputs of ``serving_default`` by name, [len(hashes), ...].
+        The outputs of ``serving_default`` by name, [len(frame), ...].
     """
     phase = network.phases[-1]
-    rows = feature_store.FeatureStore(stores / feature_store.fingerprint(phase.stage)).gather(hashes)
+    rows = feature_store.FeatureStore(stores / feature_store.fingerprint(phase.stage)).gather(
+        list(frame["sha256"])
+    )
+    sizes = upright.sizes(frame) if network.locate is not None else np.zeros(len(frame), np.int32)
 
     @tf.function(reduce_retracing=True)
-    def answer(batch: Any) -> dict[str, Any]:
-        return task.decode(phase.model(batch, training=False), labels)
+    def answer(batch: Any, sizes: Any) -> dict[str, Any]:
+        decoded = task.decode(phase.model(batch, training=False), labels)
+        return network.locate(decoded, sizes) if network.locate is not None else decoded
 
     parts = [
-        {name: value.numpy() for name, value in answer(inputs).items()}
-        for inputs, _, _ in batches.batches(rows, np.zeros(len(hashes), np.int32), batch_size=batch_size)
+        {name: value.numpy() for name, value in answer(inputs, sizes_of_batch).items()}
+        for inputs, sizes_of_batch, _ in batches.batches(rows, sizes, batch_size=batch_size)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -36,6 +36,26 @@ def numbers(values: Any, names: tuple[str, ...]) -> dict[str, Any]:
     return outputs | ({"value": values[:, 0]} if len(names) == 1 else {})
 
 
+#: Distance in shares of the diagonal within which a point's score says it lies.
+NEAR = 0.05
+
+
+def points(outputs: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """Decode points [batch, points, 5] as `models.networks.keypoints` gives them.
+
+    Returns:
+        ``points`` [batch, points, 2]: x and y as shares of the features' width and height, which a
+        network's ``locate`` turns into pixels; ``scores`` [batch, points]: the probability that the point
+        lies within a twentieth of the features' diagonal; ``names`` [batch, points].
+    """
+    columns = tf.constant([name.encode() for name in names])
+    return {
+        "points": outputs[..., :2],
+        "scores": 1.0 - tf.exp(-NEAR * tf.exp(-outputs[..., 4])),
+        "names": tf.repeat(columns[tf.newaxis], tf.shape(outputs)[0], axis=0),
+    }
+
+
 def vectors(found: Any, labels: tuple[str, ...]) -> dict[str, Any]:
     """Name vectors [batch, d]; there are no labels."""
     return {"embedding": found}

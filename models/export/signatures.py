@@ -25,6 +25,18 @@ def from_raw(network: Network, raw: RawKind, decode: Callable[[Any], dict[str, A
     return serving_default
 
 
+def located(network: Network, raw: RawKind, decode: Callable[[Any], dict[str, Any]]) -> Any:
+    """Make ``serving_default`` of a network that answers in pixels of the image as displayed."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.as_dtype(raw.dtype), name=raw.input)])
+    def serving_default(examples: Any) -> dict[str, Any]:
+        features, sizes = network.featurizer.located(examples)
+        assert network.locate is not None, "a network without places has no such signature"
+        return network.locate(decode(network.model(features, training=False)), sizes)
+
+    return serving_default
+
+
 def embed(network: Network, raw: RawKind, decode: Callable[[Any], dict[str, Any]]) -> Any:
     """Make the signature from raw examples [batch] to the vector before the head [batch, d]."""
 

@@ -1,15 +1,17 @@
 """Put featurizer, backbone and head together, and plan the phases of their training."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from features.datasets.feature_store import fingerprint
 from features.errors import ConfigError
+from features.targets import upright
 from models.network import Backbone, Network, Phase
 from models.networks import last_maps, mirrored
 from models.networks.cnn import head as build_head
@@ -111,6 +113,38 @@ def network(backbone: Backbone, head: Head, schedule: Schedule) -> Network:
 
 def _inputs(featurizer: Any) -> Any:
     return keras.Input(featurizer.spec.shape, dtype=featurizer.spec.dtype, name="features")
+
+
+def located(
+    featurizer: Any, whole: keras.Model, embed: keras.Model, output: str, schedule: Schedule
+) -> Network:
+    """Make a network that answers where something is, trained at once.
+
+    Args:
+        featurizer: of images.
+        whole: features to outputs.
+        embed: features to vectors.
+        output: the decoded output that holds coordinates, [batch, n, 2 k] of x and y in turn as shares of
+            the features' width and height; the first columns of encoded targets are of the same form.
+        schedule: epochs and augmentation.
+    """
+
+    def moved(move: Any, coordinates: Any, sizes: Any) -> Any:
+        shape = tf.shape(coordinates)
+        pairs = move(tf.reshape(coordinates, [shape[0], -1, 2]), sizes)
+        return tf.reshape(pairs, shape)
+
+    def locate(outputs: Mapping[str, Any], sizes: Any) -> dict[str, Any]:
+        return {**outputs, output: moved(featurizer.restored, outputs[output], sizes)}
+
+    def place(targets: np.ndarray, frame: Any) -> np.ndarray:
+        columns = targets.shape[2] // 2 * 2
+        coordinates = moved(featurizer.placed, targets[..., :columns], upright.sizes(frame))
+        return np.concatenate([coordinates.numpy(), targets[..., columns:]], axis=2)
+
+    stage = Stage(featurizer)
+    leg = Phase("train", stage, whole, schedule.augmentation, schedule.epochs, place=place)
+    return Network(featurizer, whole, embed, (leg,), locate=locate)
 
 
 def over_windows(backbone: Backbone, head: Head, schedule: Schedule) -> Network:

@@ -7,6 +7,7 @@ from models.tasks.image_classification import IMAGE_CLASSIFICATION
 from models.tasks.image_clustering import IMAGE_CLUSTERING
 from models.tasks.image_regression import IMAGE_REGRESSION
 from models.tasks.image_search import IMAGE_SEARCH
+from models.tasks.keypoint_detection import KEYPOINT_DETECTION
 from models.tasks.tabular_classification import TABULAR_CLASSIFICATION
 from models.tasks.tabular_regression import TABULAR_REGRESSION
 from models.tasks.text_classification import TEXT_CLASSIFICATION
@@ -17,6 +18,7 @@ TASKS: dict[str, Task] = {
     for task in (
         IMAGE_CLASSIFICATION,
         IMAGE_REGRESSION,
+        KEYPOINT_DETECTION,
         IMAGE_SEARCH,
         IMAGE_CLUSTERING,
         AUDIO_CLASSIFICATION,

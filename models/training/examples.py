@@ -1,6 +1,6 @@
 """The examples a phase is trained on: cached inputs, targets, and the files they came from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,14 +27,24 @@ class Examples:
         return len(self.targets)
 
 
-def gather(dataset: Dataset, target: Target, cache: feature_store.FeatureStore, split: str) -> Examples:
+def gather(
+    dataset: Dataset,
+    target: Target,
+    cache: feature_store.FeatureStore,
+    split: str,
+    place: Callable[[Any, Any], Any] | None = None,
+) -> Examples:
     """Take a split's rows out of the cache, in the order of the dataset's frame.
+
+    ``place`` brings targets to the coordinates of the features; see `models.network.Phase`.
 
     Raises:
         DataError: features are missing or damaged.
     """
     frame = dataset.frame[dataset.frame["split"] == split]
     encoded = target.encode(frame)
+    if place is not None and len(frame):
+        encoded = place(encoded, frame)
     return Examples(cache.gather(list(frame["sha256"])), encoded, list(frame["name"]), target.groups(encoded))
 
 

@@ -79,6 +79,14 @@ class RegressionSettings(LoopSettings):
     )
 
 
+class KeypointSettings(LoopSettings):
+    """How a network is trained on points."""
+
+    spread: float = Field(
+        0.1, ge=0, description="weight of the loss that keeps heat maps about 1.5 places wide"
+    )
+
+
 @keras.saving.register_keras_serializable("servable")
 class Warmup(keras.optimizers.schedules.LearningRateSchedule):
     """Climb from zero in a straight line, then follow another schedule from its beginning.

@@ -136,8 +136,9 @@ class Leg:
     ) -> list[dict[str, Any]]:
         """Train the phase to its end and return a row per epoch."""
         cache = feature_store.FeatureStore(stores / feature_store.fingerprint(self.phase.stage))
-        training = gather(dataset, self.target, cache, "train")
-        validation = gather(dataset, self.target, cache, "validation")
+        training, validation = (
+            gather(dataset, self.target, cache, split, self.phase.place) for split in ("train", "validation")
+        )
         self._prepare(training)
         self._resume(training)
         for number, row in enumerate(self.rows):

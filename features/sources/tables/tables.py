@@ -1,7 +1,7 @@
 """Tables as a source: CSV, TSV and Parquet, one example a row."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from features.spec import RawKind
 SUFFIXES = (".csv", ".tsv", ".parquet")
 #: How a table is read of which nothing is known.
 _AS_FOUND = TableOptions()
-#: Input columns of a row that are named in its source's description.
+#: Columns of an input or a target that are named in their source's description.
 _SHOWN = 6
 
 
@@ -93,12 +93,15 @@ def _source(
 
 
 def _described(table: TableFile, places: Places) -> str:
-    inputs = [table.names[place] for place in places.inputs]
+    inputs, targets = ([table.names[place] for place in part] for part in (places.inputs, places.targets))
     roles = {"split": places.split, "fold": places.fold, "blocks": places.block}
-    named = [f"input from {', '.join(map(repr, inputs[:_SHOWN]))}{' ...' if len(inputs) > _SHOWN else ''}"]
-    named += [f"target from {', '.join(repr(table.names[place]) for place in places.targets)}"]
+    named = [f"input from {_listed(inputs)}", f"target from {_listed(targets)}"]
     named += [f"{role} from {table.names[place]!r}" for role, place in roles.items() if place is not None]
     return printable(f"table {table.path.name}: {', '.join(named)}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:_SHOWN])) + (" ..." if len(names) > _SHOWN else "")
 
 
 def open_split_tables(found: Mapping[str, Path], selection: Selection, columns: Columns) -> Source:
