@@ -55,6 +55,8 @@ REASONS = {
     "line_too_long": "a field of the row is longer than 131,072 characters, or a line of a text than allowed",
     "unknown_split": "the split column says something else than train, validation or test",
     # the target
+    "bad_annotation": "the annotation file is damaged, too large, or not of its format; a DOCTYPE is refused",
+    "unknown_class": "the class of a box is not one of `data.classes`, or of the annotation's categories",
     "half_point": "one of a point's two coordinates is missing",
     "outside_image": "a point or box of the row lies outside its image by more than the rules allow",
     "empty_box": "a box has no area, or its corners are swapped",
@@ -62,7 +64,8 @@ REASONS = {
     "several_objects": "the image has several annotated objects, and the task takes one",
     # the dataset
     "conflicting_labels": "the same content has two targets; all its copies are refused",
-    "split_conflict": "the data put the same content in two splits; the copy in the later-used split stays",
+    "split_conflict": "the data put the same content in two splits; the copy in the later-used split stays, "
+    "but an image whose own rows differ is refused",
 }
 
 #: Why an entry was skipped: a rule, not a fault.
@@ -77,6 +80,7 @@ SKIPS = {
     "too_deep": "a folder more than 32 levels below the source",
     "outside_class_folder": "a file beside the class folders, without a label",
     "dropped_class": "the class is excluded by the rule `drop`",
+    "unannotated": "an image without an annotation; `data.unannotated=empty` takes it as without objects",
     "blank_row": "an empty line of a table",
     "blank_line": "a line of a text file, or a cell, with only whitespace",
 }
@@ -96,6 +100,7 @@ NOTES = {
     "normalised": "samples far beyond full scale: the sound was scaled to full scale",
     "resampled": "the sound had another sample rate than the recipe's",
     "mixed_down": "several channels; their mean is used",
+    "clipped_boxes": "a box lay partly outside the image and was clipped to it",
     "byte_order_mark": "the text began with a byte order mark, which was removed",
     "replaced": "bytes that are not UTF-8 were replaced by U+FFFD, as the rules say",
     "control_characters": "the text contains control characters other than tabs and line ends",

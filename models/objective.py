@@ -126,59 +126,6 @@ def huber(delta: float) -> PerExample:
     return loss
 
 
-#: Points are trained as if images were so many pixels wide: errors beyond one pixel count absolutely.
-_REFERENCE = 128.0
-#: Deviation of a heat map in places that training aims at.
-_SPREAD = 1.5
-
-
-def _annotated_mean(values: Any, targets: Any) -> Any:
-    """Return the mean of values [batch, points] over the annotated points of each example."""
-    labelled = targets[..., 2]
-    return tf.reduce_sum(values * labelled, 1) / tf.maximum(tf.reduce_sum(labelled, 1), 1.0)
-
-
-def _distance(targets: Any, outputs: Any) -> Any:
-    """Return how far points are off, in shares of the diagonal of a square: [batch, points]."""
-    return tf.norm(outputs[..., :2] - targets[..., :2] + 1e-9, axis=2) / 2**0.5
-
-
-def points_loss(spread: float) -> PerExample:
-    """Make the loss of points [batch, points, 5] as `models.networks.keypoints` gives them.
-
-    The Huber loss of the coordinates; the squared distance of a heat map's deviation from 1.5 places, times
-    ``spread`` (Nibali et al. 2018); and the negative log-likelihood of the distance under an exponential
-    distribution with the network's doubt as its mean, which moves the doubt alone.
-
-    Targets are [batch, points, 3]: x, y and 1 where annotated.
-    """
-
-    def loss(targets: Any, outputs: Any) -> Any:
-        error = tf.abs(outputs[..., :2] - targets[..., :2]) * _REFERENCE
-        off = tf.reduce_mean(tf.where(error <= 1, tf.square(error) / 2, error - 0.5), 2)
-        width = tf.reduce_mean(tf.square(outputs[..., 2:4] - _SPREAD), 2)
-        doubt = outputs[..., 4]
-        likelihood = doubt + tf.stop_gradient(_distance(targets, outputs)) * tf.exp(-doubt)
-        return _annotated_mean(off + spread * width + 0.1 * likelihood, targets)
-
-    return loss
-
-
-def point_error(targets: Any, outputs: Any) -> Any:
-    """Return the mean distance of an example's points, in shares of the features' diagonal: [batch]."""
-    return _annotated_mean(_distance(targets, outputs), targets)
-
-
-KEYPOINTS = Objective(
-    loss=lambda settings: points_loss(settings.spread),
-    measured_loss=points_loss(0.0),
-    metrics={"error": point_error},
-    best="error",
-    higher_is_better=False,
-    report="test/mean_error_px",
-)
-
-
 def _number_loss(settings: Any) -> PerExample:
     return huber(settings.huber_delta) if settings.loss == "huber" else squared_error
 

@@ -7,6 +7,8 @@ from features.ingest.examination import Example
 
 #: Of copies in several splits given by the data, the one in the first of these stays.
 _PRECEDENCE = ("test", "validation", "train")
+#: Characters of a label that a message shows.
+_BRIEF = 100
 
 Refuse = Callable[[Example, str, str], None]
 
@@ -33,7 +35,7 @@ def resolve(examples: Sequence[Example], refuse: Refuse, *, conflicts: str = "qu
                 refuse(
                     example,
                     "conflicting_labels",
-                    f"labelled {example.label!r}; the same content is {_show(other)}",
+                    f"labelled {_brief(example.label)}; the same content is {_show(other)}",
                 )
                 refused.add(id(example))
         elif len({example.split for example in copies}) > 1:
@@ -87,4 +89,9 @@ def _groups(examples: Iterable[Example], key: Callable[[Example], str | None]) -
 
 def _show(example: Example) -> str:
     split = f" in {example.split}" if example.split else ""
-    return f"{example.candidate.name} ({example.label!r}{split})"
+    return f"{example.candidate.name} ({_brief(example.label)}{split})"
+
+
+def _brief(label: str) -> str:
+    """Quote a label, of a long one its beginning."""
+    return repr(label) if len(label) <= _BRIEF else f"{label[:_BRIEF]!r}..."

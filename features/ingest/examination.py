@@ -119,7 +119,7 @@ class Examination:
         for part in fitted.left_out:
             self.findings.found += 1
             self.refuse(replace(candidate, row=part.row), verdict, part.reason, part.detail)
-        example = Example(candidate, verdict, fitted.text, candidate.split, list(verdict.notes))
+        example = Example(candidate, verdict, fitted.text, candidate.split, [*verdict.notes, *fitted.notes])
         self.findings.accepted.append(example)
 
     def refuse(self, candidate: Candidate, verdict: Verdict, reason: str, detail: str) -> None:

@@ -49,6 +49,7 @@ def run(
                 usual_targets=target.usual,
                 several_targets=target.several,
                 target_gaps=target.gaps,
+                annotations=target.annotations,
                 find_targets=target.columns,
             ),
             root / ".unpacked",
@@ -181,15 +182,14 @@ def _split(findings: Findings, source: Source, target: Target, rules: ExampleRul
     texts = [example.label for example in examples]
     lost = set(source.classes) - set(findings.labels)
     declared = {**findings.labels, **target.read(lost, rules, Decisions())} if lost else findings.labels
-    target.check(
-        Gathered(
-            texts,
-            sorted({text for label in source.classes if isinstance(text := declared[label], str)}),
-            _instead(findings),
-            rules.labelling,
-            FOLLOW if findings.skipped["symlink"] else None,
-        )
+    gathered = Gathered(
+        texts,
+        sorted({text for label in source.classes if isinstance(text := declared[label], str)}),
+        _instead(findings),
+        rules.labelling,
+        FOLLOW if findings.skipped["symlink"] else None,
     )
+    target.check(gathered)
     identities = [example.verdict.identity for example in examples]
     assigned = splits.assign(
         target.strata(texts) if rules.labelling == "required" else None,
@@ -201,12 +201,13 @@ def _split(findings: Findings, source: Source, target: Target, rules: ExampleRul
     )
     if rules.labelling == "table":
         splits.require_both(assigned)
+    target.check(replace(gathered, splits=assigned))
     for example, split in zip(examples, assigned, strict=True):
         example.split = split
 
 
-#: Labels that were merged which a message names.
-_MERGED = 6
+#: Labels that were merged which a message names; longer ones are no names.
+_MERGED, _NAME = 6, 60
 
 
 def _instead(findings: Findings) -> str:
@@ -218,7 +219,7 @@ def _instead(findings: Findings) -> str:
     merged = [
         f"{label!r} read as {named!r}"
         for label, named in findings.labels.items()
-        if isinstance(named, str) and named != label
+        if isinstance(named, str) and named != label and len(label) <= _NAME
     ]
     said = "not used: " + "; ".join(parts) if parts else "nothing else found"
     return "; ".join((said, *sorted(merged)[:_MERGED]))

@@ -26,6 +26,7 @@ _NOT_DECODING = frozenset(
     | {"encoding", "delimiter", "quoting", "header", "input_suffix", "input_folder", "missing_labels"}
     | {"decode_processes", "decode_timeout", "max_archive_bytes", "max_archive_members", "max_archive_ratio"}
     | {"archive_names"}
+    | {"boxes", "outside", "sizes", "bad_boxes", "classes", "unannotated"}
 )
 
 
@@ -183,8 +184,8 @@ class ExampleRules(SourceRules):
         return self.verdict_rules() | {"timeout": self.decode_timeout, "memory": memory}
 
 
-class IngestRules(ExampleRules):
-    """What ingest accepts of examples that belong to classes."""
+class ClassRules(ExampleRules):
+    """What ingest accepts of examples in which classes are named."""
 
     merge: dict[str, str] = Field(default_factory=dict, description="classes to rename: old name to new name")
     drop: tuple[str, ...] = Field((), description="classes to leave out")
@@ -207,6 +208,10 @@ class IngestRules(ExampleRules):
             return None
         named = self.merge.get(label, self.merge.get(spelled, spelled))
         return None if named in self.drop else named
+
+
+class IngestRules(ClassRules):
+    """What ingest accepts of examples that belong to classes."""
 
 
 class NumberRules(ExampleRules):
@@ -234,6 +239,41 @@ class PointRules(NumberRules):
         description="two points whose distance errors are divided by; null: the eyes where two points are "
         "named so, else the diagonal of the image",
     )
+
+
+class BoxRules(ClassRules):
+    """What ingest accepts of images with boxes around objects."""
+
+    # Nobody draws the same box twice.
+    conflicts: Literal["quarantine", "keep"] = Field(
+        "keep", description="quarantine or keep identical images with different boxes"
+    )
+    boxes: Literal["displayed", "stored"] = Field(
+        "displayed",
+        description="whether coordinates count in the image as displayed, or as stored, before EXIF turns it",
+    )
+    outside: Literal["clip", "refuse"] = Field(
+        "clip", description="clip boxes that lie partly outside the image, or quarantine them"
+    )
+    sizes: Literal["check", "ignore"] = Field(
+        "check", description="quarantine images whose annotation declares another size, or ignore the size"
+    )
+    bad_boxes: Literal["leave_out", "refuse_image"] = Field(
+        "leave_out", description="quarantine boxes that cannot be used alone, or the whole image with them"
+    )
+    classes: tuple[str, ...] = Field((), description="classes that boxes may have; empty: any")
+    unannotated: Literal["skip", "empty"] = Field(
+        "skip", description="skip images without an annotation file, or take them as without objects"
+    )
+
+    def reading(self, columns: Columns) -> Columns:
+        """Return the columns of a table, with what these rules say of them."""
+        return replace(super().reading(columns), unannotated=self.unannotated)
+
+    @property
+    def labelling(self) -> Labelling:
+        """Where targets come from."""
+        return "table"
 
 
 class CorpusRules(SourceRules):

@@ -8,8 +8,11 @@ from features.decisions import Decisions
 from features.names import escape
 
 #: Where targets come from: folders or a table, one for every example; folders' names, where they can be
-#: classes; nowhere; a table alone.
+#: classes; nowhere; a table, or files of annotations, alone.
 Labelling = Literal["required", "auto", "none", "table"]
+
+#: What the annotations of an image hold: objects with their boxes, or the points of one object.
+Annotations = Literal["boxes", "points"]
 
 
 #: Words that stand for a missing label; None and null may as well name a class.
@@ -58,6 +61,8 @@ class Columns:
         usual_targets: names that are tried where `target` is open.
         several_targets: whether a target may be of several columns; it is then read as a line of CSV.
         target_gaps: whether cells of such a target may be empty, or say that a value is missing.
+        annotations: what a target's annotations hold, where files of annotations are sources as well.
+        unannotated: whether an image without an annotation file is skipped, or has no objects.
         find_targets: recognises the target's columns among a table's; where it finds none, or is None, the
             usual names count.
         table: how the table is read.
@@ -72,6 +77,8 @@ class Columns:
     usual_targets: tuple[str, ...] = ("label", "class", "target", "category", "sentiment", "polarity")
     several_targets: bool = False
     target_gaps: bool = False
+    annotations: Annotations | None = None
+    unannotated: Literal["skip", "empty"] = "skip"
     find_targets: Callable[[Sequence[str]], tuple[str, ...]] | None = None
     table: TableOptions = TableOptions()
 
@@ -93,11 +100,12 @@ class Candidate:
     Attributes:
         path: of the file, absolute, as the file system's bytes; None where `content` is the example.
         name: path relative to the source, escaped for display; in a table ``table.csv:row``.
-        label: the target as the data write it: a class's name, or a line of CSV of the target's columns.
+        label: the target as the data write it: a class's name, a line of CSV of the target's columns, or an
+            `Annotation` as text.
         split: train, validation or test where the data say so, else None.
         fold: where the data give one, else None.
         block: where the data give one, else None.
-        row: row of the table, from 1, header not counted; None outside tables.
+        row: row of the table, from 1, header not counted, of several the first; None outside tables.
         content: the table's cell, or its row, as UTF-8, where the raw kind lives in tables; else None.
         line: physical line of the text file, from 1; None elsewhere.
         link: path below the source of the symbolic link that was followed to the file; None without one.
@@ -161,7 +169,8 @@ class Source:
     """Where raw examples come from; iterating looks at every entry once.
 
     Attributes:
-        layout: ``class-folders``, ``split-folders``, ``table`` or ``split-tables``.
+        layout: ``class-folders``, ``split-folders``, ``table``, ``split-tables``, ``files``, ``voc`` or
+            ``coco``.
         description: one sentence for the user.
         root: the folder that names are relative to, absolute.
         classes: labels the layout declares (class folders, empty ones too); empty for a table.

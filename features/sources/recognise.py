@@ -8,6 +8,7 @@ from features.decisions import Decisions
 from features.errors import AccessError, DataError, NoInputError, StorageError
 from features.names import printable
 from features.sources import archives, folders
+from features.sources.annotations import box_table
 from features.sources.candidates import (
     Candidate,
     Columns,
@@ -107,7 +108,7 @@ def _file(
         source.decisions.update(decisions)
         return source
     if tables.is_table(path):
-        return tables.open_table(path, Selection(raw, follow_symlinks), columns)
+        return _opener(columns)(path, Selection(raw, follow_symlinks), columns, None)
     raise DataError(
         f"{path} is no source of examples", got=f"a file {path.suffix or 'without ending'}", expected=_LAYOUTS
     )
@@ -158,9 +159,12 @@ def _open_tables(shown: str, found: list[Path], selection: Selection, columns: C
     named = {split_named(table.stem): table for table in found}
     splits = {split: named[split] for split in SPLITS if split in named}
     if "train" in splits and len(splits) == len(found) > 1:
-        return tables.open_split_tables(splits, selection, columns)
-    table = _only_table(shown, found)
-    return tables.open_table(table, selection, columns)
+        return tables.open_split_tables(splits, selection, columns, _opener(columns))
+    return _opener(columns)(_only_table(shown, found), selection, columns, None)
+
+
+def _opener(columns: Columns) -> tables.Opener:
+    return box_table.open_table if columns.annotations == "boxes" else tables.open_table
 
 
 def _only_table(shown: str, found: list[Path]) -> Path:

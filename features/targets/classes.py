@@ -14,7 +14,7 @@ import numpy as np
 from features.decisions import Decisions
 from features.errors import DataError
 from features.names import setting
-from features.sources.candidates import Labelling
+from features.sources.candidates import Annotations, Labelling
 from features.spec import SPLITS
 from features.targets.target import Fitted, Gathered, Readings
 
@@ -121,7 +121,7 @@ def check_classes(
         return
     for label in declared:
         counts.setdefault(label, 0)
-    shown = _show(counts)
+    shown = show(counts)
     empty = sorted(label for label, count in counts.items() if not count)
     if empty and len(empty) < len(counts):
         raise DataError(
@@ -139,7 +139,7 @@ def check_classes(
             or ("add a second class" if counts else "check that the files are of the expected kind"),
         )
     _refuse_values(counts)
-    _refuse_twins(counts, shown)
+    refuse_twins(counts, shown)
 
 
 def _refuse_values(counts: Counter[str]) -> None:
@@ -150,7 +150,7 @@ def _refuse_values(counts: Counter[str]) -> None:
     if all(_NUMBER.fullmatch(label) for label in counts) and labels > _VALUES * total:
         raise DataError(
             f"the labels are {labels} distinct numbers: a regression?",
-            got=f"{total} examples labelled {_show(counts, 5)}",
+            got=f"{total} examples labelled {show(counts, 5)}",
             expected="a few classes, each with many examples",
             todo="to predict numbers, train tabular-regression or image-regression; for classes, cut them "
             "into ranges first, as pandas.cut does, and name the column of ranges with --target-column",
@@ -158,13 +158,22 @@ def _refuse_values(counts: Counter[str]) -> None:
     if labels > _OWN * total:
         raise DataError(
             f"nearly every example has a label of its own: {labels} in {total} examples",
-            got=_show(counts, 5),
+            got=show(counts, 5),
             expected="a few classes, each with many examples",
             todo="name the column with the classes with --target-column",
         )
 
 
-def _refuse_twins(counts: Mapping[str, int], shown: str) -> None:
+def refuse_twins(counts: Mapping[str, int], shown: str) -> None:
+    """Refuse classes that differ in spelling alone.
+
+    Args:
+        counts: of the examples of each class.
+        shown: the classes, for the message.
+
+    Raises:
+        DataError: as above; says how to merge them.
+    """
     groups = twins(counts)
     if not groups:
         return
@@ -181,7 +190,8 @@ def _refuse_twins(counts: Mapping[str, int], shown: str) -> None:
     )
 
 
-def _show(counts: Mapping[str, int], most: int = 20) -> str:
+def show(counts: Mapping[str, int], most: int = 20) -> str:
+    """Write classes with their counts, for a message; after so many only the number of the others."""
     shown = ", ".join(f"{label!r} ({count})" for label, count in sorted(counts.items())[:most])
     return shown + (f" and {len(counts) - most} more" if len(counts) > most else "")
 
@@ -194,6 +204,7 @@ class Class:
     usual: tuple[str, ...] = ("label", "class", "target", "category", "sentiment", "polarity")
     several: bool = False
     gaps: bool = False
+    annotations: Annotations | None = None
 
     def columns(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return none: one usual name is enough."""

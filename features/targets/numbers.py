@@ -10,6 +10,7 @@ import numpy as np
 from features.decisions import Decisions
 from features.errors import DataError
 from features.quarantine import RefusedError
+from features.sources.candidates import Annotations
 from features.sources.tables import cells, number_format
 from features.sources.tables.number_format import NumberFormat
 from features.targets.target import Fitted, Gathered, Readings
@@ -33,6 +34,7 @@ class Numbers:
     usual: tuple[str, ...] = ("target", "value", "label", "y")
     several: bool = True
     gaps: bool = False
+    annotations: Annotations | None = None
 
     def columns(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return none: one usual name is enough."""

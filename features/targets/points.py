@@ -10,6 +10,7 @@ import numpy as np
 from features.decisions import Decisions
 from features.errors import DataError
 from features.quarantine import RefusedError
+from features.sources.candidates import Annotations
 from features.sources.tables import cells, number_format
 from features.targets import upright
 from features.targets.target import Fitted, Gathered, Readings
@@ -33,6 +34,7 @@ class Points:
     usual: tuple[str, ...] = ()
     several: bool = True
     gaps: bool = True
+    annotations: Annotations | None = "points"
 
     def columns(self, names: Sequence[str]) -> tuple[str, ...]:
         """Recognise pairs of columns such as x0 and y0, or nose_x and nose_y."""

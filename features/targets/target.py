@@ -8,7 +8,7 @@ import numpy as np
 
 from features.decisions import Decisions
 from features.quarantine import RefusedError
-from features.sources.candidates import Labelling
+from features.sources.candidates import Annotations, Labelling
 
 if TYPE_CHECKING:
     import pandas
@@ -26,10 +26,12 @@ class Fitted:
     Attributes:
         text: what stands for it.
         left_out: parts of it that cannot be used; each is quarantined as an entry of its own.
+        notes: keys of quarantine.NOTES.
     """
 
     text: str
     left_out: tuple[RefusedError, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Gathered:
         instead: what was found in place of usable examples, for messages.
         labelling: whether every example must have a target; see `features.sources.candidates.Labelling`.
         todo: what would bring more examples in; None where nothing is known to.
+        splits: of each example; empty before they are assigned.
     """
 
     texts: Sequence[str]
@@ -49,6 +52,7 @@ class Gathered:
     instead: str = ""
     labelling: Labelling = "required"
     todo: str | None = None
+    splits: Sequence[str] = ()
 
 
 class Target(Protocol):
@@ -59,6 +63,7 @@ class Target(Protocol):
         usual: names of the columns that hold it, tried where none is named; without regard to case.
         several: whether it may be read from several columns of a table.
         gaps: whether cells of those columns may be empty.
+        annotations: what of files of annotations it can be read from; None: of none.
     """
 
     @property
@@ -73,6 +78,9 @@ class Target(Protocol):
     @property
     def gaps(self) -> bool: ...  # noqa: D102
 
+    @property
+    def annotations(self) -> Annotations | None: ...  # noqa: D102
+
     def columns(self, names: Sequence[str]) -> tuple[str, ...]:
         """Recognise the columns that hold it by a pattern of their names; none where a usual name tells."""
         ...
@@ -81,7 +89,7 @@ class Target(Protocol):
         """Read all different targets of a source at once.
 
         Args:
-            written: as the data have them; several columns are one line of CSV.
+            written: as the data have them; several columns are one line of CSV, boxes an `Annotation`.
             rules: the recipe's ``data`` section.
             decisions: takes what the data left open.
         """
@@ -98,7 +106,7 @@ class Target(Protocol):
         ...
 
     def check(self, gathered: Gathered) -> None:
-        """Refuse targets that nothing can be learnt from.
+        """Refuse targets that nothing can be learnt from; called before and after splits are assigned.
 
         Raises:
             DataError: names them, and says what to do.

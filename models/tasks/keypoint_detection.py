@@ -19,7 +19,6 @@ from models.export import decoding, signatures
 from models.network import Network
 from models.networks import assembly, keypoints, pyramid
 from models.networks.assembly import Schedule
-from models.objective import KEYPOINTS
 from models.pretrained import pyramids
 from models.pretrained.pyramids import CnnPyramidSettings, KerasPyramidSettings
 from models.task import Blueprint, Task
@@ -93,7 +92,7 @@ KEYPOINT_DETECTION = Task(
     settings=ModelSettings,
     augmentation_settings=PointAugmentationSettings,
     build=build,
-    objective=KEYPOINTS,
+    objective=keypoints.KEYPOINTS,
     evaluator=MEASURED,
     decode=decoding.points,
     signatures={"serving_default": signatures.located, "embed": signatures.embed},

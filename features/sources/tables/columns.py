@@ -11,8 +11,8 @@ from features.spec import RawKind
 #: Usual column names, tried where Columns leaves one open; compared without regard to case.
 _FILE_NAMES = ("path", "file", "filename", "file_name", "filepath", "file_path")
 _TEXT_NAMES = ("text", "sentence", "review", "phrase", "document", "comment", "message")
-_SPLIT_NAMES = ("split", "subset", "partition")
-_FOLD_NAMES = ("fold",)
+SPLIT_NAMES = ("split", "subset", "partition")
+FOLD_NAMES = ("fold",)
 #: Columns that a message names before it counts the rest.
 _LISTED = 20
 
@@ -40,15 +40,15 @@ def find(table: TableFile, raw: RawKind, columns: Columns) -> Places:
         DataError: a column is missing, or several could be meant; names those found and expected.
     """
     inputs = (*_FILE_NAMES, raw.name, f"{raw.name}_path") if not raw.cells else _TEXT_NAMES
-    source = None if raw.rows else _place(table, "input", columns.input, inputs)
+    source = None if raw.rows else place_of(table, "input", columns.input, inputs)
     targets = _targets(table, columns)
     if not targets or (source is None and not raw.rows):
         known = raw.rows or source is not None
         missing, usual = ("target", columns.usual_targets) if known else ("input", inputs)
-        raise _unknown(table, missing, usual)
-    split = _place(table, "split", columns.split, _SPLIT_NAMES)
-    fold = _place(table, "fold", columns.fold, _FOLD_NAMES)
-    block = _place(table, "block", columns.block, ())
+        raise unknown(table, missing, usual)
+    split = place_of(table, "split", columns.split, SPLIT_NAMES)
+    fold = place_of(table, "fold", columns.fold, FOLD_NAMES)
+    block = place_of(table, "block", columns.block, ())
     taken = (*targets, split, fold, block)
     chosen = (source,) if source is not None else _row_columns(table, columns, taken)
     return Places(chosen, targets, split, fold, block)
@@ -66,8 +66,8 @@ def _targets(table: TableFile, columns: Columns) -> tuple[int, ...]:
     named = columns.targets
     if not named and columns.find_targets is not None:
         named = columns.find_targets(table.names)
-    places = [_place(table, "target", name, ()) for name in named]
-    places = places or [_place(table, "target", None, columns.usual_targets)]
+    places = [place_of(table, "target", name, ()) for name in named]
+    places = places or [place_of(table, "target", None, columns.usual_targets)]
     return tuple(dict.fromkeys(place for place in places if place is not None))
 
 
@@ -77,13 +77,14 @@ def find_text(table: TableFile, columns: Columns) -> int:
     Raises:
         DataError: there is no such column.
     """
-    place = _place(table, "input", columns.input, _TEXT_NAMES)
+    place = place_of(table, "input", columns.input, _TEXT_NAMES)
     if place is None:
-        raise _unknown(table, "input", _TEXT_NAMES)
+        raise unknown(table, "input", _TEXT_NAMES)
     return place
 
 
-def _unknown(table: TableFile, role: str, usual: Sequence[str]) -> DataError:
+def unknown(table: TableFile, role: str, usual: Sequence[str]) -> DataError:
+    """Make the error for a column that no name tells."""
     return DataError(
         f"table {table.path.name} has no {role} column that can be told by its name",
         got=_listed(table),
@@ -140,7 +141,12 @@ def _option(role: str) -> str:
     return "data.block_column" if role == "block" else f"--{role}-column"
 
 
-def _place(table: TableFile, role: str, given: str | None, usual: Sequence[str]) -> int | None:
+def place_of(table: TableFile, role: str, given: str | None, usual: Sequence[str]) -> int | None:
+    """Find a column by the name given, else by the usual ones, in small letters.
+
+    Raises:
+        DataError: it is missing though named, or several could be meant.
+    """
     if given is not None:
         given = _numbered(table, given.strip())
         if given not in table.names:

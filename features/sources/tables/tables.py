@@ -1,7 +1,7 @@
 """Tables as a source: CSV, TSV and Parquet, one example a row."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from features.sources.tables.reader import RowReader
 from features.spec import RawKind
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
+#: Makes a source of a table; see `open_table`.
+Opener = Callable[[Path, Selection, Columns, Decisions | None], Source]
 #: How a table is read of which nothing is known.
 _AS_FOUND = TableOptions()
 #: Columns of an input or a target that are named in their source's description.
@@ -104,13 +106,16 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:_SHOWN])) + (" ..." if len(names) > _SHOWN else "")
 
 
-def open_split_tables(found: Mapping[str, Path], selection: Selection, columns: Columns) -> Source:
+def open_split_tables(
+    found: Mapping[str, Path], selection: Selection, columns: Columns, opener: Opener = open_table
+) -> Source:
     """Make one source of a table for each split, in the same folder.
 
     Args:
         found: split to table.
         selection: as of `open_table`.
         columns: as of `open_table`; a split column is not looked for.
+        opener: makes a source of one of them.
 
     Raises:
         DataError: as of `open_table`, or a split column is named beside split tables.
@@ -123,7 +128,7 @@ def open_split_tables(found: Mapping[str, Path], selection: Selection, columns: 
             todo="leave --split-column out, or pass one table as --data",
         )
     decisions = Decisions()
-    return _joined({split: open_table(path, selection, columns, decisions) for split, path in found.items()})
+    return _joined({split: opener(path, selection, columns, decisions) for split, path in found.items()})
 
 
 def _joined(sources: Mapping[str, Source]) -> Source:

@@ -15,6 +15,7 @@ from features.quarantine import RefusedError
 from features.sources.candidates import Columns
 from features.spec import IMAGE
 from features.targets import TARGETS
+from features.targets.boxes import BOXES
 from features.targets.classes import CLASS
 from features.targets.numbers import NUMBERS, standard
 from features.targets.target import Gathered
@@ -180,5 +181,5 @@ def test_standard_is_numpys() -> None:
 
 
 def test_targets_are_listed_by_the_name_the_card_keeps() -> None:
-    assert TARGETS == {"class": CLASS, "numbers": NUMBERS}
+    assert TARGETS == {"class": CLASS, "numbers": NUMBERS, "boxes": BOXES}
     assert isinstance(NUMBERS.read(["x"], NumberRules(), Decisions())["x"], RefusedError)

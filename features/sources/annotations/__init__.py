@@ -1,0 +1,1 @@
+"""Annotations of images as sources: boxes in tables, Pascal VOC and COCO."""
