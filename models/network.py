@@ -87,6 +87,7 @@ class Network:
             where it has none, or a backbone keeps them to itself.
         locate: from decoded outputs in the coordinates of the features, and the width and height of each
             image [batch, 2], to outputs in pixels of the images; None where outputs have no place.
+        decode: from outputs and labels to named outputs, where the recipe has a say in it; None: the task's.
     """
 
     featurizer: Any
@@ -96,3 +97,4 @@ class Network:
     views: Mapping[str, keras.Model] = field(default_factory=dict)
     maps: Maps | None = None
     locate: Callable[[Mapping[str, Any], Any], dict[str, Any]] | None = None
+    decode: Callable[[Any, tuple[str, ...]], dict[str, Any]] | None = None

@@ -1,6 +1,6 @@
 """What one kind of problem needs, as an immutable value."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -63,14 +63,27 @@ class Evaluator:
     """How a network's outputs are measured.
 
     Attributes:
-        output: the output of ``serving_default`` that is measured, [examples, columns].
-        columns: the output that names its columns, [examples, columns].
-        evaluate: from a Dataset and that output on its measured examples, in their order, to an Evaluation.
+        read: from the outputs of ``serving_default`` and the labels, in their order, to what is measured,
+            [examples, ...]; None where the outputs are of other labels.
+        evaluate: from a Dataset and that on its measured examples, in their order, to an Evaluation.
     """
 
-    output: str
-    columns: str
+    read: Callable[[Mapping[str, np.ndarray], Sequence[str]], np.ndarray | None]
     evaluate: Callable[[Any, np.ndarray], Evaluation]
+
+
+def columns(
+    output: str, names: str
+) -> Callable[[Mapping[str, np.ndarray], Sequence[str]], np.ndarray | None]:
+    """Make an `Evaluator.read` of an output [examples, columns, ...] whose columns another output names."""
+
+    def read(outputs: Mapping[str, np.ndarray], labels: Sequence[str]) -> np.ndarray | None:
+        served = [name.decode() for name in outputs[names][0]]
+        if sorted(served) != sorted(labels):
+            return None
+        return outputs[output][:, [served.index(label) for label in labels]]
+
+    return read
 
 
 #: From the blueprint and the raw examples of the training split, read once as they are asked for, to what

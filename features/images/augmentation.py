@@ -34,6 +34,10 @@ class ImageAugmentation:
         settings: what may change and how much.
     """
 
+    #: What lies beyond an image's edge. Where targets have places, it must not be the mirror image: objects
+    #: in it would have no target.
+    beyond = "REFLECT"
+
     def __init__(self, settings: AugmentationSettings) -> None:
         self.settings = settings
         self._changed = tf.function(self._change, reduce_retracing=True)
@@ -118,7 +122,7 @@ class ImageAugmentation:
         )
 
     def _move(self, images: Any, transforms: Any) -> Any:
-        """Flip, turn, zoom and shift in one bilinear resampling; edges are mirrored."""
+        """Flip, turn, zoom and shift in one bilinear resampling."""
         if not self._moves:
             return images
         return tf.raw_ops.ImageProjectiveTransformV3(
@@ -127,7 +131,7 @@ class ImageAugmentation:
             output_shape=tf.shape(images)[1:3],
             fill_value=0.0,
             interpolation="BILINEAR",
-            fill_mode="REFLECT",
+            fill_mode=self.beyond,
         )
 
     def _shade(self, images: Any, draws: Any) -> Any:
@@ -196,10 +200,14 @@ class PointAugmentationSettings(AugmentationSettings):
 class PointAugmentation(ImageAugmentation):
     """Change images, and move points with them; points that leave the image count as missing.
 
+    What comes in from beyond an edge is black.
+
     Args:
         settings: what may change and how much.
         partners: for each point the position of the one it becomes in a mirror image; None mirrors none.
     """
+
+    beyond = "CONSTANT"
 
     def __init__(self, settings: PointAugmentationSettings, partners: Sequence[int] | None) -> None:
         # Mirrored top to bottom, left and right change places as well.
@@ -216,6 +224,86 @@ class PointAugmentation(ImageAugmentation):
         inside = tf.reduce_all((moved >= 0) & (moved <= 1), axis=2, keepdims=True)
         labelled = targets[..., 2:] * tf.cast(inside, targets.dtype)
         return tf.concat([moved * labelled, labelled], axis=2)
+
+
+class BoxAugmentationSettings(AugmentationSettings):
+    """The ``augmentation`` section where boxes move with their images."""
+
+    mosaic: float = Field(
+        0.0, ge=0, le=1, description="share of images that are put together of four, each at half its size"
+    )
+    visible: float = Field(
+        0.3, ge=0, le=1, description="boxes of which less than this share is left in the image are left out"
+    )
+
+
+class BoxAugmentation(ImageAugmentation):
+    """Change images, and move boxes with them; what comes in from beyond an edge is black.
+
+    A turned box becomes the smallest upright one around it.
+
+    Args:
+        settings: what may change and how much.
+    """
+
+    settings: BoxAugmentationSettings
+    beyond = "CONSTANT"
+
+    def _change(self, images: Any, targets: Any, seeds: Any) -> tuple[Any, Any]:
+        images, targets = super()._change(images, targets, seeds)
+        if not self.settings.mosaic:
+            return images, targets
+        draws = tf.map_fn(
+            lambda seed: tf.random.stateless_uniform([], seed + 1),
+            seeds,
+            fn_output_signature=tf.TensorSpec([], tf.float32),
+        )
+        return mosaic(images, targets, draws < self.settings.mosaic)
+
+    def _follow(self, targets: Any, draws: Any, transforms: Any, size: Any) -> Any:
+        """Move targets [batch, boxes, 5]: corners as shares of width and height, and the class or -1."""
+        x1, y1, x2, y2 = tf.unstack(targets[..., :4], axis=2)
+        corners = tf.stack([x1, y1, x2, y1, x2, y2, x1, y2], axis=2)
+        shape = tf.shape(corners)
+        moved = follow(tf.reshape(corners, [shape[0], -1, 2]), transforms, size)
+        moved = tf.reshape(moved, [shape[0], shape[1], 4, 2])
+        whole = tf.concat([tf.reduce_min(moved, axis=2), tf.reduce_max(moved, axis=2)], axis=2)
+        inside = tf.clip_by_value(whole, 0.0, 1.0)
+        left = (_area(inside) > self.settings.visible * _area(whole)) & (targets[..., 4] >= 0)
+        kept = tf.concat([inside, targets[..., 4:]], axis=2)
+        return tf.where(left[..., tf.newaxis], kept, -1.0)
+
+
+def _area(boxes: Any) -> Any:
+    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+
+
+def mosaic(images: Any, targets: Any, chosen: Any) -> tuple[Any, Any]:
+    """Put images of a batch together, four in each (Bochkovskiy et al. 2020), here at half their size.
+
+    Args:
+        images: float32 [batch, height, width, channels].
+        targets: boxes [batch, boxes, 5].
+        chosen: which images become a mosaic of themselves and the three that follow, bool [batch].
+
+    Returns:
+        Images of the same size, and targets [batch, 4 boxes, 5].
+    """
+    height, width = tf.shape(images)[1] // 2 * 2, tf.shape(images)[2] // 2 * 2
+    small = tf.image.resize(images, [height // 2, width // 2], method="area")
+    parts = [tf.roll(small, -number, axis=0) for number in range(4)]
+    whole = tf.concat([tf.concat(parts[:2], axis=2), tf.concat(parts[2:], axis=2)], axis=1)
+    whole = tf.image.resize(whole, tf.shape(images)[1:3])
+    moved = []
+    for number in range(4):
+        boxes = tf.roll(targets, -number, axis=0)
+        corner = tf.constant([number % 2, number // 2] * 2, tf.float32) / 2
+        placed = tf.concat([boxes[..., :4] / 2 + corner, boxes[..., 4:]], axis=2)
+        moved.append(tf.where(boxes[..., 4:] >= 0, placed, -1.0))
+    joined = tf.concat(moved, axis=1)
+    alone = tf.pad(targets, [[0, 0], [0, 3 * tf.shape(targets)[1]], [0, 0]], constant_values=-1.0)
+    chosen = chosen[:, tf.newaxis, tf.newaxis]
+    return tf.where(chosen[..., tf.newaxis], whole, images), tf.where(chosen, joined, alone)
 
 
 def follow(points: Any, transforms: Any, size: Any) -> Any:

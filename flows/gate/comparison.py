@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from features.datasets.dataset import Dataset
 from flows.runs.plan import Plan
 from flows.runs.run import Record
 from flows.runs.state import Check, Verdict
+from models.export import export
 from models.task import Task
 from serving.repository.repository import Repository
 
@@ -30,16 +30,15 @@ def metric_of_saved_model(path: Path, dataset: Dataset, task: Task) -> tuple[flo
     frame = dataset.measured
     evaluator = task.evaluator
     assert evaluator is not None, "a task without an evaluator is not compared"
-    parts, served = [], []
+    parts = []
     for start in range(0, len(frame), 32):
         raws = [dataset.read(row) for row in frame.iloc[start : start + 32].itertuples()]
         outputs = answer(**{task.raw.input: tf.constant(raws)})
-        parts.append(outputs[evaluator.output].numpy())
-        served = [name.decode() for name in outputs[evaluator.columns].numpy()[0]]
-    if sorted(served) != sorted(dataset.labels):
-        return None, f"it knows other {evaluator.columns}: {', '.join(sorted(served))[:200]}"
-    order = [served.index(label) for label in dataset.labels]
-    measured = evaluator.evaluate(dataset, np.concatenate(parts)[:, order])
+        parts.append({name: value.numpy() for name, value in outputs.items()})
+    values = evaluator.read(export.stacked(parts), dataset.labels)
+    if values is None:
+        return None, "it answers with other labels"
+    measured = evaluator.evaluate(dataset, values)
     return measured.metrics[task.objective.report], "measured"
 
 

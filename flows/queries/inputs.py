@@ -9,6 +9,7 @@ from features.errors import UsageError
 
 #: What is sent for an input that nobody gave a value for, by its name, as it would be typed.
 USUAL = {"k": "10", "negative": "", "label": "", "patch": "0", "stride": "0", "fill": "nan"}
+USUAL |= {"score_threshold": "nan", "iou_threshold": "nan"}
 
 
 def coarse(shape: Sequence[int | None], positions: int) -> dict[str, str]:

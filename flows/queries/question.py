@@ -132,13 +132,22 @@ def commands(question: Question, target: str, rest_target: str | None = None) ->
 
 
 def _meant(question: Question, client: Client) -> Question:
-    """Name the signature that takes a k, where a question with one names none and the default does not."""
-    if question.signature is not None or "k" not in question.inputs:
+    """Name the signature that takes the further inputs, such as k, where the default does not.
+
+    It takes what the default takes, and nothing beside the further inputs that has no usual value.
+    """
+    if question.signature is not None or not question.inputs:
         return question
     known = client.metadata(question.name, version=question.version)
-    usual = set(known.signature(None).inputs)
-    found = [name for name, one in sorted(known.signatures.items()) if set(one.inputs) == usual | {"k"}]
-    return replace(question, signature=found[0]) if found and "k" not in usual else question
+    usual, given = set(known.signature(None).inputs), set(question.inputs)
+    if given <= usual:
+        return question
+    found = [
+        (len(one.inputs), name)
+        for name, one in known.signatures.items()
+        if usual | given <= set(one.inputs) and set(one.inputs) - usual - given <= sent.USUAL.keys()
+    ]
+    return replace(question, signature=min(found)[1]) if found else question
 
 
 def _requests(question: Question, client: Client) -> Iterator[tuple[str, dict[str, np.ndarray], str | None]]:

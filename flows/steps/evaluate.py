@@ -24,7 +24,9 @@ def evaluate(plan: Plan, record: Record) -> dict[str, float]:
         answers = inference.outputs(network, plan.task, dataset.labels, frame, plan.workspace.features)
         assert plan.task.evaluator is not None, "a task without an evaluator has a course of its own"
         record.run.evaluation.mkdir(exist_ok=True)
-        np.save(record.run.outputs, answers[plan.task.evaluator.output], allow_pickle=False)
+        outputs = plan.task.evaluator.read(answers, dataset.labels)
+        assert outputs is not None, "a network is trained on the labels of its dataset"
+        np.save(record.run.outputs, outputs, allow_pickle=False)
         record.kept.pop("evaluation", None)
     metrics = evaluation(plan, record, dataset).metrics | (folded or {})
     write_file(record.run.evaluation / "metrics.json", json.dumps(metrics, indent=1))

@@ -21,7 +21,7 @@ from models.evaluation.scores import (
     predictions,
 )
 from models.evaluation.uncertainty import Interval, bootstrap
-from models.task import Evaluator
+from models.task import Evaluator, columns
 
 #: Mistakes that are logged, the most confident first.
 LOGGED_MISTAKES = 200
@@ -194,4 +194,4 @@ def _texts(labels: Sequence[str] | np.ndarray) -> pd.Series:
     return pd.Series(list(labels), dtype=object)
 
 
-CLASSES = Evaluator("scores", "labels", of_dataset)
+CLASSES = Evaluator(columns("scores", "labels"), of_dataset)

@@ -42,7 +42,7 @@ def outputs(
 
     @tf.function(reduce_retracing=True)
     def answer(batch: Any, sizes: Any) -> dict[str, Any]:
-        decoded = task.decode(phase.model(batch, training=False), labels)
+        decoded = (network.decode or task.decode)(phase.model(batch, training=False), labels)
         return network.locate(decoded, sizes) if network.locate is not None else decoded
 
     parts = [

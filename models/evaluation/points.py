@@ -16,7 +16,7 @@ from features.errors import DataError
 from features.targets import points as keypoints
 from features.targets import upright
 from models.evaluation.uncertainty import Interval
-from models.task import Evaluator
+from models.task import Evaluator, columns
 
 #: Predictions that are logged, those farthest off first.
 LOGGED = 200
@@ -237,4 +237,4 @@ def _worst(errors: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"row": rows, "error": means[rows]})
 
 
-POINTS = Evaluator("points", "names", of_dataset)
+POINTS = Evaluator(columns("points", "names"), of_dataset)

@@ -14,7 +14,7 @@ import pandas as pd
 from features.datasets.dataset import Dataset
 from features.errors import DataError
 from models.evaluation.uncertainty import Interval
-from models.task import Evaluator
+from models.task import Evaluator, columns
 
 #: Predictions that are logged, those farthest off first.
 LOGGED = 200
@@ -184,4 +184,4 @@ def _worst(targets: np.ndarray, values: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"row": rows, "target": target, "prediction": prediction, "error": error[rows]})
 
 
-NUMBERS = Evaluator("values", "names", of_dataset)
+NUMBERS = Evaluator(columns("values", "names"), of_dataset)

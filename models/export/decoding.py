@@ -1,8 +1,12 @@
 """From a network's outputs to the named outputs a client sees, in the graph."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
+
+from models.networks.detector import BOX, CLASSES
 
 
 def classes(logits: Any, labels: tuple[str, ...]) -> dict[str, Any]:
@@ -54,6 +58,99 @@ def points(outputs: Any, names: tuple[str, ...]) -> dict[str, Any]:
         "scores": 1.0 - tf.exp(-NEAR * tf.exp(-outputs[..., 4])),
         "names": tf.repeat(columns[tf.newaxis], tf.shape(outputs)[0], axis=0),
     }
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Which boxes are answered.
+
+    Attributes:
+        score: the least score.
+        overlap: two boxes of one class overlap by at most so much (IoU).
+        most: boxes of an image.
+    """
+
+    score: float = 0.05
+    overlap: float = 0.6
+    most: int = 100
+
+
+def boxes(
+    outputs: Any,
+    names: tuple[str, ...],
+    thresholds: Thresholds = Thresholds(),
+    *,
+    scores: Any = None,
+    overlaps: Any = None,
+) -> dict[str, Any]:
+    """Decode objects [batch, places, 6 + classes] as `models.networks.detector` gives them.
+
+    Of boxes of one class that overlap by more than a threshold the best stays (non-maximum suppression).
+
+    Args:
+        outputs: of the network.
+        names: of the classes.
+        thresholds: the recipe's, and the most objects of an image: N.
+        scores: least score of each example [batch]; None and NaN take the recipe's.
+        overlaps: of each example [batch], likewise.
+
+    Returns:
+        ``boxes`` [batch, N, 4]: xmin, ymin, xmax, ymax as shares of the features' width and height, which
+        a network's ``locate`` turns into pixels; ``classes`` int32 [batch, N]; ``labels`` [batch, N];
+        ``scores`` [batch, N]; ``count`` int32 [batch]: how many there are, the best first. The rest is
+        filled up with zeros, labels with nothing.
+    """
+    batch = tf.shape(outputs)[0]
+    scores, overlaps = (
+        tf.fill([batch], usual) if given is None else tf.where(tf.math.is_nan(given), usual, given)
+        for given, usual in ((scores, thresholds.score), (overlaps, thresholds.overlap))
+    )
+    most = thresholds.most
+
+    def one(example: tuple[Any, Any, Any]) -> tuple[Any, ...]:
+        answers, score, overlap = example
+        corners = tf.gather(answers[:, BOX], [1, 0, 3, 2], axis=1)
+        kept = tf.image.combined_non_max_suppression(
+            corners[tf.newaxis, :, tf.newaxis],
+            tf.sigmoid(answers[tf.newaxis, :, CLASSES:]),
+            most,
+            most,
+            iou_threshold=overlap,
+            score_threshold=score,
+            clip_boxes=False,
+        )
+        return tuple(part[0] for part in kept)
+
+    spec = tf.TensorSpec
+    found = tf.map_fn(
+        one,
+        (outputs, scores, overlaps),
+        fn_output_signature=(
+            spec([most, 4], tf.float32),
+            spec([most], tf.float32),
+            spec([most], tf.float32),
+            spec([], tf.int32),
+        ),
+    )
+    corners, best, classes, count = found
+    places = tf.cast(classes, tf.int32)
+    there = tf.range(most)[tf.newaxis] < count[:, tf.newaxis]
+    columns = tf.constant([name.encode() for name in names])
+    return {
+        "boxes": tf.gather(corners, [1, 0, 3, 2], axis=2),
+        "classes": places,
+        "labels": tf.where(there, tf.gather(columns, places), b""),
+        "scores": best,
+        "count": count,
+    }
+
+
+def within(outputs: Mapping[str, Any], sizes: Any) -> dict[str, Any]:
+    """Cut ``boxes`` [batch, N, 4] in pixels off at the edges of their images, of sizes [batch, 2]."""
+    edges = tf.cast(tf.tile(sizes, [1, 2]), tf.float32)[:, tf.newaxis]
+    there = tf.range(tf.shape(outputs["boxes"])[1])[tf.newaxis] < outputs["count"][:, tf.newaxis]
+    cut = tf.clip_by_value(outputs["boxes"], 0.0, edges)
+    return {**outputs, "boxes": tf.where(there[..., tf.newaxis], cut, 0.0)}
 
 
 def vectors(found: Any, labels: tuple[str, ...]) -> dict[str, Any]:

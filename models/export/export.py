@@ -40,8 +40,8 @@ def absent(network: Network, task: Task, labels: tuple[str, ...]) -> dict[str, s
 
 
 def _made(network: Network, task: Task, labels: tuple[str, ...]) -> dict[str, Any]:
-    def decode(outputs: Any) -> dict[str, Any]:
-        return task.decode(outputs, labels)
+    def decode(outputs: Any, **options: Any) -> dict[str, Any]:
+        return (network.decode or task.decode)(outputs, labels, **options)
 
     return {name: make(network, task.raw, decode) for name, make in task.signatures.items()}
 

@@ -37,6 +37,25 @@ def located(network: Network, raw: RawKind, decode: Callable[[Any], dict[str, An
     return serving_default
 
 
+def detect(network: Network, raw: RawKind, decode: Callable[..., dict[str, Any]]) -> Any:
+    """Make ``serving_default`` of a detector with thresholds of each example; NaN takes the recipe's."""
+    thresholds = [
+        tf.TensorSpec([None], tf.float32, name=name) for name in ("score_threshold", "iou_threshold")
+    ]
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.as_dtype(raw.dtype), name=raw.input), *thresholds],
+        autograph=False,
+    )
+    def detect(examples: Any, score_threshold: Any, iou_threshold: Any) -> dict[str, Any]:
+        features, sizes = network.featurizer.located(examples)
+        assert network.locate is not None, "a detector answers with places"
+        outputs = network.model(features, training=False)
+        return network.locate(decode(outputs, scores=score_threshold, overlaps=iou_threshold), sizes)
+
+    return detect
+
+
 def embed(network: Network, raw: RawKind, decode: Callable[[Any], dict[str, Any]]) -> Any:
     """Make the signature from raw examples [batch] to the vector before the head [batch, d]."""
 

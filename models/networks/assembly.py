@@ -1,7 +1,7 @@
 """Put featurizer, backbone and head together, and plan the phases of their training."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -116,7 +116,12 @@ def _inputs(featurizer: Any) -> Any:
 
 
 def located(
-    featurizer: Any, whole: keras.Model, embed: keras.Model, output: str, schedule: Schedule
+    featurizer: Any,
+    whole: keras.Model,
+    embed: keras.Model,
+    output: str,
+    schedule: Schedule,
+    finish: Callable[[Mapping[str, Any], Any], dict[str, Any]] = lambda outputs, sizes: dict(outputs),
 ) -> Network:
     """Make a network that answers where something is, trained at once.
 
@@ -127,6 +132,7 @@ def located(
         output: the decoded output that holds coordinates, [batch, n, 2 k] of x and y in turn as shares of
             the features' width and height; the first columns of encoded targets are of the same form.
         schedule: epochs and augmentation.
+        finish: what is done to outputs in pixels, of images of sizes [batch, 2].
     """
 
     def moved(move: Any, coordinates: Any, sizes: Any) -> Any:
@@ -135,7 +141,7 @@ def located(
         return tf.reshape(pairs, shape)
 
     def locate(outputs: Mapping[str, Any], sizes: Any) -> dict[str, Any]:
-        return {**outputs, output: moved(featurizer.restored, outputs[output], sizes)}
+        return finish({**outputs, output: moved(featurizer.restored, outputs[output], sizes)}, sizes)
 
     def place(targets: np.ndarray, frame: Any) -> np.ndarray:
         columns = targets.shape[2] // 2 * 2

@@ -8,6 +8,7 @@ from models.tasks.image_clustering import IMAGE_CLUSTERING
 from models.tasks.image_regression import IMAGE_REGRESSION
 from models.tasks.image_search import IMAGE_SEARCH
 from models.tasks.keypoint_detection import KEYPOINT_DETECTION
+from models.tasks.object_detection import OBJECT_DETECTION
 from models.tasks.tabular_classification import TABULAR_CLASSIFICATION
 from models.tasks.tabular_regression import TABULAR_REGRESSION
 from models.tasks.text_classification import TEXT_CLASSIFICATION
@@ -19,6 +20,7 @@ TASKS: dict[str, Task] = {
         IMAGE_CLASSIFICATION,
         IMAGE_REGRESSION,
         KEYPOINT_DETECTION,
+        OBJECT_DETECTION,
         IMAGE_SEARCH,
         IMAGE_CLUSTERING,
         AUDIO_CLASSIFICATION,

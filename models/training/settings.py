@@ -87,6 +87,12 @@ class KeypointSettings(LoopSettings):
     )
 
 
+class DetectionSettings(LoopSettings):
+    """How a network is trained on boxes."""
+
+    box_weight: float = Field(2.0, gt=0, description="weight of the loss of boxes beside that of classes")
+
+
 @keras.saving.register_keras_serializable("servable")
 class Warmup(keras.optimizers.schedules.LearningRateSchedule):
     """Climb from zero in a straight line, then follow another schedule from its beginning.
