@@ -12,6 +12,7 @@ from flows.orchestration import artifacts, step
 from flows.reports import (
     classes,
     common,
+    detection,
     galleries,
     heatmaps,
     keypoints,
@@ -46,6 +47,8 @@ SECTIONS: Mapping[str, Part] = {
     "predictions": numbers.predictions,
     "largest errors": numbers.worst,
     "point metrics": keypoints.metrics,
+    "box metrics": detection.metrics,
+    "box errors": detection.errors,
     "worst points": keypoints.worst,
     "kernels": classes.kernels,
     "gallery metrics": galleries.metrics,
@@ -62,6 +65,7 @@ FACTS: Mapping[str, Callable[[Context], list[Fact]]] = {
     "metrics": classes.facts,
     "number metrics": numbers.facts,
     "point metrics": keypoints.facts,
+    "box metrics": detection.facts,
     "gallery metrics": galleries.facts,
     "word tests": words.facts,
 }

@@ -1,7 +1,7 @@
 """What predicted boxes are worth: average precision as COCO defines it, and what kind of errors there are.
 
-The measures are pycocotools'. Boxes are in pixels of the image as displayed. Nothing here knows files, models or
-tracking.
+The measures are pycocotools'. Boxes are in pixels of the image as displayed. Nothing here knows files, models
+or tracking.
 """
 
 import contextlib
@@ -50,9 +50,9 @@ class Evaluation:
             ``precision`` and ``recall``.
         curves: ``class``, ``recall`` and ``precision`` at an overlap of a half.
         threshold: score above which predictions are counted below.
-        errors: a row for each prediction above the threshold and for each missed object: ``row`` of the image,
-            ``kind`` (a key of ERRORS), ``box`` (position among the predictions, or the objects of a miss),
-            ``class``, ``score`` and ``overlap``.
+        errors: a row for each prediction above the threshold and for each missed object: ``row`` of the
+            image, ``kind`` (a key of ERRORS), ``box`` (position among the predictions, or the objects of a
+            miss), ``class``, ``score`` and ``overlap``.
     """
 
     split: str

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-#: Colours that stay apart on photos: what is predicted, what is true, and one for each class.
-PREDICTED, TRUE = "#ff3b6b", "#37e07d"
+#: Colours that stay apart on photos: of what is predicted, true, and beside the point; and of classes.
+PREDICTED, TRUE, OTHER = "#ff3b6b", "#37e07d", "#b4b4b4"
 CLASSES = (
     *("#ff3b6b", "#2fb4ff", "#ffc02e", "#37e07d", "#c07bff", "#ff8a2b", "#00d6c4", "#ff7ad1", "#b7e02e"),
     *("#8aa4ff", "#e0a070", "#9adfff"),

@@ -1,0 +1,125 @@
+"""The sections of a report on predicted boxes."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from features.images.preview import preview
+from features.targets import upright
+from flows.reports import media, sections
+from flows.reports.context import Context
+from flows.reports.media import Media
+from flows.reports.page import Fact, Section, Table
+from models.evaluation.boxes import ERRORS
+from models.figures import detection, marks
+
+#: Images shown of each kind of error, and pixels of their longer side.
+SHOWN, SIDE = 8, 320
+
+MEANINGS = {
+    "map": "mean AP of the classes, averaged over overlaps (IoU) from 0.50 to 0.95, as COCO defines it",
+    "map50": "mean AP of the classes at an overlap of 0.50",
+    "map75": "mean AP of the classes at an overlap of 0.75",
+    "threshold": "score from which on the boxes below are counted: the one of the highest F1",
+    "examples": "images measured",
+    "boxes": "objects in them",
+}
+#: The order in which errors are shown.
+_SHOWN_KINDS = ("miss", "false alarm", "wrong class", "poor place", "duplicate", "right")
+
+
+def facts(context: Context) -> list[Fact]:
+    """Count images and objects."""
+    metrics = context.measured.metrics
+    return [
+        Fact("test images", int(metrics["test/examples"])),
+        Fact("test objects", int(metrics["test/boxes"])),
+        Fact("classes", len(context.dataset.labels)),
+        Fact("training images", int((context.dataset.frame["split"] == "train").sum())),
+    ]
+
+
+def metrics(context: Context) -> Iterator[Section]:
+    """Tabulate the average precision, and draw precision against recall."""
+    measured = context.measured
+    rows = measured.per_class.to_numpy(object).tolist()
+    yield Section(
+        "Metrics",
+        tables=[
+            sections.metric_table(measured, MEANINGS),
+            Table(tuple(measured.per_class.columns), rows, "By class", folded=len(rows) > 24),
+        ],
+        figures=[
+            media.picture(
+                "Precision and recall",
+                partial(detection.precision_recall, measured.curves),
+                "At an overlap of 0.50.",
+            )
+        ],
+    )
+
+
+def errors(context: Context) -> Iterator[Section]:
+    """Count the errors by kind, and draw some of each."""
+    measured = context.measured
+    counts = measured.errors["kind"].value_counts()
+    rows: list[list[object]] = [
+        [kind, int(counts.get(kind, 0)), ERRORS[kind]] for kind in ("right", *_SHOWN_KINDS[:-1])
+    ]
+    prose = (
+        f"Boxes with a score from {measured.threshold:.2f} on, against {int(measured.metrics['test/boxes'])} "
+        "objects. In the pictures, objects are green, the predictions meant red and other predictions grey."
+    )
+    yield Section("Errors", prose=[prose], tables=[Table(("kind", "number", "meaning"), rows)])
+    for kind in _SHOWN_KINDS:
+        of_kind = measured.errors[measured.errors["kind"] == kind]
+        if len(of_kind):
+            items = [_drawn(context, int(row), of_kind) for row in _images(of_kind)]
+            title = "Images that are right" if kind == "right" else f"{kind.capitalize()} ({len(of_kind)})"
+            yield Section(title, media=items)
+
+
+def _images(errors: pd.DataFrame) -> list[int]:
+    """Choose images: those with most errors first, then those with the surest."""
+    grouped = errors.groupby("row").agg(count=("row", "size"), score=("score", "max"))
+    order = grouped.sort_values(["count", "score"], ascending=[False, False], kind="stable")
+    return [int(row) for row in order.index[:SHOWN]]
+
+
+def _drawn(context: Context, row: int, of_kind: pd.DataFrame) -> Media:
+    """Draw an image with its objects, and the predictions that a table of errors names."""
+    measured = context.measured
+    meant = of_kind[of_kind["row"] == row]
+    lines = [f"{len(meant)} of {len(measured.targets[row])} objects missed"] if _misses(meant) else []
+    lines = lines or [_said(error) for error in meant.head(3).itertuples()]
+    item, raw = context.measured_example(row, lines)
+    shown = preview(raw, SIDE) if raw else None
+    if shown is None:
+        return item
+    truth, found = measured.targets[row], measured.boxes[row]
+    found = found[found[:, 5] >= measured.threshold]
+    parts = [(truth, marks.TRUE, _misses(meant)), (found, marks.OTHER, not _misses(meant))]
+    colors, captions = [], []
+    for boxes, usual, named in parts:
+        places = set(meant["box"]) if named else set()
+        colors += [marks.PREDICTED if place in places else usual for place in range(len(boxes))]
+        captions += [_caption(measured, box) if place in places else "" for place, box in enumerate(boxes)]
+    size = np.tile(upright.sizes(context.dataset.measured.iloc[[row]])[0], 2)
+    corners = np.concatenate([truth[:, :4], found[:, :4]]) / size
+    return media.photo(marks.boxes(marks.enlarged(shown, SIDE), corners, captions, colors), item.title, lines)
+
+
+def _caption(measured: Any, box: np.ndarray) -> str:
+    score = f" {box[5]:.2f}" if len(box) > 5 else ""
+    return f"{measured.names[int(box[4])]}{score}"
+
+
+def _misses(errors: pd.DataFrame) -> bool:
+    return bool((errors["kind"] == "miss").all())
+
+
+def _said(error: Any) -> str:
+    return f"{error.kind}: score {error.score:.2f}, overlap {error.overlap:.2f}"
