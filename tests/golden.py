@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import soundfile
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from models.pretrained.applications import DEFAULT_MODULE
 from tests.models import toys
@@ -33,6 +33,31 @@ SMALL = {
         "model.filters=[4, 8]",
         "model.dense=[]",
         "training.epochs=12",
+        "training.learning_rate=0.01",
+        "training.towers=1",
+    ),
+    "keypoint-detection": (
+        "featurizer.height=32",
+        "featurizer.width=32",
+        "model.filters=[8, 8, 16]",
+        "model.depth=1",
+        "model.channels=8",
+        "model.stride=4",
+        "training.epochs=4",
+        "training.min_steps=0",
+        "training.learning_rate=0.01",
+        "training.towers=1",
+    ),
+    "object-detection": (
+        "featurizer.height=32",
+        "featurizer.width=32",
+        "model.filters=[8, 8, 16]",
+        "model.channels=8",
+        "model.stride=4",
+        "model.max_boxes=7",
+        "augmentation.mosaic=0.5",
+        "training.epochs=4",
+        "training.min_steps=0",
         "training.learning_rate=0.01",
         "training.towers=1",
     ),
@@ -69,6 +94,8 @@ SMALL = {
 RECIPE = {
     "image-classification": "cnn",
     "image-regression": "cnn",
+    "keypoint-detection": "scratch",
+    "object-detection": "scratch",
     "image-search": "default",
     "image-clustering": "default",
     "audio-classification": "cnn",
@@ -118,6 +145,76 @@ def frames(folder: Path) -> Path:
     table = pd.DataFrame(rows, columns=["file", "target", "width", "run"])
     table.to_csv(folder / "frames.csv", index=False)
     return folder
+
+
+def eyes(folder: Path) -> Path:
+    """Write pictures of a red and a blue spot, and a table of where they are; a few are not annotated."""
+    random = np.random.default_rng(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for number in range(2 * PER_CLASS):
+        width, height = random.integers(30, 70, 2)
+        picture = Image.fromarray(random.integers(30, 70, (height, width, 3), np.uint8))
+        pen, points = ImageDraw.Draw(picture), []
+        for color, side in (("red", 0.25), ("blue", 0.75)):
+            x, y = width * random.normal(side, 0.08), height * random.normal(0.5, 0.1)
+            pen.ellipse([x - 4, y - 4, x + 4, y + 4], fill=color)
+            points += [f"{x:.2f}", f"{y:.2f}"]
+        if number % 9 == 0:
+            points[2:] = ["", "NA"]
+        rows.append((_saved(picture, folder, number), *points))
+    columns = ["file", "left_eye_x", "left_eye_y", "right_eye_x", "right_eye_y"]
+    pd.DataFrame(rows, columns=columns).to_csv(folder / "eyes.csv", index=False)
+    return folder
+
+
+def shapes(folder: Path, images: int = 2 * PER_CLASS, side: tuple[int, int] = (40, 90)) -> Path:
+    """Write pictures of up to three squares, discs and triangles, and a table of their boxes."""
+    random = np.random.default_rng(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows: list[tuple] = []
+    for number in range(images):
+        width, height = random.integers(*side, 2)
+        picture = Image.fromarray(random.integers(30, 70, (height, width, 3), np.uint8))
+        pen, boxes = ImageDraw.Draw(picture), []
+        for _ in range(number % 4):
+            half = random.uniform(0.08, 0.18) * min(width, height)
+            x, y = random.uniform(half, width - half), random.uniform(half, height - half)
+            box = (x - half, y - half, x + half, y + half)
+            if any(abs(x - (a + c) / 2) < half + (c - a) / 2 for _, a, _, c, _ in boxes):
+                continue
+            kind = str(random.choice(["disc", "square", "triangle"]))
+            color = tuple(int(level) for level in random.integers(120, 256, 3))
+            if kind == "disc":
+                pen.ellipse(box, fill=color)
+            elif kind == "square":
+                pen.rectangle(box, fill=color)
+            else:
+                pen.polygon([(x, y - half), (x + half, y + half), (x - half, y + half)], fill=color)
+            boxes.append((kind, *box))
+        name = _saved(picture, folder, number)
+        rows += [(name, *(f"{side:.2f}" for side in box), kind) for kind, *box in boxes]
+        rows += [] if boxes else [(name, "", "", "", "", "")]
+    columns = ["file", "xmin", "ymin", "xmax", "ymax", "class"]
+    pd.DataFrame(rows, columns=columns).to_csv(folder / "shapes.csv", index=False)
+    return folder
+
+
+def _saved(picture: Image.Image, folder: Path, number: int) -> str:
+    """Save a picture in one of the forms we take; return its name."""
+    kind, mode = FORMATS[number % len(FORMATS)]
+    name = f"{number:03}.{kind.lower()}"
+    if kind == "JPEG" and mode == "RGB":
+        exif = Image.Exif()
+        turn = 1 + number // len(FORMATS) % 8
+        exif[274] = turn
+        back = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
+        picture = picture.transpose(Image.Transpose(back[turn])) if turn > 1 else picture
+        picture.save(folder / name, kind, exif=exif.tobytes())
+        return name
+    picture = picture.quantize(32) if mode == "P" else picture.convert(mode)
+    picture.save(folder / name, kind)
+    return name
 
 
 def _picture(random: np.random.Generator, number: int, *, vertical: bool) -> tuple[str, bytes]:
@@ -258,6 +355,8 @@ def cached(module: Path, workspace: Path) -> None:
 GOLDEN: dict[str, Callable[[Path], Path]] = {
     "image-classification": images,
     "image-regression": frames,
+    "keypoint-detection": eyes,
+    "object-detection": shapes,
     "image-search": gallery,
     "image-clustering": gallery,
     "audio-classification": sounds,

@@ -11,7 +11,7 @@ from tests import golden, harness
 from tests.trained import Trained, train
 
 #: Tasks with the featurizer of another one, which is checked there.
-FEATURIZED_ALIKE = {"image-search", "image-clustering"}
+FEATURIZED_ALIKE = {"image-search", "image-clustering", "keypoint-detection", "object-detection"}
 
 
 @pytest.fixture(scope="module", params=sorted(TASKS))

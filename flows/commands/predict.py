@@ -46,7 +46,8 @@ def predict(
     timeout: Annotated[float, typer.Option(help="Timeout in seconds.")] = 30.0,
     k: Annotated[int | None, typer.Option(help="Number of neighbours to return.")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Draw the neighbours to this PNG file.", metavar="PNG")
+        Path | None,
+        typer.Option(help="Draw the neighbours, points or boxes of an image to this file.", metavar="FILE"),
     ] = None,
     curl: CurlOption = False,
     grpcurl: GrpcurlOption = False,

@@ -1,15 +1,17 @@
 """What an image search found, as a line or as one picture."""
 
-from collections.abc import Mapping, Sequence
+import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from features.errors import StorageError, UsageError
 from features.images.preview import preview
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from serving.client.client import Client
 
 #: Neighbours named in a line, and neighbours drawn, at most.
@@ -29,30 +31,10 @@ def _found(answer: Mapping[str, Any]) -> list[tuple[str, float]]:
     return [pair for pair in zip(answer["paths"], answer["scores"], strict=True) if pair[0]]
 
 
-def require_one(examples: Sequence[Any]) -> None:
-    """Check that one example alone goes into a picture.
+def picture(client: "Client", answer: Mapping[str, Any]) -> "Image":
+    """Draw an image and its neighbours; the model itself is asked for their thumbnails."""
+    from PIL import Image
 
-    Raises:
-        UsageError: there is none, or several.
-    """
-    if len(examples) != 1:
-        raise UsageError("--out draws the neighbours of one image", got=f"{len(examples)} examples")
-
-
-def draw(client: "Client", answer: Mapping[str, Any], out: Path) -> None:
-    """Draw an image and its neighbours as a PNG; the model itself is asked for their thumbnails.
-
-    Raises:
-        UsageError: the answer names no neighbours.
-        StorageError: the file cannot be written.
-    """
-    if not isinstance(answer.get("ids"), list) or not isinstance(answer.get("paths"), list):
-        raise UsageError(
-            f"{answer['model']} has no neighbours to draw",
-            got=", ".join(sorted(set(answer) - {"input", "model", "version"})),
-            expected="the answer of an image-search or image-clustering model",
-            todo="leave --out out",
-        )
     from models.figures import canvas, planes
 
     shown = _found(answer)[:DRAWN]
@@ -62,10 +44,7 @@ def draw(client: "Client", answer: Mapping[str, Any], out: Path) -> None:
     captions = [f"query\n{Path(answer['input']).name}"]
     captions += [f"{place}.  {score:.3f}\n{path}" for place, (path, score) in enumerate(shown, start=1)]
     drawn = canvas.png(planes.gallery([_pixels(file) for file in pictures], captions))
-    try:
-        out.write_bytes(drawn)
-    except OSError as error:
-        raise StorageError(f"cannot write {out}", got=error.strerror, todo="name another file") from error
+    return Image.open(io.BytesIO(drawn)).convert("RGB")
 
 
 def _pixels(file: bytes) -> np.ndarray:

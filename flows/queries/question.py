@@ -12,7 +12,7 @@ from rich.text import Text
 from features.errors import UsageError
 from features.spec import ROW
 from flows.queries import inputs as sent
-from flows.queries import neighbours, raw_inputs, rows
+from flows.queries import neighbours, pictures, raw_inputs, rows
 from serving.client import commands as shell
 from serving.client.answers import DEFAULT_SIGNATURE, Answer, Signature
 from serving.client.client import Client
@@ -66,7 +66,7 @@ def answers(question: Question, target: str, *, out: Path | None = None) -> Iter
     Args:
         question: what is asked.
         target: of the gRPC interface.
-        out: file that takes a picture of an example and its neighbours.
+        out: file that takes a picture of an example with its neighbours, points or boxes.
 
     Yields:
         For a classifier: input, label, score, scores (label to score), model, version. For any
@@ -76,16 +76,16 @@ def answers(question: Question, target: str, *, out: Path | None = None) -> Iter
         NoInputError: a file does not exist; raised before anything is sent.
         DataError: a file or text is none that ingest would take.
         UsageError: an input is missing, or the signature has none of this name; several examples, or
-            an answer without neighbours, for one picture.
+            an answer that cannot be drawn, for one picture.
     """
     raw_inputs.require(question.examples)
     if out is not None:
-        neighbours.require_one(question.examples)
+        pictures.require_one(question.examples)
     with Client(target, timeout=question.timeout) as client:
         for shown, answer in _answered(question, client):
             plain = {"input": shown, **_plain(answer), "model": question.name, "version": answer.version}
             if out is not None:
-                neighbours.draw(client, plain, out)
+                pictures.draw(client, plain, out)
             yield plain
 
 
@@ -230,11 +230,19 @@ def _require_default(known: Signature) -> None:
 
 def _plain(answer: Any) -> dict[str, Any]:
     outputs = {key: _row(value, encoded=key.endswith("_bytes")) for key, value in answer.items()}
-    for columns, values in (("labels", "scores"), ("names", "values")):
-        names = outputs.pop(columns, None)
+    if "boxes" in outputs:
+        # Labels of boxes repeat.
+        return outputs | {name: outputs[name][: outputs["count"]] for name in _OF_BOXES}
+    for columns, values in (("labels", "scores"), ("names", "values"), ("names", "scores")):
+        names = outputs.get(columns)
         if isinstance(names, list) and isinstance(outputs.get(values), list):
+            del outputs[columns]
             outputs[values] = dict(zip(names, outputs[values], strict=True))
     return outputs
+
+
+#: Outputs that have a row for each box.
+_OF_BOXES = ("boxes", "classes", "labels", "scores")
 
 
 def _row(value: np.ndarray, *, encoded: bool = False) -> Any:
@@ -247,6 +255,26 @@ def _row(value: np.ndarray, *, encoded: bool = False) -> Any:
     return row.tolist()
 
 
+def _objects(answer: Mapping[str, Any]) -> str:
+    rows = zip(answer["labels"], answer["scores"], answer["boxes"], strict=True)
+    shown = [
+        f"{label} {score:.3f} ({', '.join(f'{side:.1f}' for side in box)})" for label, score, box in rows
+    ]
+    more = [f"and {len(shown) - _LISTED} more"] if len(shown) > _LISTED else []
+    return f"{answer['input']}: {'; '.join((*shown[:_LISTED], *more)) or 'no object'}"
+
+
+def _points(answer: Mapping[str, Any]) -> str:
+    rows = zip(answer["scores"].items(), answer["points"], strict=True)
+    shown = [f"{name} ({x:.1f}, {y:.1f}) {score:.3f}" for (name, score), (x, y) in rows]
+    more = [f"and {len(shown) - _LISTED} more"] if len(shown) > _LISTED else []
+    return f"{answer['input']}: {'; '.join((*shown[:_LISTED], *more))}"
+
+
+#: Boxes or points that a line lists.
+_LISTED = 10
+
+
 def sentence(answer: dict[str, Any]) -> str:
     """Put an answer in one line for people."""
     from flows.console.terminal import printable
@@ -255,6 +283,10 @@ def sentence(answer: dict[str, Any]) -> str:
         return printable(_neighbours(answer))
     if isinstance(answer.get("paths"), list):
         return printable(neighbours.sentence(answer))
+    if "boxes" in answer:
+        return printable(_objects(answer))
+    if "points" in answer:
+        return printable(_points(answer))
     if isinstance(answer.get("values"), dict):
         numbers = ", ".join(f"{name} {value:.6g}" for name, value in answer["values"].items())
         return printable(f"{answer['input']}: {numbers}")
