@@ -133,7 +133,7 @@ def _places(table: TableFile, columns: Columns) -> _Places:
     corners, extent = _corners(plain)
     if by_place:
         source, label = (0 if source is None else source), (5 if label is None else label)
-        corners = corners or (1, 2, 3, 4)
+        corners, extent = (1, 2, 3, 4), False
     if source is None or label is None:
         role, usual = ("input", _FILES) if source is None else ("target", _CLASSES)
         raise table_columns.unknown(table, role, usual)

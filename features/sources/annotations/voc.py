@@ -123,7 +123,9 @@ class _Scan:
             return Skipped(escape(relative), "unsupported_extension", ".xml")
         name = os.fsencode(voc.filename.replace("\\", "/").rpartition("/")[2])
         folder = os.path.split(relative)[0]
-        by_name = self._lookup(folder, self.names, name) or self._lookup(folder, self.stems, name)
+        tried = ((self.names, name), (self.stems, name), (self.stems, stem_of(name)))
+        found = (self._lookup(folder, index, key) for index, key in tried)
+        by_name = next(filter(None, found), None)
         return _File(relative, voc.annotation, by_name if name else None, self._by_stem(relative), bool(name))
 
     def _by_stem(self, relative: bytes) -> bytes | None:
