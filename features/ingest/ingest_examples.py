@@ -147,6 +147,17 @@ def _remedies(findings: Findings, refused: Path) -> Iterator[str]:
         yield _REMEDIES[reason]
 
 
+#: Notes on boxes that the user is told about: what was done, why, and whether to look at it.
+_NOTED = {
+    "clipped_boxes": ("clipped in", "partly outside; data.outside=refuse leaves them out", False),
+    "other_orientation": (
+        "coordinates may count in the other orientation in",
+        "the declared size is that before EXIF turns the photo, or after it; see data.boxes",
+        True,
+    ),
+}
+
+
 def _decide(findings: Findings, source: Source) -> None:
     """Record what was decided about files: contents that are not what their ending says, and links."""
     misnamed = Counter(
@@ -158,11 +169,12 @@ def _decide(findings: Findings, source: Source) -> None:
         source.decisions.add(
             "files", suffix, f"{count} read as {form}", "the content decides, not the ending"
         )
-    if clipped := sum("clipped_boxes" in example.notes for example in findings.accepted):
-        choice = f"clipped to the image in {counted(clipped, 'image')}"
-        source.decisions.add(
-            "boxes", "", choice, "they lay partly outside; data.outside=refuse leaves them out"
-        )
+    noted = Counter(note for example in findings.accepted for note in example.notes)
+    for note, (choice, reason, warning) in _NOTED.items():
+        if count := noted[note]:
+            source.decisions.add(
+                "boxes", note, f"{choice} {counted(count, 'image')}", reason, warning=warning
+            )
     if links := findings.skipped["symlink"]:
         choice = f"{links} symbolic {'links' if links > 1 else 'link'} not followed"
         reason = "--set data.follow_symlinks=true follows them, but in an archive never"

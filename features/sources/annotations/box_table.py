@@ -26,7 +26,11 @@ _FILES = (
 _CLASSES = ("class", "classname", "label", "labelname", "category", "categoryname", "name", "target")
 #: Names of the four corners: two ends on each axis, or a corner and the extent.
 _ENDS = (CORNERS, ("x1", "y1", "x2", "y2"), ("x0", "y0", "x1", "y1"), ("left", "top", "right", "bottom"))
-_EXTENTS = (("x", "y", "w", "h"), ("left", "top", "w", "h"), ("xmin", "ymin", "w", "h"))
+_EXTENTS = tuple(
+    (*corner, *extent)
+    for corner in (("x", "y"), ("left", "top"), ("xmin", "ymin"))
+    for extent in (("w", "h"), ("width", "height"))
+)
 _BOXED = (("bboxx", "bboxy", "bboxwidth", "bboxheight"), ("bboxx", "bboxy", "bboxw", "bboxh"))
 _SIZES = (("width", "height"), ("imagewidth", "imageheight"), ("imgwidth", "imgheight"))
 _LAYOUT = (

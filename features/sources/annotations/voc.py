@@ -4,7 +4,6 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 
 from features.decisions import Decisions
 from features.names import counted, escape, printable, stem_of, suffix_of
@@ -86,6 +85,7 @@ class _Scan:
     images: dict[bytes, Candidate] = field(default_factory=dict)
     names: dict[bytes, dict[bytes, bytes]] = field(default_factory=lambda: defaultdict(dict))
     stems: dict[bytes, dict[bytes, bytes]] = field(default_factory=lambda: defaultdict(dict))
+    places: dict[bytes, Sequence[bytes]] = field(default_factory=dict)
 
     def entries(self, tree: Source) -> Iterator[Entry]:
         """Yield every image with its annotation, and what cannot be used."""
@@ -139,7 +139,9 @@ class _Scan:
 
     def _places(self, folder: bytes) -> Sequence[bytes]:
         """List the folders of images that belong to a folder of XML files, the likeliest first."""
-        return _near(folder, tuple(self.names), os.fsencode(self.columns.table.folder))
+        if folder not in self.places:
+            self.places[folder] = _near(folder, list(self.names), os.fsencode(self.columns.table.folder))
+        return self.places[folder]
 
     def _claims(self, files: Sequence[_File]) -> dict[bytes | None, list[_File]]:
         """Return the annotation files of each image; several that name the same count for their own."""
@@ -202,16 +204,12 @@ class _Scan:
         return replace(candidate, label=annotation.text(), split=split)
 
 
-@cache
-def _near(folder: bytes, places: tuple[bytes, ...], within: bytes) -> tuple[bytes, ...]:
-    """List the folders near one, the nearest first; those of another split are none."""
-    ranked = []
-    for place in places:
-        distance = _distance(folder, place)
-        inside = not within or os.path.join(place, b"").find(os.path.join(os.path.normpath(within), b"")) >= 0
-        if distance is not None and inside:
-            ranked.append((distance, place))
-    return tuple(place for _, place in sorted(ranked))
+def _near(folder: bytes, places: Sequence[bytes], within: bytes) -> Sequence[bytes]:
+    """List the folders near one, the nearest first; where one is named, only those in a folder so called."""
+    named = os.path.join(b"/", os.path.normpath(within), b"") if within else b"/"
+    inside = [place for place in places if named in os.path.join(b"/", place, b"")]
+    ranked = [(distance, place) for place in inside if (distance := _distance(folder, place)) is not None]
+    return [place for _, place in sorted(ranked)]
 
 
 def _distance(folder: bytes, place: bytes) -> tuple[int, int] | None:

@@ -98,9 +98,10 @@ def test_box_tables_of_other_kinds_agree(tmp_path: Path, ending: str) -> None:
     ]
 
 
-def test_width_and_height_of_a_box_are_added_to_its_corner(tmp_path: Path) -> None:
-    table = b"path,class,x,y,w,h\na.jpg,cat,1,2,10,10.5\na.jpg,cat,1,2,?,3\n"
-    plant(tmp_path, images("a.jpg") | {"t.csv": table})
+@pytest.mark.parametrize("header", ["x,y,w,h", "x,y,width,height", "bbox_x,bbox_y,bbox_width,bbox_height"])
+def test_width_and_height_of_a_box_are_added_to_its_corner(tmp_path: Path, header: str) -> None:
+    table = f"path,class,{header}\na.jpg,cat,1,2,10,10.5\na.jpg,cat,1,2,?,3\n"
+    plant(tmp_path, images("a.jpg") | {"t.csv": table.encode()})
     (_, boxes) = boxes_of(open_boxes(tmp_path / "t.csv"))["a.jpg"]
     assert boxes == [("cat", "1", "2", "11.0", "12.5"), ("cat", "1", "2", "?", "5.0")]
 

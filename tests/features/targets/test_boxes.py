@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from features.datasets.dataset import Dataset
-from features.decisions import Decisions
+from features.decisions import Decisions, from_card
 from features.errors import ConfigError, DataError
 from features.ingest.ingest import ingest
 from features.ingest.rules import BoxRules
@@ -135,7 +135,14 @@ def test_a_declared_size_must_be_the_images(size: tuple[str, str], orientation: 
     text, measures = annotation(("cat", 1, 2, 11, 12), size=size), UPRIGHT | {"orientation": orientation}
     found = BOXES.fit(text, measures, BoxRules())
     assert isinstance(found, Fitted) == fits
-    if isinstance(found, RefusedError):
+    if isinstance(found, Fitted):
+        turned = orientation == 6
+        displayed = size[0] == "40"
+        assert found.notes == (("other_orientation",) if turned and not displayed else ())
+        stored = BOXES.fit(text, measures, BoxRules(boxes="stored"))
+        assert isinstance(stored, Fitted)
+        assert stored.notes == (("other_orientation",) if turned and displayed else ())
+    else:
         assert found.reason == "wrong_size"
         assert f"declares {size[0]} x {size[1]} pixels; the image has 48 x 40" in found.detail
     assert isinstance(BOXES.fit(text, measures, BoxRules(sizes="ignore")), Fitted)
@@ -226,7 +233,7 @@ def test_decisions_say_what_was_done_about_boxes(tmp_path: Path) -> None:
     assert {
         ("annotations", "a table of boxes"),
         ("header", "none: the first row is a box"),
-        ("boxes", "clipped to the image in 2 images"),
+        ("boxes", "clipped in 2 images"),
         ("class", "merged into 'cat'"),
     } <= said
 
@@ -250,6 +257,9 @@ def test_the_three_forms_of_one_dataset_are_one_dataset(tmp_path: Path) -> None:
     assert len({one.fingerprint for one in found}) == 1
     assert {one.card["layout"] for one in found} == {"table", "voc", "coco"}
     assert found[0].card["accepted"] == 8
+    warned = [str(one) for one in from_card(found[1].card) if one.warning]
+    assert len(warned) == 1
+    assert "coordinates may count in the other orientation in 1 image" in warned[0]
     stored = boxed(tmp_path / "voc", test_fraction=0.3, boxes="stored").frame.set_index("name")
     assert stored["label"]["3.jpg"] == "cat,8,1,38,21"
     assert stored["label"]["1.jpg"] == "cat,1,2,21,32"
