@@ -139,8 +139,10 @@ def _folder(path: Path, selection: Selection, columns: Columns, shown: str, labe
     listing = folders.list_folder(os.fsencode(place), b"", selection)
     beside = [place / os.fsdecode(name) for name in listing.files if tables.is_table(Path(os.fsdecode(name)))]
     if columns.annotations is not None and not columns.named:
-        if annotated := _annotated(root, shown, selection, columns, beside):
+        meant = [table for table in beside if _usable(table, raw, columns)]
+        if annotated := _annotated(root, shown, selection, columns, meant):
             return annotated
+        beside = meant or beside
         if not beside:
             raise _unknown(shown, path, beside, _layouts(columns))
     if raw.rows or columns.named or labelling == "table":
@@ -159,12 +161,12 @@ def _folder(path: Path, selection: Selection, columns: Columns, shown: str, labe
 
 
 def _annotated(
-    root: bytes, shown: str, selection: Selection, columns: Columns, beside: Sequence[Path]
+    root: bytes, shown: str, selection: Selection, columns: Columns, meant: Sequence[Path]
 ) -> Source | None:
     """Make the source that annotation files in a folder are; None where there are none."""
     finders = [coco.find, voc.find] if columns.annotations == "boxes" else [coco.find]
     sources = [source for find in finders if (source := find(root, shown, selection, columns))]
-    _require_one(shown, sources, [table for table in beside if _usable(table, selection.raw, columns)])
+    _require_one(shown, sources, meant)
     return sources[0] if sources else None
 
 

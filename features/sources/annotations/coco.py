@@ -11,7 +11,7 @@ from features.errors import DataError
 from features.names import counted, escape, printable
 from features.sources import folders
 from features.sources.annotations import coco_file, splits
-from features.sources.annotations.annotation import Annotation, Box, different
+from features.sources.annotations.annotation import Annotation, Box, Corners, different
 from features.sources.annotations.coco_file import CocoFile
 from features.sources.candidates import Annotations, Candidate, Columns, Entry, Rejected, Skipped, Source
 from features.sources.named_files import NamedFiles
@@ -211,7 +211,7 @@ class _Reader:
         )
 
 
-def _corners(one: Mapping[str, Any]) -> tuple[str, str, str, str]:
+def _corners(one: Mapping[str, Any]) -> Corners:
     """Return the corners of a box that is written as corner, width and height; empty where there is none."""
     box = one.get("bbox")
     if not isinstance(box, list) or len(box) != 4:

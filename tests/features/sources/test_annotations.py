@@ -117,6 +117,12 @@ def test_tables_of_splits_are_one_source(tmp_path: Path) -> None:
     assert {name: split for name, (split, _) in found.items()} == {"a.jpg": "train", "b.jpg": "validation"}
 
 
+def test_the_table_of_boxes_among_others_is_meant(tmp_path: Path) -> None:
+    table = b"file,xmin,ymin,xmax,ymax,class\na.jpg,1,2,11,12,cat\n"
+    plant(tmp_path, images("a.jpg") | {"boxes.csv": table, "camera.csv": b"file,lens\na.jpg,35\n"})
+    assert boxes_of(open_boxes(tmp_path)) == {"a.jpg": (None, TWO[:1])}
+
+
 def test_rows_of_one_file_under_other_spellings_are_one_image(tmp_path: Path) -> None:
     table = (
         "file,xmin,ymin,xmax,ymax,class\nin/a.jpg,1,2,11,12,cat\nin\\a.jpg,3,4,13,14,dog\n./in/a.jpg,,,,,\n"

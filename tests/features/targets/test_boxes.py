@@ -177,6 +177,14 @@ def test_classes_are_spelled_merged_and_dropped() -> None:
     assert any(one.startswith("label ' cat '") for one in said)
 
 
+def test_numbers_are_read_as_the_data_write_them() -> None:
+    decisions = Decisions()
+    text = annotation(("cat", "1,5", "2", "11,25", "12"), ("cat", "", "x", "3", "4"))
+    read = Annotation.of(str(BOXES.read([text], BoxRules(), decisions)[text]))
+    assert [box.corners for box in read.boxes] == [("1.5", "2.0", "11.25", "12.0"), ("", "x", "3.0", "4.0")]
+    assert [str(one) for one in decisions] == ["target 'corners': numbers written as 1234,5 (as in '1,5')"]
+
+
 # -- a dataset ------------------------------------------------------------------------------------
 
 
