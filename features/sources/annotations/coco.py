@@ -224,7 +224,10 @@ def _sum(start: Any, extent: Any) -> Any:
     """Return where an extent ends; what is no number as it is."""
     if not _is_number(extent):
         return extent
-    return start + extent if _is_number(start) else start
+    try:
+        return start + extent if _is_number(start) else start
+    except OverflowError:
+        return float("inf")
 
 
 def _is_number(value: object) -> bool:

@@ -40,7 +40,8 @@ class CocoFile:
         Raises:
             DataError: two categories have different ones.
         """
-        named = {tuple(map(text, kept)) for one in self.categories.values() if (kept := one.get("keypoints"))}
+        listed = (one.get("keypoints") for one in self.categories.values())
+        named = {tuple(map(text, names)) for names in listed if isinstance(names, list) and names}
         if len(named) > 1:
             raise DataError(
                 f"the categories of {self.path.name} have different keypoints",

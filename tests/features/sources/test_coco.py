@@ -1,15 +1,22 @@
 """COCO: boxes and keypoints from JSON, in the layouts it is exported in."""
 
+import copy
 import json
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from features.decisions import Decisions
 from features.errors import DataError
+from features.ingest.rules import BoxRules
+from features.quarantine import RefusedError
 from features.sources.candidates import Candidate, Columns, Source, TableOptions
 from features.sources.recognise import recognise
 from features.spec import IMAGE
+from features.targets.boxes import BOXES
+from features.targets.target import Fitted
 from tests.faults.corpus import plant
 from tests.features.sources.annotated import (
     boxes_of,
@@ -107,6 +114,57 @@ def test_what_of_a_file_cannot_be_used(tmp_path: Path) -> None:
     assert [one.choice for one in source.decisions if one.topic == "crowds"] == [
         "1 region of crowds left out"
     ]
+
+
+#: What no exporter writes, in place of any part of a file.
+_ODD = (
+    None,
+    5,
+    -1,
+    1e308,
+    float("nan"),
+    10**400,
+    "x",
+    "\ud800",
+    "",
+    [],
+    {},
+    [[1]],
+    {"a": 1},
+    True,
+    [1, 2, 3, 4],
+)
+
+
+def _damage(content: Any, noise: random.Random) -> None:
+    """Replace one part of a file, at any depth."""
+    while True:
+        key = noise.choice(list(content)) if isinstance(content, dict) else noise.randrange(len(content))
+        if not isinstance(content[key], dict | list) or not content[key] or noise.random() < 0.3:
+            content[key] = copy.deepcopy(noise.choice(_ODD))
+            return
+        content = content[key]
+
+
+@pytest.mark.parametrize("kind", ["boxes", "points"])
+def test_damaged_files_are_refused_whole_or_in_part(tmp_path: Path, kind: Any) -> None:
+    objects = [CAT | {"keypoints": [1, 2, 2, 3, 4, 1]}, CAT | {"image_id": 101, "category_id": 9}]
+    categories = [{"id": 7, "name": "cat", "keypoints": ["nose", "tail"]}, {"id": 9, "name": "dog"}]
+    data, noise, read = written(tmp_path, ["a.jpg", "b.jpg"]), random.Random(0), 0
+    for _ in range(300):
+        content = copy.deepcopy(coco(["a.jpg", "b.jpg"], objects, categories))
+        _damage(content, noise)
+        (data / "x.json").write_text(json.dumps(content))
+        try:
+            entries = list(recognise(data / "x.json", IMAGE, Columns(annotations=kind), data / "scratch"))
+        except DataError:
+            continue
+        read += 1
+        texts = {entry.label for entry in entries if isinstance(entry, Candidate)}
+        for text in BOXES.read(texts, BoxRules(), Decisions()).values() if kind == "boxes" else ():
+            fitted = BOXES.fit(str(text), {"width": 48, "height": 40, "orientation": 6}, BoxRules())
+            assert isinstance(fitted, Fitted | RefusedError)
+    assert read > 100
 
 
 NOSE = {"id": 1, "name": "person", "keypoints": ["nose", "left_eye"]}
