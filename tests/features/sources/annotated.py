@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from features.errors import DataError
-from features.sources.annotations.annotation import Annotation
+from features.sources.annotations.annotation import Annotation, Box
 from features.sources.candidates import Candidate, Columns, Rejected, Skipped, Source
 from features.sources.recognise import recognise
 from features.spec import IMAGE
@@ -82,3 +82,12 @@ def coco(
         "annotations": [{"id": place, **one} for place, one in enumerate(objects)],
         "categories": list(categories),
     }
+
+
+def annotation(*boxes: tuple[str, Any, Any, Any, Any], size: tuple[str, str] | None = None) -> str:
+    """Write boxes as a source does; their rows count from 1."""
+    written = tuple(
+        Box(label, (str(a), str(b), str(c), str(d)), row)
+        for row, (label, a, b, c, d) in enumerate(boxes, start=1)
+    )
+    return Annotation(written, (size,) if size else ()).text()
