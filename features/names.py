@@ -11,6 +11,12 @@ def suffix_of(name: bytes) -> str:
     return (dot + ending).lower().decode("ascii", "backslashreplace") if stem.strip(b".") else ""
 
 
+def stem_of(name: bytes) -> bytes:
+    """Return a file name without its folder and its extension."""
+    last = os.path.split(name)[1]
+    return last.rpartition(b".")[0] or last
+
+
 def escape(name: bytes | str) -> str:
     """Show a file name unambiguously in printable, valid Unicode.
 

@@ -101,6 +101,8 @@ NOTES = {
     "resampled": "the sound had another sample rate than the recipe's",
     "mixed_down": "several channels; their mean is used",
     "clipped_boxes": "a box lay partly outside the image and was clipped to it",
+    "other_orientation": "the declared size is that of the photo as stored, and coordinates count as "
+    "displayed, or the other way round; see `data.boxes`",
     "byte_order_mark": "the text began with a byte order mark, which was removed",
     "replaced": "bytes that are not UTF-8 were replaced by U+FFFD, as the rules say",
     "control_characters": "the text contains control characters other than tabs and line ends",

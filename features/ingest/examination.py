@@ -118,8 +118,9 @@ class Examination:
             return
         for part in fitted.left_out:
             self.findings.found += 1
-            self.refuse(replace(candidate, row=part.row), verdict, part.reason, part.detail)
-        example = Example(candidate, verdict, fitted.text, candidate.split, [*verdict.notes, *fitted.notes])
+            self.refuse(replace(candidate, row=part.row, line=None), verdict, part.reason, part.detail)
+        verdict = replace(verdict, notes=(*verdict.notes, *fitted.notes))
+        example = Example(candidate, verdict, fitted.text, candidate.split, list(verdict.notes))
         self.findings.accepted.append(example)
 
     def refuse(self, candidate: Candidate, verdict: Verdict, reason: str, detail: str) -> None:

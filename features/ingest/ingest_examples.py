@@ -16,7 +16,7 @@ from features.errors import ConfigError, DataError, InternalError
 from features.ingest import agreement, copies, write_snapshot
 from features.ingest.examination import Examination, Findings
 from features.ingest.rules import ExampleRules
-from features.names import escape, suffix_of
+from features.names import counted, escape, suffix_of
 from features.sources.candidates import Columns, Source
 from features.sources.recognise import recognise
 from features.sources.selection import FOLLOW
@@ -98,7 +98,7 @@ def _require_sound(findings: Findings, source: Source, rules: ExampleRules, refu
     if "internal_error" in findings.reasons():
         raise InternalError(
             f"Servable failed on an example of {source.description}",
-            got=_counted(findings.reasons()),
+            got=_listed(findings.reasons()),
             todo=f"report the entry with reason internal_error in {refused}",
         )
     lost = findings.lost.total()
@@ -111,7 +111,7 @@ def _require_sound(findings: Findings, source: Source, rules: ExampleRules, refu
         )
 
 
-def _counted(counts: Mapping[str, int]) -> str:
+def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
@@ -122,14 +122,14 @@ def _losses(findings: Findings, total: int) -> Iterator[str]:
         most = reasons.most_common(1)[0][0]
         first = next(entry for entry in bad if entry["reason"] == most)
         place = next((f" {kind} {first[kind]}" for kind in ("line", "row") if kind in first), "")
-        yield f"{len(bad)} of {total} examples quarantined ({_counted(findings.reasons())}), such as " + (
+        yield f"{len(bad)} of {total} examples quarantined ({_listed(findings.reasons())}), such as " + (
             f"{first['path']}{place}: {first['detail']}"
         )
     if lost := findings.lost:
         by_reason = Counter[str]()
         for (reason, suffix), count in sorted(lost.items()):
             by_reason[f"{reason} {suffix or 'without ending'}"] += count
-        yield f"{lost.total()} of {total} files skipped that look like examples ({_counted(by_reason)})"
+        yield f"{lost.total()} of {total} files skipped that look like examples ({_listed(by_reason)})"
 
 
 #: What becomes useful of skipped files that look like examples.
@@ -147,6 +147,17 @@ def _remedies(findings: Findings, refused: Path) -> Iterator[str]:
         yield _REMEDIES[reason]
 
 
+#: Notes on boxes that the user is told about: what was done, why, and whether to look at it.
+_NOTED = {
+    "clipped_boxes": ("clipped in", "partly outside; data.outside=refuse leaves them out", False),
+    "other_orientation": (
+        "coordinates may count in the other orientation in",
+        "the declared size is that before EXIF turns the photo, or after it; see data.boxes",
+        True,
+    ),
+}
+
+
 def _decide(findings: Findings, source: Source) -> None:
     """Record what was decided about files: contents that are not what their ending says, and links."""
     misnamed = Counter(
@@ -158,6 +169,12 @@ def _decide(findings: Findings, source: Source) -> None:
         source.decisions.add(
             "files", suffix, f"{count} read as {form}", "the content decides, not the ending"
         )
+    noted = Counter(note for example in findings.accepted for note in example.notes)
+    for note, (choice, reason, warning) in _NOTED.items():
+        if count := noted[note]:
+            source.decisions.add(
+                "boxes", note, f"{choice} {counted(count, 'image')}", reason, warning=warning
+            )
     if links := findings.skipped["symlink"]:
         choice = f"{links} symbolic {'links' if links > 1 else 'link'} not followed"
         reason = "--set data.follow_symlinks=true follows them, but in an archive never"

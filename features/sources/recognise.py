@@ -2,13 +2,14 @@
 
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from features.decisions import Decisions
 from features.errors import AccessError, DataError, NoInputError, StorageError
 from features.names import printable
 from features.sources import archives, folders
-from features.sources.annotations import box_table
+from features.sources.annotations import box_table, coco, voc
 from features.sources.candidates import (
     Candidate,
     Columns,
@@ -29,6 +30,16 @@ _LAYOUTS = (
     "folders named by class, folders train, val and test of such folders, a table (.csv, .tsv, .parquet) "
     "with an input and a target column, tables train, val and test, or an archive (.zip, .tar, .tar.gz, "
     ".tgz) of one of these"
+)
+
+
+_ANNOTATED = (
+    "a table of boxes (file, class, xmin, ymin, xmax, ymax), Pascal VOC's XML files beside images or in "
+    "annotations/, a COCO .json with its images, or an archive (.zip, .tar, .tar.gz, .tgz) of one of these"
+)
+_POINTS = (
+    "a table (.csv, .tsv, .parquet) with an input column and columns x0, y0, x1, y1 ..., a COCO .json of "
+    "keypoints with its images, or an archive (.zip, .tar, .tar.gz, .tgz) of one of these"
 )
 
 
@@ -109,9 +120,17 @@ def _file(
         return source
     if tables.is_table(path):
         return _opener(columns)(path, Selection(raw, follow_symlinks), columns, None)
+    if columns.annotations is not None and path.suffix.lower() == coco.SUFFIX:
+        return coco.open_file(path, Selection(raw, follow_symlinks), columns)
     raise DataError(
-        f"{path} is no source of examples", got=f"a file {path.suffix or 'without ending'}", expected=_LAYOUTS
+        f"{path} is no source of examples",
+        got=f"a file {path.suffix or 'without ending'}",
+        expected=_layouts(columns),
     )
+
+
+def _layouts(columns: Columns) -> str:
+    return {None: _LAYOUTS, "boxes": _ANNOTATED, "points": _POINTS}[columns.annotations]
 
 
 def _folder(path: Path, selection: Selection, columns: Columns, shown: str, labelling: Labelling) -> Source:
@@ -119,6 +138,13 @@ def _folder(path: Path, selection: Selection, columns: Columns, shown: str, labe
     place = _innermost(path, selection)
     listing = folders.list_folder(os.fsencode(place), b"", selection)
     beside = [place / os.fsdecode(name) for name in listing.files if tables.is_table(Path(os.fsdecode(name)))]
+    if columns.annotations is not None and not columns.named:
+        meant = [table for table in beside if _usable(table, raw, columns)]
+        if annotated := _annotated(root, shown, selection, columns, meant):
+            return annotated
+        beside = meant or beside
+        if not beside:
+            raise _unknown(shown, path, beside, _layouts(columns))
     if raw.rows or columns.named or labelling == "table":
         return _open_tables(shown, beside, selection, columns)
     meant = [table for table in beside if tables.usable(table, raw, columns)]
@@ -130,14 +156,35 @@ def _folder(path: Path, selection: Selection, columns: Columns, shown: str, labe
         if not meant:
             raise _unknown(shown, path, beside)
         return _open_tables(shown, meant, selection, columns)
-    if meant:
-        raise DataError(
-            f"the layout of {shown} is ambiguous",
-            got=f"{source.description}, and the table {meant[0].name} with an input and a target column",
-            expected="one source of labels",
-            todo=f"pass --data {meant[0].name} to use the table, or move the table away to use the folders",
-        )
+    _require_one(shown, [source], meant)
     return source
+
+
+def _annotated(
+    root: bytes, shown: str, selection: Selection, columns: Columns, meant: Sequence[Path]
+) -> Source | None:
+    """Make the source that annotation files in a folder are; None where there are none."""
+    finders = [coco.find, voc.find] if columns.annotations == "boxes" else [coco.find]
+    sources = [source for find in finders if (source := find(root, shown, selection, columns))]
+    _require_one(shown, sources, meant)
+    return sources[0] if sources else None
+
+
+def _require_one(shown: str, sources: Sequence[Source], meant: Sequence[Path]) -> None:
+    """Refuse a folder that could be several sources."""
+    if not sources or len(sources) + len(meant) == 1:
+        return
+    described = [source.description for source in sources]
+    described += [f"the table {table.name} with an input and a target column" for table in meant]
+    todo = "move all but one away"
+    if meant:
+        todo = f"pass --data {meant[0].name} to use the table, or move the table away to use the rest"
+    raise DataError(
+        f"the layout of {shown} is ambiguous",
+        got=", and ".join(described),
+        expected="one source of labels",
+        todo=todo,
+    )
 
 
 def _innermost(path: Path, selection: Selection) -> Path:
@@ -163,6 +210,12 @@ def _open_tables(shown: str, found: list[Path], selection: Selection, columns: C
     return _opener(columns)(_only_table(shown, found), selection, columns, None)
 
 
+def _usable(table: Path, raw: RawKind, columns: Columns) -> bool:
+    if columns.annotations == "boxes":
+        return box_table.is_box_table(table, columns)
+    return tables.usable(table, raw, columns)
+
+
 def _opener(columns: Columns) -> tables.Opener:
     return box_table.open_table if columns.annotations == "boxes" else tables.open_table
 
@@ -178,9 +231,11 @@ def _only_table(shown: str, found: list[Path]) -> Path:
     )
 
 
-def _unknown(shown: str, path: Path, beside: list[Path]) -> DataError:
+def _unknown(shown: str, path: Path, beside: list[Path], expected: str = _LAYOUTS) -> DataError:
     listing = folders.list_folder(os.fsencode(path))
     todo = "sort the files into one folder for each class"
+    if expected != _LAYOUTS:
+        todo = "pass the file of annotations, or the folder that holds images and annotations"
     if beside:
         todo = "name the columns with --input-column and --target-column"
     elif packed := [name for name in map(os.fsdecode, listing.files) if archives.is_archive(Path(name))]:
@@ -188,5 +243,5 @@ def _unknown(shown: str, path: Path, beside: list[Path]) -> DataError:
     elif folders.count_links(listing):
         todo = FOLLOW
     return DataError(
-        f"{shown} is no source of examples", got=folders.describe(listing), expected=_LAYOUTS, todo=todo
+        f"{shown} is no source of examples", got=folders.describe(listing), expected=expected, todo=todo
     )

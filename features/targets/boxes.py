@@ -18,10 +18,12 @@ import numpy as np
 from features.decisions import Decisions
 from features.errors import DataError
 from features.quarantine import RefusedError
-from features.sources.annotations.annotation import Annotation
+from features.sources.annotations.annotation import Annotation, Corners
 from features.sources.candidates import Annotations
+from features.sources.tables import number_format
+from features.sources.tables.number_format import NumberFormat
 from features.spec import SPLITS
-from features.targets import classes, fitting, upright
+from features.targets import classes, fitting, numbers, upright
 from features.targets.target import Fitted, Gathered, Readings
 
 if TYPE_CHECKING:
@@ -52,13 +54,18 @@ class Boxes:
         return ()
 
     def read(self, written: Collection[str], rules: Any, decisions: Decisions) -> Readings:
-        """Spell classes alike that surely mean the same, merge and leave out those the rules name."""
+        """Spell classes alike that surely mean the same, merge and leave out those the rules name.
+
+        Numbers are read as the data write them.
+        """
         annotations = {text: Annotation.of(text) for text in sorted(written)}
         labels = {box.label for annotation in annotations.values() for box in annotation.boxes} - {""}
         spelled = classes.spellings(labels, decisions)
         named = {label: rules.class_of(label, spelled.get(label, label)) for label in sorted(labels)}
         _record(named, spelled, decisions)
-        return {text: _renamed(annotation, named).text() for text, annotation in annotations.items()}
+        corners = Counter(cell for one in annotations.values() for box in one.boxes for cell in box.corners)
+        form = numbers.written_as(corners, "corners", decisions)
+        return {text: _rewritten(one, named, form).text() for text, one in annotations.items()}
 
     def fit(self, text: str, measures: Mapping[str, Any], rules: Any) -> Fitted | RefusedError:
         """Place an annotation's boxes in the image as displayed; leave out those that do not fit.
@@ -168,11 +175,24 @@ def parsed(text: str) -> list[Placed]:
     return [(row[0], *map(float, row[1:])) for row in rows]  # type: ignore[misc]
 
 
-def _renamed(annotation: Annotation, named: Mapping[str, str | None]) -> Annotation:
-    """Give an annotation's boxes the classes they are read as, without those that are left out."""
+def _rewritten(annotation: Annotation, named: Mapping[str, str | None], form: NumberFormat) -> Annotation:
+    """Give boxes the classes they are read as, without those that are left out, and plain numbers."""
     renamed = [(box, named.get(box.label, box.label)) for box in annotation.boxes]
-    kept = tuple(replace(box, label=label) for box, label in renamed if label is not None)
+    kept = tuple(
+        replace(box, label=label, corners=_plain(box.corners, form))
+        for box, label in renamed
+        if label is not None
+    )
     return replace(annotation, boxes=kept)
+
+
+def _plain(corners: Corners, form: NumberFormat) -> Corners:
+    """Write corners as plain numbers; what is none stays, to be refused."""
+    if form == number_format.PLAIN:
+        return corners
+    read = [(cell, form.number(cell)) for cell in corners]
+    xmin, ymin, xmax, ymax = (cell if value is None else repr(value) for cell, value in read)
+    return xmin, ymin, xmax, ymax
 
 
 def _record(named: Mapping[str, str | None], spelled: Mapping[str, str], decisions: Decisions) -> None:

@@ -26,7 +26,8 @@ def fit(annotation: Annotation, measures: Mapping[str, Any], rules: Any) -> Fitt
     """
     if rules.sizes == "check" and (fault := _size_fault(annotation, measures)):
         return RefusedError("wrong_size", fault)
-    lines, refused, clipped = [], [], False
+    notes = {"other_orientation"} if _turned_otherwise(annotation, measures, rules) else set()
+    lines, refused = [], []
     for box in annotation.boxes:
         try:
             placed = _placed(box, measures, rules)
@@ -34,23 +35,37 @@ def fit(annotation: Annotation, measures: Mapping[str, Any], rules: Any) -> Fitt
         except RefusedError as refusal:
             refused.append(refusal)
             continue
-        clipped |= not np.array_equal(inside, placed)
+        notes |= set() if np.array_equal(inside, placed) else {"clipped_boxes"}
         lines.append(cells.line([box.label, *map(_written, inside)]))
     if refused and (rules.bad_boxes == "refuse_image" or not lines):
         first = refused[0]
         more = f"; {counted(len(refused) - 1, 'further fault')}" if len(refused) > 1 else ""
         return RefusedError(first.reason, f"box {first.row}: {first.detail}{more}")
-    return Fitted("\n".join(sorted(lines)), tuple(refused), ("clipped_boxes",) if clipped else ())
+    return Fitted("\n".join(sorted(lines)), tuple(refused), tuple(sorted(notes)))
 
 
 def _size_fault(annotation: Annotation, measures: Mapping[str, Any]) -> str | None:
     """Say what is wrong with a declared size: it is neither the stored nor the displayed one."""
-    shown = upright.size(measures)
-    for width, height in annotation.sizes:
-        declared = tuple(number_format.PLAIN.number(cell.strip()) for cell in (width, height))
-        if declared not in (shown, shown[::-1] if measures["orientation"] > 4 else shown):
-            return f"the annotation declares {width} x {height} pixels; the image has {shown[0]} x {shown[1]}"
+    width, height = upright.size(measures)
+    for size in annotation.sizes:
+        if _declared(size) not in ((width, height), _stored(measures)):
+            return f"the annotation declares {' x '.join(size)} pixels; the image has {width} x {height}"
     return None
+
+
+def _turned_otherwise(annotation: Annotation, measures: Mapping[str, Any], rules: Any) -> bool:
+    """Return whether the declared size is that of the image in the other form than coordinates count in."""
+    shown, stored = upright.size(measures), _stored(measures)
+    other = stored if rules.boxes == "displayed" else shown
+    return shown != stored and other in map(_declared, annotation.sizes)
+
+
+def _stored(measures: Mapping[str, Any]) -> tuple[int, int]:
+    return measures["width"], measures["height"]
+
+
+def _declared(size: tuple[str, str]) -> tuple[float | None, ...]:
+    return tuple(number_format.PLAIN.number(cell.strip()) for cell in size)
 
 
 def _placed(box: Box, measures: Mapping[str, Any], rules: Any) -> np.ndarray:

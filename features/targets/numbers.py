@@ -45,7 +45,7 @@ class Numbers:
         rows = {text: cells.cells(text) for text in sorted(written)}
         width = max(map(len, rows.values()), default=0)
         formats = [
-            _format(Counter(row[place].strip() for row in rows.values()), place, decisions)
+            written_as(Counter(row[place].strip() for row in rows.values()), f"column {place + 1}", decisions)
             for place in range(width)
         ]
         return {text: _read(row, formats) for text, row in rows.items()}
@@ -149,13 +149,19 @@ def standard(frame: "pandas.DataFrame") -> dict[str, list[float]]:
     return {"mean": values.mean(axis=0).tolist(), "deviation": deviation.tolist()}
 
 
-def _format(written: Mapping[str, int], place: int, decisions: Decisions) -> NumberFormat:
-    """Choose how a column of targets writes its numbers."""
+def written_as(written: Mapping[str, int], name: str, decisions: Decisions) -> NumberFormat:
+    """Choose how a column of targets writes its numbers.
+
+    Args:
+        written: its cells, with how often each is there.
+        name: of the column, for the decision.
+        decisions: takes any other format than the plain one.
+    """
     best = number_format.best(number_format.readers(written))
     chosen = number_format.PLAIN if number_format.PLAIN in best else best[0]
     if chosen != number_format.PLAIN:
         first = next((cell for cell in written if chosen.matches(cell)), "")
-        decisions.add("target", f"column {place + 1}", f"numbers written as {chosen}", f"as in {first!r}")
+        decisions.add("target", name, f"numbers written as {chosen}", f"as in {first!r}")
     return chosen
 
 

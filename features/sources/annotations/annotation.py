@@ -7,6 +7,8 @@ from typing import Self
 
 #: Names of a box's coordinates, in their order.
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
+#: Coordinates as written.
+Corners = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Box:
     """
 
     label: str
-    corners: tuple[str, str, str, str]
+    corners: Corners
     row: int
 
 

@@ -26,7 +26,11 @@ _FILES = (
 _CLASSES = ("class", "classname", "label", "labelname", "category", "categoryname", "name", "target")
 #: Names of the four corners: two ends on each axis, or a corner and the extent.
 _ENDS = (CORNERS, ("x1", "y1", "x2", "y2"), ("x0", "y0", "x1", "y1"), ("left", "top", "right", "bottom"))
-_EXTENTS = (("x", "y", "w", "h"), ("left", "top", "w", "h"), ("xmin", "ymin", "w", "h"))
+_EXTENTS = tuple(
+    (*corner, *extent)
+    for corner in (("x", "y"), ("left", "top"), ("xmin", "ymin"))
+    for extent in (("w", "h"), ("width", "height"))
+)
 _BOXED = (("bboxx", "bboxy", "bboxwidth", "bboxheight"), ("bboxx", "bboxy", "bboxw", "bboxh"))
 _SIZES = (("width", "height"), ("imagewidth", "imageheight"), ("imgwidth", "imgheight"))
 _LAYOUT = (
@@ -133,7 +137,7 @@ def _places(table: TableFile, columns: Columns) -> _Places:
     corners, extent = _corners(plain)
     if by_place:
         source, label = (0 if source is None else source), (5 if label is None else label)
-        corners = corners or (1, 2, 3, 4)
+        corners, extent = (1, 2, 3, 4), False
     if source is None or label is None:
         role, usual = ("input", _FILES) if source is None else ("target", _CLASSES)
         raise table_columns.unknown(table, role, usual)

@@ -197,7 +197,7 @@ def all_rows(path: Path, options: TableOptions = _AS_FOUND) -> "tuple[list[str],
 def usable(path: Path, raw: RawKind, columns: Columns) -> bool:
     """Return whether a table has an input and a target column of usual names, so that it may be meant."""
     try:
-        table_columns.find(file.read(path, columns.table), raw, Columns(table=columns.table))
+        table_columns.find(file.read(path, columns.table), raw, columns)
     except (DataError, OSError):
         return False
     return True

@@ -181,5 +181,6 @@ def test_standard_is_numpys() -> None:
 
 
 def test_targets_are_listed_by_the_name_the_card_keeps() -> None:
-    assert TARGETS == {"class": CLASS, "numbers": NUMBERS, "boxes": BOXES}
+    assert {name: target.name for name, target in TARGETS.items()} == {name: name for name in TARGETS}
+    assert (TARGETS["class"], TARGETS["numbers"], TARGETS["boxes"]) == (CLASS, NUMBERS, BOXES)
     assert isinstance(NUMBERS.read(["x"], NumberRules(), Decisions())["x"], RefusedError)
