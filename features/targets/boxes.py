@@ -228,4 +228,12 @@ def _quantiles(values: Sequence[float]) -> dict[str, float]:
     return {name: float(value) for name, value in zip(_NAMES, quantiles, strict=False)}
 
 
+def cut_off(encoded: np.ndarray) -> np.ndarray:
+    """Cut encoded boxes [images, boxes, 5] off at 0 and 1; one of which nothing is left is left out."""
+    corners = np.clip(encoded[..., :4], 0, 1)
+    left = (corners[..., 2:] > corners[..., :2]).all(axis=2) & (encoded[..., 4] >= 0)
+    kept = np.concatenate([corners, encoded[..., 4:]], axis=2)
+    return np.where(left[..., None], kept, np.float32(PADDING))
+
+
 BOXES = Boxes()

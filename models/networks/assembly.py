@@ -115,13 +115,28 @@ def _inputs(featurizer: Any) -> Any:
     return keras.Input(featurizer.spec.shape, dtype=featurizer.spec.dtype, name="features")
 
 
+@dataclass(frozen=True)
+class Places:
+    """What of a network's outputs and targets are coordinates.
+
+    Attributes:
+        output: the decoded output that holds them, [batch, n, 2 k] of x and y in turn, as shares of the
+            features' width and height; the first columns of encoded targets are of the same form.
+        finish: what is done to outputs in pixels of images of sizes [batch, 2].
+        settle: what is done to targets in the coordinates of the features.
+    """
+
+    output: str
+    finish: Callable[[Mapping[str, Any], Any], dict[str, Any]] = lambda outputs, sizes: dict(outputs)
+    settle: Callable[[np.ndarray], np.ndarray] = lambda targets: targets
+
+
 def located(
     featurizer: Any,
     whole: keras.Model,
     embed: keras.Model,
-    output: str,
+    places: Places,
     schedule: Schedule,
-    finish: Callable[[Mapping[str, Any], Any], dict[str, Any]] = lambda outputs, sizes: dict(outputs),
 ) -> Network:
     """Make a network that answers where something is, trained at once.
 
@@ -129,10 +144,8 @@ def located(
         featurizer: of images.
         whole: features to outputs.
         embed: features to vectors.
-        output: the decoded output that holds coordinates, [batch, n, 2 k] of x and y in turn as shares of
-            the features' width and height; the first columns of encoded targets are of the same form.
+        places: what of outputs and targets are coordinates.
         schedule: epochs and augmentation.
-        finish: what is done to outputs in pixels, of images of sizes [batch, 2].
     """
 
     def moved(move: Any, coordinates: Any, sizes: Any) -> Any:
@@ -141,12 +154,13 @@ def located(
         return tf.reshape(pairs, shape)
 
     def locate(outputs: Mapping[str, Any], sizes: Any) -> dict[str, Any]:
-        return finish({**outputs, output: moved(featurizer.restored, outputs[output], sizes)}, sizes)
+        pixels = moved(featurizer.restored, outputs[places.output], sizes)
+        return places.finish({**outputs, places.output: pixels}, sizes)
 
     def place(targets: np.ndarray, frame: Any) -> np.ndarray:
         columns = targets.shape[2] // 2 * 2
         coordinates = moved(featurizer.placed, targets[..., :columns], upright.sizes(frame))
-        return np.concatenate([coordinates.numpy(), targets[..., columns:]], axis=2)
+        return places.settle(np.concatenate([coordinates.numpy(), targets[..., columns:]], axis=2))
 
     stage = Stage(featurizer)
     leg = Phase("train", stage, whole, schedule.augmentation, schedule.epochs, place=place)

@@ -18,7 +18,7 @@ from models.evaluation.points import POINTS as MEASURED
 from models.export import decoding, signatures
 from models.network import Network
 from models.networks import assembly, keypoints, pyramid
-from models.networks.assembly import Schedule
+from models.networks.assembly import Places, Schedule
 from models.pretrained import pyramids
 from models.pretrained.pyramids import CnnPyramidSettings, KerasPyramidSettings
 from models.task import Blueprint, Task
@@ -81,7 +81,7 @@ def build(blueprint: Blueprint) -> Network:
     augmentation = PointAugmentation(blueprint.augmentation, partners)
     schedule = Schedule(blueprint.epochs, augmentation if augmentation.active else None)
     whole, embed = keras.Model(pixels, outputs), keras.Model(pixels, vector)
-    return assembly.located(featurizer, whole, embed, "points", schedule)
+    return assembly.located(featurizer, whole, embed, Places("points"), schedule)
 
 
 KEYPOINT_DETECTION = Task(

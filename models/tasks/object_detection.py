@@ -12,13 +12,14 @@ from features.images.featurizer import ImageFeaturizerSettings
 from features.ingest.rules import BoxRules
 from features.settings import Settings
 from features.spec import IMAGE
+from features.targets import boxes
 from features.targets.boxes import BOXES
 from models.evaluation.boxes import BOXES as MEASURED
 from models.export import decoding, signatures
 from models.export.decoding import Thresholds
 from models.network import Network
 from models.networks import assembly, detector, pyramid
-from models.networks.assembly import Schedule
+from models.networks.assembly import Places, Schedule
 from models.pretrained import pyramids
 from models.pretrained.pyramids import CnnPyramidSettings, KerasPyramidSettings
 from models.task import Blueprint, Task
@@ -27,6 +28,10 @@ from models.training.settings import DetectionSettings
 #: Side of the featurizer's images where the recipe names none, in pixels.
 SIDE = 256
 COARSEST = 32
+
+
+#: Boxes are cut off at the edges of the image, and at those of the features.
+PLACES = Places("boxes", decoding.within, boxes.cut_off)
 
 
 class HeadSettings(Settings):
@@ -70,7 +75,7 @@ def build(blueprint: Blueprint) -> Network:
     schedule = Schedule(blueprint.epochs, augmentation if augmentation.active else None)
     whole, embed = keras.Model(pixels, outputs), keras.Model(pixels, vector)
     thresholds = Thresholds(settings.score_threshold, settings.iou_threshold, settings.max_boxes)
-    network = assembly.located(featurizer, whole, embed, "boxes", schedule, decoding.within)
+    network = assembly.located(featurizer, whole, embed, PLACES, schedule)
     return replace(network, decode=partial(decoding.boxes, thresholds=thresholds))
 
 
