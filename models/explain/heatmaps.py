@@ -75,13 +75,12 @@ def _usual(sheets: Sheets) -> Any:
     return tf.cast(tf.math.ceil(tf.maximum(by_side, tf.sqrt(height * width / USUAL_MOST))), tf.int32)
 
 
-def occlusion(sheets: Sheets, scores: Callable[[Any], Any], label: Any, grid: Grid, fill: Any) -> Any:
-    """Measure what hiding each patch takes from the score of a label.
+def occlusion(sheets: Sheets, score: Callable[[Any, Any], Any], grid: Grid, fill: Any) -> Any:
+    """Measure what hiding each patch takes from a score.
 
     Args:
         sheets: of the examples.
-        scores: sheets' values [n, ...] to probabilities [n, classes].
-        label: number of the class, int32 [batch].
+        score: sheets' values [n, ...] and the example that each is of, int32 [n], to scores [n].
         grid: where the patches are put.
         fill: what stands in a patch, float32 [batch].
 
@@ -90,9 +89,7 @@ def occlusion(sheets: Sheets, scores: Callable[[Any], Any], label: Any, grid: Gr
         own grid.
     """
     values, shape = sheets.values, sheets.values.shape
-    label_of, fill_of, stride_of, patch_of = (
-        tf.gather(each, sheets.owner) for each in (label, fill, grid.stride, grid.patch)
-    )
+    fill_of, stride_of, patch_of = (tf.gather(each, sheets.owner) for each in (fill, grid.stride, grid.patch))
     most = tf.clip_by_value(_PIXELS // (tf.shape(values)[1] * tf.shape(values)[2]), 1, _SHEETS)
     number = [tf.TensorSpec([None], tf.float32)]
 
@@ -104,8 +101,7 @@ def occlusion(sheets: Sheets, scores: Callable[[Any], Any], label: Any, grid: Gr
         hidden = _like(down[:, :, tf.newaxis] & across[:, tf.newaxis, :], seen)
         hidden &= _like(row >= 0, seen)
         changed = tf.where(hidden, _like(tf.gather(fill_of, sheet), seen), seen)
-        answer = scores(tf.ensure_shape(changed, [None, *shape[1:]]))
-        return [tf.gather(answer, tf.gather(label_of, sheet), batch_dims=1)]
+        return [score(tf.ensure_shape(changed, [None, *shape[1:]]), tf.gather(sheets.owner, sheet))]
 
     # Whole sheets go the same way, so that the graph holds the network once for both.
     count, jobs = tf.shape(values)[0], _jobs(sheets, grid)

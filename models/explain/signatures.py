@@ -3,26 +3,24 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from features.spec import RawKind
-from models.explain import heatmaps, sheets
+from models.explain import heatmaps, sheets, subjects
+from models.explain.subjects import Decode, Subject
 from models.export.signatures import Signature
 from models.network import Network
 from models.task import Absent
 
-Decode = Callable[[Any], dict[str, Any]]
 #: From a network to how heatmaps look at it.
 Look = Callable[[Network], sheets.View | Absent]
-#: Labels that an error names.
-NAMED = 40
 
 
-def occlusion(look: Look) -> Signature:
+def occlusion(look: Look, subject: Subject = subjects.of_class) -> Signature:
     """Make the maker of the signature that hides patches and looks at the score.
 
-    Inputs: raw examples [batch]; ``label`` string [batch], "" for the predicted one; ``patch`` and
+    What is explained is the score of a class, or another subject. Inputs: raw examples [batch]; ``label``
+    string [batch], "" for the predicted one; ``patch`` and
     ``stride`` int32 [batch], pixels of what the network sees, 0 for the usual (`heatmaps.grid`); ``fill``
     float32 [batch], what stands in a patch, NaN for the mean of the example itself. Each row is worked on by
     itself.
@@ -40,16 +38,14 @@ def occlusion(look: Look) -> Signature:
         @_graph(raw, *numbers, tf.TensorSpec([None], tf.float32, name="fill"))
         def occlusion(examples: Any, label: Any, patch: Any, stride: Any, fill: Any) -> dict[str, Any]:
             features = network.featurizer(examples)
-            chosen, told = _chosen(network, decode, features, label)
+            explained = subject(network, view, decode, features, label)
             cut = view.cut(features)
             grid = heatmaps.grid(cut, patch, stride)
             filled = tf.where(tf.math.is_nan(_fill(fill)), cut.means, fill)
-            heat = heatmaps.occlusion(
-                cut, lambda values: tf.nn.softmax(view.logits(values)), chosen, grid, filled
-            )
+            heat = heatmaps.occlusion(cut, explained.score, grid, filled)
             size = {"rows": grid.rows, "columns": grid.columns, "patch": grid.patch, "stride": grid.stride}
             placed = view.placed(grid.rows, grid.columns, grid.stride, cut)
-            return {"heatmap": heat} | size | told | view.seen(cut) | placed
+            return {"heatmap": heat} | size | explained.outputs | view.seen(cut) | placed
 
         return occlusion
 
@@ -75,9 +71,9 @@ def grad_cam(look: Look) -> Signature:
         @_graph(raw)
         def grad_cam(examples: Any, label: Any) -> dict[str, Any]:
             features = network.featurizer(examples)
-            chosen, told = _chosen(network, decode, features, label)
+            explained = subjects.of_class(network, view, decode, features, label)
             cut = view.cut(features)
-            labels = tf.gather(chosen, cut.owner)
+            labels = tf.gather(explained.number, cut.owner)
             heat = heatmaps.grad_cam(maps, cut.values, labels, view.alike)
             if view.heard:
                 score = tf.gather(tf.nn.softmax(view.logits(cut.values)), labels, batch_dims=1)
@@ -85,7 +81,12 @@ def grad_cam(look: Look) -> Signature:
             rows = cut.heights if view.heard else tf.fill(tf.shape(cut.heights), tf.shape(heat)[1])
             columns = tf.fill(tf.shape(rows), tf.shape(heat)[2])
             placed = view.placed(rows, columns, tf.ones_like(rows), cut)
-            return {"heatmap": heat, "rows": rows, "columns": columns} | told | view.seen(cut) | placed
+            return (
+                {"heatmap": heat, "rows": rows, "columns": columns}
+                | explained.outputs
+                | view.seen(cut)
+                | placed
+            )
 
         return grad_cam
 
@@ -103,38 +104,6 @@ def _graph(raw: RawKind, *further: tf.TensorSpec) -> Callable[[Callable[..., Any
     taken = tf.TensorSpec([None], tf.as_dtype(raw.dtype), name=raw.input)
     label = tf.TensorSpec([None], tf.string, name="label")
     return tf.function(input_signature=[taken, label, *further], autograph=False)
-
-
-def _chosen(network: Network, decode: Decode, features: Any, label: Any) -> tuple[Any, dict[str, Any]]:
-    """Return the number of the label that is explained, int32 [batch], and its name and score as outputs.
-
-    Raises:
-        tf.errors.InvalidArgumentError: a label is none of the network's; names those there are.
-    """
-    known = _labels(network, decode)
-    scores = decode(network.model(features, training=False))["scores"]
-    same = tf.equal(label[:, tf.newaxis], tf.constant(known)[tf.newaxis])
-    predicted = tf.equal(label, "")
-    found = predicted | tf.reduce_any(same, 1)
-    wrong = tf.strings.reduce_join(tf.boolean_mask(label, ~found), separator=", ")
-    words = tf.strings.join(["no such label; got ", wrong, f"; expected one of {_listed(known)}"])
-    with tf.control_dependencies([heatmaps.require(tf.reduce_all(found), words)]):
-        best = tf.argmax(scores, 1, output_type=tf.int32)
-        chosen = tf.where(predicted, best, tf.argmax(tf.cast(same, tf.int32), 1, output_type=tf.int32))
-    score = tf.gather(scores, chosen, batch_dims=1)
-    return chosen, {"label": tf.gather(tf.constant(known), chosen), "score": score}
-
-
-def _labels(network: Network, decode: Decode) -> list[bytes]:
-    with tf.init_scope():
-        decoded = decode(tf.zeros([1, network.model.output_shape[-1]]))
-        found: np.ndarray = decoded["labels"].numpy()
-    return list(found[0])
-
-
-def _listed(known: list[bytes]) -> str:
-    shown = ", ".join(label.decode("utf-8", "replace") for label in known[:NAMED])
-    return shown if len(known) <= NAMED else f"{shown} and {len(known) - NAMED} more"
 
 
 def _fill(fill: Any) -> Any:

@@ -15,6 +15,8 @@ from features.spec import IMAGE
 from features.targets import points
 from features.targets.points import POINTS
 from models.evaluation.points import POINTS as MEASURED
+from models.explain import sheets, subjects
+from models.explain import signatures as heat_signatures
 from models.export import decoding, signatures
 from models.network import Network
 from models.networks import assembly, keypoints, pyramid
@@ -95,7 +97,11 @@ KEYPOINT_DETECTION = Task(
     objective=keypoints.KEYPOINTS,
     evaluator=MEASURED,
     decode=decoding.points,
-    signatures={"serving_default": signatures.located, "embed": signatures.embed},
+    signatures={
+        "serving_default": signatures.located,
+        "embed": signatures.embed,
+        "occlusion": heat_signatures.occlusion(sheets.of_images, subjects.of_point),
+    },
     report=("point metrics", "worst points", "training", "kernels"),
     fit=fit,
     rules=PointRules,

@@ -15,6 +15,8 @@ from features.spec import IMAGE
 from features.targets import boxes
 from features.targets.boxes import BOXES
 from models.evaluation.boxes import BOXES as MEASURED
+from models.explain import sheets, subjects
+from models.explain import signatures as heat_signatures
 from models.export import decoding, signatures
 from models.export.decoding import Thresholds
 from models.network import Network
@@ -94,6 +96,7 @@ OBJECT_DETECTION = Task(
         "serving_default": signatures.located,
         "detect": signatures.detect,
         "embed": signatures.embed,
+        "occlusion": heat_signatures.occlusion(sheets.of_images, subjects.of_box),
     },
     report=("box metrics", "box errors", "training", "kernels"),
     rules=BoxRules,

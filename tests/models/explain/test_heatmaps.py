@@ -60,8 +60,11 @@ def test_occlusion_of_a_linear_model_is_what_the_patch_adds():
     def run():
         cut = sheets.of_images(None).cut(tf.constant(values))
         grid = heatmaps.grid(cut, tf.constant(patch), tf.constant(stride))
-        scores = lambda seen: tf.tensordot(seen, weights, 3)  # noqa: E731
-        return heatmaps.occlusion(cut, scores, tf.constant(label), grid, tf.constant(fill))
+
+        def score(seen, owner):
+            return tf.gather(tf.tensordot(seen, weights, 3), tf.gather(label, owner), batch_dims=1)
+
+        return heatmaps.occlusion(cut, score, grid, tf.constant(fill))
 
     heat = in_graph(run).numpy()
     expected = np.zeros((2, 3, 4))
@@ -90,8 +93,11 @@ def test_occlusion_of_windows_hides_the_same_patch_in_every_window_that_hears_it
             windows, tf.constant(owner), tf.constant(top), tf.constant(share), tf.constant([12, 6])
         )
         grid = heatmaps.grid(cut, tf.constant([2, 4]), tf.constant([2, 2]))
-        scores = lambda seen: tf.tensordot(seen, weights, 2)  # noqa: E731
-        return heatmaps.occlusion(cut, scores, tf.constant([0, 1]), grid, tf.zeros([2]))
+
+        def score(seen, owner):
+            return tf.gather(tf.tensordot(seen, weights, 2), owner, batch_dims=1)
+
+        return heatmaps.occlusion(cut, score, grid, tf.zeros([2]))
 
     heat = in_graph(run).numpy()
     assert heat.shape == (2, 6, 2)
