@@ -168,7 +168,9 @@ def eyes(folder: Path) -> Path:
     return folder
 
 
-def shapes(folder: Path, images: int = 2 * PER_CLASS, side: tuple[int, int] = (40, 90)) -> Path:
+def shapes(
+    folder: Path, images: int = 2 * PER_CLASS, side: tuple[int, int] = (40, 90), fewest: int = 0
+) -> Path:
     """Write pictures of up to three squares, discs and triangles, and a table of their boxes."""
     random = np.random.default_rng(0)
     folder.mkdir(parents=True, exist_ok=True)
@@ -177,7 +179,7 @@ def shapes(folder: Path, images: int = 2 * PER_CLASS, side: tuple[int, int] = (4
         width, height = random.integers(*side, 2)
         picture = Image.fromarray(random.integers(30, 70, (height, width, 3), np.uint8))
         pen, boxes = ImageDraw.Draw(picture), []
-        for _ in range(number % 4):
+        for _ in range(fewest + number % (4 - fewest)):
             half = random.uniform(0.08, 0.18) * min(width, height)
             x, y = random.uniform(half, width - half), random.uniform(half, height - half)
             box = (x - half, y - half, x + half, y + half)
