@@ -56,7 +56,7 @@ def test_another_module_is_refused(tmp_path: Path) -> None:
         maps(str(module), (64, 64))
     with pytest.raises(NoInputError):
         maps(str(tmp_path / "nowhere"), (64, 64))
-    with pytest.raises(ConfigError, match="no such keras.applications network"):
+    with pytest.raises(ConfigError, match=r"no such keras\.applications network"):
         inner_maps("MobileNetV9", None, (64, 64, 3), tmp_path, 0)
 
 
