@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from features.decisions import Decisions
-from features.errors import DataError
+from features.errors import ConfigError, DataError
 from features.quarantine import RefusedError
 from features.sources.candidates import Annotations
 from features.sources.tables import cells, number_format
@@ -172,13 +172,13 @@ def mirrored(names: Sequence[str], given: Iterable[tuple[str, str]] = ()) -> lis
         For each point the position of the one it becomes; None where nothing tells left from right.
 
     Raises:
-        DataError: a pair names a point that is not there.
+        ConfigError: a pair names a point that is not there.
     """
     places = {name: place for place, name in enumerate(names)}
     given = list(given)
     partners = dict(given) | {right: left for left, right in given}
     if unknown := sorted(set(partners) - set(places)):
-        raise DataError(
+        raise ConfigError(
             "augmentation.pairs names no point",
             got=", ".join(map(repr, unknown)),
             expected=f"some of {', '.join(map(repr, names))}",
