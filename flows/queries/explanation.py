@@ -66,7 +66,7 @@ def require(asked: predict.Question, target: str) -> None:
     raise UsageError(
         f"{asked.name} has no signature {asked.signature}",
         got=f"version {found.version} with {', '.join(sorted(found.signatures))}",
-        expected="a classifier of images or log-mel sounds; grad-cam wants convolutional maps, too",
+        expected="a model of images or log-mel sounds; grad-cam wants a classifier with convolutional maps",
         todo=todo,
     )
 

@@ -91,8 +91,8 @@ def boxes(
         outputs: of the network.
         names: of the classes.
         thresholds: the recipe's, and the most objects of an image: N.
-        scores: least score of each example [batch]; None and NaN take the recipe's.
-        overlaps: of each example [batch], likewise.
+        scores: least score of each example [batch], or of all [1]; None and NaN take the recipe's.
+        overlaps: of each example, likewise.
 
     Returns:
         ``boxes`` [batch, N, 4]: xmin, ymin, xmax, ymax as shares of the features' width and height, which
@@ -102,7 +102,9 @@ def boxes(
     """
     batch = tf.shape(outputs)[0]
     scores, overlaps = (
-        tf.fill([batch], usual) if given is None else tf.where(tf.math.is_nan(given), usual, given)
+        tf.fill([batch], usual)
+        if given is None
+        else tf.broadcast_to(tf.where(tf.math.is_nan(given), usual, given), [batch])
         for given, usual in ((scores, thresholds.score), (overlaps, thresholds.overlap))
     )
     most = thresholds.most

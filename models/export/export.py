@@ -13,6 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from features.errors import ExportError, ServableError, StorageError
+from models.export import savedmodel
+from models.export.signatures import DEFAULTS
 from models.network import Network
 from models.task import Absent, Task
 
@@ -132,6 +134,7 @@ def _save(
     module: tf.Module, named: dict[str, Any], directory: Path, task: Task, warmup: Sequence[bytes], name: str
 ) -> None:
     tf.saved_model.save(module, str(directory), signatures=named)
+    savedmodel.give_defaults(directory, DEFAULTS)
     write_warmup(directory, task.raw.input, warmup, name)
 
 

@@ -1,9 +1,11 @@
-"""Look into a SavedModel without running it: its ops, and which of them a server must not run."""
+"""A SavedModel as a file: its ops, which of them a server must not run, and values of inputs left out."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from features.errors import ExportError
+from features.storage.files import write_file
 
 #: Ops that read or write files, talk to the network, or run Python: none belongs in a served answer.
 UNSAFE = frozenset(
@@ -27,8 +29,7 @@ SAVER_OPS = frozenset(
 )
 
 
-def _nodes(directory: Path) -> Iterator[tuple[str, str, str]]:
-    """Yield (function, node, op) for every node; function is empty for the main graph."""
+def _read(directory: Path) -> Any:
     from tensorflow.core.protobuf import saved_model_pb2
 
     model = saved_model_pb2.SavedModel()
@@ -38,6 +39,33 @@ def _nodes(directory: Path) -> Iterator[tuple[str, str, str]]:
         raise ExportError(
             f"{directory / 'saved_model.pb'} cannot be read", got=f"{type(error).__name__}: {error}"[:200]
         ) from error
+    return model
+
+
+def give_defaults(directory: Path, values: Mapping[str, Any]) -> None:
+    """Let requests leave inputs out: TensorFlow Serving then takes a signature's own default.
+
+    Args:
+        directory: a SavedModel; its graph is rewritten where a signature has such an input.
+        values: arrays by the input's name, of a shape that fits every batch.
+    """
+    import tensorflow as tf
+
+    model = _read(directory)
+    changed = False
+    for graph in model.meta_graphs:
+        for signature in graph.signature_def.values():
+            for name in sorted(set(values) & set(signature.inputs)):
+                dtype = signature.inputs[name].dtype
+                signature.defaults[name].CopyFrom(tf.make_tensor_proto(values[name], dtype))
+                changed = True
+    if changed:
+        write_file(directory / "saved_model.pb", model.SerializeToString(deterministic=True))
+
+
+def _nodes(directory: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield (function, node, op) for every node; function is empty for the main graph."""
+    model = _read(directory)
     for graph in model.meta_graphs:
         for node in graph.graph_def.node:
             yield "", node.name, node.op

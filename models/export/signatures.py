@@ -15,6 +15,10 @@ from models.networks import windows
 Signature = Callable[[Network, RawKind, Callable[[Any], dict[str, Any]]], Any]
 
 
+#: Inputs that a request may leave out, with the values that then hold for every example of it.
+DEFAULTS: dict[str, list[float]] = {"score_threshold": [np.nan], "iou_threshold": [np.nan]}
+
+
 def from_raw(network: Network, raw: RawKind, decode: Callable[[Any], dict[str, Any]]) -> Any:
     """Make the signature from raw examples [batch] to decoded outputs: ``serving_default``."""
 
@@ -38,7 +42,10 @@ def located(network: Network, raw: RawKind, decode: Callable[[Any], dict[str, An
 
 
 def detect(network: Network, raw: RawKind, decode: Callable[..., dict[str, Any]]) -> Any:
-    """Make ``serving_default`` of a detector with thresholds of each example; NaN takes the recipe's."""
+    """Make ``serving_default`` of a detector with thresholds of each example, or one for all.
+
+    NaN takes the recipe's, and so does a request that leaves a threshold out.
+    """
     thresholds = [
         tf.TensorSpec([None], tf.float32, name=name) for name in ("score_threshold", "iou_threshold")
     ]
