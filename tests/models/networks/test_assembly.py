@@ -122,8 +122,7 @@ def test_cached_vectors_equal_direct_ones(module, stores):
 def test_answers_from_the_cache_are_those_of_the_whole_network(module, stores, mode):
     network, data = toys.network(hub(module, mode)), toys.dataset()
     training.featurize(network, data, stores)
-    hashes = list(data.frame["sha256"][:30])
-    outputs = inference.outputs(network, TASK, toys.LABELS, hashes, stores, batch_size=7)
+    outputs = inference.outputs(network, TASK, toys.LABELS, data.frame.head(30), stores, batch_size=7)
     pixels = network.featurizer(tf.constant(list(data.frame["content"][:30])))
     expected = TASK.decode(network.model(pixels), toys.LABELS)
     np.testing.assert_allclose(outputs["scores"], expected["scores"], atol=1e-6)
