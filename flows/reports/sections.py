@@ -103,11 +103,25 @@ def _point_table(points: Mapping[str, Mapping[str, int]]) -> Table:
     return Table(("point", *splits), rows, "Examples in which a point is annotated", folded=len(rows) > 24)
 
 
+def _box_table(boxes: Mapping[str, Any]) -> Table:
+    classes, sizes = boxes["classes"], boxes["sizes"]
+    splits = [split for split in SPLITS if any(row.get(split) for row in classes.values())]
+    rows: list[list[object]] = [
+        [name, *(counts.get(split, 0) for split in splits), sizes.get(name, {}).get("median")]
+        for name, counts in classes.items()
+    ]
+    empty = boxes["images_without_boxes"]
+    rows.append(["images without objects", *(empty.get(split, 0) for split in splits), None])
+    columns = ("class", *splits, "median size, px")
+    return Table(columns, rows, "Boxes by class and split", folded=len(rows) > 24)
+
+
 #: Key of a card that describes targets, to the table of it.
 TARGET_TABLES: dict[str, Callable[[Mapping[str, Any]], Table]] = {
     "classes": _class_table,
     "numbers": _number_table,
     "points": _point_table,
+    "boxes": _box_table,
 }
 
 
