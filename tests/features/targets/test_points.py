@@ -80,6 +80,12 @@ def test_names_follow_the_columns() -> None:
     assert POINTS.names([], ["a", "b", "c", "d"]) == ["0", "1"]
 
 
+@pytest.mark.parametrize("columns", ["x0 x1 y0 y1", "y0 x0", "x0 y0 y1 x1"])
+def test_columns_that_would_be_taken_for_others_are_refused(columns: str) -> None:
+    with pytest.raises(DataError, match=r"x and y of each point in turn; got '.*; expected 'x0', 'y0'"):
+        POINTS.names([], columns.split())
+
+
 # -- cells ----------------------------------------------------------------------------------------
 
 
