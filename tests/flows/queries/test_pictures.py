@@ -16,6 +16,7 @@ from flows import cli
 from flows.queries.question import sentence
 from models import tasks
 from models.export import export
+from serving.client.client import Client
 from serving.config import Options
 from serving.server.server import Server
 from tests.faults import corpus
@@ -125,6 +126,23 @@ def test_a_threshold_goes_to_the_signature_that_takes_it(
     code, _, err = run(server, capsys, "boxes", photo, "--input", "threshold=0.5")
     assert code == 2
     assert "has no input threshold" in err
+
+
+def test_a_client_gives_thresholds_of_each_image(server: Server, photo: Path) -> None:
+    """NaN stands for the recipe's; `docs/detection.md` shows the call."""
+    raw, nan = photo.read_bytes(), float("nan")
+    with Client(server.target) as client:
+        usual = client.predict("boxes", image_bytes=[raw])
+        both = client.predict(
+            "boxes",
+            image_bytes=[raw, raw],
+            score_threshold=[nan, 0.0],
+            iou_threshold=[nan, nan],
+            signature="detect",
+        )
+    assert both["boxes"].shape == (2, 7, 4)
+    assert (usual["count"][0], both["count"][1]) == (both["count"][0], 7)
+    np.testing.assert_allclose(usual["boxes"][0], both["boxes"][0], atol=0.01)
 
 
 def test_a_line_lists_points_and_boxes(
