@@ -54,9 +54,9 @@ def test_places_are_those_of_the_image_whatever_its_form(example: Trained) -> No
     answers = harness.check_places(network, plan.task, dataset.labels, release, raws)
     assert answers["scores"].max() > 0
     # However a photo is stored, it has the places that it is displayed with.
-    for name, value in answers.items():
-        turned = value[-8:]
-        assert all((one == turned[0]).all() for one in turned), name
+    for name in set(answers) & set(harness.IN_PIXELS):
+        turned = answers[name][-8:]
+        np.testing.assert_allclose(turned, np.repeat(turned[:1], 8, axis=0), rtol=0, atol=0.01)
     if "boxes" in answers:
         sizes = network.featurizer.located(tf.constant(raws))[1].numpy()
         assert (answers["boxes"] >= 0).all()
@@ -68,7 +68,7 @@ def test_the_report_has_the_sections_of_its_task(example: Trained) -> None:
     page = example.run.report.read_text()
     headings = {
         "keypoint-detection": ("Metrics", "Points", "Largest errors"),
-        "object-detection": ("Metrics", "Errors", "Miss ("),
+        "object-detection": ("Metrics", "Errors"),
     }[example.summary["task"]]
     for heading in (*headings, "Training", "Dataset"):
         assert re.search(rf"<h2[^>]*>\s*{re.escape(heading)}", page), heading
