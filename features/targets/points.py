@@ -186,7 +186,7 @@ def mirrored(names: Sequence[str], given: Iterable[tuple[str, str]] = ()) -> lis
         For each point the position of the one it becomes; None where nothing tells left from right.
 
     Raises:
-        ConfigError: a pair names a point that is not there.
+        ConfigError: a pair names a point that is not there, or two pairs the same.
     """
     places = {name: place for place, name in enumerate(names)}
     given = list(given)
@@ -196,6 +196,13 @@ def mirrored(names: Sequence[str], given: Iterable[tuple[str, str]] = ()) -> lis
             "augmentation.pairs names no point",
             got=", ".join(map(repr, unknown)),
             expected=f"some of {', '.join(map(repr, names))}",
+            todo="correct the pairs",
+        )
+    if len(partners) < 2 * len(given):
+        raise ConfigError(
+            "augmentation.pairs names a point twice",
+            got=", ".join(map(str, map(list, given))),
+            expected="each point in one pair at most, with another point",
             todo="correct the pairs",
         )
     if not partners:

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from features.datasets.dataset import Dataset
 from features.decisions import Decisions
-from features.errors import DataError
+from features.errors import ConfigError, DataError
 from features.ingest.ingest import ingest
 from features.ingest.rules import PointRules
 from features.quarantine import RefusedError
@@ -272,3 +272,9 @@ def test_sides_are_known_by_name(names: tuple[str, ...], partners: list[int] | N
 
 def test_given_pairs_count_alone() -> None:
     assert mirrored(("left_eye", "right_eye", "a", "b"), [("a", "b")]) == [0, 1, 3, 2]
+
+
+@pytest.mark.parametrize("given", [[("a", "b"), ("b", "c")], [("a", "a")], [("a", "b"), ("a", "b")]])
+def test_a_point_has_one_partner(given: list[tuple[str, str]]) -> None:
+    with pytest.raises(ConfigError, match=r"augmentation\.pairs names a point twice; got \['a', "):
+        mirrored(("a", "b", "c"), given)
