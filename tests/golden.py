@@ -207,12 +207,8 @@ def _saved(picture: Image.Image, folder: Path, number: int) -> str:
     kind, mode = FORMATS[number % len(FORMATS)]
     name = f"{number:03}.{kind.lower()}"
     if kind == "JPEG" and mode == "RGB":
-        exif = Image.Exif()
-        turn = 1 + number // len(FORMATS) % 8
-        exif[274] = turn
-        back = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
-        picture = picture.transpose(Image.Transpose(back[turn])) if turn > 1 else picture
-        picture.save(folder / name, kind, exif=exif.tobytes())
+        picture, _, exif = _turned(picture, 1 + number // len(FORMATS) % 8)
+        picture.save(folder / name, kind, exif=exif)
         return name
     picture = picture.quantize(32) if mode == "P" else picture.convert(mode)
     picture.save(folder / name, kind)
@@ -237,6 +233,42 @@ def _picture(random: np.random.Generator, number: int, *, vertical: bool) -> tup
     stream = io.BytesIO()
     picture.save(stream, kind, **options)
     return f"{number:03}.{kind.lower()}", stream.getvalue()
+
+
+def odd_photos() -> list[bytes]:
+    """Make photos of odd sizes, panoramas, grey ones, some with alpha, and one turned in all eight ways.
+
+    The last eight are displayed alike, with EXIF orientations 1 to 8.
+    """
+    random = np.random.default_rng(1)
+    made = []
+    sizes = ((61, 43), (43, 61), (361, 60), (59, 353), (1, 40), (33, 32), (32, 32))
+    for number, (width, height) in enumerate((*sizes, *sizes)):
+        grain = random.integers(30, 220, (7, 8, 3), np.uint8)
+        picture = Image.fromarray(grain).resize((width, height), Image.Resampling.BICUBIC)
+        mode = ("RGB", "L", "RGBA", "LA")[number % 4]
+        picture = picture.convert(mode)
+        if mode.endswith("A"):
+            picture.putalpha(Image.fromarray(random.integers(0, 256, (height, width), np.uint8)))
+        made.append(_encoded(picture, "PNG"))
+    grain = random.integers(30, 220, (7, 8, 3), np.uint8)
+    picture = Image.fromarray(grain).resize((57, 43), Image.Resampling.BICUBIC)
+    return made + [_encoded(*_turned(picture, turn)) for turn in range(1, 9)]
+
+
+def _encoded(picture: Image.Image, kind: str, exif: bytes = b"") -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, kind, exif=exif)
+    return stream.getvalue()
+
+
+def _turned(picture: Image.Image, turn: int) -> tuple[Image.Image, str, bytes]:
+    """Turn pixels so that a picture is displayed as it was, with an orientation that says so."""
+    exif = Image.Exif()
+    exif[274] = turn
+    back = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
+    picture = picture.transpose(Image.Transpose(back[turn])) if turn > 1 else picture
+    return picture, "PNG", exif.tobytes()
 
 
 FORMATS = (

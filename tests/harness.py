@@ -82,6 +82,44 @@ def check_servable(
             assert spec.shape[0] is None, f"{signature.name}: {name} has no batch axis"
 
 
+#: Largest differences between two answers in pixels of the image, by output; scores differ by 1e-4 at most.
+IN_PIXELS = {"points": 0.05, "boxes": 0.1}
+SCORES = 1e-4
+
+
+def check_places(
+    network: Network, task: Task, labels: tuple[str, ...], release: Path, raws: Sequence[bytes]
+) -> dict[str, np.ndarray]:
+    """Compare answers in pixels of training graph, SavedModel and live server, together and one by one.
+
+    Returns:
+        The answers of the training graph.
+    """
+    wanted = answer(signatures(network, task, labels, DEFAULT)[DEFAULT], raws)
+    function = tf.saved_model.load(str(release)).signatures["serving_default"]
+    outputs = function(**{task.raw.input: tf.constant(list(raws))})
+    _compare_places({name: value.numpy() for name, value in outputs.items()}, wanted)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Server(Options(port=0, model_name="golden", model_base_path=_alone(release, folder))) as server,
+        Client(server.target, timeout=600) as client,
+    ):
+        _compare_places(dict(client.predict("golden", {task.raw.input: list(raws)})), wanted)
+        alone = [dict(client.predict("golden", {task.raw.input: [raw]})) for raw in raws]
+    _compare_places({name: np.concatenate([one[name] for one in alone]) for name in wanted}, wanted)
+    return wanted
+
+
+def _compare_places(answers: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> None:
+    assert answers.keys() == wanted.keys()
+    for name, expected in wanted.items():
+        if expected.dtype == object:
+            assert answers[name].astype(bytes).tolist() == expected.astype(bytes).tolist()
+        else:
+            allowed = SCORES if name == "scores" else IN_PIXELS.get(name, 0)
+            np.testing.assert_allclose(answers[name], expected, rtol=0, atol=allowed)
+
+
 def _alone(release: Path, folder: str) -> Path:
     """Return a base path with this release and no other."""
     shutil.copytree(release, Path(folder) / "base" / release.name)

@@ -1,8 +1,11 @@
 """Every listed task keeps the harness's contract on its golden examples."""
 
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from flows.gate.expectations import read_expectations
 from flows.runs.run import Record, expectations
@@ -11,6 +14,7 @@ from tests import golden, harness
 from tests.trained import Trained, train
 
 #: Tasks with the featurizer of another one, which is checked there.
+PLACES = ("keypoint-detection", "object-detection")
 FEATURIZED_ALIKE = {"image-search", "image-clustering", "keypoint-detection", "object-detection"}
 
 
@@ -39,6 +43,37 @@ def test_training_graph_release_and_live_server_answer_alike(example: Trained) -
     network = record.networks.trained(plan, record.run, dataset)
     release = Path(example.summary["release"])
     harness.check_servable(network, plan.task, dataset.labels, release, raws)
+
+
+@pytest.mark.parametrize("example", PLACES, indirect=True)
+def test_places_are_those_of_the_image_whatever_its_form(example: Trained) -> None:
+    plan, record, _ = opened(example)
+    dataset = record.load_dataset()
+    network = record.networks.trained(plan, record.run, dataset)
+    release, raws = Path(example.summary["release"]), golden.odd_photos()
+    answers = harness.check_places(network, plan.task, dataset.labels, release, raws)
+    assert answers["scores"].max() > 0
+    # However a photo is stored, it has the places that it is displayed with.
+    for name in set(answers) & set(harness.IN_PIXELS):
+        turned = answers[name][-8:]
+        np.testing.assert_allclose(turned, np.repeat(turned[:1], 8, axis=0), rtol=0, atol=0.01)
+    if "boxes" in answers:
+        sizes = network.featurizer.located(tf.constant(raws))[1].numpy()
+        assert (answers["boxes"] >= 0).all()
+        assert (answers["boxes"] <= np.tile(sizes, 2)[:, None]).all()
+
+
+@pytest.mark.parametrize("example", PLACES, indirect=True)
+def test_the_report_has_the_sections_of_its_task(example: Trained) -> None:
+    page = example.run.report.read_text()
+    headings = {
+        "keypoint-detection": ("Metrics", "Points", "Largest errors"),
+        "object-detection": ("Metrics", "Errors"),
+    }[example.summary["task"]]
+    for heading in (*headings, "Training", "Dataset"):
+        assert re.search(rf"<h2[^>]*>\s*{re.escape(heading)}", page), heading
+    figure = {"keypoint-detection": "Points within a distance", "object-detection": "Precision and recall"}
+    assert figure[example.summary["task"]] in page
 
 
 def opened(example: Trained) -> tuple:

@@ -86,9 +86,23 @@ class Points:
         """Return None: no point must be in each split."""
 
     def names(self, texts: Iterable[str], columns: Sequence[str]) -> list[str]:
-        """Return the names of the points, in the order of their columns."""
-        named = list(pairs(columns))
-        return named if 2 * len(named) == len(columns) else [str(n) for n in range(len(columns) // 2)]
+        """Return the names of the points, in the order of their columns.
+
+        Raises:
+            DataError: columns that are pairs do not stand as x and y in turn.
+        """
+        named = pairs(columns)
+        if 2 * len(named) != len(columns):
+            return [str(n) for n in range(len(columns) // 2)]
+        in_turn = [column for pair in named.values() for column in pair]
+        if in_turn != list(columns):
+            raise DataError(
+                "the columns of points do not stand as x and y of each point in turn",
+                got=", ".join(map(repr, columns)),
+                expected=", ".join(map(repr, in_turn)),
+                todo="give --target-column in this order, or leave it out",
+            )
+        return list(named)
 
     def column(self, texts: Sequence[str], names: Sequence[str]) -> "pyarrow.Array":
         """Return for each example x and y of every point in turn, float64; NaN where it is missing."""
@@ -172,7 +186,7 @@ def mirrored(names: Sequence[str], given: Iterable[tuple[str, str]] = ()) -> lis
         For each point the position of the one it becomes; None where nothing tells left from right.
 
     Raises:
-        ConfigError: a pair names a point that is not there.
+        ConfigError: a pair names a point that is not there, or two pairs the same.
     """
     places = {name: place for place, name in enumerate(names)}
     given = list(given)
@@ -182,6 +196,13 @@ def mirrored(names: Sequence[str], given: Iterable[tuple[str, str]] = ()) -> lis
             "augmentation.pairs names no point",
             got=", ".join(map(repr, unknown)),
             expected=f"some of {', '.join(map(repr, names))}",
+            todo="correct the pairs",
+        )
+    if len(partners) < 2 * len(given):
+        raise ConfigError(
+            "augmentation.pairs names a point twice",
+            got=", ".join(map(str, map(list, given))),
+            expected="each point in one pair at most, with another point",
             todo="correct the pairs",
         )
     if not partners:

@@ -14,6 +14,15 @@ from models.pretrained.applications import application
 FINEST, COARSEST = 4, 32
 
 
+@keras.saving.register_keras_serializable("servable")
+class Still(keras.Model):
+    """A network whose batch norm and dropout work as in inference, also while its weights train."""
+
+    def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
+        """Apply the network; a flag fixed where it is called would give way to that of the outer call."""
+        return super().call(inputs, training=False, mask=mask)
+
+
 def inner_maps(
     name: str, weights: str | None, shape: tuple[int, int, int], cache: Path, frozen: int
 ) -> keras.Model:
@@ -43,9 +52,9 @@ def inner_maps(
     network = backbone.network
     last = _last_by_stride(network, shape)
     _freeze(network, last.get(frozen))
-    inner = keras.Model(network.inputs, [operation.output for operation in last.values()])
+    inner = Still(network.inputs, [operation.output for operation in last.values()])
     pixels = keras.Input(shape, name="pixels")
-    maps = inner(backbone.preprocess(pixels * 255.0), training=False)
+    maps = inner(backbone.preprocess(pixels * 255.0))
     return keras.Model(pixels, dict(zip(map(str, last), maps, strict=True)), name=f"maps_{name.lower()}")
 
 

@@ -9,10 +9,15 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from features.images.augmentation import AugmentationSettings, NumberAugmentationSettings
+from features.images.augmentation import (
+    AugmentationSettings,
+    BoxAugmentationSettings,
+    NumberAugmentationSettings,
+    PointAugmentationSettings,
+)
 from features.images.featurizer import ImageFeaturizerSettings
 from features.images.rules import GalleryRules
-from features.ingest.rules import CorpusRules, IngestRules
+from features.ingest.rules import BoxRules, CorpusRules, IngestRules, PointRules
 from features.rows import featurizer
 from features.rows.rules import RowRules
 from features.sounds import featurizer as sounds_featurizer
@@ -26,10 +31,22 @@ from models.networks import rnn
 from models.networks.cnn import CnnSettings
 from models.pretrained import audio_hub
 from models.pretrained.applications import HubSettings, KerasSettings
-from models.tasks import audio_classification, tabular_classification, text_classification, word_vectors
+from models.tasks import (
+    audio_classification,
+    keypoint_detection,
+    object_detection,
+    tabular_classification,
+    text_classification,
+    word_vectors,
+)
 from models.tasks.image_clustering import ClusteringSettings
 from models.tasks.image_search import SearchSettings
-from models.training.settings import RegressionSettings, TrainingSettings
+from models.training.settings import (
+    DetectionSettings,
+    KeypointSettings,
+    RegressionSettings,
+    TrainingSettings,
+)
 from models.words import word2vec
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -55,6 +72,16 @@ SECTIONS: dict[tuple[str, str], type[BaseModel]] = {
     ("text", "model (kind: rnn)"): text_classification.RnnSettings,
     ("regression", "augmentation (image-regression)"): NumberAugmentationSettings,
     ("regression", "training (regression)"): RegressionSettings,
+    ("keypoints", "data"): PointRules,
+    ("keypoints", "model (kind: keras)"): keypoint_detection.PretrainedSettings,
+    ("keypoints", "model (kind: cnn)"): keypoint_detection.ScratchSettings,
+    ("keypoints", "augmentation"): PointAugmentationSettings,
+    ("keypoints", "training"): KeypointSettings,
+    ("detection", "data"): BoxRules,
+    ("detection", "model (kind: keras)"): object_detection.PretrainedSettings,
+    ("detection", "model (kind: cnn)"): object_detection.ScratchSettings,
+    ("detection", "augmentation"): BoxAugmentationSettings,
+    ("detection", "training"): DetectionSettings,
     ("tabular", "data"): RowRules,
     ("tabular", "featurizer"): featurizer.RowFeaturizerSettings,
     ("tabular", "model"): tabular_classification.ModelSettings,
@@ -78,7 +105,8 @@ def kind_of(annotation) -> str:
     if origin in (typing.Union, types.UnionType):
         return " or ".join("null" if part is type(None) else kind_of(part) for part in parts)
     if origin is tuple:
-        return f"list of {kind_of(parts[0])}s"
+        word, *rest = kind_of(parts[0]).split(" ", 1)
+        return " ".join(["list" if parts[-1] is Ellipsis else "pair", "of", f"{word}s", *rest])
     if origin is dict:
         return "mapping"
     return {int: "integer", float: "number", bool: "true or false", str: "text"}[annotation]

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from features.datasets.dataset import Dataset
 from features.decisions import Decisions
-from features.errors import DataError
+from features.errors import ConfigError, DataError
 from features.ingest.ingest import ingest
 from features.ingest.rules import PointRules
 from features.quarantine import RefusedError
@@ -78,6 +78,12 @@ def test_pairs_of_columns_are_recognised(columns: str, found: dict[str, tuple[st
 def test_names_follow_the_columns() -> None:
     assert POINTS.names([], ["nose_x", "nose_y", "x_chin", "y_chin"]) == ["nose", "chin"]
     assert POINTS.names([], ["a", "b", "c", "d"]) == ["0", "1"]
+
+
+@pytest.mark.parametrize("columns", ["x0 x1 y0 y1", "y0 x0", "x0 y0 y1 x1"])
+def test_columns_that_would_be_taken_for_others_are_refused(columns: str) -> None:
+    with pytest.raises(DataError, match=r"x and y of each point in turn; got '.*; expected 'x0', 'y0'"):
+        POINTS.names([], columns.split())
 
 
 # -- cells ----------------------------------------------------------------------------------------
@@ -266,3 +272,9 @@ def test_sides_are_known_by_name(names: tuple[str, ...], partners: list[int] | N
 
 def test_given_pairs_count_alone() -> None:
     assert mirrored(("left_eye", "right_eye", "a", "b"), [("a", "b")]) == [0, 1, 3, 2]
+
+
+@pytest.mark.parametrize("given", [[("a", "b"), ("b", "c")], [("a", "a")], [("a", "b"), ("a", "b")]])
+def test_a_point_has_one_partner(given: list[tuple[str, str]]) -> None:
+    with pytest.raises(ConfigError, match=r"augmentation\.pairs names a point twice; got \['a', "):
+        mirrored(("a", "b", "c"), given)

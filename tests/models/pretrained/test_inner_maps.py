@@ -60,6 +60,22 @@ def test_another_module_is_refused(tmp_path: Path) -> None:
         inner_maps("MobileNetV9", None, (64, 64, 3), tmp_path, 0)
 
 
+def test_batch_norm_works_in_training_as_in_inference() -> None:
+    """Also within a larger network, whose own batch norm does learn."""
+    model = maps(None, (64, 64))
+    pixels = np.random.default_rng(3).random((2, 64, 64, 3)).astype(np.float32)
+    inputs = keras.Input((64, 64, 3))
+    outer = keras.Model(inputs, keras.layers.BatchNormalization()(model(inputs)["8"]))
+    still = model(pixels, training=False)["8"]
+    np.testing.assert_array_equal(model(pixels, training=True)["8"], still)
+    before = [weight.numpy() for weight in model.weights]
+    outer(pixels, training=True)
+    assert all((weight.numpy() == was).all() for weight, was in zip(model.weights, before, strict=True))
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))
+    copy.set_weights(model.get_weights())
+    np.testing.assert_allclose(copy(pixels, training=True)["8"], still, atol=1e-5)
+
+
 @pytest.mark.parametrize("frozen", [0, 8, 32])
 def test_frozen_layers_do_not_train(frozen: int) -> None:
     """What a gradient reaches: everything, what comes after a stride, or nothing but what is beyond all."""
@@ -79,6 +95,8 @@ def test_frozen_layers_do_not_train(frozen: int) -> None:
         for weight, was in zip(inner.weights, before, strict=True)
         if (weight.numpy() != was).any()
     }
+    # Statistics of batch norm stay as they are, whatever trains.
+    assert not any("moving" in path for path in moved)
     first, last = any("bn_Conv1" in path for path in moved), any("block_16" in path for path in moved)
     assert (first, last) == (frozen == 0, frozen < 32)
     # The maps of stride 8 end where block 6 halves them.
