@@ -159,9 +159,11 @@ def assigned(targets: Any, outputs: Any) -> tuple[Any, Any]:
     fit = tf.where(usable, fit + 1e-9 + 1e-10 * tf.cast(nearest, tf.float32), 0.0)
     count = min(_ANSWERING, fit.shape[1] or _ANSWERING)
     least = tf.math.top_k(tf.transpose(fit, [0, 2, 1]), count).values[..., -1]
-    chosen = usable & (fit >= tf.maximum(least, 1e-12)[:, tf.newaxis, :])
-    # A place that several objects choose answers for the one it overlaps most.
-    claim = tf.where(chosen, overlap + 1e-6, 0.0)
+    own = nearest & usable
+    chosen = own | (usable & (fit >= tf.maximum(least, 1e-12)[:, tf.newaxis, :]))
+    # A place that several objects choose answers for the one that has it nearest to its middle, so that a
+    # small object in front of a large one keeps one; else for the one it overlaps most.
+    claim = tf.where(chosen, overlap + 1e-6 + tf.cast(own, tf.float32), 0.0)
     owner = tf.argmax(claim, axis=2, output_type=tf.int32)
     owned = chosen & (tf.one_hot(owner, tf.shape(fit)[2], on_value=True, off_value=False, dtype=tf.bool))
     fit, overlap = (tf.where(owned, value, 0.0) for value in (fit, overlap))

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from pydantic import Field, RootModel
 
+from features.errors import ConfigError
 from features.images.augmentation import PointAugmentation, PointAugmentationSettings
 from features.images.featurizer import ImageFeaturizerSettings
 from features.ingest.rules import PointRules
@@ -54,7 +55,17 @@ class ModelSettings(RootModel[Annotated[PretrainedSettings | ScratchSettings, Fi
 
 
 def fit(blueprint: Blueprint, photos: Iterable[bytes]) -> Mapping[str, Any]:
-    """Measure the mean shape of the training split, in shares of width and height."""
+    """Measure the mean shape of the training split, in shares of width and height.
+
+    Raises:
+        ConfigError: ``data.distance`` names a point that is not there.
+    """
+    if unknown := sorted({*(blueprint.rules.distance or ())} - {*blueprint.labels}):
+        raise ConfigError(
+            "data.distance names no point",
+            got=", ".join(map(repr, unknown)),
+            expected=f"two of {', '.join(map(repr, blueprint.labels))}",
+        )
     encoded = POINTS.encode(blueprint.frame[blueprint.frame["split"] == "train"])
     labelled = np.maximum(encoded[..., 2].sum(axis=0), 1)
     return {"shape": (encoded[..., :2].sum(axis=0) / labelled[:, None]).tolist()}
