@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from models.networks.pyramid import activated
 from models.objective import Objective, PerExample
 
 #: Columns of an output before the classes: the box, and the place that says it.
@@ -104,8 +105,8 @@ def heads(maps: Mapping[int, Any], classes: int, channels: int, depth: int) -> A
     for stride, x in sorted(maps.items()):
         ends = {"class": x, "box": x}
         for convolution, branch in shared:
-            # Each scale has statistics of its own.
-            ends[branch] = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(convolution(ends[branch])))
+            # Each scale has factors of its own.
+            ends[branch] = activated(convolution(ends[branch]))
         answers.append(Placed(stride, name=f"stride_{stride}")(to_box(ends["box"]), to_class(ends["class"])))
     return layers.Concatenate(axis=1)(answers) if len(answers) > 1 else answers[0]
 
@@ -212,7 +213,7 @@ def mean_overlap(targets: Any, outputs: Any) -> Any:
 
 DETECTION = Objective(
     loss=lambda settings: detection_loss(settings.box_weight),
-    measured_loss=detection_loss(2.0),
+    measured_loss=detection_loss(2.5),
     metrics={"overlap": mean_overlap},
     best="overlap",
     higher_is_better=True,

@@ -5,12 +5,18 @@ from typing import Any
 
 from keras import layers
 
+#: Groups of channels that are normalised together, where the channels can be divided so.
+GROUPS = 8
 #: Maps [batch, h, w, channels] by their stride: how many pixels of the image one place stands for.
 Maps = Mapping[int, Any]
 
 
 def convolved(x: Any, channels: int, kernel: int = 3, stride: int = 1) -> Any:
-    """Apply a convolution, batch norm and ReLU to maps."""
+    """Apply a convolution, group norm and ReLU to maps.
+
+    Group norm (Wu and He 2018) is the same in training and in inference. Statistics of batch norm lag behind
+    the maps of a network that is fine-tuned, whose own batch norm stands still.
+    """
     x = layers.Conv2D(
         channels,
         kernel,
@@ -19,8 +25,14 @@ def convolved(x: Any, channels: int, kernel: int = 3, stride: int = 1) -> Any:
         use_bias=False,
         kernel_initializer="he_normal",
     )(x)
-    # Keras's 0.99 is for runs of many thousand steps: in short ones the averages lag behind the weights.
-    return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+    return activated(x)
+
+
+def activated(x: Any) -> Any:
+    """Apply group norm and ReLU to maps."""
+    channels = x.shape[-1]
+    groups = next(count for count in (GROUPS, 4, 2, 1) if channels % count == 0)
+    return layers.ReLU()(layers.GroupNormalization(groups)(x))
 
 
 def joined(maps: Maps, channels: int) -> dict[int, Any]:

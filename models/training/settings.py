@@ -90,7 +90,7 @@ class KeypointSettings(LoopSettings):
 class DetectionSettings(LoopSettings):
     """How a network is trained on boxes."""
 
-    box_weight: float = Field(2.0, gt=0, description="weight of the loss of boxes beside that of classes")
+    box_weight: float = Field(2.5, gt=0, description="weight of the loss of boxes beside that of classes")
 
 
 @keras.saving.register_keras_serializable("servable")
