@@ -17,7 +17,9 @@ from models.evaluation.boxes import ERRORS
 from models.figures import detection, marks
 
 #: Images shown of each kind of error, and pixels of their longer side.
-SHOWN, SIDE = 8, 320
+SHOWN, SIDE = 8, 480
+#: Boxes of an image that get a caption, at most: more would cover it.
+CAPTIONED = 6
 
 MEANINGS = {
     "map": "mean AP of the classes, averaged over overlaps (IoU) from 0.50 to 0.95, as COCO defines it",
@@ -78,7 +80,7 @@ def errors(context: Context) -> Iterator[Section]:
         of_kind = measured.errors[measured.errors["kind"] == kind]
         if len(of_kind):
             items = [_drawn(context, int(row), of_kind) for row in _images(of_kind)]
-            title = "Images that are right" if kind == "right" else f"{kind.capitalize()} ({len(of_kind)})"
+            title = "Images that are right" if kind == "right" else f"{kind.capitalize()}: {len(of_kind)}"
             yield Section(title, media=items)
 
 
@@ -106,7 +108,8 @@ def _drawn(context: Context, row: int, of_kind: pd.DataFrame) -> Media:
     for boxes, usual, named in parts:
         places = set(meant["box"]) if named else set()
         colors += [marks.PREDICTED if place in places else usual for place in range(len(boxes))]
-        captions += [_caption(measured, box) if place in places else "" for place, box in enumerate(boxes)]
+        few = places if len(places) <= CAPTIONED else ()
+        captions += [_caption(measured, box) if place in few else "" for place, box in enumerate(boxes)]
     size = np.tile(upright.sizes(context.dataset.measured.iloc[[row]])[0], 2)
     corners = np.concatenate([truth[:, :4], found[:, :4]]) / size
     return media.photo(marks.boxes(marks.enlarged(shown, SIDE), corners, captions, colors), item.title, lines)

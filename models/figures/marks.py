@@ -92,4 +92,4 @@ def _dot(pen: ImageDraw.ImageDraw, point: np.ndarray, radius: float, color: str)
 
 
 def _font(picture: Image.Image) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(max(10, round(min(picture.size) / 26)))
+    return ImageFont.load_default(max(12, round(min(picture.size) / 22)))

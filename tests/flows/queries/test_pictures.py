@@ -145,6 +145,20 @@ def test_a_client_gives_thresholds_of_each_image(server: Server, photo: Path) ->
     np.testing.assert_allclose(usual["boxes"][0], both["boxes"][0], atol=0.01)
 
 
+def test_a_request_may_leave_thresholds_out_and_a_threshold_may_hold_for_all_images(
+    server: Server, photo: Path
+) -> None:
+    raw = photo.read_bytes()
+    with Client(server.target) as client:
+        usual = client.predict("boxes", image_bytes=[raw, raw])
+        bare = client.predict("boxes", image_bytes=[raw, raw], signature="detect")
+        none = client.predict("boxes", image_bytes=[raw, raw], score_threshold=[1.0], signature="detect")
+    for name, values in usual.items():
+        np.testing.assert_array_equal(bare[name], values)
+    assert none["count"].tolist() == [0, 0]
+    assert not none["boxes"].any()
+
+
 def test_a_line_lists_points_and_boxes(
     server: Server, photo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
