@@ -50,7 +50,8 @@ def draw(client: "Client", answer: Mapping[str, Any], out: Path) -> None:
     picture = make(client, answer)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(out)
+        # A JPEG halves colours by default, which blurs thin lines.
+        picture.save(out, quality=92, subsampling=0)
     except ValueError as error:
         raise UsageError(
             f"cannot write {out}", got=f"the ending {out.suffix or 'none'}", expected="such as .png or .jpg"

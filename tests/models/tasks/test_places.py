@@ -84,7 +84,7 @@ def test_signatures_of_a_detector_take_thresholds_of_each_example() -> None:
     network = places.small("object-detection")
     task = tasks.find("object-detection")
     made = signatures(network, task, places.LABELS["object-detection"])
-    assert set(made) == {"serving_default", "detect", "embed"}
+    assert set(made) == {"serving_default", "detect", "embed", "occlusion"}
     outputs = made["detect"].structured_outputs
     assert outputs["boxes"].shape.as_list() == [None, 7, 4]
     assert set(outputs) == {"boxes", "classes", "labels", "scores", "count"}
