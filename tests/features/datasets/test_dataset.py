@@ -21,7 +21,7 @@ from features.errors import DataError, InternalError
 from features.ingest import ingest_examples
 from features.ingest.examination import Examination
 from features.ingest.ingest import ingest
-from features.ingest.rules import BoxRules, IngestRules
+from features.ingest.rules import BoxRules, IngestRules, PointRules
 from features.rows.rules import RowRules
 from features.sounds.rules import AudioRules
 from features.sources.recognise import Columns
@@ -321,5 +321,6 @@ def test_the_page_lists_exactly_what_the_code_knows(known: dict[str, str]) -> No
 
 def test_the_page_lists_every_rule() -> None:
     rows = dict(re.findall(r"^\| `data\.(\w+)` \| `(.+?)` \|", PAGE, re.MULTILINE))
-    fields = BoxRules.model_fields | RowRules.model_fields | AudioRules.model_fields | TextRules.model_fields
+    kinds = (BoxRules, PointRules, RowRules, AudioRules, TextRules)
+    fields = {name: field for rules in kinds for name, field in rules.model_fields.items()}
     assert rows == {name: str(field.get_default(call_default_factory=True)) for name, field in fields.items()}
