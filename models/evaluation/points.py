@@ -84,7 +84,9 @@ def eyes(names: Sequence[str]) -> tuple[str, str] | None:
     """Find the two points named for the eyes, such as left_eye and right_eye; None without them."""
     partners = keypoints.mirrored(names)
     for place, name in enumerate(names):
-        if partners is not None and partners[place] != place and "eye" in name.lower():
+        # An eyebrow is no eye.
+        named = "eye" in name.lower().replace("eyebrow", "")
+        if partners is not None and partners[place] != place and named:
             return name, names[partners[place]]
     return None
 
@@ -120,16 +122,7 @@ def evaluate(
     Raises:
         DataError: shapes disagree, a prediction is not finite, or nothing is annotated.
     """
-    targets, points = np.asarray(targets, np.float64), np.asarray(points, np.float64)
-    if targets.shape != points.shape or targets.shape[1:] != (len(names), 2):
-        raise DataError(
-            "predictions do not fit the targets",
-            got=f"predictions {list(points.shape)}, targets {list(targets.shape)}",
-            expected=f"[examples, {len(names)}, 2] of both",
-        )
-    if not np.isfinite(points).all():
-        row = int(np.argwhere(~np.isfinite(points))[0, 0])
-        raise DataError("predictions are not all finite", got=f"example {row}")
+    targets, points = _checked(targets, points, names)
     errors = np.linalg.norm(points - targets, axis=2)
     if np.isnan(errors).all():
         raise DataError("nothing to measure", got=f"{len(targets)} examples without an annotated point")
@@ -167,6 +160,20 @@ def evaluate(
         curve,
         _worst(errors),
     )
+
+
+def _checked(targets: np.ndarray, points: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    targets, points = np.asarray(targets, np.float64), np.asarray(points, np.float64)
+    if targets.shape != points.shape or targets.shape[1:] != (len(names), 2):
+        raise DataError(
+            "predictions do not fit the targets",
+            got=f"predictions {list(points.shape)}, targets {list(targets.shape)}",
+            expected=f"[examples, {len(names)}, 2] of both",
+        )
+    if not np.isfinite(points).all():
+        row = int(np.argwhere(~np.isfinite(points))[0, 0])
+        raise DataError("predictions are not all finite", got=f"example {row}")
+    return targets, points
 
 
 def _scale(

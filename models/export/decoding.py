@@ -108,6 +108,25 @@ def boxes(
         for given, usual in ((scores, thresholds.score), (overlaps, thresholds.overlap))
     )
     most = thresholds.most
+    corners, best, classes, count = _suppressed(outputs, scores, overlaps, most)
+    places = tf.cast(classes, tf.int32)
+    there = tf.range(most)[tf.newaxis] < count[:, tf.newaxis]
+    columns = tf.constant([name.encode() for name in names])
+    return {
+        "boxes": tf.gather(corners, [1, 0, 3, 2], axis=2),
+        "classes": places,
+        "labels": tf.where(there, tf.gather(columns, places), b""),
+        "scores": best,
+        "count": count,
+    }
+
+
+def _suppressed(outputs: Any, scores: Any, overlaps: Any, most: int) -> tuple[Any, Any, Any, Any]:
+    """Suppress boxes of one class that overlap a better one, each example by its own thresholds [batch].
+
+    Returns:
+        Corners (ymin, xmin, ymax, xmax) [batch, most, 4], scores and classes [batch, most], counts [batch].
+    """
 
     def one(example: tuple[Any, Any, Any]) -> tuple[Any, ...]:
         answers, score, overlap = example
@@ -124,7 +143,7 @@ def boxes(
         return tuple(part[0] for part in kept)
 
     spec = tf.TensorSpec
-    found = tf.map_fn(
+    kept: tuple[Any, Any, Any, Any] = tf.map_fn(
         one,
         (outputs, scores, overlaps),
         fn_output_signature=(
@@ -134,17 +153,7 @@ def boxes(
             spec([], tf.int32),
         ),
     )
-    corners, best, classes, count = found
-    places = tf.cast(classes, tf.int32)
-    there = tf.range(most)[tf.newaxis] < count[:, tf.newaxis]
-    columns = tf.constant([name.encode() for name in names])
-    return {
-        "boxes": tf.gather(corners, [1, 0, 3, 2], axis=2),
-        "classes": places,
-        "labels": tf.where(there, tf.gather(columns, places), b""),
-        "scores": best,
-        "count": count,
-    }
+    return kept
 
 
 def within(outputs: Mapping[str, Any], sizes: Any) -> dict[str, Any]:

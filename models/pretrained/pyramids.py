@@ -11,8 +11,6 @@ from models.pretrained.applications import DEFAULT_MODULE
 from models.pretrained.inner_maps import inner_maps
 from models.task import Blueprint
 
-Stride = Literal[4, 8, 16, 32]
-
 
 class PyramidSettings(Settings):
     """What pretrained pyramids and those from scratch share."""

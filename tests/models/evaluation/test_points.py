@@ -153,3 +153,9 @@ def test_a_dataset_is_measured_in_displayed_pixels_against_its_mean_shape() -> N
     dataset.card["rules"]["distance"] = ["l", "r"]
     again = POINTS.evaluate(dataset, points)
     assert again.metrics["test/nme"] == pytest.approx(3 / 18 / 3)
+
+
+def test_eyebrows_are_no_eyes() -> None:
+    brows = ("left_eyebrow", "right_eyebrow")
+    assert eyes((*brows, "left_eye", "right_eye")) == ("left_eye", "right_eye")
+    assert eyes(brows) is None
