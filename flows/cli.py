@@ -12,6 +12,7 @@ import typer
 from features.errors import ServableError
 from flows.commands import (
     activations,
+    delete,
     demo,
     doctor,
     explain,
@@ -19,11 +20,16 @@ from flows.commands import (
     models,
     predict,
     promote,
+    prune,
+    recipes,
+    report,
     rollback,
+    runs,
     schedule,
     serve,
     status,
     sync,
+    tasks,
     train,
     ui,
     verify,
@@ -43,15 +49,20 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
 #: Commands in the order of the help: as a newcomer needs them.
 COMMANDS = (
     demo.demo,
+    tasks.tasks,
+    recipes.recipes,
     train.train,
     models.models,
+    runs.runs,
+    report.report,
     predict.predict,
     explain.explain,
     activations.activations,
@@ -59,6 +70,8 @@ COMMANDS = (
     metadata.metadata,
     promote.promote,
     rollback.rollback,
+    delete.delete,
+    prune.prune,
     schedule.schedule,
     worker.worker,
     ui.ui,

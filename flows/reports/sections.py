@@ -48,7 +48,7 @@ def dataset(card: Mapping[str, Any]) -> Section:
     counts = [
         Fact(name, card[name]) for name in ("found", "accepted", "quarantined", "skipped") if name in card
     ]
-    tables = [table for key, make in TARGET_TABLES.items() if key in card for table in (make(card[key]),)]
+    tables = of_targets(card)
     tables += [
         Table((name, "examples"), list(counts.items()), f"Examples by {name}", folded=True)
         for name, counts in card.get("values", {}).items()
@@ -56,6 +56,11 @@ def dataset(card: Mapping[str, Any]) -> Section:
     ]
     prose = [card["source"]] if "source" in card else []
     return Section("Dataset", prose=prose, facts=counts, tables=[*tables, *ingested(card)])
+
+
+def of_targets(card: Mapping[str, Any]) -> list[Table]:
+    """Tabulate the targets of a dataset by split."""
+    return [make(card[key]) for key, make in TARGET_TABLES.items() if key in card]
 
 
 def _class_table(classes: Mapping[str, Mapping[str, int]]) -> Table:

@@ -82,7 +82,14 @@ def open_record(
         profile=dataset.counts(),
     )
     record = Record(run, dataset, tracked, ledger, Examiner(run.path / "gate.log"))
-    run.record(state="running", key=key, pid=os.getpid(), recipe=plan.recipe, dataset=dataset)
+    run.record(
+        state="running",
+        key=key,
+        pid=os.getpid(),
+        recipe=plan.recipe,
+        dataset=dataset,
+        metric=plan.task.objective.report,
+    )
     status, note = "FAILED", ""
     try:
         yield record

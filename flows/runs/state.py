@@ -99,6 +99,7 @@ class RunState(_Kept):
         weights_hash: of the trained weights.
         embedding: fingerprint of what computes the vectors of a gallery.
         cross_validation: metrics over the folds.
+        metric: the one that decides.
         metrics: by the names they are tracked by.
         signatures: of the candidate.
         absent: signatures that the network cannot have, with the reason.
@@ -115,6 +116,7 @@ class RunState(_Kept):
     weights_hash: str | None = None
     embedding: str | None = None
     cross_validation: dict[str, float] | None = None
+    metric: str | None = None
     metrics: dict[str, float] = {}
     signatures: tuple[str, ...] = ()
     absent: dict[str, str] = {}

@@ -1,6 +1,7 @@
 """The registry of tasks."""
 
 from features.errors import ConfigError
+from features.names import near
 from models.task import Task
 from models.tasks.audio_classification import AUDIO_CLASSIFICATION
 from models.tasks.image_classification import IMAGE_CLASSIFICATION
@@ -39,5 +40,7 @@ def find(name: str) -> Task:
         ConfigError: there is none of this name; lists those there are.
     """
     if name not in TASKS:
-        raise ConfigError("no such task", got=name, expected=f"one of {', '.join(sorted(TASKS))}")
+        raise ConfigError(
+            "no such task", got=name, expected=f"one of {', '.join(sorted(TASKS))}", todo=near(name, TASKS)
+        )
     return TASKS[name]

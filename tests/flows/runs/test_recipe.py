@@ -80,7 +80,7 @@ def test_a_key_that_one_section_has_needs_no_section():
     with pytest.raises(
         UsageError, match=r"ambiguous key in --set; got dropout; expected a\.dropout or b\.dropout"
     ):
-        config._apply({"a": {"dropout": 1}, "b": {"dropout": 2}}, "dropout=3")
+        config._apply({"a": {"dropout": 1}, "b": {"dropout": 2}}, "dropout=3", {})
 
 
 @pytest.mark.parametrize("override", ["training.epochs", "=3", "training..epochs=3", "training.epochs=[1"])
