@@ -12,6 +12,7 @@ import typer
 from features.errors import ServableError
 from flows.commands import (
     activations,
+    compare,
     delete,
     demo,
     doctor,
@@ -63,6 +64,7 @@ COMMANDS = (
     models.models,
     runs.runs,
     report.report,
+    compare.compare,
     predict.predict,
     explain.explain,
     activations.activations,
