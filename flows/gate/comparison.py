@@ -16,6 +16,9 @@ from models.export import export
 from models.task import Task
 from serving.repository.repository import Repository
 
+#: The checks that a person may overrule.
+METRIC_CHECKS = ("metric", "not worse than serving")
+
 
 def metric_of_saved_model(path: Path, dataset: Dataset, task: Task) -> tuple[float | None, str]:
     """Measure a published SavedModel on a dataset's test split.

@@ -86,3 +86,25 @@ def find(workspace: Workspace, name: str, version: int | None = None) -> RunDire
         expected=f"one of {', '.join(models)}" if models else "a published model",
         todo=None if name in models else near(name, models),
     )
+
+
+def refused(workspace: Workspace, name: str) -> RunDirectory:
+    """Find a run that the gate refused and whose candidate is kept.
+
+    Args:
+        workspace: where it lies.
+        name: ``MODEL/RUN``; of a model alone: its newest refused run.
+
+    Raises:
+        NoInputError: there is none.
+    """
+    runs = [find(workspace, name)] if "/" in name else [run for _, run in every(workspace, name)]
+    for run in runs:
+        if (
+            run.read().state == "refused"
+            and (workspace.candidates / run.path.parent.name / run.path.name).is_dir()
+        ):
+            return run
+    raise NoInputError(
+        "no refused candidate", got=name, todo="list the runs with servable runs; only refused ones are kept"
+    )

@@ -95,6 +95,7 @@ class RunState(_Kept):
         state: running, finished, refused, failed or killed; empty for a new run.
         pid: of the process that runs it, or ran it last.
         recipe: as it was resolved.
+        seed: of the training.
         dataset: that it is trained on.
         weights_hash: of the trained weights.
         embedding: fingerprint of what computes the vectors of a gallery.
@@ -112,6 +113,7 @@ class RunState(_Kept):
     state: str = ""
     pid: int | None = None
     recipe: dict[str, Any] | None = None
+    seed: int = 0
     dataset: DatasetReference | None = None
     weights_hash: str | None = None
     embedding: str | None = None
