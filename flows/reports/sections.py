@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 #: What a metric's name means, for readers who did not choose it.
 MEANINGS = {
     "accuracy": "share of examples whose highest score is the true label",
+    "majority_accuracy": "accuracy of always answering the most frequent class of the training split",
     "balanced_accuracy": "recall averaged over the classes, each counting the same",
     "loss": "mean negative log-likelihood of the true label, in nats",
     "macro_f1": "F1 averaged over the classes, each counting the same",
@@ -33,7 +34,7 @@ def headline(evaluation: Any) -> Range | None:
     if interval.metric == "loss" or not 0 <= interval.low <= interval.high <= 1:
         return None
     name = f"{evaluation.split} {interval.metric.replace('_', ' ').replace('r2', 'R²')}"
-    note = f"{interval.confidence:.0%} bootstrap interval".replace("%", " %")
+    note = f"{interval.confidence:.0%} interval ({interval.method})".replace("%", " %")
     return Range(name, interval.value, interval.low, interval.high, note)
 
 
@@ -266,7 +267,7 @@ def _ends(figures: Mapping[str, float], name: str) -> str | None:
 
 def _interval_name(evaluation: Any) -> str:
     interval = evaluation.interval
-    return f"{100 * interval.confidence:.0f} % interval, {interval.resamples:,d} bootstrap resamples"
+    return f"{100 * interval.confidence:.0f} % interval ({interval.method})"
 
 
 def classes(evaluation: "Evaluation") -> Section:

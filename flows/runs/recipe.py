@@ -103,11 +103,20 @@ def read_recipe(
     content.setdefault("name", path.stem)
     for override in overrides:
         _apply(content, override, settings)
+    _keep_epochs(content, overrides)
     if content["task"] != task:
         raise ConfigError(f"recipe {path.name} is for another task", got=content["task"], expected=task)
     if not isinstance(content["name"], str):
         raise ConfigError(f"the name of recipe {path.name}", got=repr(content["name"]), expected="a text")
     return content
+
+
+def _keep_epochs(content: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Let no minimum of the recipe raise a number of epochs that the user set himself."""
+    keys = {override.partition("=")[0].strip().rpartition(".")[2] for override in overrides}
+    training = content.get("training")
+    if "epochs" in keys and "min_steps" not in keys and isinstance(training, dict):
+        training.pop("min_steps", None)
 
 
 def _load(path: Path) -> dict[str, Any]:

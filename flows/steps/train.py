@@ -26,6 +26,7 @@ def fit(plan: Plan, record: Record) -> str:
 
     def on_epoch(phase: str, epoch: int, metrics: dict[str, float]) -> None:
         record.tracked.metrics(by_split(metrics), step=epoch)
+        terminal.report_epoch(phase, epoch, metrics)
 
     history = training.train(
         network,
