@@ -20,7 +20,7 @@ def run(request: Request, *, local: bool = False) -> dict[str, Any]:
     Raises:
         ServableError: whatever stopped the training; see the error tree for the exit codes.
     """
-    check_addresses(Workspace.open(Path(request.workspace)), local=local)
+    check(request, local=local)
     if local:
         return _flow()(**request.as_parameters())
     with prefect_server.running_api(Workspace.open(Path(request.workspace))) as ready:
@@ -36,6 +36,15 @@ def run(request: Request, *, local: bool = False) -> dict[str, Any]:
             name="servable-train",
             run_name=f"{request.task} {request.name}",
         )
+
+
+def check(request: Request, *, local: bool) -> None:
+    """Check what a training needs from outside before anything is imported.
+
+    Raises:
+        ConfigError: the address of MLflow or Prefect cannot work.
+    """
+    check_addresses(Workspace.open(Path(request.workspace)), local=local)
 
 
 def preview(request: Request) -> dict[str, Any]:
