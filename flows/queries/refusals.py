@@ -81,7 +81,7 @@ def unknown(
 
 def _nearest(wanted: str, names: Sequence[str]) -> str:
     lowered = {name.lower(): name for name in names}
-    near = [lowered[one] for one in difflib.get_close_matches(wanted.lower(), lowered, n=3)]
+    near = [lowered[one] for one in difflib.get_close_matches(wanted.lower(), lowered, n=2, cutoff=0.7)]
     if near:
         return f"Did you mean {' or '.join(map(repr, near))}?"
     if not names:

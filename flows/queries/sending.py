@@ -191,17 +191,20 @@ class Sending:
 def is_by_row(signature: Signature) -> bool:
     """Return whether a row's answer does not depend on the rows beside it.
 
-    An output of unknown size beside its rows may be padded to the longest of a batch; those of objects say
-    how many there are.
+    An output of unknown size beside its rows may be padded to the longest of a batch. Objects are counted,
+    and there are as many neighbours as the further inputs say, which are the same for each row.
     """
-    shapes = [spec.shape for name, spec in signature.outputs.items() if name not in _COUNTED]
-    if "count" not in signature.outputs:
-        shapes = [spec.shape for spec in signature.outputs.values()]
+    known = {name for shown, names in _SIZED.items() if shown in signature.outputs for name in names}
+    shapes = [spec.shape for name, spec in signature.outputs.items() if name not in known]
     return all(shape and shape[0] is None and None not in shape[1:] for shape in shapes)
 
 
-#: Outputs that have a row for each object, ``count`` of which are real.
-_COUNTED = frozenset({"boxes", "classes", "labels", "scores"})
+#: An output that shows what an answer is, to outputs whose size is known then.
+_SIZED = {
+    "count": ("boxes", "classes", "labels", "scores"),
+    "ids": ("ids", "paths", "scores"),
+    "similarities": ("words", "similarities"),
+}
 
 
 def _row(answer: Answer, place: int) -> Answer:
