@@ -94,28 +94,33 @@ def _visit(place: SplitResult, limits: Limits, until: float) -> bytes | str:
     watch.start()
     try:
         return _answer(connection, place, limits)
-    except ServableError:
-        if connection.late:
-            raise _too_late(place, limits) from None
-        raise
-    except ssl.SSLError as error:
-        raise NoInputError(
-            f"{_shown(place)} cannot be downloaded", got=f"TLS: {error.reason or error}"
-        ) from None
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        if connection.late or isinstance(error, TimeoutError):
-            raise _too_late(place, limits) from None
-        reason = getattr(error, "strerror", None) or error or type(error).__name__
-        raise NoInputError(f"{_shown(place)} cannot be downloaded", got=reason) from None
+    except (ServableError, OSError, http.client.HTTPException, ValueError) as error:
+        raise _explained(error, place, limits, late=connection.late) from None
     finally:
         watch.cancel()
         connection.close()
 
 
+def _explained(error: Exception, place: SplitResult, limits: Limits, *, late: bool) -> ServableError:
+    """Make the error for a request that failed."""
+    if late or isinstance(error, TimeoutError):
+        return DataError(f"{_shown(place)} takes too long", expected=f"at most {limits.seconds:g} s")
+    if isinstance(error, ServableError):
+        return error
+    reason: object = getattr(error, "strerror", None) or error or type(error).__name__
+    if isinstance(error, ssl.SSLError):
+        reason = f"TLS: {error.reason or error}"
+    return NoInputError(f"{_shown(place)} cannot be downloaded", got=reason)
+
+
 def _answer(connection: "_Pinned", place: SplitResult, limits: Limits) -> bytes | str:
     path = quote(place.path or "/", safe="/%:@!$&'()*+,;=~-._") + (f"?{place.query}" if place.query else "")
     connection.request("GET", path, headers={"Accept-Encoding": "identity", "User-Agent": "servable"})
-    response = connection.getresponse()
+    with connection.getresponse() as response:
+        return _content(connection, response, place, limits)
+
+
+def _content(connection: "_Pinned", response: Any, place: SplitResult, limits: Limits) -> bytes | str:
     location = response.getheader("Location")
     if response.status in _REDIRECTS and location:
         return location
@@ -187,10 +192,6 @@ def _port(place: SplitResult) -> int:
 
 def _shown(place: SplitResult) -> str:
     return printable(place.geturl())
-
-
-def _too_late(place: SplitResult, limits: Limits) -> DataError:
-    return DataError(f"{_shown(place)} takes too long", expected=f"at most {limits.seconds:g} s")
 
 
 class _Pinned(http.client.HTTPConnection):
