@@ -23,7 +23,7 @@ DRAWN_PIXELS = 320
 def sentence(answer: Mapping[str, Any]) -> str:
     """Put the cluster of an image, where it has one, and its neighbours in one line."""
     found = [f"{path} {score:.3f}" for path, score in _found(answer)[:NAMED]]
-    group = f"cluster {answer['cluster']} ({answer['distance']:.3f}); " if "cluster" in answer else ""
+    group = f"cluster {answer['cluster']}, distance {answer['distance']:.3f}; " if "cluster" in answer else ""
     return f"{answer['input']}: {group}{', '.join(found)}"
 
 

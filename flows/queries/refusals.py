@@ -17,6 +17,7 @@ _SEVERAL = re.compile(
 )
 _NODES = (
     re.compile(r"\s*\[\[(?:\{\{.*?\}\})+.*?\]\]", re.DOTALL),
+    re.compile(r"\n\s*\[\[[^\]\s]*\]\]"),
     re.compile(r"\{\{(?:function_node|node) [^}]*\}\}\s*"),
     re.compile(r"\s*\[Op:\w+\]( name: \S*)?"),
     re.compile(r"\s*\d+ (?:successful operations|derived errors ignored)\."),

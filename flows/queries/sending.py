@@ -1,10 +1,11 @@
 """Send many examples to a model: read ahead, joined into batches, several of them under way.
 
 Memory is bounded: so many examples are read ahead, a batch has so many rows and bytes, and so many batches
-are under way. How many rows a batch has follows from how long the model takes for one. A batch that is
-refused is sent again in halves, so that an example that the model cannot take fails alone.
+are under way. A batch that is refused is sent again in halves, so that an example that the model cannot take
+fails alone.
 """
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -33,9 +34,11 @@ from serving.errors import (
 #: Examples read at a time, requests under way at a time.
 READERS, SENDERS = 8, 4
 #: Rows of the first batch, and at most; bytes of a batch at most, unless one row has more.
-FIRST_ROWS, MOST_ROWS, MOST_BYTES = 4, 32, 4 << 20
-#: A batch that was answered sooner grows, one that took longer shrinks; seconds.
-SOON, LONG = 0.25, 1.0
+FIRST_ROWS, MOST_ROWS, MOST_BYTES = 4, 64, 4 << 20
+#: Batches of one size that are timed, and how much faster twice the rows must be to stay so.
+TRIALS, GAIN = 4, 1.1
+#: A batch that took longer is too large; seconds.
+LONG = 5.0
 
 #: What may be the fault of one example alone; any other error ends the whole.
 _OF_ONE = (
@@ -80,26 +83,48 @@ def _size(array: np.ndarray) -> int:
 
 
 class Pace:
-    """How many rows a batch has.
+    """How many rows a batch has: twice as many, as long as that answers more rows a second.
+
+    A model whose rows cost much gains nothing from large batches, which only take memory; where the request
+    itself is the cost, they are many times as fast.
 
     Attributes:
-        rows: of the next one.
+        rows: of the next batch.
     """
 
     def __init__(self) -> None:
         self.rows, self._most = FIRST_ROWS, MOST_ROWS
+        self._lock = threading.Lock()
+        self._seconds: list[float] = []
+        self._rate = 0.0
+        self._grows = True
 
     def follow(self, rows: int, seconds: float) -> None:
         """Take note of how long a batch took."""
-        if seconds < SOON and rows >= self.rows:
-            self.rows = min(2 * rows, self._most)
-        elif seconds > LONG and rows > 1:
-            self.rows = max(1, min(self.rows, rows // 2))
+        with self._lock:
+            if seconds > LONG and 1 < rows <= self.rows:
+                self.rows, self._grows = rows // 2, False
+            elif self._grows and rows == self.rows:
+                self._seconds.append(seconds)
+                if len(self._seconds) == TRIALS:
+                    self._step(TRIALS * rows / max(sum(self._seconds), 1e-9))
+
+    def _step(self, rate: float) -> None:
+        """Go on to larger batches, or back to the ones before, which were as fast."""
+        self._seconds = []
+        pays = rate > GAIN * self._rate
+        self._grows = pays and self.rows < self._most
+        if not pays:
+            self.rows //= 2
+        self._rate = rate
+        if self._grows:
+            self.rows = min(2 * self.rows, self._most)
 
     def limit(self, rows: int) -> None:
         """Take note that the model takes batches of so many rows and no larger ones."""
-        self._most = min(self._most, rows)
-        self.rows = min(self.rows, self._most)
+        with self._lock:
+            self._most = min(self._most, rows)
+            self.rows = min(self.rows, self._most)
 
 
 class Sending:

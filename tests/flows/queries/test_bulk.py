@@ -5,7 +5,7 @@ import io
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -303,19 +303,25 @@ def test_a_batch_that_is_refused_is_sent_in_parts(most: int) -> None:
         assert sum(size > 1 for size in model.sent) < 30
 
 
-def test_batches_grow_while_answers_come_soon_and_shrink_when_they_do_not() -> None:
+def paced(seconds: Callable[[int], float]) -> int:
+    """Return the rows of a batch after many that took so long."""
     pace = Pace()
-    for _ in range(10):
-        pace.follow(pace.rows, 0.01)
-    assert pace.rows == MOST_ROWS
-    pace.follow(MOST_ROWS, 3.0)
-    assert pace.rows == MOST_ROWS // 2
-    pace.follow(FIRST_ROWS, 0.01)  # the last batch is short
-    assert pace.rows == MOST_ROWS // 2
+    for _ in range(100):
+        pace.follow(pace.rows, seconds(pace.rows))
+        pace.follow(1, 0.001)  # what is left at the end is no measure
+    return pace.rows
+
+
+def test_batches_grow_as_long_as_more_rows_a_second_are_answered() -> None:
+    assert paced(lambda rows: 0.001) == MOST_ROWS
+    assert paced(lambda rows: 0.001 + 0.025 * rows) == FIRST_ROWS
+    assert paced(lambda rows: 0.05 + 0.025 * rows) == 4 * FIRST_ROWS
+    assert paced(lambda rows: 10.0) == 1
+    pace = Pace()
     pace.limit(2)
-    pace.follow(2, 0.01)
     assert pace.rows == 2
-    pace.follow(1, 9.0)
+    for _ in range(10):
+        pace.follow(2, 0.01)
     assert pace.rows == 2
 
 
