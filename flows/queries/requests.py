@@ -141,7 +141,10 @@ def _further(question: "Question", known: Signature) -> tuple[Arrays, str | None
     )
     left = [name for name in known.inputs if name not in given]
     if len(left) == 1 and not question.examples:
-        raise UsageError("no input", todo=f"usage: servable predict {question.name} {_usage(left[0])}...")
+        what = "no input" if question.signature is None else f"no input for {left[0]}"
+        chosen = "" if question.signature is None else f" --signature {question.signature}"
+        line = f"servable predict {question.name} {_usage(left[0])}...{chosen}"
+        raise UsageError(what, todo=f"usage: {line}")
     if len(left) > bool(question.examples):
         missing = left[1:] if question.examples else left
         raise UsageError(
