@@ -62,18 +62,19 @@ class Examples:
     column: str | None = None
     limits: Limits = field(default_factory=Limits)
     skipped: Counter[str] = field(default_factory=Counter)
-    _piped: bytes | None = None
+    _kept: dict[str, bytes] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Example]:
         self.skipped.clear()
         for argument in self.arguments:
-            yield from self._of(argument)
+            yield from self.of(argument)
 
     @property
     def _kind(self) -> RawKind | None:
         return KINDS.get(self.argument)
 
-    def _of(self, argument: str | Path) -> Iterator[Example]:
+    def of(self, argument: str | Path) -> Iterator[Example]:
+        """Yield the examples that one argument stands for."""
         shown = str(argument)
         if isinstance(argument, Typed):
             yield from self._lines(shown, partial(raw_inputs.given, argument, self._typed))
@@ -114,22 +115,27 @@ class Examples:
             yield Example(one.shown, partial(bytes, one.content))
 
     def _downloaded(self, url: str) -> Iterator[RawInput]:
-        return raw_inputs.of_content(url, downloads.fetch(url, self.limits), self._typed)
+        content = self._kept.get(url) or downloads.fetch(url, self.limits)
+        if self._typed is not None and (self._typed.lines or self._typed.rows):
+            # Its lines are counted before they are sent.
+            self._kept[url] = content
+        return raw_inputs.of_content(url, content, self._typed)
 
     def _standard_input(self) -> Iterator[Example]:
         """Yield what is piped in; where files are sent, text names them, one a line."""
-        if self._piped is None:
-            self._piped = sys.stdin.buffer.read()
-        content, shown = self._piped, raw_inputs.STDIN
+        shown = raw_inputs.STDIN
+        if shown not in self._kept:
+            self._kept[shown] = sys.stdin.buffer.read()
+        content = self._kept[shown]
         if self._typed is None and (names := _paths(content)):
             for name in names:
-                yield from self._of(name)
+                yield from self.of(name)
             return
         yield from self._lines(shown, partial(raw_inputs.of_content, shown, content, self._typed))
 
     def _not_there(self, argument: str | Path) -> Iterator[Example]:
         for one in (found := raw_inputs.matches(argument)):
-            yield from self._of(Path(one))
+            yield from self.of(Path(one))
         if found:
             return
         if self._typed is None or raw_inputs.looks_like_path(argument):

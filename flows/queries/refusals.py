@@ -55,7 +55,7 @@ def cleaned(error: ServerError, client: Predictor) -> ServerError:
         served = {one.name: one.available for one in client.models()}
     except (ServableError, Unimplemented):
         # TensorFlow Serving does not list its models.
-        return type(error)(f"no model {error.model!r} at the server: {words(error.message)}")
+        return type(error)(f"No model {error.model!r} at the server: {words(error.message)}")
     return unknown(error, list(served), lambda name: served[name])
 
 

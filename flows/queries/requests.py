@@ -100,7 +100,7 @@ class Requests:
         """Yield the rows of tables by their columns, and rows that are typed as they are."""
         for one in self._question.examples:
             if not self._is_table(one):
-                for example in replace(self.examples, arguments=[one]):
+                for example in self.examples.of(one):
                     yield self._request(example, argument)
                 continue
             _require_default(self._known)

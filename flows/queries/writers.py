@@ -156,9 +156,9 @@ def opened(*, table: Path | None, out: Path | None, as_json: bool) -> Iterator[l
     writers += [files[path](handle) for path, handle in handles.items()]
     try:
         yield writers
+    finally:
         for writer in writers:
             writer.end()
-    finally:
         for handle in handles.values():
             handle.close()
 

@@ -328,7 +328,6 @@ def test_predictions_without_a_server_are_the_servers(
             assert {**ours, "score": 0, "scores": 0} == {**theirs, "score": 0, "scores": 0}
     for where, code, words in (
         (nowhere, 69, "no model server at 127.0.0.1:9"),
-        (("--target", "192.0.2.1:9", "--timeout", "1"), 75, "golden"),
         (("--local",), 66, "No model 'golden'. No model is there"),
     ):
         done = command("predict", "golden", raws[0], *where, workspace=tmp_path)

@@ -12,18 +12,22 @@ from typing import Any
 import numpy as np
 import pytest
 
+from features.errors import UnavailableError
 from flows import cli
-from flows.queries import sending
+from flows.queries import sending, writers
 from flows.queries.question import Question, answers
+from flows.queries.requests import Requests
 from flows.queries.sending import FIRST_ROWS, MOST_ROWS, Pace, is_by_row
 from serving.client.answers import Answer, Metadata, Signature, TensorSpec
 from serving.client.client import Client
+from serving.config import Options
 from serving.errors import InvalidArgument
 from serving.server.server import Server
 from tests.faults import corpus
 from tests.flows.queries.test_downloads import running
 from tests.flows.queries.test_pictures import server as pictured
 from tests.flows.test_text_answers import server
+from tests.serving import saved_models
 
 __all__ = ["pictured", "server"]
 
@@ -346,6 +350,52 @@ def test_an_iteration_that_is_left_early_ends_its_threads(server: Server) -> Non
     found = answers(Question("echo", ["a"] * 200), server.target)
     assert next(found)["tokens"] == 1
     found.close()
+
+
+def test_a_server_that_goes_away_ends_it_and_what_was_answered_stays(tmp_path: Path) -> None:
+    saved_models.line(tmp_path / "line" / "1", b=2.0)
+    out = tmp_path / "answers.json"
+    requests = (
+        sending.Request(str(number), lambda number=number: {"x": np.array([number], np.float32)}, None)
+        for number in range(10_000)
+    )
+
+    def ask(client: Client, file: writers.Writer, after: Callable[[], None]) -> None:
+        for outcome in sending.Sending(client, "line", None, client.metadata("line")).outcomes(requests):
+            assert outcome.answer is not None
+            file.write({"input": outcome.shown, "y": outcome.answer["y"].tolist()})
+            after()
+
+    with (
+        Server(Options(port=0, model_name="line", model_base_path=tmp_path / "line")) as short,
+        Client(short.target, retries=0) as client,
+        writers.opened(table=None, out=out, as_json=False) as (file,),
+        pytest.raises(UnavailableError, match="no model server at"),
+    ):
+        ask(client, file, lambda: short.stop(0))
+    found = json.loads(out.read_text())
+    assert 0 < len(found) < 10_000
+    assert found == [{"input": str(number), "y": [number / 2 + 2]} for number in range(len(found))]
+
+
+def test_rows_that_are_piped_in_are_answered_beside_those_of_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are counted first, and standard input can be read once."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"1,2\n3,4\n")))
+    (tmp_path / "some.csv").write_text("a,b\n5,6\n")
+    specs = {name: TensorSpec("string", (None,)) for name in ("a", "b")}
+    signatures = {
+        "serving_default": Signature("serving_default", "", {"row": TensorSpec("string", (None,))}, {}),
+        "from_cells": Signature("from_cells", "", specs, {}),
+    }
+    model = Model()
+    monkeypatch.setattr(model, "metadata", lambda name, version=None: Metadata(name, 1, signatures))
+    requests = Requests(Question("iris", [tmp_path / "some.csv", "-"]), model, tmp_path)
+    assert requests.count() == 3
+    sent = [{name: values.tolist() for name, values in one.read().items()} for one in requests]
+    assert sent == [{"a": [b"5"], "b": [b"6"]}, {"row": [b"1,2"]}, {"row": [b"3,4"]}]
+    assert [one.signature for one in requests] == ["from_cells", None, None]
 
 
 def test_memory_is_bounded(server: Server) -> None:
