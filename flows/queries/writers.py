@@ -141,12 +141,14 @@ def opened(*, table: Path | None, out: Path | None, as_json: bool) -> Iterator[l
         as_json: write JSON to standard output.
 
     Raises:
-        UsageError: both files are the same.
+        UsageError: two of them are the same.
         StorageError: a file cannot be written.
     """
     files = {path: kind for path, kind in ((table, Csv), (out, _kind(out))) if path and kind}
     if table is not None and table == out:
         raise UsageError("--csv and --out name the same file", got=str(table))
+    if as_json and table is not None and str(table) == STDOUT:
+        raise UsageError("--csv - and --json both write to standard output", expected="one of them")
     # Progress bars put a stand-in in the place of standard output.
     stream = sys.stdout
     writers: list[Writer] = [kind(stream) for path, kind in files.items() if str(path) == STDOUT]
