@@ -110,6 +110,8 @@ def options(
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code: 0, or one of the error tree's."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # A handshake that fails is told in our own words.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     if arguments is None:  # our own process: its memory and streams are ours to configure
         allocator.keep_memory()
         terminal.escape_unprintable()

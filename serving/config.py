@@ -37,7 +37,7 @@ class Options:
         monitoring_config_file: a MonitoringConfig in text format, which can turn on the Prometheus page.
         grpc_socket_path: a Unix socket to listen on for gRPC as well.
         grpc_channel_arguments: further arguments of the gRPC server, by name.
-        ssl_config_file: an SSLConfig in text format: gRPC listens with TLS.
+        ssl_config_file: an SSLConfig in text format: gRPC and REST listen with TLS.
         repository: root of a Repository, followed live: each model's stable version.
         model_name: name under which model_base_path is served.
         model_base_path: a folder of version directories.

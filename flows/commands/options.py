@@ -28,6 +28,23 @@ GrpcurlOption = Annotated[
 RestTargetOption = Annotated[
     str, typer.Option("--rest-target", help="REST address for --curl.", metavar="HOST:PORT")
 ]
+TlsOption = Annotated[bool, typer.Option("--tls", help="Encrypt the calls to the server.")]
+CaOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca",
+        help="PEM file of the authorities to trust instead of the system's; implies --tls.",
+        metavar="FILE",
+    ),
+]
+TokenFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        help="File with a token to send as authorization: Bearer, for a proxy in front of the server.",
+        metavar="FILE",
+    ),
+]
 
 
 def confirmed(question: str, yes: bool) -> bool:

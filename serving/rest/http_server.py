@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import ipaddress
+import ssl
 import threading
 from urllib.parse import urlsplit
 
@@ -36,6 +37,7 @@ class RestServer:
         timeout: seconds a request may take once its body is there; 0 means no limit.
         max_body: largest body in bytes, after decompression.
         idle_seconds: seconds a connection may stay without a whole request header.
+        tls: listen with TLS; None for plain HTTP.
 
     Raises:
         UnavailableError: the port is taken; on start.
@@ -52,10 +54,11 @@ class RestServer:
         timeout: float,
         max_body: int,
         idle_seconds: float = IDLE_SECONDS,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._api, self._host, self._wanted = api, host, port
         self._room, self._timeout, self._max_body = threads + queue, timeout, max_body
-        self._idle_seconds = idle_seconds
+        self._idle_seconds, self._tls = idle_seconds, tls
         self._workers = concurrent.futures.ThreadPoolExecutor(threads, "rest")
         # Health is told even while every worker is busy with a long body.
         self._prober = concurrent.futures.ThreadPoolExecutor(1, "rest-health")
@@ -104,7 +107,8 @@ class RestServer:
         self._runner = web.ServerRunner(server, handle_signals=False)
         await self._runner.setup()
         host = self._host.strip("[]")
-        await web.TCPSite(self._runner, host, self._wanted, reuse_port=False).start()
+        site = web.TCPSite(self._runner, host, self._wanted, reuse_port=False, ssl_context=self._tls)
+        await site.start()
         self.port = self._runner.addresses[0][1]
 
     async def _close(self, grace: float) -> None:

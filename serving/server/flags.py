@@ -96,7 +96,9 @@ def _add_grpc(flags: argparse.ArgumentParser) -> None:
         default=(),
         help="comma-separated name=value pairs",
     )
-    flags.add_argument("--ssl_config_file", type=_path, help="SSLConfig in text format, for gRPC with TLS")
+    flags.add_argument(
+        "--ssl_config_file", type=_path, help="SSLConfig in text format: gRPC and REST with TLS"
+    )
     _add_boolean(flags, "enable_serialization_as_tensor_content", "answer Predict with tensor_content")
 
 

@@ -29,6 +29,7 @@ from serving.rest.api import RestApi
 from serving.rest.http_server import RestServer
 from serving.server import grpc_handlers
 from serving.server.grpc_server import GrpcServer, bracketed
+from serving.server.ssl_file import HttpsContext
 
 _log = logging.getLogger(__name__)
 
@@ -105,6 +106,7 @@ class Server:
             timeout=options.rest_timeout,
             max_body=options.rest_max_body,
             idle_seconds=options.rest_idle_seconds,
+            tls=None if options.ssl_config_file is None else HttpsContext(options.ssl_config_file).made(),
         )
         self._rest.start()
 

@@ -8,6 +8,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from tests.benchmarks import (
     audio,
+    bulk,
     features,
     galleries,
     heatmaps,
@@ -34,6 +35,7 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "search": galleries.latency,
         "loop": loop.loop,
         "places": places.latency,
+        "bulk": bulk.bulk,
     },
     "evaluate": {
         "photos": image_classification.photos,

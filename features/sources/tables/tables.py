@@ -16,7 +16,7 @@ from features.sources.tables.columns import Places
 from features.sources.tables.delimited import Broken, Row, Tally
 from features.sources.tables.file import TableFile
 from features.sources.tables.reader import RowReader
-from features.spec import RawKind
+from features.spec import WORD, RawKind
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 #: Makes a source of a table; see `open_table`.
@@ -97,7 +97,8 @@ def _source(
 def _described(table: TableFile, places: Places) -> str:
     inputs, targets = ([table.names[place] for place in part] for part in (places.inputs, places.targets))
     roles = {"split": places.split, "fold": places.fold, "blocks": places.block}
-    named = [f"input from {_listed(inputs)}", f"target from {_listed(targets)}"]
+    named = [f"input from {_listed(inputs)}"]
+    named += [f"target from {_listed(targets)}"] if targets else []
     named += [f"{role} from {table.names[place]!r}" for role, place in roles.items() if place is not None]
     return printable(f"table {table.path.name}: {', '.join(named)}")
 
@@ -169,6 +170,16 @@ def _common_columns(sources: Mapping[str, Source]) -> tuple[str, ...]:
     return wanted
 
 
+def open_unlabelled(path: Path, selection: Selection, columns: Columns) -> Source:
+    """Make a source of a table whose rows have no target; arguments and errors as of `open_table`."""
+    table = file.read(path, columns.table)
+    # Gaps are allowed in a target of no columns.
+    columns = replace(columns, several_targets=True, target_gaps=True)
+    return _source(
+        table, table_columns.find_input(table, selection.raw, columns), selection, columns, Decisions()
+    )
+
+
 def text_column(path: Path, columns: Columns) -> tuple[TableFile, int]:
     """Find the column of a table that holds texts, where no label is wanted.
 
@@ -180,7 +191,7 @@ def text_column(path: Path, columns: Columns) -> tuple[TableFile, int]:
         OSError: the file cannot be read.
     """
     table = file.read(path, columns.table)
-    return table, table_columns.find_text(table, columns)
+    return table, table_columns.find_input(table, WORD, columns).inputs[0]
 
 
 def all_rows(path: Path, options: TableOptions = _AS_FOUND) -> "tuple[list[str], Iterator[Row | Broken]]":
