@@ -7,9 +7,19 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.options import SERVER, JsonOption, TargetOption, WorkspaceOption, versioned
+from flows.commands.options import (
+    SERVER,
+    CaOption,
+    JsonOption,
+    TargetOption,
+    TlsOption,
+    TokenFileOption,
+    WorkspaceOption,
+    versioned,
+)
 from flows.console import terminal
 from flows.workspace import Workspace
+from serving.security import Security
 
 
 def diagnose(
@@ -22,6 +32,9 @@ def diagnose(
     ] = None,
     server: Annotated[bool, typer.Option("--server/--no-server", help="Ask the live server as well.")] = True,
     target: TargetOption = SERVER,
+    tls: TlsOption = False,
+    ca: CaOption = None,
+    token_file: TokenFileOption = None,
     workspace: WorkspaceOption = None,
     json_output: JsonOption = False,
 ) -> None:
@@ -31,10 +44,18 @@ def diagnose(
     place = Workspace.existing(workspace)
     with quieting.native_stderr():
         from flows.diagnosis import evidence, walk
+        from flows.queries.places import Place
 
     model, version = versioned(name)
     client = evidence.evidence(tensor, answer)
-    found = walk.diagnose(place, model, version, example, client, target if server else None)
+    found = walk.diagnose(
+        place,
+        model,
+        version,
+        example,
+        client,
+        Place(target, Security(tls, ca, token_file)) if server else None,
+    )
     if json_output:
         first = found.first
         print(json.dumps(asdict(found) | {"first": first.name if first else None}))

@@ -13,15 +13,18 @@ from flows.diagnosis import images, sounds, texts
 from flows.diagnosis.evidence import ANSWERS, Answers, Evidence, of_answer, of_tensor
 from flows.diagnosis.mistake import Mistake
 from flows.queries import raw_inputs
+from flows.queries.places import Place
 from flows.runs import finished
 from flows.runs.finished import Finished
 from flows.workspace import Workspace
 from models.export import export
 from models.network import Network
 from serving.client import forms
-from serving.client.client import Client
 from serving.errors import ServerError
 from serving.repository.repository import Repository
+
+#: How long a live server may take.
+SECONDS = 30.0
 
 #: Raw kind to the mistakes that are known in preparing it.
 KINDS: Mapping[str, ModuleType] = {"image": images, "audio": sounds, "text": texts}
@@ -68,7 +71,7 @@ def diagnose(
     version: int | None,
     example: str,
     client: Evidence,
-    target: str | None = None,
+    place: Place | None = None,
 ) -> Diagnosis:
     """Find the first stage at which an example's way differs from that of training, and why.
 
@@ -78,7 +81,7 @@ def diagnose(
         version: of the model; None for the stable one.
         example: path of a file, or a text.
         client: what the client sends and gets.
-        target: of a live server; None leaves it out.
+        place: of a live server; None leaves it out.
 
     Raises:
         NoInputError: there is no such model or file.
@@ -95,8 +98,8 @@ def diagnose(
         Stage("training", None, f"{training.run.path.name}: {_shown(right)}"),
         _release(workspace, training, raw, right),
     ]
-    if target is not None:
-        stages.append(_server(target, training, version, raw, right))
+    if place is not None:
+        stages.append(_server(place, training, version, raw, right))
     if client.tensor is None and client.answer is None:
         return _explained(stages)
     return _client(training, content, raw, right, client, stages)
@@ -124,15 +127,15 @@ def _release(workspace: Workspace, training: Finished, raw: bytes, right: Mappin
 
 
 def _server(
-    target: str, training: Finished, version: int | None, raw: bytes, right: Mapping[str, np.ndarray]
+    place: Place, training: Finished, version: int | None, raw: bytes, right: Mapping[str, np.ndarray]
 ) -> Stage:
     name = training.plan.name
     try:
-        with Client(target) as client:
+        with place.open(name, version, SECONDS) as client:
             example = np.array([raw], dtype=object)
             answer = client.predict(name, {training.plan.task.raw.input: example}, version=version)
     except UnavailableError:
-        return Stage("server", None, f"none at {target}")
+        return Stage("server", None, f"none at {place.target}")
     except ServerError as error:
         return Stage("server", False, str(error))
     same, detail = _compared(answer, right, f"version {answer.version}")

@@ -123,7 +123,7 @@ def commands(question: Question, place: Place | str, rest_target: str | None = N
 
 def place_of(place: Place | str) -> Place:
     """Return a place, or the server at a target."""
-    return place if isinstance(place, Place) else Place(place)
+    return Place(place) if isinstance(place, str) else place
 
 
 @dataclass(frozen=True)
