@@ -9,7 +9,7 @@ from features.sources.candidates import Labelling
 
 
 class SoundRules(ExampleRules):
-    """What ingest accepts of any sounds, and the sample rate it keeps them at."""
+    """What ingest accepts of sounds, and the sample rate it keeps them at."""
 
     sample_rate: int = Field(
         16_000, ge=1_000, le=192_000, description="sample rate in Hz to which sounds are resampled"
@@ -52,6 +52,22 @@ class TranscriptRules(SoundRules):
         gt=0,
         le=1,
         description="seconds between two outputs of the network; transcripts that are longer are quarantined",
+    )
+
+    @property
+    def labelling(self) -> Labelling:
+        """Where targets come from."""
+        return "table"
+
+
+class NoteRules(SoundRules):
+    """What ingest accepts of sounds with the notes that are played in them."""
+
+    pedal: Literal["hold", "ignore"] = Field(
+        "hold", description="whether notes of MIDI files last as long as the pedal holds them, or the key"
+    )
+    bad_notes: Literal["leave_out", "refuse_take"] = Field(
+        "leave_out", description="quarantine notes that cannot be used alone, or the whole take with them"
     )
 
     @property

@@ -64,9 +64,15 @@ def _source(
 
     def scan() -> Iterator[Entry]:
         tally = Tally()
-        several, gaps = columns.several_targets, columns.target_gaps
         reader = RowReader(
-            root, table.path.name, selection, places, columns.table, several=several, gaps=gaps
+            root,
+            table.path.name,
+            selection,
+            places,
+            columns.table,
+            several=columns.several_targets,
+            gaps=columns.target_gaps,
+            beside=columns.beside,
         )
         for number, row in enumerate(table.rows(places.chosen(), tally), start=1):
             tally.rows = number
@@ -97,7 +103,8 @@ def _source(
 def _described(table: TableFile, places: Places) -> str:
     inputs, targets = ([table.names[place] for place in part] for part in (places.inputs, places.targets))
     roles = {"split": places.split, "fold": places.fold, "blocks": places.block}
-    named = [f"input from {_listed(inputs)}", f"target from {_listed(targets)}"]
+    where = _listed(targets) if targets else "the files beside"
+    named = [f"input from {_listed(inputs)}", f"target from {where}"]
     named += [f"{role} from {table.names[place]!r}" for role, place in roles.items() if place is not None]
     return printable(f"table {table.path.name}: {', '.join(named)}")
 
