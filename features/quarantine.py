@@ -67,7 +67,7 @@ REASONS = {
     "outside_keys": "a note's pitch is none of a piano's 88 keys, or its velocity is not 1 to 127",
     "several_objects": "the image has several annotated objects, and the task takes one",
     "empty_transcript": "the transcript has no letter and no digit",
-    "too_long_for_sound": "the transcript is longer than the frames of the sound allow; see `data.frame_seconds`",
+    "too_long_for_sound": "more characters or words than the sound has frames; see `data.frame_seconds`",
     # the dataset
     "conflicting_labels": "the same content has two targets; all its copies are refused",
     "split_conflict": "the data put the same content in two splits; the copy in the later-used split stays, "

@@ -1,4 +1,4 @@
-"""Encoded sounds to log-mel spectrograms of their whole length, in the graph: the same in training and serving.
+"""Encoded sounds to log-mel spectrograms of their whole length, in the graph.
 
 docs/featurizers.md describes the spectrum; here it is not cut into windows.
 """
@@ -60,9 +60,7 @@ class FrameFeaturizer(AudioFeaturizer):
         power = self.log_mel.mel_power(tf.pad(samples, [[0, 0], [0, self._lacking(samples)]]))
         present = tf.sequence_mask(tf.maximum(self.log_mel.frames(lengths), 1), tf.shape(power)[1])
         decibels = self.log_mel.finish(power, present)
-        return tf.ensure_shape(
-            tf.where(present[..., tf.newaxis], decibels, ABSENT), [None, *self.spec.shape]
-        )
+        return tf.ensure_shape(tf.where(present[..., tf.newaxis], decibels, ABSENT), [None, *self.spec.shape])
 
     def get_config(self) -> dict[str, Any]:
         """Return the configuration of the layer."""

@@ -42,10 +42,11 @@ class TranscriptRules(SoundRules):
     )
     punctuation: Literal["remove", "keep"] = Field(
         "remove",
-        description="remove punctuation and symbols, but for apostrophes and hyphens inside words, or keep them",
+        description="remove punctuation and symbols, except apostrophes and hyphens inside words",
     )
     units: Literal["characters", "words"] = Field(
-        "characters", description="what the network's outputs are: characters, or words of a closed vocabulary"
+        "characters",
+        description="what the network's outputs are: characters, or words of a closed vocabulary",
     )
     frame_seconds: float = Field(
         0.04,

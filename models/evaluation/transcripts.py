@@ -1,6 +1,6 @@
 """What recognised speech is worth: word and character error rates, and which words are confused.
 
-Pure functions of two lists of texts; the alignments are jiwer's. Nothing here knows files, models or tracking.
+Pure functions of two lists of texts, aligned by jiwer. Nothing here knows files, models or tracking.
 """
 
 from collections import Counter
@@ -127,7 +127,11 @@ def evaluate(
 
 
 def chunks(reference: str, answer: str) -> list[tuple[str, str, str]]:
-    """Align two texts: kind of chunk (``equal``, ``substitute``, ``delete``, ``insert``), words said, recognised."""
+    """Align two texts by word.
+
+    Returns:
+        Chunks: their kind, the words that were said, and those that were recognised.
+    """
     aligned = jiwer.process_words([reference], [answer])
     said, recognised = aligned.references[0], aligned.hypotheses[0]
     return [
@@ -153,9 +157,7 @@ def confusions(aligned: Any) -> pd.DataFrame:
                 for place in range(max(len(one), len(other))):
                     pairs["".join(one[place : place + 1]), "".join(other[place : place + 1])] += 1
     ordered = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
-    return pd.DataFrame(
-        [(*pair, times) for pair, times in ordered], columns=["said", "recognised", "times"]
-    )
+    return pd.DataFrame([(*pair, times) for pair, times in ordered], columns=["said", "recognised", "times"])
 
 
 def _counts(aligned: Any) -> np.ndarray:

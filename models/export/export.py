@@ -80,8 +80,8 @@ def answer(function: Any, raws: Sequence[bytes], *, batch_size: int = 32) -> dic
 def stacked(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Join the answers to several batches, by output.
 
-    An output with an axis as long as the batch's longest example needs is filled up with zeros or empty strings, as the
-    signature itself fills up the shorter examples of a batch.
+    An output with an axis as long as the batch's longest example needs is filled up with zeros or empty
+    strings, as the signature itself fills up the shorter examples of a batch.
     """
     joined = {}
     for name in parts[0]:

@@ -209,13 +209,17 @@ class AtSilence(keras.Layer):
         span = tf.range(tf.maximum(tf.reduce_max(tf.concat([ends - begins, [0]], 0)), 1))
         places = begins[:, tf.newaxis] + span[tf.newaxis]
         inside = tf.minimum(places, tf.shape(frames)[1] - 1)
-        cut = tf.gather_nd(frames, tf.stack([tf.broadcast_to(owners[:, tf.newaxis], tf.shape(places)), inside], 2))
+        cut = tf.gather_nd(
+            frames, tf.stack([tf.broadcast_to(owners[:, tf.newaxis], tf.shape(places)), inside], 2)
+        )
         cut = tf.where((places < ends[:, tf.newaxis])[..., tf.newaxis], cut, float("nan"))
         answers = self.inner(cut, training=False)
         # From each output of the whole to the piece it is of, and its place there.
         outputs = tf.range(-(-tf.shape(frames)[1] // self.stride))
         beginning = tf.where(there, starts // self.stride, tf.shape(frames)[1])
-        number = tf.searchsorted(beginning, tf.tile(outputs[tf.newaxis], [tf.shape(starts)[0], 1]), side="right")
+        number = tf.searchsorted(
+            beginning, tf.tile(outputs[tf.newaxis], [tf.shape(starts)[0], 1]), side="right"
+        )
         number = tf.maximum(number - 1, 0)
         offset = outputs[tf.newaxis] - tf.gather(beginning, number, axis=1, batch_dims=1)
         piece = number + tf.cumsum(counts, exclusive=True)[:, tf.newaxis]

@@ -91,10 +91,11 @@ def _followers(
 
 def _kept(followers: Mapping[tuple[int, ...], Counter[int]], labels: int) -> list[tuple[int, ...]]:
     """List the contexts, the beginning first; of too many, the frequent ones."""
-    first = (_BEGIN,) if (_BEGIN,) in followers else ()
-    rank = {first: 0, (): 1}
+    first: tuple[int, ...] = (_BEGIN,) if (_BEGIN,) in followers else ()
+    rank = {(): 1, first: 0}
     ordered = sorted(
-        followers, key=lambda context: (rank.get(context, 2), -followers[context].total(), len(context), context)
+        followers,
+        key=lambda context: (rank.get(context, 2), -followers[context].total(), len(context), context),
     )
     return ordered[: max(2, MOST_ENTRIES // (labels + 1))]
 

@@ -77,7 +77,10 @@ def _orthogonal() -> Callable[..., Any]:
 
 
 def _states(inputs: Any, kernel: Any, bias: Any) -> Any:
-    """Run the recurrence from zero: inputs [steps, ways, batch, 3 units] to states [steps, ways, batch, units]."""
+    """Run the recurrence from zero.
+
+    Inputs are [steps, ways, batch, 3 units], the states that are returned [steps, ways, batch, units].
+    """
     units = kernel.shape[1]
     steps, batch = tf.shape(inputs)[0], tf.shape(inputs)[2]
     states = tf.TensorArray(tf.float32, steps, element_shape=[2, None, units])

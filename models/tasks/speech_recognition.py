@@ -36,7 +36,9 @@ class ModelSettings(Settings):
     """Convolutions and recurrent layers in both directions, and how their outputs are read."""
 
     filters: tuple[int, ...] = Field(
-        (32, 32, 32), min_length=2, description="feature maps of each convolution; the first two halve the bands"
+        (32, 32, 32),
+        min_length=2,
+        description="feature maps of each convolution; the first two halve the bands",
     )
     strides: tuple[int, ...] = Field((2, 2, 1), min_length=2, description="stride of each in time")
     dense: int = Field(256, ge=1, description="units of the layer between convolutions and recurrent layers")
@@ -55,7 +57,9 @@ class ModelSettings(Settings):
         0.0, ge=-10, le=10, description="what each label adds to the worth of an answer, in nats"
     )
     piece_seconds: float = Field(
-        12.0, gt=0, description="longer sounds are cut where they are quietest, into pieces of at most this length"
+        12.0,
+        gt=0,
+        description="longer sounds are cut where they are quietest, into pieces of at most this length",
     )
 
     @model_validator(mode="after")
@@ -67,9 +71,7 @@ class ModelSettings(Settings):
 
 def _featurizer(blueprint: Blueprint) -> FrameFeaturizer:
     rules = blueprint.rules
-    return FrameFeaturizer(
-        rules.sample_rate, rules.max_audio_seconds, blueprint.featurizer.model_dump()
-    )
+    return FrameFeaturizer(rules.sample_rate, rules.max_audio_seconds, blueprint.featurizer.model_dump())
 
 
 def fit(blueprint: Blueprint, sounds: Iterable[bytes]) -> Mapping[str, Any]:
@@ -128,7 +130,7 @@ def build(blueprint: Blueprint) -> Network:
         raise ConfigError(
             "transcripts were held against another length of the network's frames",
             got=f"data.frame_seconds {rules.frame_seconds:g}",
-            expected=f"{seconds:g}: strides {'x'.join(map(str, settings.strides))}, {featurizer.frame_seconds:g} s",
+            expected=f"{seconds:g}, that is {encoder.stride} frames of {featurizer.frame_seconds:g} s",
             todo=f"set data.frame_seconds={seconds:g}",
         )
     vectors = encoder(frames)
@@ -137,7 +139,9 @@ def build(blueprint: Blueprint) -> Network:
     )
     space = alphabet.index(" ") if " " in alphabet else len(alphabet)
     longest = round(settings.piece_seconds / featurizer.frame_seconds)
-    whole = keras.Model(frames, acoustic.AtSilence(inner, encoder.stride, longest, space, name="at_silence")(frames))
+    whole = keras.Model(
+        frames, acoustic.AtSilence(inner, encoder.stride, longest, space, name="at_silence")(frames)
+    )
     augmentation = FrameAugmentation(blueprint.augmentation, (space,) if space < len(alphabet) else ())
     leg = Phase(
         "train",
