@@ -77,7 +77,7 @@ def best(logits: Any, how: Search) -> tuple[Any, Any]:
     candidates = [ctc.greedy(logits)]
     if how.width > 1:
         candidates.append(search(ctc.log_probabilities(logits), ctc.lengths(logits), how)[0])
-    likely = [ctc.log_likelihood(labels, logits) for labels in candidates]
+    likely = [-ctc.negative_log_likelihood(labels, logits) for labels in candidates]
     worth = tf.stack([own + favour(labels, how) for own, labels in zip(likely, candidates, strict=True)], 1)
     # Of equals the search's: it comes last.
     chosen = len(candidates) - 1 - tf.argmax(worth[:, ::-1], 1, output_type=tf.int32)

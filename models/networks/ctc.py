@@ -31,31 +31,24 @@ def log_probabilities(logits: Any) -> Any:
 def negative_log_likelihood(targets: Any, logits: Any) -> Any:
     """Return -log P(labels | sound) of each example [batch], summed over all alignments.
 
-    An example with fewer frames than its labels need has 0, and teaches nothing.
+    An example with fewer frames than its labels need has 0, and teaches nothing; one without labels has what
+    a blank in every frame has.
     """
-    there = targets >= 0
-    with tf.control_dependencies([tf.debugging.assert_greater(tf.shape(logits)[1], 0)]):
-        places = tf.where(there)
+    # The kernel takes no empty sequence.
+    none = targets[:, 0] < 0
+    targets = tf.concat([tf.where(none, 0, targets[:, 0])[:, tf.newaxis], targets[:, 1:]], 1)
+    places = tf.where(targets >= 0)
     # The kernel in C++; tf.nn.ctc_loss of dense labels takes a scan over frames, which is slower.
-    return tf.raw_ops.CTCLoss(
+    loss = tf.raw_ops.CTCLoss(
         inputs=tf.transpose(tf.where(present(logits)[..., tf.newaxis], logits, 0.0), [1, 0, 2]),
         labels_indices=places,
         labels_values=tf.gather_nd(targets, places),
         sequence_length=lengths(logits),
         ignore_longer_outputs_than_inputs=True,
     )[0]
-
-
-def log_likelihood(labels: Any, logits: Any) -> Any:
-    """Return log P(labels | sound) of each example [batch], of no label as well; labels are [batch, n].
-
-    The kernel takes no empty sequence: there every frame must be blank.
-    """
-    none = labels[:, 0] < 0
-    first = tf.concat([tf.where(none, 0, labels[:, 0])[:, tf.newaxis], labels[:, 1:]], 1)
-    count = tf.sequence_mask(lengths(logits), tf.shape(logits)[1])
-    blanks = tf.reduce_sum(tf.where(count, log_probabilities(logits)[..., -1], 0.0), 1)
-    return tf.where(none, blanks, -negative_log_likelihood(first, logits))
+    there = present(logits)
+    blanks = tf.reduce_sum(tf.where(there, log_probabilities(logits)[..., -1], 0.0), 1)
+    return tf.where(none, -blanks, loss)
 
 
 def per_label(targets: Any, logits: Any) -> Any:
