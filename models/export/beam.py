@@ -22,14 +22,13 @@ class Search:
     Attributes:
         width: prefixes that are kept in each frame.
         model: of the labels that follow each other; None for none.
-        weight: of the language model's log-probability beside that of the sound.
-        bonus: for each label, against the language model's liking for short answers.
+        favour: weight of the language model's log-probability beside that of the sound, and bonus for each
+            label, against the language model's liking for short answers; two numbers, or a variable of them.
     """
 
     width: int = 16
     model: LanguageModel | None = None
-    weight: float = 0.0
-    bonus: float = 0.0
+    favour: Any = (0.0, 0.0)
 
 
 def search(scores: Any, lengths: Any, how: Search) -> tuple[Any, Any]:
@@ -91,7 +90,7 @@ def favour(labels: Any, how: Search) -> Any:
     beam = _Beam(how, how.model.states.shape[1]) if how.model is not None else None
     count = tf.reduce_sum(tf.cast(labels >= 0, tf.float32), 1)
     if beam is None:
-        return how.bonus * count
+        return how.favour[1] * count
     scores, states = beam.scores, beam.states
 
     def step(number: Any, state: Any, total: Any) -> Any:
@@ -131,9 +130,9 @@ class _Beam:
         model = how.model or LanguageModel(
             np.zeros((1, labels + 1), np.float32), np.zeros((1, labels), np.int32)
         )
-        worth = model.scores * np.float32(how.weight)
-        worth[:, :-1] += np.float32(how.bonus)
-        self.scores, self.states = tf.constant(worth), tf.constant(model.states)
+        ends = tf.one_hot(labels, labels + 1, 0.0, 1.0)
+        self.scores = tf.constant(model.scores) * how.favour[0] + ends * how.favour[1]
+        self.states = tf.constant(model.states)
 
     def start(self, batch: Any) -> tuple[Any, ...]:
         """Return the empty prefix, and places for others: blank, label, model's worth, state, last, hash."""

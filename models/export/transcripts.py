@@ -32,6 +32,13 @@ class Writing:
     search: Search
 
 
+def texts(logits: Any, writing: Writing) -> Any:
+    """Return what is said, string [batch]."""
+    labels, _ = beam.best(logits, writing.search)
+    words, _, _ = _words(labels, writing)
+    return tf.strings.strip(tf.strings.reduce_join(words, 1, separator=" "))
+
+
 def transcripts(logits: Any, names: tuple[str, ...], *, writing: Writing) -> dict[str, Any]:
     """Decode CTC outputs [batch, frames, labels + 1], NaN where an example has no frame.
 
@@ -49,15 +56,7 @@ def transcripts(logits: Any, names: tuple[str, ...], *, writing: Writing) -> dic
     labels, likelihood = beam.best(logits, writing.search)
     scores, lengths = ctc.log_probabilities(logits), ctc.lengths(logits)
     first, behind = aligned(scores, lengths, labels)
-    texts = tf.gather(tf.constant([label.encode() for label in writing.alphabet]), tf.maximum(labels, 0))
-    there = labels >= 0
-    if writing.words:
-        heads = tails = there
-        words = tf.where(there, texts, b"")
-    else:
-        heads, tails = _edges(there & (texts != b" "))
-        text = tf.strings.reduce_join(tf.where(there, texts, b""), 1)
-        words = tf.strings.split(text).to_tensor(b"")
+    words, heads, tails = _words(labels, writing)
     count = tf.reduce_sum(tf.cast(heads, tf.int32), 1)
     longest = tf.maximum(tf.reduce_max(tf.concat([count, [1]], 0)), 1)
     room = tf.maximum(longest - tf.shape(words)[1], 0)
@@ -71,6 +70,17 @@ def transcripts(logits: Any, names: tuple[str, ...], *, writing: Writing) -> dic
         "ends": _kept(behind, tails, longest) * seconds,
         "count": count,
     }
+
+
+def _words(labels: Any, writing: Writing) -> tuple[Any, Any, Any]:
+    """Return the words [batch, N], and which labels [batch, n] begin and end one."""
+    alphabet = tf.constant([label.encode() for label in writing.alphabet])
+    there = labels >= 0
+    said = tf.where(there, tf.gather(alphabet, tf.maximum(labels, 0)), b"")
+    if writing.words:
+        return said, there, there
+    words = tf.strings.split(tf.strings.reduce_join(said, 1)).to_tensor(b"")
+    return words, *_edges(there & (said != b" "))
 
 
 def _edges(within: Any) -> tuple[Any, Any]:

@@ -180,6 +180,10 @@ class AtSilence(keras.Layer):
         stride: frames for one output.
         longest: frames of a piece; a cut falls in the second half of that.
         seam: output that is said in the first frame behind a cut, such as a space.
+
+    Attributes:
+        favour: weight of a language model and bonus for each label, which a decoder of the outputs takes;
+            chosen once the weights are trained, and kept among them.
     """
 
     def __init__(self, inner: Any, stride: int, longest: int, seam: int, **options: Any) -> None:
@@ -188,6 +192,7 @@ class AtSilence(keras.Layer):
         # Cuts fall between outputs.
         self.longest = max(2, longest // stride) * stride
         self._outputs = int(inner.output_shape[-1])
+        self.favour = self.add_weight(shape=(2,), initializer="zeros", trainable=False, name="favour")
         self.built = True
 
     def call(self, frames: Any, training: bool = False) -> Any:

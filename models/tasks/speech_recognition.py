@@ -16,6 +16,7 @@ from features.sounds.rules import TranscriptRules
 from features.spec import AUDIO
 from features.targets import transcript
 from features.targets.transcript import TRANSCRIPT
+from models.evaluation import decoder_weights
 from models.evaluation.transcripts import TRANSCRIPTS
 from models.export import signatures
 from models.export import transcripts as writing
@@ -24,6 +25,7 @@ from models.export.transcripts import Writing
 from models.network import Network, Phase
 from models.networks import acoustic, ctc, ngrams
 from models.networks.assembly import Stage
+from models.networks.ngrams import LanguageModel
 from models.networks.windows import MeanVector
 from models.task import Blueprint, Task
 from models.training.settings import LoopSettings
@@ -52,9 +54,14 @@ class ModelSettings(Settings):
     lm_order: int = Field(
         6, ge=0, le=12, description="labels of an n-gram of the language model; 0 for no language model"
     )
-    lm_weight: float = Field(0.5, ge=0, le=10, description="weight of the language model beside the sound")
-    label_bonus: float = Field(
-        0.0, ge=-10, le=10, description="what each label adds to the worth of an answer, in nats"
+    lm_weight: float | None = Field(
+        None, ge=0, le=10, description="weight of the language model; null: the best on the validation split"
+    )
+    label_bonus: float | None = Field(
+        None,
+        ge=-10,
+        le=10,
+        description="what each label adds to the worth of an answer, in nats; null: likewise",
     )
     piece_seconds: float = Field(
         12.0,
@@ -97,17 +104,16 @@ def fit(blueprint: Blueprint, sounds: Iterable[bytes]) -> Mapping[str, Any]:
     return {"alphabet": alphabet, "transcripts": dict(sorted(texts.items())), "figures": figures}
 
 
-def _search(blueprint: Blueprint, alphabet: tuple[str, ...]) -> Search:
-    settings, units = blueprint.model, blueprint.rules.units
-    if not settings.lm_order:
-        return Search(settings.beam, bonus=settings.label_bonus)
+def _language_model(blueprint: Blueprint, alphabet: tuple[str, ...]) -> LanguageModel | None:
+    units, order = blueprint.rules.units, blueprint.model.lm_order
+    if not order:
+        return None
     numbers = {label: number for number, label in enumerate(alphabet)}
     counted = {
         tuple(numbers[label] for label in transcript.labels(text, units)): count
         for text, count in blueprint.fitted["transcripts"].items()
     }
-    model = ngrams.fit(counted, len(alphabet), settings.lm_order)
-    return Search(settings.beam, model, settings.lm_weight, settings.label_bonus)
+    return ngrams.fit(counted, len(alphabet), order)
 
 
 def build(blueprint: Blueprint) -> Network:
@@ -139,9 +145,8 @@ def build(blueprint: Blueprint) -> Network:
     )
     space = alphabet.index(" ") if " " in alphabet else len(alphabet)
     longest = round(settings.piece_seconds / featurizer.frame_seconds)
-    whole = keras.Model(
-        frames, acoustic.AtSilence(inner, encoder.stride, longest, space, name="at_silence")(frames)
-    )
+    cutting = acoustic.AtSilence(inner, encoder.stride, longest, space, name="at_silence")
+    whole = keras.Model(frames, cutting(frames))
     augmentation = FrameAugmentation(blueprint.augmentation, (space,) if space < len(alphabet) else ())
     leg = Phase(
         "train",
@@ -151,13 +156,18 @@ def build(blueprint: Blueprint) -> Network:
         blueprint.epochs,
         place=lambda texts, frame: transcript.place(texts, alphabet, rules.units),
     )
-    style = Writing(alphabet, rules.units == "words", seconds, _search(blueprint, alphabet))
+    favour = cutting.favour
+    search = Search(settings.beam, _language_model(blueprint, alphabet), favour.value)
+    style = Writing(alphabet, rules.units == "words", seconds, search)
     return Network(
         featurizer,
         whole,
         keras.Model(frames, MeanVector()(vectors)),
         (leg,),
         decode=partial(writing.transcripts, writing=style),
+        calibrate=partial(
+            decoder_weights.choose, whole, favour, style, (settings.lm_weight, settings.label_bonus)
+        ),
     )
 
 

@@ -1,6 +1,5 @@
 """The decoders on scores whose best answer is known: all paths added up, and all answers compared."""
 
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -22,7 +21,9 @@ def worths(values: np.ndarray, how: Search) -> dict[tuple[int, ...], float]:
     """Weigh every answer to the outputs of one example."""
     model = how.model
     return {
-        said: likely + how.bonus * len(said) + (how.weight * model.score(said) if model is not None else 0)
+        said: likely
+        + how.favour[1] * len(said)
+        + (how.favour[0] * model.score(said) if model is not None else 0)
         for said, likely in sums(values).items()
     }
 
@@ -31,7 +32,7 @@ def worths(values: np.ndarray, how: Search) -> dict[tuple[int, ...], float]:
 @pytest.mark.parametrize(("weight", "bonus"), [(0.0, 0.0), (0.7, 0.0), (1.5, 0.8)])
 def test_a_wide_beam_finds_the_best_of_all_answers(model: object, weight: float, bonus: float) -> None:
     values = tf.constant(logits([5, 4, 3, 1, 5, 5]))
-    how = Search(64, model, weight, bonus)  # type: ignore[arg-type]
+    how = Search(64, model, (weight, bonus))  # type: ignore[arg-type]
     answers, worth = found(values, how)
     for place, answer in enumerate(answers):
         possible = worths(values[place].numpy(), how)
@@ -59,8 +60,8 @@ def test_the_language_model_decides_between_sounds_that_are_alike() -> None:
     values = tf.constant(scores[np.newaxis].astype(np.float32))
     prefers = ngrams.fit({(0, 0): 50, (1, 1): 50}, LABELS, 2)
     assert found(values, Search(8))[0] == [(0, 1)]
-    assert found(values, Search(8, prefers, 0.01))[0] == [(0, 1)]
-    assert found(values, Search(8, prefers, 1.0))[0] == [(0, 0)]
+    assert found(values, Search(8, prefers, (0.01, 0.0)))[0] == [(0, 1)]
+    assert found(values, Search(8, prefers, (1.0, 0.0)))[0] == [(0, 0)]
 
 
 def test_repeated_labels_need_a_blank_between_them() -> None:
@@ -71,7 +72,7 @@ def test_repeated_labels_need_a_blank_between_them() -> None:
 
 @pytest.mark.parametrize("width", [2, 3, 8])
 def test_an_answer_depends_on_no_batch_mate_and_is_worth_what_it_says(width: int) -> None:
-    how = Search(width, MODEL, 0.8, 0.3)
+    how = Search(width, MODEL, (0.8, 0.3))
     values = logits([5, 2, 4, 5])
     labels, likely = beam.best(tf.constant(values), how)
     for place in range(len(values)):
@@ -89,7 +90,7 @@ def test_the_beam_is_never_worth_less_than_the_likeliest_frames() -> None:
     random = np.random.default_rng(7)
     values = tf.constant(random.normal(0, 1.5, (40, 30, 6)).astype(np.float32))
     model = ngrams.fit({tuple(random.integers(0, 5, 6)): 1 for _ in range(20)}, 5, 3)
-    for how in (Search(2), Search(2, model, 1.0), Search(16, model, 2.0, -1.0)):
+    for how in (Search(2), Search(2, model, (1.0, 0.0)), Search(16, model, (2.0, -1.0))):
         labels, likely = beam.best(values, how)
         greedy = ctc.greedy(values)
         other = -ctc.negative_log_likelihood(greedy, values) + beam.favour(greedy, how)
