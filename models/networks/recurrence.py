@@ -69,8 +69,11 @@ def _orthogonal() -> Callable[..., Any]:
 
     def initialise(shape: tuple[int, ...], dtype: Any = None) -> Any:
         ways, units, width = shape
-        block = keras.initializers.Orthogonal()
-        blocks = [[block((units, units)) for _ in range(width // units)] for _ in range(ways)]
+        # One initializer would draw the same block again and again.
+        blocks = [
+            [keras.initializers.Orthogonal()((units, units)) for _ in range(width // units)]
+            for _ in range(ways)
+        ]
         return tf.stack([tf.concat(row, 1) for row in blocks])
 
     return initialise
