@@ -41,7 +41,7 @@ def metrics(context: Context) -> Iterator[Section]:
     rows = measured.confused.head(PAIRS).to_numpy(object).tolist()
     if rows:
         prose = "A dash stands where a word is missing, or where none was said."
-        shown = [[said or None, recognised or None, times] for said, recognised, times in rows]
+        shown = [[said or "—", recognised or "—", times] for said, recognised, times in rows]
         table = Table(("said", "recognised", "times"), shown)
         yield Section("Most confused words", prose=[prose], tables=[table])
 
@@ -55,7 +55,7 @@ def worst(context: Context) -> Iterator[Section]:
         items.append(replace(item, data=None, aligned=chunks(example.reference, example.answer)))
     wrong = int((measured.worst["errors"] > 0).sum())
     prose = (
-        f"{len(items)} of the {wrong:,d} recordings with errors. Struck out: said, and not recognised; "
+        f"{len(items)} of {wrong:,d} recordings with errors. Struck out: said, and not recognised; "
         "underlined: recognised in its place."
     )
     if items:
