@@ -47,6 +47,7 @@ REASONS = {
     "outside_folder": "the table names an absolute path or one that leaves the table's folder",
     "not_a_file": "the table names a folder",
     "missing_value": "the row has no input or no target",
+    "no_target_file": "no file of the same name that holds the target lies beside the example",
     "ragged_row": "the row has more or fewer fields than the header",
     "not_a_number": "the row holds something else than a number in a numeric column or as its target",
     "bad_quoting": "the row's quotes do not follow the CSV rules",
@@ -61,7 +62,12 @@ REASONS = {
     "outside_image": "a point or box of the row lies outside its image by more than the rules allow",
     "empty_box": "a box has no area, or its corners are swapped",
     "wrong_size": "the size that the annotation declares is not the image's",
+    "empty_note": "a note does not end after it begins",
+    "outside_sound": "a note begins before its sound, or after the end of it",
+    "outside_keys": "a note's pitch is none of a piano's 88 keys, or its velocity is not 1 to 127",
     "several_objects": "the image has several annotated objects, and the task takes one",
+    "empty_transcript": "the transcript has no letter and no digit",
+    "too_long_for_sound": "more characters or words than the sound has frames; see `data.frame_seconds`",
     # the dataset
     "conflicting_labels": "the same content has two targets; all its copies are refused",
     "split_conflict": "the data put the same content in two splits; the copy in the later-used split stays, "
@@ -103,6 +109,8 @@ NOTES = {
     "clipped_boxes": "a box lay partly outside the image and was clipped to it",
     "other_orientation": "the declared size is that of the photo as stored, and coordinates count as "
     "displayed, or the other way round; see `data.boxes`",
+    "cut_notes": "a note was cut where its key is struck again",
+    "clipped_notes": "a note was cut at the end of its sound",
     "byte_order_mark": "the text began with a byte order mark, which was removed",
     "replaced": "bytes that are not UTF-8 were replaced by U+FFFD, as the rules say",
     "control_characters": "the text contains control characters other than tabs and line ends",

@@ -1,14 +1,19 @@
 """Every listed task keeps the harness's contract on its golden examples."""
 
+import io
 import re
 from pathlib import Path
 
+import jiwer
 import numpy as np
 import pytest
+import soundfile
 import tensorflow as tf
 
+from features.sounds.decoding import wave_bytes
 from flows.gate.expectations import read_expectations
 from flows.runs.run import Record, expectations
+from models.export.export import DEFAULT, answer, signatures
 from models.tasks import TASKS
 from tests import golden, harness
 from tests.trained import Trained, train
@@ -74,6 +79,43 @@ def test_the_report_has_the_sections_of_its_task(example: Trained) -> None:
         assert re.search(rf"<h2[^>]*>\s*{re.escape(heading)}", page), heading
     figure = {"keypoint-detection": "Points within a distance", "object-detection": "Precision and recall"}
     assert figure[example.summary["task"]] in page
+
+
+@pytest.mark.parametrize("example", ["speech-recognition"], indirect=True)
+def test_what_is_said_is_written_down_however_long_it_takes(example: Trained) -> None:
+    """Recordings with pauses between them say what they say alone, at the times when they say it."""
+    plan, record, _ = opened(example)
+    assert example.summary["metrics"]["test/wer"] < 0.15
+    dataset = record.load_dataset()
+    network = record.networks.trained(plan, record.run, dataset)
+    function = signatures(network, plan.task, dataset.labels, DEFAULT)[DEFAULT]
+    raws = [dataset.read(row) for row in dataset.measured.head(10).itertuples()]
+    alone = [answer(function, [raw]) for raw in raws]
+    together = answer(function, raws)
+    assert together["text"].tolist() == [one["text"][0] for one in alone]
+    for place, one in enumerate(alone):
+        count = int(one["count"][0])
+        for name in ("starts", "ends"):
+            np.testing.assert_allclose(together[name][place, :count], one[name][0, :count], atol=1e-5)
+            assert not together[name][place, count:].any()
+    rate = plan.rules.sample_rate
+    sounds = [soundfile.read(io.BytesIO(raw), dtype="float32")[0] for raw in raws]
+    pause = np.random.default_rng(0).normal(0, 0.005, rate // 2).astype(np.float32)
+    joined = np.concatenate([part for sound in sounds for part in (sound, pause)])
+    long = answer(function, [wave_bytes(np.clip(joined, -1, 1), rate)])["text"]
+    words = b" ".join(one["text"][0] for one in alone).decode()
+    # As many words, of which so small a network hears a few otherwise beside others.
+    assert len(long[0].split()) == len(words.split())
+    assert jiwer.wer(words, long[0].decode()) < 0.2
+
+
+@pytest.mark.parametrize("example", ["speech-recognition"], indirect=True)
+def test_the_report_shows_what_was_misheard(example: Trained) -> None:
+    page = example.run.report.read_text()
+    for heading in ("Metrics", "Training", "Dataset"):
+        assert re.search(rf"<h2[^>]*>\s*{re.escape(heading)}", page), heading
+    assert "Transcripts by split" in page
+    assert "character error rate" in page
 
 
 def opened(example: Trained) -> tuple:

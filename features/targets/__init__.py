@@ -1,10 +1,14 @@
-"""What an example should be answered with: a class, numbers, points, or boxes of objects."""
+"""What an example should be answered with: a class, numbers, points, boxes, notes, or a transcript."""
 
 from features.targets.boxes import BOXES
 from features.targets.classes import CLASS
+from features.targets.notes import NOTES
 from features.targets.numbers import NUMBERS
 from features.targets.points import POINTS
 from features.targets.target import Target
+from features.targets.transcript import TRANSCRIPT
 
 #: By the name that a dataset's card keeps.
-TARGETS: dict[str, Target] = {target.name: target for target in (CLASS, NUMBERS, POINTS, BOXES)}
+TARGETS: dict[str, Target] = {
+    target.name: target for target in (CLASS, NUMBERS, POINTS, BOXES, NOTES, TRANSCRIPT)
+}

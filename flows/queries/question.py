@@ -205,6 +205,8 @@ def _plain(answer: Any) -> dict[str, Any]:
     if "boxes" in outputs:
         # Labels of boxes repeat.
         return outputs | {name: outputs[name][: outputs["count"]] for name in _OF_BOXES}
+    if "starts" in outputs and "words" in outputs:
+        return outputs | {name: outputs[name][: outputs["count"]] for name in _OF_WORDS}
     for columns, values in (("labels", "scores"), ("names", "values"), ("names", "scores")):
         names = outputs.get(columns)
         if isinstance(names, list) and isinstance(outputs.get(values), list):
@@ -215,6 +217,8 @@ def _plain(answer: Any) -> dict[str, Any]:
 
 #: Outputs that have a row for each box.
 _OF_BOXES = ("boxes", "classes", "labels", "scores")
+#: Outputs that have a value for each word of a transcript.
+_OF_WORDS = ("words", "starts", "ends")
 
 
 def _row(value: np.ndarray, *, encoded: bool = False) -> Any:
@@ -257,6 +261,8 @@ def sentence(answer: dict[str, Any]) -> str:
         return printable(neighbours.sentence(answer))
     if "boxes" in answer:
         return printable(_objects(answer))
+    if "starts" in answer and "text" in answer:
+        return printable(f"{answer['input']}: {answer['text']}  ({answer['confidence']:.3f})")
     if "points" in answer:
         return printable(_points(answer))
     if isinstance(answer.get("values"), dict):

@@ -20,6 +20,7 @@ from flows.reports import (
     page,
     rows,
     sections,
+    speech,
     words,
 )
 from flows.reports.context import Context
@@ -50,6 +51,8 @@ SECTIONS: Mapping[str, Part] = {
     "box metrics": detection.metrics,
     "box errors": detection.errors,
     "worst points": keypoints.worst,
+    "speech metrics": speech.metrics,
+    "worst transcripts": speech.worst,
     "kernels": classes.kernels,
     "gallery metrics": galleries.metrics,
     "search": galleries.search,
@@ -66,6 +69,7 @@ FACTS: Mapping[str, Callable[[Context], list[Fact]]] = {
     "number metrics": numbers.facts,
     "point metrics": keypoints.facts,
     "box metrics": detection.facts,
+    "speech metrics": speech.facts,
     "gallery metrics": galleries.facts,
     "word tests": words.facts,
 }

@@ -122,12 +122,34 @@ def _box_table(boxes: Mapping[str, Any]) -> Table:
     return Table(columns, rows, "Boxes by class and split", folded=len(rows) > 24)
 
 
+def _transcript_table(transcripts: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Tabulate the transcripts of each split, with what the training split does not know of the others."""
+    columns = ("examples", "words", "characters", "different_words", "unknown_words", "unknown_characters")
+    rows: list[list[object]] = [
+        [split, *(_labels(transcripts[split][column]) for column in columns)]
+        for split in SPLITS
+        if split in transcripts
+    ]
+    heads = ("split", *(column.replace("_", " ") for column in columns))
+    return Table(heads, rows, "Transcripts by split")
+
+
+def _labels(value: Any) -> object:
+    """Write counts by label in words: how many, and which."""
+    if not isinstance(value, Mapping):
+        return value
+    if not value:
+        return "none"
+    return f"{sum(value.values())}: {', '.join(map(str, list(value)[:20]))}"
+
+
 #: Key of a card that describes targets, to the table of it.
 TARGET_TABLES: dict[str, Callable[[Mapping[str, Any]], Table]] = {
     "classes": _class_table,
     "numbers": _number_table,
     "points": _point_table,
     "boxes": _box_table,
+    "transcripts": _transcript_table,
 }
 
 
@@ -234,7 +256,7 @@ def number_metrics(evaluation: Any) -> Section:
 
 
 #: Metrics that are counts.
-_COUNTS = ("examples", "points", "boxes", "found")
+_COUNTS = ("examples", "points", "boxes", "found", "words", "substitutions", "deletions", "insertions")
 
 
 def metric_table(evaluation: Any, meanings: Mapping[str, str], **words: str) -> Table:

@@ -10,6 +10,7 @@ from models.tasks.image_regression import IMAGE_REGRESSION
 from models.tasks.image_search import IMAGE_SEARCH
 from models.tasks.keypoint_detection import KEYPOINT_DETECTION
 from models.tasks.object_detection import OBJECT_DETECTION
+from models.tasks.speech_recognition import SPEECH_RECOGNITION
 from models.tasks.tabular_classification import TABULAR_CLASSIFICATION
 from models.tasks.tabular_regression import TABULAR_REGRESSION
 from models.tasks.text_classification import TEXT_CLASSIFICATION
@@ -25,6 +26,7 @@ TASKS: dict[str, Task] = {
         IMAGE_SEARCH,
         IMAGE_CLUSTERING,
         AUDIO_CLASSIFICATION,
+        SPEECH_RECOGNITION,
         TEXT_CLASSIFICATION,
         TABULAR_CLASSIFICATION,
         TABULAR_REGRESSION,

@@ -44,7 +44,8 @@ def find(table: TableFile, raw: RawKind, columns: Columns) -> Places:
     inputs = _input_names(raw)
     source = None if raw.rows else place_of(table, "input", columns.input, inputs)
     targets = _targets(table, columns)
-    if not targets or (source is None and not raw.rows):
+    beside = bool(columns.beside) and not columns.targets
+    if not (targets or beside) or (source is None and not raw.rows):
         known = raw.rows or source is not None
         missing, usual = ("target", columns.usual_targets) if known else ("input", inputs)
         raise unknown(table, missing, usual)

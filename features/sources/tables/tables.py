@@ -64,9 +64,15 @@ def _source(
 
     def scan() -> Iterator[Entry]:
         tally = Tally()
-        several, gaps = columns.several_targets, columns.target_gaps
         reader = RowReader(
-            root, table.path.name, selection, places, columns.table, several=several, gaps=gaps
+            root,
+            table.path.name,
+            selection,
+            places,
+            columns.table,
+            several=columns.several_targets,
+            gaps=columns.target_gaps,
+            beside=columns.beside,
         )
         for number, row in enumerate(table.rows(places.chosen(), tally), start=1):
             tally.rows = number
@@ -80,7 +86,7 @@ def _source(
 
     inputs = tuple(table.names[place] for place in places.inputs)
     targets = tuple(table.names[place] for place in places.targets)
-    described = _described(table, places)
+    described = _described(table, places, bool(columns.beside))
     source = Source("table", described, root, (), (), scan, targets=targets, decisions=decisions)
     if not selection.raw.rows:
         return source
@@ -94,11 +100,11 @@ def _source(
     )
 
 
-def _described(table: TableFile, places: Places) -> str:
+def _described(table: TableFile, places: Places, beside: bool) -> str:
     inputs, targets = ([table.names[place] for place in part] for part in (places.inputs, places.targets))
     roles = {"split": places.split, "fold": places.fold, "blocks": places.block}
-    named = [f"input from {_listed(inputs)}"]
-    named += [f"target from {_listed(targets)}"] if targets else []
+    where = _listed(targets) if targets else "the files beside" if beside else None
+    named = [f"input from {_listed(inputs)}", *([f"target from {where}"] if where else [])]
     named += [f"{role} from {table.names[place]!r}" for role, place in roles.items() if place is not None]
     return printable(f"table {table.path.name}: {', '.join(named)}")
 
