@@ -30,6 +30,7 @@ from flows.commands import (
     version,
     worker,
 )
+from flows.commands.open import open as open_page
 from flows.commands.version import print_version
 from flows.console import terminal
 from serving import leaving
@@ -53,6 +54,7 @@ COMMANDS = (
     train.train,
     models.models,
     predict.predict,
+    open_page,
     explain.explain,
     activations.activations,
     status.status,
