@@ -211,9 +211,9 @@ class Page:
         self.call("Input.dispatchKeyEvent", type="keyDown", **common, **({"text": text} if text else {}))
         self.call("Input.dispatchKeyEvent", type="keyUp", **common)
 
-    def body(self) -> Any:
-        """Return the JSON of the last request with a body."""
-        return json.loads(self.call("Network.getRequestPostData", requestId=self.sent[-1])["postData"])
+    def body(self, place: int = -1) -> Any:
+        """Return the JSON of a request with a body: the last one, or another."""
+        return json.loads(self.call("Network.getRequestPostData", requestId=self.sent[place])["postData"])
 
     def close(self) -> None:
         """Close the page."""

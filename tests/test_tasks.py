@@ -112,7 +112,7 @@ def test_the_page_asks_every_question_of_the_model(example: Trained, chromium, t
         answered = "/Answered/.test(document.querySelector('#status').textContent)"
         page.wait_for(f"{answered} || !document.querySelector('#problem').hidden")
         assert page.run(answered), page.text("#problem")
-        (sent,) = page.body()["inputs"][name]
+        (sent,) = page.body(0)["inputs"][name]
         content = base64.b64decode(sent["b64"]) if isinstance(sent, dict) else sent
         wanted = client.predict("golden", {name: [content]})
         shown = json.loads(page.run("document.querySelector('#raw pre').textContent"))

@@ -1,7 +1,8 @@
 // Drawings: on a photo, over a spectrogram, as bars, notes and strips.
 
 const PALETTE = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#d55e00", "#cc79a7", "#7f8cff", "#ffffff"];
-const FOR = [0, 114, 178], AGAINST = [213, 94, 0];
+/** Bright enough for dark photos; the legend has the same. */
+const FOR = [0, 140, 255], AGAINST = [230, 100, 0];
 
 /** Show a picture as wide as there is room, at most so many pixels high. */
 function stage(picture, aspect, label) {

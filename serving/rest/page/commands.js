@@ -31,7 +31,8 @@ function pythonOf(url, request) {
     ...(reads ? ["from base64 import b64encode", "from pathlib import Path"] : []),
     "",
     `request = ${literal(request)}`,
-    `with urllib.request.urlopen(${JSON.stringify(url)}, json.dumps(request).encode()) as answer:`,
+    `url = ${JSON.stringify(url)}`,
+    "with urllib.request.urlopen(url, json.dumps(request).encode()) as answer:",
     '    print(json.load(answer)["outputs"])',
   ].join("\n");
 }

@@ -73,7 +73,7 @@ def _squeezed(text: str) -> str:
     """Leave out what a browser does not need: comments, empty lines, indentation, blanks around operators."""
     lines = (line.strip() for line in text.splitlines())
     code = (line for line in lines if line and not line.startswith(("//", "/*", "*")))
-    return re.sub(r" (=>|===|!==|&&|\|\||\?\?|[<>]=?) ", r"\1", "\n".join(code))
+    return re.sub(r" (=>|===|!==|&&|\|\||\?\?) ", r"\1", "\n".join(code))
 
 
 def _document(meta: str) -> str:

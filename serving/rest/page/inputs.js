@@ -10,7 +10,7 @@ function fieldOf(input, ask) {
 }
 
 const idOf = (input) => `field-${input.name}`;
-const wide = (input) => ["photo", "sound", "file", "text", "json", "list"].includes(input.kind);
+const wide = (input) => ["photo", "sound", "file", "text", "row", "json", "list"].includes(input.kind);
 
 function labelled(input, made, note) {
   const hint = note && el("small", { className: "label", id: `${idOf(input)}-note` }, note);
@@ -32,11 +32,12 @@ function typed(input, control, read, note = "") {
 const line = () => el("input", { dir: "auto", spellcheck: false, autocapitalize: "off" });
 
 const FIELDS = {
-  text(input, ask) {
+  text(input, ask, note) {
     const submit = (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && (event.preventDefault(), ask());
-    return typed(input, el("textarea", { rows: 5, dir: "auto", onkeydown: submit }), (text) => text);
+    return typed(input, el("textarea", { rows: 5, dir: "auto", onkeydown: submit }), (text) => text, note);
   },
-  line: (input) => typed(input, line(), (text) => text, input.name === "row" ? "A line of CSV, with the cells in the table's order" : ""),
+  line: (input) => typed(input, line(), (text) => text),
+  row: (input, ask) => FIELDS.text(input, ask, "A line of CSV, with the cells in the table's order"),
   list(input) {
     const size = input.shape[1];
     const read = (text) => {

@@ -19,7 +19,7 @@ function clear() {
 
 /** Read the address: #NAME, #NAME/versions/N or #NAME/labels/L, as in the server's own paths. */
 function fromAddress() {
-  const [model, kind, which] = location.hash.slice(1).split("/").map(decodeURIComponent);
+  const [model, kind, which] = location.hash.slice(1).replace(/%(?![\da-f]{2})/gi, "%25").split("/").map(decodeURIComponent);
   return { model, which: which ? `${kind}/${which}` : "" };
 }
 
@@ -35,7 +35,9 @@ async function open() {
   clear();
   $("form").replaceChildren();
   $("signatures").hidden = true;
+  const turn = (state.turn = {});
   const models = await modelsListed();
+  if (turn !== state.turn) return; // another model was chosen meanwhile
   const address = fromAddress();
   const model = address.model || models?.[0]?.name || "";
   if (model !== state.model) fields.clear();
@@ -45,8 +47,11 @@ async function open() {
   if (!model) return tell(models ? "This server has no model yet." : "Type the name of a model.");
   tell("Reading what the model takes ...");
   try {
-    await offerVersions(models?.find((one) => one.name === model)?.labels || {});
-    offerSignatures(signaturesOf(await call(`${modelPath(model, state.which)}/metadata`)));
+    const status = await call(modelPath(model, ""));
+    const metadata = await call(`${modelPath(model, state.which)}/metadata`);
+    if (turn !== state.turn) return;
+    offerVersions(status.model_version_status, models?.find((one) => one.name === model)?.labels || {});
+    offerSignatures(signaturesOf(metadata));
     tell("");
   } catch (error) {
     fail(error);
@@ -65,8 +70,7 @@ function offerModels(models, model) {
   choices($("model"), [...names].map((name) => [name, name]), model);
 }
 
-async function offerVersions(labels) {
-  const { model_version_status: all } = await call(modelPath(state.model, ""));
+function offerVersions(all, labels) {
   const ready = all.filter((one) => one.state === "AVAILABLE").map(({ version }) => [`versions/${version}`, `version ${version}`]);
   const options = [["", "current"], ...ready];
   options.push(...Object.entries(labels).map(([label, version]) => [`labels/${label}`, `${label} (version ${version})`]));
@@ -138,8 +142,11 @@ async function ask() {
     const started = performance.now();
     const outputs = await predicted(model, which, signature, sent, waiting.signal);
     const took = performance.now() - started;
-    await show(outputs, files);
+    const seen = await seenBy(outputs, files);
+    if (waiting.signal.aborted) return;
+    show(outputs, files, seen);
     tell(`Answered in ${took < 1000 ? `${Math.round(took)} ms` : `${written(took / 1000)} s`}.`);
+    $("status").append(el("span", "unseen", ` ${document.querySelector(".headline")?.textContent ?? ""}`));
     // On a phone the answer lies below the input.
     if (innerWidth < 800) $("answer").scrollIntoView();
   } catch (error) {
@@ -147,9 +154,13 @@ async function ask() {
   }
 }
 
-async function show(outputs, files) {
+/** Load what the network saw of a photo, if the answer has it. */
+async function seenBy({ seen_bytes: bytes }, files) {
+  return bytes && files.some((one) => one.photo) ? loaded(blobOf(bytes.b64, "image/png")) : null;
+}
+
+function show(outputs, files, seen) {
   const { photo } = files.find((one) => one.photo) || {}, { player } = files.find((one) => one.player) || {};
-  const seen = photo && outputs.seen_bytes && (await loaded(blobOf(outputs.seen_bytes.b64, "image/png")));
   $("shown").replaceChildren(...shownAnswer(outputs, { photo, player, seen, pictures: pictures() }));
   const text = JSON.stringify(outputs, null, 1);
   $("raw").lastElementChild.textContent = text.length > 30000 ? `${text.slice(0, 30000)} ...` : text;
@@ -173,6 +184,7 @@ function showRequest(inputs, files) {
   $("python").textContent = pythonOf(url, request);
   const made = files.filter((one) => one.made);
   $("resend").replaceChildren(...made.map(({ blob, name }) => el("a", { href: URL.createObjectURL(blob), download: name }, `Save ${name} as it was sent`)));
+  $("resend").hidden = !made.length;
   $("request").hidden = false;
 }
 

@@ -48,9 +48,11 @@ async function call(path, body, signal) {
   return found;
 }
 
-/** Take the graph's own names out of a message. */
-const cleaned = (message) =>
-  String(message).replace(/\{\{function_node [^}]*\}\}|\{\{node [^}]*\}\}/g, "").replace(/\s*\[\[.*?\]\]/g, "").trim();
+/** Take the graph's own names out of a message; of a failed assertion the first part is its message. */
+function cleaned(message) {
+  const plain = String(message).replace(/\{\{(function_)?node [^}]*\}\}|\s*\[\[.*?\]\]/g, "").trim();
+  return plain.replace(/^assertion failed: \[(.+?)\].*$/s, "$1");
+}
 
 /** Ask a signature about one example: its inputs by name to its outputs by name, without the batch axis. */
 async function predicted(model, which, signature, inputs, signal) {

@@ -44,7 +44,7 @@ const INTEGER = /^u?int\d+$/;
 const FLOAT = /^(float|double|half|bfloat16)$/;
 const TEXTS = /text|sentence|document|source|prompt|comment/i;
 
-/** Say what a person gives for an input: photo, sound, file, text, line, list, number, yes or json. */
+/** Say what a person gives for an input: photo, sound, file, text, row, line, list, number, yes or json. */
 function kindOf(input, inputs) {
   const rank = input.shape ? input.shape.length : 1;
   if (input.dtype === "string" && rank <= 1) {
@@ -54,6 +54,7 @@ function kindOf(input, inputs) {
     if (sure && /image|photo|picture|jpe?g|png/i.test(input.name)) return "photo";
     if (sure && /audio|sound|wav|speech/i.test(input.name)) return "sound";
     if (/_bytes$/.test(input.name)) return "file";
+    if (sure && input.name === "row") return "row";
     return sure && TEXTS.test(input.name) ? "text" : "line";
   }
   if (input.dtype === "string" && rank === 2) return "list";

@@ -178,6 +178,27 @@ def _classes(examples: Any) -> dict[str, Any]:
     }
 
 
+def _neighbours(image_bytes: Any, k: Any) -> dict[str, Any]:
+    return {
+        "ids": _each(image_bytes, ["a1", "b2", ""]),
+        "paths": _each(image_bytes, ["red.jpg", "blue.jpg", ""]),
+        "scores": _each(image_bytes, [0.9, 0.8, 0.0]),
+    }
+
+
+def _thumbnails(id: Any) -> dict[str, Any]:
+    picture = tf.io.encode_jpeg(tf.fill([24, 32, 3], tf.constant(120, tf.uint8)))
+    return {"thumbnail_bytes": tf.where(tf.equal(id, "a1"), picture, "")}
+
+
+def _clips(audio_bytes: Any) -> dict[str, Any]:
+    return _classes(audio_bytes) | {
+        "window_scores": _each(audio_bytes, [[0.8, 0.2], [0.0, 1.0], [0.0, 0.0]]),
+        "window_starts": _each(audio_bytes, [0.0, 0.5, 0.0]),
+        "windows": _each(audio_bytes, 2),
+    }
+
+
 def _cells(row: Any) -> dict[str, Any]:
     return {"label": row, "score": _each(row, 1.0), "missing": _each(row, ""), "unknown": _each(row, "")}
 
@@ -210,6 +231,14 @@ _MODELS: dict[str, dict[str, Signature]] = {
             ],
         ),
     },
+    "gallery": {
+        "serving_default": (
+            _neighbours,
+            [_strings("image_bytes"), tf.TensorSpec([None], tf.int32, name="k")],
+        ),
+        "thumbnail": (_thumbnails, [_strings("id")]),
+    },
+    "clips": {"serving_default": (_clips, [_strings("audio_bytes")])},
     "sounds": {"serving_default": (_heard, [_strings("audio_bytes")])},
     "music": {"serving_default": (_music, [_strings("audio_bytes")])},
     "speech": {"serving_default": (_speech, [_strings("audio_bytes")])},

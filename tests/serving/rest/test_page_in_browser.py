@@ -189,6 +189,37 @@ def test_photos_are_sent_as_they_are_or_as_jpeg(page, server, files) -> None:
     assert all_of(page, "#resend a", "one.download") == ["photo.jpg"]
 
 
+@pytest.mark.parametrize(
+    "event", ["DragEvent('drop', { dataTransfer", "ClipboardEvent('paste', { clipboardData"]
+)
+def test_files_are_dropped_and_pasted(page, server, files, event) -> None:
+    visit(page, server, "photos")
+    content = base64.b64encode((files / "cat's photo.png").read_bytes()).decode()
+    page.run(
+        "const held = new DataTransfer();"
+        f"const bytes = Uint8Array.from(atob('{content}'), (one) => one.charCodeAt(0));"
+        "held.items.add(new File([bytes], 'x.png'));"
+        f"document.querySelector('.drop').dispatchEvent(new {event}: held, bubbles: true }})); 0"
+    )
+    assert "80" in answered(page)
+    assert page.body()["inputs"]["image_bytes"][0]["b64"] == content
+
+
+def test_neighbours_are_thumbnails_where_the_model_has_pictures(page, server, files) -> None:
+    visit(page, server, "gallery")
+    assert "red.jpg" in send(page, files / "cat's photo.png")
+    page.wait_for("document.querySelector('.thumbs img').naturalWidth === 32")
+    assert all_of(page, ".thumbs img", "[one.alt, one.naturalWidth]") == [["red.jpg", 32], ["blue.jpg", 0]]
+    assert page.body() == {"signature_name": "thumbnail", "inputs": {"id": ["a1", "b2"]}}
+
+
+def test_scores_of_windows_are_strips_over_time(page, server, files) -> None:
+    visit(page, server, "clips")
+    assert "Scores over time" in send(page, files / "tone.wav")
+    pixels = "[one.width, ...[0, 1].map((x) => one.getContext('2d').getImageData(x, 0, 1, 1).data[3])]"
+    assert all_of(page, ".strip canvas", pixels) == [[2, 51, 255], [2, 204, 0]]
+
+
 def test_the_camera_takes_a_photo(page, server) -> None:
     visit(page, server, "photos")
     camera = "#form .drop button"
