@@ -43,14 +43,18 @@ async function open() {
   if (model !== state.model) fields.clear();
   Object.assign(state, { model, which: address.which, signature: null });
   offerModels(models, model);
+  choices($("version"), []);
   document.title = model ? `${model} - Servable` : "Servable";
   if (!model) return tell(models ? "This server has no model yet." : "Type the name of a model.");
   tell("Reading what the model takes ...");
   try {
+    const known = models?.find((one) => one.name === model);
+    if (models && !known) throw new Error(`This server has no model ${model}.`);
     const status = await call(modelPath(model, ""));
+    if (turn !== state.turn) return;
+    offerVersions(status.model_version_status, known?.labels || {});
     const metadata = await call(`${modelPath(model, state.which)}/metadata`);
     if (turn !== state.turn) return;
-    offerVersions(status.model_version_status, models?.find((one) => one.name === model)?.labels || {});
     offerSignatures(signaturesOf(metadata));
     tell("");
   } catch (error) {

@@ -371,7 +371,15 @@ def test_errors_are_told_without_the_graphs_own_names(page, server) -> None:
     assert "{{" not in told
     page.open(f"http://{server.rest_target}/#nobody")
     page.wait_for("!document.querySelector('#problem').hidden")
-    assert "nobody" in page.text("#problem")
+    assert page.text("#problem") == "This server has no model nobody."
+    page.open(f"http://{server.rest_target}/#line/versions/9")
+    page.wait_for("!document.querySelector('#problem').hidden")
+    assert all_of(page, "#version option", "one.value")[1:] == [
+        "versions/2",
+        "versions/1",
+        "labels/old",
+        "versions/9",
+    ]
     assert all("status of 4" in complaint for complaint in page.complaints)
     page.complaints.clear()
 
