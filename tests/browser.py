@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 #: Seconds to wait for what must come.
-PATIENCE = 60.0
+PATIENCE = 120.0
 EXECUTABLES = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -35,7 +35,13 @@ class Browser:
         down, self._write = os.pipe()
         self._read, up = os.pipe()
         flags = ["--headless=new", "--remote-debugging-pipe", f"--user-data-dir={folder}", "--no-first-run"]
-        flags += ["--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+        # Containers have little shared memory.
+        flags += [
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--disable-background-networking",
+            "--disable-component-update",
+        ]
         flags += ["--disable-extensions", "--disable-sync", "--mute-audio", "--hide-scrollbars"]
         flags += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
         flags += [f"--use-file-for-fake-audio-capture={sound}"] if sound else []
