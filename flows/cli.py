@@ -40,6 +40,7 @@ from flows.commands import (
     version,
     worker,
 )
+from flows.commands.open import open as open_page
 from flows.commands.version import print_version
 from flows.console import terminal
 from serving import leaving
@@ -70,6 +71,7 @@ COMMANDS = (
     report.report,
     compare.compare,
     predict.predict,
+    open_page,
     explain.explain,
     activations.activations,
     diagnose.diagnose,

@@ -25,7 +25,8 @@ from serving.inference import warmup
 from serving.metrics import PATH as METRICS_PATH
 from serving.metrics import Metrics
 from serving.repository.repository import Repository
-from serving.rest.api import RestApi
+from serving.rest.api import LIST, PAGE, RestApi
+from serving.rest.callers import Callers
 from serving.rest.http_server import RestServer
 from serving.server import grpc_handlers
 from serving.server.grpc_server import GrpcServer, bracketed
@@ -96,9 +97,11 @@ class Server:
             self.metrics,
             metrics_path=prometheus_path(options.monitoring_config_file),
             cors=options.rest_cors,
+            page=options.has_page,
         )
         self._rest = RestServer(
             api,
+            Callers(options.host, options.rest_cors, frozenset({PAGE, LIST})),
             host=options.host,
             port=options.rest_port,
             threads=options.rest_request_threads,
