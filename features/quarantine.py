@@ -62,6 +62,7 @@ REASONS = {
     "empty_box": "a box has no area, or its corners are swapped",
     "wrong_size": "the size that the annotation declares is not the image's",
     "several_objects": "the image has several annotated objects, and the task takes one",
+    "unlike_length": "source and target differ in length by more than `data.max_ratio`",
     # the dataset
     "conflicting_labels": "the same content has two targets; all its copies are refused",
     "split_conflict": "the data put the same content in two splits; the copy in the later-used split stays, "

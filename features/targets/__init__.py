@@ -1,10 +1,11 @@
-"""What an example should be answered with: a class, numbers, points, or boxes of objects."""
+"""What an example should be answered with: a class, numbers, points, boxes of objects, or a sentence."""
 
 from features.targets.boxes import BOXES
 from features.targets.classes import CLASS
 from features.targets.numbers import NUMBERS
 from features.targets.points import POINTS
+from features.targets.sentence import SENTENCE
 from features.targets.target import Target
 
 #: By the name that a dataset's card keeps.
-TARGETS: dict[str, Target] = {target.name: target for target in (CLASS, NUMBERS, POINTS, BOXES)}
+TARGETS: dict[str, Target] = {target.name: target for target in (CLASS, NUMBERS, POINTS, BOXES, SENTENCE)}

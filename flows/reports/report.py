@@ -20,6 +20,7 @@ from flows.reports import (
     page,
     rows,
     sections,
+    translations,
     words,
 )
 from flows.reports.context import Context
@@ -50,6 +51,9 @@ SECTIONS: Mapping[str, Part] = {
     "box metrics": detection.metrics,
     "box errors": detection.errors,
     "worst points": keypoints.worst,
+    "translation metrics": translations.metrics,
+    "attention maps": translations.attention,
+    "worst translations": translations.worst,
     "kernels": classes.kernels,
     "gallery metrics": galleries.metrics,
     "search": galleries.search,
@@ -66,6 +70,7 @@ FACTS: Mapping[str, Callable[[Context], list[Fact]]] = {
     "number metrics": numbers.facts,
     "point metrics": keypoints.facts,
     "box metrics": detection.facts,
+    "translation metrics": translations.facts,
     "gallery metrics": galleries.facts,
     "word tests": words.facts,
 }

@@ -116,12 +116,20 @@ def _box_table(boxes: Mapping[str, Any]) -> Table:
     return Table(columns, rows, "Boxes by class and split", folded=len(rows) > 24)
 
 
+def _sentence_table(sentences: Mapping[str, Mapping[str, float]]) -> Table:
+    columns = ("examples", "different", "least", "median", "most")
+    rows: list[list[object]] = [[split, *map(part.get, columns)] for split, part in sentences.items()]
+    heads = ("split", "pairs", "different targets", "least characters", "median", "most")
+    return Table(heads, rows, "Targets by split")
+
+
 #: Key of a card that describes targets, to the table of it.
 TARGET_TABLES: dict[str, Callable[[Mapping[str, Any]], Table]] = {
     "classes": _class_table,
     "numbers": _number_table,
     "points": _point_table,
     "boxes": _box_table,
+    "sentences": _sentence_table,
 }
 
 

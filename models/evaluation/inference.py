@@ -42,7 +42,8 @@ def outputs(
 
     @tf.function(reduce_retracing=True)
     def answer(batch: Any, sizes: Any) -> dict[str, Any]:
-        decoded = (network.decode or task.decode)(phase.model(batch, training=False), labels)
+        outputs = network.write(batch) if network.write else phase.model(batch, training=False)
+        decoded = (network.decode or task.decode)(outputs, labels)
         return network.locate(decoded, sizes) if network.locate is not None else decoded
 
     parts = [

@@ -12,6 +12,7 @@ from models.tasks.object_detection import OBJECT_DETECTION
 from models.tasks.tabular_classification import TABULAR_CLASSIFICATION
 from models.tasks.tabular_regression import TABULAR_REGRESSION
 from models.tasks.text_classification import TEXT_CLASSIFICATION
+from models.tasks.translation import TRANSLATION
 from models.tasks.word_vectors import WORD_VECTORS
 
 TASKS: dict[str, Task] = {
@@ -27,6 +28,7 @@ TASKS: dict[str, Task] = {
         TEXT_CLASSIFICATION,
         TABULAR_CLASSIFICATION,
         TABULAR_REGRESSION,
+        TRANSLATION,
         WORD_VECTORS,
     )
 }

@@ -1,0 +1,121 @@
+"""The sections of a report on translations."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from flows.reports import media, sections
+from flows.reports.context import Context
+from flows.reports.media import Picture
+from flows.reports.page import Fact, Section, Table
+from models.export.export import answer
+from models.figures import translation
+
+#: Translations listed, and examples whose attention is drawn.
+SHOWN, DRAWN = 40, 6
+#: Sub-words of the longest sentence that is drawn: a wider map cannot be read on a phone.
+_LONGEST = 16
+
+MEANINGS = {
+    "bleu": "BLEU of the corpus, 0 to 100 (Papineni and others 2002), each example against its own target",
+    "chrf": "chrF2 of the corpus, 0 to 100: runs of characters (Popović 2015)",
+    "bleu_all_targets": "BLEU against all targets of the same source",
+    "chrf_all_targets": "chrF2 against all targets of the same source",
+    "exact": "share of translations that are one of the source's targets",
+    "length_ratio": "characters of the translations by those of the targets",
+    "examples": "examples measured",
+    "sources": "different sources among them",
+}
+
+
+def facts(context: Context) -> list[Fact]:
+    """Count the pairs, and give the BLEU."""
+    metrics = context.measured.metrics
+    return [
+        Fact("test pairs", int(metrics["test/examples"])),
+        Fact("training pairs", int((context.dataset.frame["split"] == "train").sum())),
+        Fact("sub-words", context.network.featurizer.size),
+        Fact("BLEU", f"{metrics['test/bleu']:.1f}"),
+        Fact("chrF", f"{metrics['test/chrf']:.1f}"),
+    ]
+
+
+def metrics(context: Context) -> Iterator[Section]:
+    """Tabulate BLEU and chrF with what exactly was computed, and draw them by length."""
+    measured = context.measured
+    signatures: list[list[object]] = [[name, text] for name, text in measured.signatures.items()]
+    buckets = measured.buckets.to_numpy(object).tolist()
+    columns = ("characters", "examples", "BLEU", "chrF", "length ratio")
+    yield Section(
+        "Metrics",
+        tables=[
+            sections.metric_table(measured, MEANINGS),
+            Table(("metric", "signature"), signatures, "sacrebleu's signatures"),
+            Table(columns, buckets, "By length of the source"),
+        ],
+        figures=[media.picture("By length of the source", partial(translation.by_length, measured.buckets))],
+    )
+
+
+def attention(context: Context) -> Iterator[Section]:
+    """Draw where each sub-word of a few translations looked."""
+    measured, featurizer = context.measured, context.network.featurizer
+    rows = np.random.default_rng(0).permutation(len(measured.sentences))
+    raws = [context.dataset.read(context.dataset.measured.iloc[int(row)]) for row in rows[: 8 * DRAWN]]
+    lengths = featurizer.tokens(list(raws)).row_lengths().numpy()
+    chosen = [raw for raw, length in zip(raws, lengths, strict=True) if 3 <= length < _LONGEST][:DRAWN]
+    if not chosen:
+        return
+    functions = context.record.networks.functions(context.plan, context.record.run, context.dataset)
+    found = answer(functions["attention"], chosen)
+    yield Section(
+        "Attention",
+        prose=[
+            "Columns are the sub-words of the source, rows those of the translation; the shade is the square "
+            "root of the attention, averaged over heads and layers."
+        ],
+        figures=[
+            _map(raw.decode(), {name: value[place] for name, value in found.items()})
+            for place, raw in enumerate(chosen)
+        ],
+    )
+
+
+def _map(source: str, found: dict[str, Any]) -> Picture:
+    weights = found["attention"]
+    sides = [int(weights.any(axis=axis).sum()) for axis in (1, 0)]
+    names = [
+        [token.decode("utf-8", "replace") for token in found[f"{side}_tokens"][:count]]
+        for side, count in zip(("target", "source"), sides, strict=True)
+    ]
+    draw = partial(translation.attention, weights[: sides[0], : sides[1]], names[1], names[0])
+    return media.picture(source, draw, found["text"].decode())
+
+
+def worst(context: Context) -> Iterator[Section]:
+    """List the translations that have least in common with their target, and others for comparison."""
+    sentences, frame = context.measured.sentences, context.dataset.measured
+    spread = np.unique(np.linspace(0, len(sentences) - 1, min(SHOWN, len(sentences))).round().astype(int))
+    tables = [
+        Table(("source", "translation", "target", "chrF"), _rows(context, frame, part), title, folded=folded)
+        for title, part, folded in (
+            ("Lowest chrF", sentences.head(SHOWN), False),
+            ("From the lowest to the highest chrF", sentences.iloc[spread], True),
+        )
+    ]
+    prose = "A translation may be right and yet have little in common with the one target that is given."
+    yield Section("Worst translations", prose=[prose], tables=tables)
+
+
+def _rows(context: Context, frame: Any, sentences: Any) -> list[list[object]]:
+    return [
+        [
+            context.dataset.read(frame.iloc[int(one.row)]).decode(),
+            str(one.translation),
+            str(one.target),
+            float(one.chrf),
+        ]
+        for one in sentences.itertuples()
+    ]
