@@ -48,6 +48,9 @@ class Subwords(keras.Layer):
             tf.range(FIRST, FIRST + max(1, len(self.pieces)), dtype=tf.int32),
         )
         self.table = tf.lookup.StaticHashTable(found, PADDING)
+        self.graph = tf.function(
+            self.call, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
+        )
         self._convert_input_args = False
         self.built = True
 
@@ -228,9 +231,8 @@ def _backwards(choices: Any, begins: Any, lengths: Any, steps: Any, total: Any) 
 
 def numbered(subwords: Subwords, texts: Sequence[str], batch_size: int = 512) -> list[np.ndarray]:
     """Turn texts into the ids of their pieces and END, int32 each, as the graph does."""
-    function = tf.function(subwords, input_signature=[tf.TensorSpec([None], tf.string)])
     rows = []
     for start in range(0, len(texts), batch_size):
-        ids = function(tf.constant(texts[start : start + batch_size])).numpy()
+        ids = subwords.graph(tf.constant(texts[start : start + batch_size])).numpy()
         rows += [row[: np.flatnonzero(row)[-1] + 1] for row in ids]
     return rows

@@ -58,7 +58,9 @@ class Search:
         done = tf.zeros([examples, lanes], tf.bool)
         lengths = tf.zeros([examples, lanes], tf.int32)
         loop = (0, symbols, last, sums, done, lengths, repeat)
-        shapes = tf.nest.map_structure(_any_length, loop)
+        lane = tf.TensorShape([None, lanes])
+        own = [tf.TensorShape([]), tf.TensorShape([None, lanes, None]), *[lane] * 4]
+        shapes = (*own, tf.nest.map_structure(_any_length, repeat))
         _, symbols, _, sums, _, lengths, _ = tf.while_loop(
             lambda place, symbols, last, sums, done, *_: ~tf.reduce_all(done),
             lambda *state: self._advance(step, limits, *state),
@@ -122,14 +124,10 @@ class Search:
 
 
 def _any_length(part: Any) -> Any:
-    """Leave all axes open but the last of what has several: the examples, and what grows."""
-    part = tf.convert_to_tensor(part)
-    if part.shape.rank == 0:
-        return part.shape
-    if part.dtype == tf.int32 and part.shape.rank == 3:
-        return tf.TensorShape([None, part.shape[1], None])
-    inner = [None] * (part.shape.rank - 2) + [part.shape[-1]] if part.shape.rank > 2 else part.shape[1:]
-    return tf.TensorShape([None, *inner])
+    """Leave all axes open but the last: hypotheses, and what grows."""
+    if part.shape.rank == 1:
+        return tf.TensorShape([None])
+    return tf.TensorShape([None] * (part.shape.rank - 1) + [part.shape[-1]])
 
 
 def score(step: Step, known: Any, symbols: Any, search: Search) -> Any:

@@ -18,6 +18,7 @@ from tests.benchmarks import (
     serving,
     swaps,
     texts,
+    translations,
     words,
 )
 from tests.benchmarks.table import SHARED, Table
@@ -34,6 +35,7 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "search": galleries.latency,
         "loop": loop.loop,
         "places": places.latency,
+        "translation-latency": translations.latency,
     },
     "evaluate": {
         "photos": image_classification.photos,
@@ -54,6 +56,7 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "surnames": texts.surnames,
         "reviews": texts.reviews,
         "word-vectors": words.vectors,
+        "translations": translations.sentences,
     },
 }
 

@@ -228,3 +228,28 @@ def test_a_small_split_is_passed_over_until_there_are_enough_steps(tmp_path, sto
         history.epochs[-1]["metrics"]["learning_rate"]
         < history.epochs[planned - 1]["metrics"]["learning_rate"]
     )
+
+
+def test_the_weights_of_the_last_epochs_are_averaged_however_often_a_training_stops(tmp_path, stores):
+    settings = SETTINGS.model_copy(update={"average": 3})
+    plain, _ = run(tmp_path / "plain", stores)
+    network, history = run(tmp_path / "whole", stores, settings=settings)
+    folder = next((tmp_path / "whole").glob("*/final.weights")).parent
+    kept = [checkpoint.Checkpoints(folder).folder / f"epoch-{number}.weights" for number in range(1, 7)]
+    last = len(history.epochs)
+    assert [path.is_file() for path in kept[:last]] == [number > last - 3 for number in range(1, last + 1)]
+    values = []
+    for path in kept[last - 3 : last]:
+        checkpoint.assign_arrays(path.read_bytes()[32:], plain.model.variables)
+        values.append([np.array(variable) for variable in plain.model.trainable_variables])
+    for found, *epochs in zip(network.model.trainable_variables, *values, strict=True):
+        np.testing.assert_allclose(found, np.mean(epochs, axis=0), rtol=1e-6)
+
+    def stop(stage, done, total):
+        if stage.startswith("train") and done == total - 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "parts", stores, settings=settings, progress=stop)
+    again, _ = run(tmp_path / "parts", stores, settings=settings)
+    assert training.weights_hash(again.model) == training.weights_hash(network.model)
