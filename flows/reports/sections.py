@@ -32,9 +32,9 @@ def headline(evaluation: Any) -> Range | None:
     interval = evaluation.interval
     if interval.metric == "loss" or not 0 <= interval.low <= interval.high <= 1:
         return None
-    name = f"{evaluation.split} {interval.metric.replace('_', ' ').replace('r2', 'R²')}"
+    name = interval.metric.replace("_", " ").replace("r2", "R²").replace("bleu", "BLEU")
     note = f"{interval.confidence:.0%} bootstrap interval".replace("%", " %")
-    return Range(name, interval.value, interval.low, interval.high, note)
+    return Range(f"{evaluation.split} {name}", interval.value, interval.low, interval.high, note)
 
 
 def dataset(card: Mapping[str, Any]) -> Section:
@@ -236,7 +236,7 @@ def number_metrics(evaluation: Any) -> Section:
 
 
 #: Metrics that are counts.
-_COUNTS = ("examples", "points", "boxes", "found")
+_COUNTS = ("examples", "points", "boxes", "found", "sources")
 
 
 def metric_table(evaluation: Any, meanings: Mapping[str, str], **words: str) -> Table:

@@ -63,13 +63,15 @@ def attention(context: Context) -> Iterator[Section]:
     """Draw where each sub-word of a few translations looked."""
     measured, featurizer = context.measured, context.network.featurizer
     rows = np.random.default_rng(0).permutation(len(measured.sentences))
-    raws = [context.dataset.read(context.dataset.measured.iloc[int(row)]) for row in rows[: 8 * DRAWN]]
+    raws = [context.dataset.read(context.dataset.measured.iloc[int(row)]) for row in rows[: 4 * DRAWN]]
     lengths = featurizer.tokens(list(raws)).row_lengths().numpy()
-    chosen = [raw for raw, length in zip(raws, lengths, strict=True) if 3 <= length < _LONGEST][:DRAWN]
-    if not chosen:
+    short = [raw for raw, length in zip(raws, lengths, strict=True) if 3 <= length < _LONGEST]
+    if not short:
         return
     functions = context.record.networks.functions(context.plan, context.record.run, context.dataset)
-    found = answer(functions["attention"], chosen)
+    found = answer(functions["attention"], short)
+    written = np.char.str_len(found["target_tokens"].astype(np.bytes_)).astype(bool).sum(axis=1)
+    chosen = [place for place in range(len(short)) if written[place] <= _LONGEST][:DRAWN]
     yield Section(
         "Attention",
         prose=[
@@ -77,8 +79,8 @@ def attention(context: Context) -> Iterator[Section]:
             "root of the attention, averaged over heads and layers."
         ],
         figures=[
-            _map(raw.decode(), {name: value[place] for name, value in found.items()})
-            for place, raw in enumerate(chosen)
+            _map(short[place].decode(), {name: value[place] for name, value in found.items()})
+            for place in chosen
         ],
     )
 

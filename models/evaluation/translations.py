@@ -29,7 +29,7 @@ class Evaluation:
     Attributes:
         split: the split's name, such as ``test``.
         metrics: flat figures by tracked name, such as ``test/bleu``; BLEU and chrF from 0 to 100.
-        interval: the BLEU with its interval.
+        interval: the BLEU with its interval, from 0 to 1.
         signatures: sacrebleu's, by metric: what exactly was computed.
         sentences: a row for each example, the worst first: position ``row``, ``translation``, ``target``, and
             ``chrf`` of the two.
@@ -104,8 +104,8 @@ def evaluate(
     interval = _interval(targets, translations, sources, score, resamples, seed)
     figures = {
         "bleu": score,
-        "bleu_low": interval.low,
-        "bleu_high": interval.high,
+        "bleu_low": 100 * interval.low,
+        "bleu_high": 100 * interval.high,
         "chrf": chrf.corpus_score(list(translations), [list(targets)]).score,
         "bleu_all_targets": several,
         "chrf_all_targets": several_chrf,
@@ -166,12 +166,12 @@ def _interval(
     drawn = [_bleu(row) for row in counts @ sums]
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
-    return Interval("bleu", score, float(low), float(high), CONFIDENCE, resamples)
+    return Interval("bleu", score / 100, float(low), float(high), CONFIDENCE, resamples)
 
 
 def _bleu(row: np.ndarray) -> float:
     counts, totals = row[:4].astype(int).tolist(), row[4:8].astype(int).tolist()
-    return float(BLEU.compute_bleu(counts, totals, int(row[8]), int(row[9]), smooth_method="exp").score)
+    return float(BLEU.compute_bleu(counts, totals, int(row[8]), int(row[9]), smooth_method="exp").score) / 100
 
 
 def _sentences(targets: Sequence[str], translations: Sequence[str]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from features.errors import StorageError
 from features.storage import files
 from models.objective import CLASSIFICATION
-from models.training import checkpoint, training
+from models.training import checkpoint, determinism, training
 from models.training.settings import TrainingSettings
 from models.training.step import measure_step, train_step
 from tests.models import toys
@@ -232,16 +232,19 @@ def test_a_small_split_is_passed_over_until_there_are_enough_steps(tmp_path, sto
 
 def test_the_weights_of_the_last_epochs_are_averaged_however_often_a_training_stops(tmp_path, stores):
     settings = SETTINGS.model_copy(update={"average": 3})
-    plain, _ = run(tmp_path / "plain", stores)
-    network, history = run(tmp_path / "whole", stores, settings=settings)
+
+    def trained(folder, **more):
+        determinism.fix(0)
+        return run(tmp_path / folder, stores, network=toys.network(epochs=5), settings=settings, **more)
+
+    network, history = trained("whole")
     folder = next((tmp_path / "whole").glob("*/final.weights")).parent
-    kept = [checkpoint.Checkpoints(folder).folder / f"epoch-{number}.weights" for number in range(1, 7)]
-    last = len(history.epochs)
-    assert [path.is_file() for path in kept[:last]] == [number > last - 3 for number in range(1, last + 1)]
-    values = []
-    for path in kept[last - 3 : last]:
-        checkpoint.assign_arrays(path.read_bytes()[32:], plain.model.variables)
-        values.append([np.array(variable) for variable in plain.model.trainable_variables])
+    assert len(history.epochs) == 5
+    assert sorted(path.stem for path in folder.glob("epoch-*")) == ["epoch-3", "epoch-4", "epoch-5"]
+    values, other = [], toys.network(epochs=5)
+    for path in sorted(folder.glob("epoch-*")):
+        checkpoint.assign_arrays(path.read_bytes()[32:], other.model.variables)
+        values.append([np.array(variable) for variable in other.model.trainable_variables])
     for found, *epochs in zip(network.model.trainable_variables, *values, strict=True):
         np.testing.assert_allclose(found, np.mean(epochs, axis=0), rtol=1e-6)
 
@@ -250,6 +253,6 @@ def test_the_weights_of_the_last_epochs_are_averaged_however_often_a_training_st
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "parts", stores, settings=settings, progress=stop)
-    again, _ = run(tmp_path / "parts", stores, settings=settings)
+        trained("parts", progress=stop)
+    again, _ = trained("parts")
     assert training.weights_hash(again.model) == training.weights_hash(network.model)
