@@ -99,7 +99,7 @@ class Checkpoints:
         """Assign the mean of named arrays; whole numbers stay, and what is missing counts for nothing."""
         sums = [np.zeros(variable.shape, np.float64) for variable in variables]
         taken = 0
-        last = [np.array(variable) for variable in variables]
+        last = [np.array(np.asarray(variable)) for variable in variables]
         for name in names:
             if self.take(name, variables):
                 taken += 1

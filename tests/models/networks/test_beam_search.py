@@ -93,7 +93,7 @@ def test_a_higher_penalty_prefers_longer_sequences():
 
 
 def test_limits_are_those_of_each_example():
-    step, _ = markov({BEGIN: {A: 1.0}, A: {A: 0.99, END: 0.01}})
+    step, _ = markov({BEGIN: {A: 0.99, END: 0.01}, A: {A: 0.99, END: 0.01}})
     for beams in (1, 3):
         paths, _ = searched(step, Search(BEGIN, END, beams, 2.0), [1, 3, 7])
         assert paths[1:] == [[A, A, END], [A] * 6 + [END]]

@@ -244,7 +244,7 @@ def test_the_weights_of_the_last_epochs_are_averaged_however_often_a_training_st
     values, other = [], toys.network(epochs=5)
     for path in sorted(folder.glob("epoch-*")):
         checkpoint.assign_arrays(path.read_bytes()[32:], other.model.variables)
-        values.append([np.array(variable) for variable in other.model.trainable_variables])
+        values.append([np.array(np.asarray(variable)) for variable in other.model.trainable_variables])
     for found, *epochs in zip(network.model.trainable_variables, *values, strict=True):
         np.testing.assert_allclose(found, np.mean(epochs, axis=0), rtol=1e-6)
 
