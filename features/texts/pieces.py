@@ -5,6 +5,7 @@ characters without a piece are written as their bytes, so that every text can be
 """
 
 import io
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -27,7 +28,8 @@ def fit(texts: Iterable[str], size: int, coverage: float) -> tuple[list[str], li
     Args:
         texts: of the training split, in both languages.
         size: number of ids; fewer where the texts have no use for them.
-        coverage: share of all characters that get a piece of their own, the most frequent ones.
+        coverage: share of all characters that get a piece of their own, the most frequent ones. It is less
+            where these would take more than half of the pieces, as in scripts of thousands of characters.
 
     Returns:
         The pieces, blanks as blanks, and the logarithm of the probability of each.
@@ -37,16 +39,16 @@ def fit(texts: Iterable[str], size: int, coverage: float) -> tuple[list[str], li
     """
     import sentencepiece
 
-    model = io.BytesIO()
+    texts, model = list(texts), io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(list(texts)),
+            sentence_iterator=iter(texts),
             model_writer=model,
             model_type="unigram",
             vocab_size=size,
             hard_vocab_limit=False,
             byte_fallback=True,
-            character_coverage=coverage,
+            character_coverage=min(coverage, _share(texts, (size - FIRST) // 2)),
             normalization_rule_name="identity",
             remove_extra_whitespaces=False,
             max_sentencepiece_length=LONGEST,
@@ -59,9 +61,18 @@ def fit(texts: Iterable[str], size: int, coverage: float) -> tuple[list[str], li
             "no sub-words can be fitted to the training split",
             got=str(error).splitlines()[-1][:200],
             expected="sentences with more different words",
-            todo="lower featurizer.vocabulary, or add examples",
+            todo="add examples",
         ) from error
     return _pieces(sentencepiece.SentencePieceProcessor(model_proto=model.getvalue()))
+
+
+def _share(texts: Sequence[str], most: int) -> float:
+    """Return the share of all characters that the most frequent ones make up."""
+    counts = Counter(character for text in texts for character in text if character != " ")
+    # A little less, so that rounding adds no character.
+    return sum(count for _, count in counts.most_common(most)) / max(1, counts.total()) - 1e-7 * (
+        len(counts) > most
+    )
 
 
 def _pieces(model: Any) -> tuple[list[str], list[float]]:

@@ -46,8 +46,11 @@ def outputs(
         decoded = (network.decode or task.decode)(outputs, labels)
         return network.locate(decoded, sizes) if network.locate is not None else decoded
 
+    # A batch takes as long as its longest example.
+    order = np.argsort(rows.lengths, kind="stable") if rows.lengths is not None else np.arange(len(rows))
     parts = [
         {name: value.numpy() for name, value in answer(inputs, sizes_of_batch).items()}
-        for inputs, sizes_of_batch, _ in batches.batches(rows, sizes, batch_size=batch_size)
+        for inputs, sizes_of_batch, _ in batches.batches(rows, sizes, batch_size=batch_size, order=order)
     ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    places = np.argsort(order)
+    return {name: np.concatenate([part[name] for part in parts])[places] for name in parts[0]}

@@ -125,6 +125,18 @@ def test_pieces_are_fitted_alike_each_time():
     assert all(first >= second for first, second in pairwise(one[1]))
 
 
+def test_a_script_of_many_characters_leaves_room_for_longer_pieces():
+    random = np.random.default_rng(0)
+    characters = [chr(0x4E00 + number) for number in range(1500)]
+    weights = 1 / np.arange(1, 1501)
+    texts = ["".join(random.choice(characters, 30, p=weights / weights.sum())) for _ in range(500)]
+    found, _ = pieces.fit(texts, SIZE, 1.0)
+    assert max(map(len, found)) > 1
+    assert sum(len(piece) == 1 for piece in found) <= SIZE - FIRST
+    many = Subwords(*pieces.fit(texts, SIZE, 1.0), 1000)
+    assert [text.decode() for text in many.text(many(tf.constant(texts))).numpy()] == texts
+
+
 def test_too_little_text_is_refused():
     with pytest.raises(DataError, match="sub-words"):
         pieces.fit([], SIZE, 0.999)
