@@ -18,6 +18,8 @@ FIRST = BYTES + 256
 _BLANK = "\N{LOWER ONE EIGHTH BLOCK}"
 #: Characters of the longest piece.
 LONGEST = 16
+#: What sentencepiece takes.
+LEAST_COVERAGE = 0.98
 #: Bytes of the longest text that pieces are fitted on.
 _LONGEST_TEXT = 1 << 16
 
@@ -48,7 +50,7 @@ def fit(texts: Iterable[str], size: int, coverage: float) -> tuple[list[str], li
             vocab_size=size,
             hard_vocab_limit=False,
             byte_fallback=True,
-            character_coverage=min(coverage, _share(texts, (size - FIRST) // 2)),
+            character_coverage=max(LEAST_COVERAGE, min(coverage, _share(texts, (size - FIRST) // 2))),
             normalization_rule_name="identity",
             remove_extra_whitespaces=False,
             max_sentencepiece_length=LONGEST,
@@ -61,7 +63,7 @@ def fit(texts: Iterable[str], size: int, coverage: float) -> tuple[list[str], li
             "no sub-words can be fitted to the training split",
             got=str(error).splitlines()[-1][:200],
             expected="sentences with more different words",
-            todo="add examples",
+            todo="raise featurizer.vocabulary, or add examples",
         ) from error
     return _pieces(sentencepiece.SentencePieceProcessor(model_proto=model.getvalue()))
 

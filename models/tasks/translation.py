@@ -36,7 +36,7 @@ class SubwordSettings(Settings):
     )
     coverage: float = Field(
         0.9998,
-        gt=0.9,
+        ge=pieces.LEAST_COVERAGE,
         le=1,
         description="share of all characters that have a sub-word; rarer ones are coded by bytes",
     )
