@@ -13,8 +13,8 @@ from flows.reports.page import Fact, Section, Table
 from models.export.export import answer
 from models.figures import translation
 
-#: Translations listed, and examples whose attention is drawn.
-SHOWN, DRAWN = 40, 6
+#: Translations shown, and examples whose attention is drawn.
+SHOWN, DRAWN = 24, 6
 #: Sub-words of the longest sentence that is drawn: a wider map cannot be read on a phone.
 _LONGEST = 16
 
@@ -97,27 +97,27 @@ def _map(source: str, found: dict[str, Any]) -> Picture:
 
 
 def worst(context: Context) -> Iterator[Section]:
-    """List the translations that have least in common with their target, and others for comparison."""
-    sentences, frame = context.measured.sentences, context.dataset.measured
+    """Show the translations that have least in common with their target, and list others to compare."""
+    sentences = context.measured.sentences
     spread = np.unique(np.linspace(0, len(sentences) - 1, min(SHOWN, len(sentences))).round().astype(int))
-    tables = [
-        Table(("source", "translation", "target", "chrF"), _rows(context, frame, part), title, folded=folded)
-        for title, part, folded in (
-            ("Lowest chrF", sentences.head(SHOWN), False),
-            ("From the lowest to the highest chrF", sentences.iloc[spread], True),
-        )
+    rows: list[list[object]] = [
+        [_source(context, one), str(one.translation), str(one.target), float(one.chrf)]
+        for one in sentences.iloc[spread].itertuples()
     ]
+    columns = ("source", "translation", "target", "chrF")
     prose = "A translation may be right and yet have little in common with the one target that is given."
-    yield Section("Worst translations", prose=[prose], tables=tables)
+    yield Section(
+        "Worst translations",
+        prose=[prose],
+        tables=[Table(columns, rows, "From the lowest to the highest chrF", folded=True)],
+        media=[_shown(context, one) for one in sentences.head(SHOWN).itertuples()],
+    )
 
 
-def _rows(context: Context, frame: Any, sentences: Any) -> list[list[object]]:
-    return [
-        [
-            context.dataset.read(frame.iloc[int(one.row)]).decode(),
-            str(one.translation),
-            str(one.target),
-            float(one.chrf),
-        ]
-        for one in sentences.itertuples()
-    ]
+def _source(context: Context, sentence: Any) -> str:
+    return context.dataset.read(context.dataset.measured.iloc[int(sentence.row)]).decode()
+
+
+def _shown(context: Context, sentence: Any) -> media.Media:
+    lines = [f"target: {sentence.target}", f"chrF {sentence.chrf:.1f}"]
+    return media.text(str(sentence.translation).encode(), _source(context, sentence), lines)
