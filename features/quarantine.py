@@ -68,6 +68,7 @@ REASONS = {
     "several_objects": "the image has several annotated objects, and the task takes one",
     "empty_transcript": "the transcript has no letter and no digit",
     "too_long_for_sound": "more characters or words than the sound has frames; see `data.frame_seconds`",
+    "unlike_length": "source and target differ in length by more than `data.max_ratio`",
     # the dataset
     "conflicting_labels": "the same content has two targets; all its copies are refused",
     "split_conflict": "the data put the same content in two splits; the copy in the later-used split stays, "

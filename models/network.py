@@ -59,8 +59,10 @@ class Phase:
         epochs: passes over the training split.
         learning_rate: highest learning rate; None leaves it to the training settings.
         scale: [outputs], what the loss divides targets and outputs by; None where they need none.
-        place: from encoded targets and the manifest's rows to targets in the coordinates of the features;
-            None where targets have no place.
+        place: from encoded targets and the manifest's rows to targets in the coordinates of the features,
+            or in the numbers that were fitted; None where targets are ready as they are encoded.
+        forced: from targets to what the model takes beside its input while it is trained and measured, such
+            as the words before each place (teacher forcing); None where it takes its input alone.
     """
 
     name: str
@@ -71,6 +73,11 @@ class Phase:
     learning_rate: float | None = None
     scale: Any | None = None
     place: Callable[[Any, Any], Any] | None = None
+    forced: Callable[[Any], Any] | None = None
+
+    def given(self, inputs: Any, targets: Any) -> Any:
+        """Return what the model is called with: its input, with what it is told of the targets."""
+        return inputs if self.forced is None else [inputs, self.forced(targets)]
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,8 @@ class Network:
         calibrate: called once the weights are trained, with batches of the validation split, inputs of the
             last phase and targets: sets variables that gradients do not move, such as thresholds; None sets
             none.
+        write: from features to outputs, where the model itself must be told what comes before (see
+            `Phase.forced`): one place after the other. None: the model.
     """
 
     featurizer: Any
@@ -102,3 +111,4 @@ class Network:
     locate: Callable[[Mapping[str, Any], Any], dict[str, Any]] | None = None
     decode: Callable[[Any, tuple[str, ...]], dict[str, Any]] | None = None
     calibrate: Callable[[Sequence[tuple[Any, Any]]], None] | None = None
+    write: Callable[..., Any] | None = None

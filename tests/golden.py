@@ -103,6 +103,17 @@ SMALL = {
     ),
     "tabular-regression": ("training.epochs=20", "training.min_steps=200", "training.learning_rate=0.05"),
     "tabular-classification": ("training.epochs=20", "training.min_steps=200", "training.learning_rate=0.05"),
+    "translation": (
+        "featurizer.vocabulary=500",
+        "model.width=16",
+        "model.inner=32",
+        "model.encoder=1",
+        "model.decoder=1",
+        "training.epochs=2",
+        "training.min_steps=0",
+        "training.average=2",
+        "training.towers=1",
+    ),
     "text-classification": (
         "model.width=8",
         "model.maps=6",
@@ -123,6 +134,7 @@ RECIPE = {
     "tabular-classification": "mlp",
     "tabular-regression": "mlp",
     "text-classification": "cnn",
+    "translation": "default",
     "word-vectors": "skip-gram",
 }
 
@@ -382,6 +394,45 @@ BLAME = ("awful", "isn't good", "sehr schlecht", "плохо", "ひどい", "\U0
 OTHER = ("the", "film", "a", "of", "it's", "story", "and", '"quoted"', "actor's", "über", "3.5", "line\nend")
 
 
+#: Words of a language and those of another one.
+LEXICON = {
+    "the": "le",
+    "green": "vert",
+    "house": "maison",
+    "I": "я",
+    "see": "вижу",
+    "two": "два",
+    "cats": "猫",
+    "eat": "食べる",
+    "today": "今日",
+    "don't": "n'est",
+    "fine": "très bien",
+    "café": "cafe\u0301",
+}
+
+
+def sentence_pairs(count: int) -> list[tuple[str, str]]:
+    """Make sentences with the same in a language of other words and scripts, some with two translations."""
+    random = np.random.default_rng(0)
+    pairs = []
+    for number in range(count):
+        words = random.choice(list(LEXICON), int(random.integers(1, 9)))
+        source = " ".join(words) + random.choice([".", "?", " !"])
+        target = " ".join(LEXICON[str(word)] for word in words) + random.choice([".", " ?", "。"])
+        pairs.append((source, f"{target} {number % 7}"))
+        if number % 9 == 0:
+            pairs.append((source, f"« {target} »"))
+    return pairs
+
+
+def sentences(folder: Path) -> Path:
+    """Write a table of sentence pairs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table = pd.DataFrame(sentence_pairs(400), columns=["text", "translation"])
+    table.to_csv(folder / "pairs.tsv", sep="\t", index=False, quoting=3)
+    return folder
+
+
 def corpus(folder: Path) -> Path:
     """Write two text files of sentences of a hundred different words, one of the two gzipped."""
     random = np.random.default_rng(0)
@@ -447,5 +498,6 @@ GOLDEN: dict[str, Callable[[Path], Path]] = {
     "tabular-classification": rows,
     "tabular-regression": prices,
     "text-classification": texts,
+    "translation": sentences,
     "word-vectors": corpus,
 }

@@ -265,6 +265,8 @@ def sentence(answer: dict[str, Any]) -> str:
         return printable(f"{answer['input']}: {answer['text']}  ({answer['confidence']:.3f})")
     if "points" in answer:
         return printable(_points(answer))
+    if isinstance(answer.get("text"), str) and isinstance(answer.get("score"), float):
+        return printable(f"{answer['input']}: {answer['text']} ({answer['score']:.2f})")
     if isinstance(answer.get("values"), dict):
         numbers = ", ".join(f"{name} {value:.6g}" for name, value in answer["values"].items())
         return printable(f"{answer['input']}: {numbers}")

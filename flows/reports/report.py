@@ -21,6 +21,7 @@ from flows.reports import (
     rows,
     sections,
     speech,
+    translations,
     words,
 )
 from flows.reports.context import Context
@@ -53,6 +54,9 @@ SECTIONS: Mapping[str, Part] = {
     "worst points": keypoints.worst,
     "speech metrics": speech.metrics,
     "worst transcripts": speech.worst,
+    "translation metrics": translations.metrics,
+    "attention maps": translations.attention,
+    "worst translations": translations.worst,
     "kernels": classes.kernels,
     "gallery metrics": galleries.metrics,
     "search": galleries.search,
@@ -70,6 +74,7 @@ FACTS: Mapping[str, Callable[[Context], list[Fact]]] = {
     "point metrics": keypoints.facts,
     "box metrics": detection.facts,
     "speech metrics": speech.facts,
+    "translation metrics": translations.facts,
     "gallery metrics": galleries.facts,
     "word tests": words.facts,
 }

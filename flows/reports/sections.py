@@ -33,9 +33,9 @@ def headline(evaluation: Any) -> Range | None:
     interval = evaluation.interval
     if interval.metric == "loss" or not 0 <= interval.low <= interval.high <= 1:
         return None
-    name = f"{evaluation.split} {interval.metric.replace('_', ' ').replace('r2', 'R²')}"
+    name = interval.metric.replace("_", " ").replace("r2", "R²").replace("bleu", "BLEU")
     note = f"{interval.confidence:.0%} interval ({interval.method})".replace("%", " %")
-    return Range(name, interval.value, interval.low, interval.high, note)
+    return Range(f"{evaluation.split} {name}", interval.value, interval.low, interval.high, note)
 
 
 def dataset(card: Mapping[str, Any]) -> Section:
@@ -143,6 +143,13 @@ def _labels(value: Any) -> object:
     return f"{sum(value.values())}: {', '.join(map(str, list(value)[:20]))}"
 
 
+def _sentence_table(sentences: Mapping[str, Mapping[str, float]]) -> Table:
+    columns = ("examples", "different", "least", "median", "most")
+    rows: list[list[object]] = [[split, *map(part.get, columns)] for split, part in sentences.items()]
+    heads = ("split", "pairs", "different targets", "least characters", "median", "most")
+    return Table(heads, rows, "Targets by split")
+
+
 #: Key of a card that describes targets, to the table of it.
 TARGET_TABLES: dict[str, Callable[[Mapping[str, Any]], Table]] = {
     "classes": _class_table,
@@ -150,6 +157,7 @@ TARGET_TABLES: dict[str, Callable[[Mapping[str, Any]], Table]] = {
     "points": _point_table,
     "boxes": _box_table,
     "transcripts": _transcript_table,
+    "sentences": _sentence_table,
 }
 
 
@@ -256,7 +264,17 @@ def number_metrics(evaluation: Any) -> Section:
 
 
 #: Metrics that are counts.
-_COUNTS = ("examples", "points", "boxes", "found", "words", "substitutions", "deletions", "insertions")
+_COUNTS = (
+    "examples",
+    "points",
+    "boxes",
+    "found",
+    "words",
+    "substitutions",
+    "deletions",
+    "insertions",
+    "sources",
+)
 
 
 def metric_table(evaluation: Any, meanings: Mapping[str, str], **words: str) -> Table:

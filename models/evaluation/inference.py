@@ -43,11 +43,15 @@ def outputs(
 
     @tf.function(reduce_retracing=True)
     def answer(batch: Any, sizes: Any) -> dict[str, Any]:
-        decoded = (network.decode or task.decode)(phase.model(batch, training=False), labels)
+        outputs = network.write(batch) if network.write else phase.model(batch, training=False)
+        decoded = (network.decode or task.decode)(outputs, labels)
         return network.locate(decoded, sizes) if network.locate is not None else decoded
 
+    # A batch takes as long as its longest example.
+    order = np.argsort(rows.lengths, kind="stable") if rows.lengths is not None else np.arange(len(rows))
     parts = [
         {name: value.numpy() for name, value in answer(inputs, sizes_of_batch).items()}
-        for inputs, sizes_of_batch, _ in batches.batches(rows, sizes, batch_size=batch_size)
+        for inputs, sizes_of_batch, _ in batches.batches(rows, sizes, batch_size=batch_size, order=order)
     ]
-    return stacked(parts)
+    places = np.argsort(order)
+    return {name: values[places] for name, values in stacked(parts).items()}

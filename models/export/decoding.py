@@ -167,3 +167,8 @@ def within(outputs: Mapping[str, Any], sizes: Any) -> dict[str, Any]:
 def vectors(found: Any, labels: tuple[str, ...]) -> dict[str, Any]:
     """Name vectors [batch, d]; there are no labels."""
     return {"embedding": found}
+
+
+def sentences(outputs: tuple[Any, Any], labels: tuple[str, ...]) -> dict[str, Any]:
+    """Name ids [batch, n] and scores [batch]; a network with sub-words of its own writes them as text."""
+    return {"ids": outputs[0], "score": outputs[1]}

@@ -14,6 +14,7 @@ from models.tasks.speech_recognition import SPEECH_RECOGNITION
 from models.tasks.tabular_classification import TABULAR_CLASSIFICATION
 from models.tasks.tabular_regression import TABULAR_REGRESSION
 from models.tasks.text_classification import TEXT_CLASSIFICATION
+from models.tasks.translation import TRANSLATION
 from models.tasks.word_vectors import WORD_VECTORS
 
 TASKS: dict[str, Task] = {
@@ -30,6 +31,7 @@ TASKS: dict[str, Task] = {
         TEXT_CLASSIFICATION,
         TABULAR_CLASSIFICATION,
         TABULAR_REGRESSION,
+        TRANSLATION,
         WORD_VECTORS,
     )
 }

@@ -87,9 +87,26 @@ class Checkpoints:
         return sorted(path.stem for path in self.folder.glob("[0-9]*.json"))
 
     def keep(self, name: str, variables: Sequence[Any]) -> None:
-        """Keep named arrays, ``best`` or ``final``, with their hash in front."""
+        """Keep named arrays, such as ``best`` and ``final``, with their hash in front."""
         content = arrays_of(variables)
         write_file(self.folder / f"{name}.weights", hashlib.sha256(content).digest() + content, RESUMES)
+
+    def drop(self, name: str) -> None:
+        """Remove named arrays, if they are there."""
+        (self.folder / f"{name}.weights").unlink(missing_ok=True)
+
+    def average(self, names: Sequence[str], variables: Sequence[Any]) -> None:
+        """Assign the mean of named arrays; whole numbers stay, and what is missing counts for nothing."""
+        sums = [np.zeros(variable.shape, np.float64) for variable in variables]
+        taken = 0
+        last = [np.array(np.asarray(variable)) for variable in variables]
+        for name in names:
+            if self.take(name, variables):
+                taken += 1
+                sums = [kept + np.asarray(variable) for kept, variable in zip(sums, variables, strict=True)]
+        for variable, total, value in zip(variables, sums, last, strict=True):
+            whole = not np.issubdtype(value.dtype, np.floating) or not taken
+            variable.assign(value if whole else (total / taken).astype(value.dtype))
 
     def take(self, name: str, variables: Sequence[Any]) -> bool:
         """Assign named arrays; False where they are missing or damaged."""

@@ -12,6 +12,7 @@ from features.datasets import feature_store
 from features.datasets.dataset import Dataset
 from features.errors import DataError
 from features.targets.target import Target
+from models.network import Phase
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,19 @@ class Examples:
     """Cached inputs of one split with their targets, the files they came from, and groups of like targets."""
 
     rows: Any
-    targets: np.ndarray
+    targets: Any
     names: Sequence[str]
     groups: np.ndarray
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    @property
+    def lengths(self) -> np.ndarray | None:
+        """How long inputs and targets are together, of those that vary; None where all are alike."""
+        varying = [getattr(part, "lengths", None) for part in (self.rows, self.targets)]
+        given = [lengths for lengths in varying if lengths is not None]
+        return np.sum(given, axis=0) if given else None
 
 
 def gather(
@@ -74,7 +82,7 @@ def class_offsets(
     return (strength * np.log(shares)).astype(np.float32)
 
 
-def dry_run(model: keras.Model, training: Examples, target: Target) -> None:
+def dry_run(phase: Phase, training: Examples, target: Target) -> None:
     """Find what does not fit before the first epoch instead of somewhere in it.
 
     Raises:
@@ -82,9 +90,10 @@ def dry_run(model: keras.Model, training: Examples, target: Target) -> None:
     """
     if not len(training):
         raise DataError("there is nothing to train on", got="0 examples in the training split")
-    rows = training.rows[np.arange(min(2, len(training)))]
+    first = np.arange(min(2, len(training)))
+    rows, model = training.rows[first], phase.model
     try:
-        width = model(tf.constant(rows)).shape[-1]
+        width = model(phase.given(tf.constant(rows), tf.constant(training.targets[first]))).shape[-1]
     except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
         raise DataError(
             f"the examples do not fit the model: {training.names[0]}",
@@ -96,7 +105,7 @@ def dry_run(model: keras.Model, training: Examples, target: Target) -> None:
     if len(misfits):
         raise DataError(
             f"a target does not fit the network: {training.names[misfits[0]]}",
-            got=training.targets[misfits[0]].tolist(),
+            got=np.asarray(training.targets[misfits[:1]][0]).tolist(),
             expected=target.expected(width),
             todo="ingest the data again",
         )

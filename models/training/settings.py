@@ -51,6 +51,11 @@ class LoopSettings(BaseModel):
         le=1,
         description="strength of the balancing by weights and logits; 1 gives every group the same weight",
     )
+    average: int = Field(
+        1,
+        ge=1,
+        description="last epochs of a phase whose weights are averaged; ignored with patience",
+    )
     bucketing: bool = Field(False, description="whether to batch sequences of similar length together")
     auto_batch: bool = Field(False, description="whether to halve the batch size once if memory runs out")
 
@@ -84,6 +89,14 @@ class KeypointSettings(LoopSettings):
 
     spread: float = Field(
         0.1, ge=0, description="weight of the loss that keeps heat maps about 1.5 places wide"
+    )
+
+
+class TranslationSettings(LoopSettings):
+    """How a network is trained on sentences."""
+
+    label_smoothing: float = Field(
+        0.1, ge=0, lt=1, description="share of the target that is spread over all sub-words"
     )
 
 

@@ -13,10 +13,22 @@ from models.training.settings import LoopSettings
 
 #: From inputs, targets and weights of a batch to sums over it, by name.
 Step = Callable[[Any, Any, Any], dict[str, Any]]
+#: From inputs and targets of a batch to what a model is called with; see `models.network.Phase.given`.
+Given = Callable[[Any, Any], Any]
+
+
+def alone(inputs: Any, targets: Any) -> Any:
+    """Call a model with its inputs alone."""
+    return inputs
 
 
 def train_step(
-    model: keras.Model, optimizer: Any, loss_of: PerExample, objective: Objective, settings: LoopSettings
+    model: keras.Model,
+    optimizer: Any,
+    loss_of: PerExample,
+    objective: Objective,
+    settings: LoopSettings,
+    given: Given = alone,
 ) -> Step:
     """Make the step that moves a model's weights once.
 
@@ -32,7 +44,7 @@ def train_step(
     def tower(part: list[Any], total: Any) -> tuple[Any, dict[str, Any]]:
         inputs, targets, weights = part
         with tf.GradientTape() as tape:
-            outputs = model(inputs, training=True)
+            outputs = model(given(inputs, targets), training=True)
             losses = loss_of(targets, outputs) * weights
             value = tf.reduce_sum(losses) / total
             if model.losses:
@@ -74,11 +86,11 @@ def _added(gradients: Any) -> Any:
     return None if gradients[0] is None else tf.add_n([tf.convert_to_tensor(one) for one in gradients])
 
 
-def measure_step(model: keras.Model, loss_of: PerExample, objective: Objective) -> Step:
+def measure_step(model: keras.Model, loss_of: PerExample, objective: Objective, given: Given = alone) -> Step:
     """Make the step that measures a batch and changes nothing."""
 
     def measure(inputs: Any, targets: Any, weights: Any) -> dict[str, Any]:
-        outputs = model(inputs, training=False)
+        outputs = model(given(inputs, targets), training=False)
         losses = tf.reduce_sum(loss_of(targets, outputs) * weights)
         return _weighted_sums(objective, targets, outputs, weights) | {"loss": losses}
 
@@ -96,9 +108,11 @@ def _once(model: keras.Model, step: Step) -> Step:
 
     def run(*batch: Any) -> dict[str, Any]:
         if not traced:
-            inputs, *others = map(tf.convert_to_tensor, batch)
+            inputs, targets, weights = map(tf.convert_to_tensor, batch)
+            # What the model is told of the targets is as long as these: its axes say which vary.
+            fixed = model.inputs[1].shape if len(model.inputs) > 1 else [None, *targets.shape[1:]]
             specs = [tf.TensorSpec(model.inputs[0].shape, inputs.dtype)]
-            specs += [tf.TensorSpec([None, *other.shape[1:]], other.dtype) for other in others]
+            specs += [tf.TensorSpec(fixed, targets.dtype), tf.TensorSpec([None], weights.dtype)]
             traced.append(graph.get_concrete_function(*specs))
         found: dict[str, Any] = traced[0](*batch)
         return found

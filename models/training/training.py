@@ -162,6 +162,9 @@ class Leg:
         if not self.checkpoints.take("final", self.phase.model.variables):
             if self.settings.patience and self.best is not None:
                 self.checkpoints.take("best", self.phase.model.variables)
+            elif self.settings.average > 1:
+                last = range(max(1, self.epoch - self.settings.average + 1), self.epoch + 1)
+                self.checkpoints.average([f"epoch-{number}" for number in last], self.phase.model.variables)
             self.checkpoints.keep("final", self.phase.model.variables)
         return [row | {"epoch": before + number + 1} for number, row in enumerate(self.rows)]
 
@@ -177,11 +180,13 @@ class Leg:
         balance, strength = self.settings.balance, self.settings.balance_strength
         offsets = class_offsets(training.targets, self.phase.model, balance, strength)
         loss = scaled(adjusted(self.objective.loss(self.settings), offsets), self.phase.scale)
-        self.train_step = train_step(self.phase.model, self.optimizer, loss, self.objective, self.settings)
+        self.train_step = train_step(
+            self.phase.model, self.optimizer, loss, self.objective, self.settings, self.phase.given
+        )
         measured = scaled(self.objective.measured_loss, self.phase.scale)
-        self.measure = measure_step(self.phase.model, measured, self.objective)
+        self.measure = measure_step(self.phase.model, measured, self.objective, self.phase.given)
         self.weights = group_weights(training.groups, balance, strength)
-        dry_run(self.phase.model, training, self.target)
+        dry_run(self.phase, training, self.target)
 
     def _resume(self, training: Examples) -> None:
         state = self.checkpoints.restore(self.variables)
@@ -229,8 +234,8 @@ class Leg:
             groups=training.groups,
             balanced=self.settings.balance == "sampling",
         )
-        lengths = getattr(training.rows, "lengths", None)
-        if self.settings.bucketing and lengths is not None:
+        if self.settings.bucketing and training.lengths is not None:
+            lengths = training.lengths
             order = batches.bucketed(order, lengths, self.batch_size, seed=self.seed, epoch=self.epoch)
         total = -(-len(order) // self.batch_size)
         for batch in self._batches(training, order):
@@ -313,6 +318,9 @@ class Leg:
     def _note(self, metrics: dict[str, float]) -> None:
         self.rows.append({"phase": self.phase.name, "metrics": metrics})
         self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
+        if self.settings.average > 1:
+            self.checkpoints.keep(f"epoch-{self.epoch}", self.phase.model.variables)
+            self.checkpoints.drop(f"epoch-{self.epoch - self.settings.average}")
         watched = metrics.get(f"validation_{self.objective.best}")
         if watched is None or not self.settings.patience:
             return

@@ -20,6 +20,7 @@ from tests.benchmarks import (
     speech,
     swaps,
     texts,
+    translations,
     words,
 )
 from tests.benchmarks.table import SHARED, Table
@@ -38,6 +39,7 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "places": places.latency,
         "bulk": bulk.bulk,
         "transcripts": speech.latency,
+        "translation-latency": translations.latency,
     },
     "evaluate": {
         "photos": image_classification.photos,
@@ -60,6 +62,7 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "surnames": texts.surnames,
         "reviews": texts.reviews,
         "word-vectors": words.vectors,
+        "translations": translations.sentences,
     },
 }
 

@@ -27,7 +27,7 @@ from features.sounds.frames import FrameFeaturizerSettings
 from features.sounds.rules import AudioRules, TranscriptRules
 from features.texts import featurizer as texts_featurizer
 from features.texts import words as texts_words
-from features.texts.rules import TextRules
+from features.texts.rules import PairRules, TextRules
 from flows.runs.recipe import GateSettings
 from models.networks import rnn
 from models.networks.cnn import CnnSettings
@@ -40,6 +40,7 @@ from models.tasks import (
     speech_recognition,
     tabular_classification,
     text_classification,
+    translation,
     word_vectors,
 )
 from models.tasks.image_clustering import ClusteringSettings
@@ -49,6 +50,7 @@ from models.training.settings import (
     KeypointSettings,
     RegressionSettings,
     TrainingSettings,
+    TranslationSettings,
 )
 from models.words import word2vec
 
@@ -89,6 +91,11 @@ SECTIONS: dict[tuple[str, str], type[BaseModel]] = {
     ("detection", "model (kind: cnn)"): object_detection.ScratchSettings,
     ("detection", "augmentation"): BoxAugmentationSettings,
     ("detection", "training"): DetectionSettings,
+    ("translation", "data"): PairRules,
+    ("translation", "featurizer"): translation.SubwordSettings,
+    ("translation", "model (kind: transformer)"): translation.TransformerSettings,
+    ("translation", "model (kind: gru)"): translation.GruSettings,
+    ("translation", "training"): TranslationSettings,
     ("tabular", "data"): RowRules,
     ("tabular", "featurizer"): featurizer.RowFeaturizerSettings,
     ("tabular", "model"): tabular_classification.ModelSettings,

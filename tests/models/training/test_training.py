@@ -10,7 +10,7 @@ import tensorflow as tf
 from features.errors import StorageError
 from features.storage import files
 from models.objective import CLASSIFICATION
-from models.training import checkpoint, training
+from models.training import checkpoint, determinism, training
 from models.training.settings import TrainingSettings
 from models.training.step import measure_step, train_step
 from tests.models import toys
@@ -228,3 +228,31 @@ def test_a_small_split_is_passed_over_until_there_are_enough_steps(tmp_path, sto
         history.epochs[-1]["metrics"]["learning_rate"]
         < history.epochs[planned - 1]["metrics"]["learning_rate"]
     )
+
+
+def test_the_weights_of_the_last_epochs_are_averaged_however_often_a_training_stops(tmp_path, stores):
+    settings = SETTINGS.model_copy(update={"average": 3})
+
+    def trained(folder, **more):
+        determinism.fix(0)
+        return run(tmp_path / folder, stores, network=toys.network(epochs=5), settings=settings, **more)
+
+    network, history = trained("whole")
+    folder = next((tmp_path / "whole").glob("*/final.weights")).parent
+    assert len(history.epochs) == 5
+    assert sorted(path.stem for path in folder.glob("epoch-*")) == ["epoch-3", "epoch-4", "epoch-5"]
+    values, other = [], toys.network(epochs=5)
+    for path in sorted(folder.glob("epoch-*")):
+        checkpoint.assign_arrays(path.read_bytes()[32:], other.model.variables)
+        values.append([np.array(np.asarray(variable)) for variable in other.model.trainable_variables])
+    for found, *epochs in zip(network.model.trainable_variables, *values, strict=True):
+        np.testing.assert_allclose(found, np.mean(epochs, axis=0), rtol=1e-6)
+
+    def stop(stage, done, total):
+        if stage.startswith("train") and done == total - 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained("parts", progress=stop)
+    again, _ = trained("parts")
+    assert training.weights_hash(again.model) == training.weights_hash(network.model)
