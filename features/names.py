@@ -1,8 +1,10 @@
 """File names: their ending, and how they are shown."""
 
+import difflib
 import json
 import os
 import shlex
+from collections.abc import Iterable
 
 
 def suffix_of(name: bytes) -> str:
@@ -50,3 +52,9 @@ def setting(key: str, value: object) -> str:
 def counted(count: int, noun: str) -> str:
     """Write a number of things: ``1 row``, ``2,000 rows``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def near(name: str, names: Iterable[str]) -> str | None:
+    """Ask whether a similar name was meant: ``did you mean 'pets'?``; None where none is similar."""
+    similar = difflib.get_close_matches(name, list(names), n=1)
+    return f"did you mean {similar[0]!r}?" if similar else None

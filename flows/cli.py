@@ -12,24 +12,35 @@ import typer
 from features.errors import ServableError
 from flows.commands import (
     activations,
+    compare,
+    delete,
     demo,
+    diagnose,
     doctor,
     explain,
     metadata,
     models,
     predict,
     promote,
+    prune,
+    publish,
+    recipes,
+    report,
     rollback,
+    runs,
     schedule,
     serve,
     status,
     sync,
+    tasks,
     train,
+    tune,
     ui,
     verify,
     version,
     worker,
 )
+from flows.commands.open import open as open_page
 from flows.commands.version import print_version
 from flows.console import terminal
 from serving import leaving
@@ -43,22 +54,34 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
 #: Commands in the order of the help: as a newcomer needs them.
 COMMANDS = (
     demo.demo,
+    tasks.tasks,
+    recipes.recipes,
     train.train,
+    tune.tune,
     models.models,
+    runs.runs,
+    report.report,
+    compare.compare,
     predict.predict,
+    open_page,
     explain.explain,
     activations.activations,
+    diagnose.diagnose,
     status.status,
     metadata.metadata,
+    publish.publish,
     promote.promote,
     rollback.rollback,
+    delete.delete,
+    prune.prune,
     schedule.schedule,
     worker.worker,
     ui.ui,
@@ -89,6 +112,8 @@ def options(
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code: 0, or one of the error tree's."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # A handshake that fails is told in our own words.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     if arguments is None:  # our own process: its memory and streams are ours to configure
         allocator.keep_memory()
         terminal.escape_unprintable()

@@ -1,5 +1,6 @@
 """Start a training here, or under Prefect."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ def run(request: Request, *, local: bool = False) -> dict[str, Any]:
     Raises:
         ServableError: whatever stopped the training; see the error tree for the exit codes.
     """
-    check_addresses(Workspace.open(Path(request.workspace)), local=local)
+    check(request, local=local)
     if local:
         return _flow()(**request.as_parameters())
     with prefect_server.running_api(Workspace.open(Path(request.workspace))) as ready:
@@ -35,6 +36,50 @@ def run(request: Request, *, local: bool = False) -> dict[str, Any]:
             name="servable-train",
             run_name=f"{request.task} {request.name}",
         )
+
+
+def check(request: Request, *, local: bool) -> None:
+    """Check what a training needs from outside before anything is imported.
+
+    Raises:
+        ConfigError: the address of MLflow or Prefect cannot work.
+    """
+    check_addresses(Workspace.open(Path(request.workspace)), local=local)
+
+
+def preview(request: Request) -> dict[str, Any]:
+    """Resolve a request and read its data as the training will, which need not do it again.
+
+    Returns:
+        ``recipe``, as it is resolved; ``dataset``, the card of the data; ``lines``, which say where every
+        entry of the source went; ``refused``, the records of the quarantine.
+
+    Raises:
+        ServableError: whatever would stop the training before it begins.
+    """
+    check_addresses(Workspace.open(Path(request.workspace)), local=True)
+    with quiet.native_stderr():
+        from features.ingest.ingest import ingest
+        from flows.console import terminal
+        from flows.runs import plan as plans
+        from flows.steps.ingest import described
+
+    plan = plans.resolve(request)
+    dataset = ingest(
+        Path(request.data),
+        raw=plan.task.raw,
+        target=plan.task.target,
+        columns=plan.columns,
+        rules=plan.rules,
+        root=plan.workspace.datasets,
+        progress=terminal.report_progress,
+    )
+    return {
+        "recipe": plan.recipe,
+        "dataset": dataset.card,
+        "lines": described(dataset.card, dataset.quarantine),
+        "refused": [json.loads(line) for line in dataset.quarantine.read_text().splitlines()],
+    }
 
 
 def _flow() -> Any:

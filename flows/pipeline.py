@@ -9,13 +9,14 @@ from typing import Any
 from features.errors import ExportError
 from flows.console import terminal
 from flows.courses import gallery, image_clustering, image_search, word_vectors
+from flows.gate import gate as gates
 from flows.gate.gate import pass_gate
 from flows.orchestration import artifacts
 from flows.reports.report import draw, write_report
-from flows.runs import plan
+from flows.runs import listing, plan
 from flows.runs.plan import Plan
 from flows.runs.request import Request
-from flows.runs.run import Record, open_record
+from flows.runs.run import Record, open_record, seen
 from flows.runs.state import DatasetReference
 from flows.steps.cross_validation import cross_validate, whole_view
 from flows.steps.evaluate import evaluate
@@ -24,6 +25,7 @@ from flows.steps.featurize import featurize
 from flows.steps.ingest import ingest
 from flows.steps.publish import publish
 from flows.steps.train import fit
+from flows.workspace import Workspace
 
 
 def train_model(
@@ -74,6 +76,46 @@ def train_model(
         except ExportError:
             report_refusal(intent, record, course.steps["report"])
             raise
+        return summarise(intent, record, clock)
+
+
+def publish_kept(workspace: Workspace, name: str, reason: str) -> dict[str, Any]:
+    """Publish a candidate that the gate refused for its metric alone, which was kept.
+
+    Args:
+        workspace: where it lies.
+        name: of the run, ``MODEL/RUN``; of a model alone: its newest refused run.
+        reason: kept in the release, in MLflow and in the report.
+
+    Returns:
+        The summary, as of a training.
+
+    Raises:
+        NoInputError: there is no such run, or its candidate is gone.
+        ExportError: the gate refused it for more than its metric.
+    """
+    run = listing.refused(workspace, name)
+    state = run.read()
+    assert state.recipe is not None, "a refused run has a recipe"
+    assert state.dataset is not None, "a refused run has a dataset"
+    verdict = gates.accepted(run, reason)
+    request = Request(
+        state.recipe["task"],
+        str(seen(state.dataset).card["root"]),
+        run.path.parent.name,
+        seed=state.seed,
+        accept_worse=True,
+        workspace=str(workspace.root),
+    )
+    intent, clock = Plan(request, state.recipe), Clock()
+    with open_record(intent, state.dataset, run=run) as record:
+        run.record(gate=verdict)
+        record.tracked.tags(
+            {"servable.accepted": reason, "servable.refused": "", "mlflow.note.content": reason}
+        )
+        for stage in ("publish", "report"):
+            with clock(stage), terminal.busy(stage):
+                COURSES.get(request.task, TRAINING).steps[stage](intent, record)
         return summarise(intent, record, clock)
 
 

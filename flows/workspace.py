@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from features.errors import AccessError, UsageError
+from features.errors import AccessError, NoInputError, UsageError
 
 #: A model name is a folder below the repository, an MLflow experiment and a gRPC model name at once.
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -59,6 +59,22 @@ class Workspace:
                 got=error.strerror,
                 todo="use a writable folder with --workspace",
             ) from error
+        return workspace
+
+    @classmethod
+    def existing(cls, root: Path | None = None) -> "Workspace":
+        """Return the address of a workspace that is there already, for commands that only read.
+
+        Raises:
+            NoInputError: there is none.
+        """
+        workspace = cls((root or default_root()).absolute())
+        if not workspace.root.is_dir():
+            raise NoInputError(
+                "no workspace",
+                got=str(workspace.root),
+                todo="train a model first, or name the workspace with --workspace or SERVABLE_WORKSPACE",
+            )
         return workspace
 
     @property

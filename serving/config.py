@@ -19,6 +19,9 @@ MAX_REST_BODY_BYTES = 64 << 20
 #: batch: too few threads, and there is nobody to share the next one with.
 THREADS, BATCHING_THREADS = 16, 64
 
+#: Where the page to try models is served: to this machine alone, to whoever reaches the server, nowhere.
+PAGE_LOOPBACK, PAGE_NETWORK, PAGE_OFF = PAGES = ("loopback", "network", "off")
+
 
 @dataclass(frozen=True)
 class Options:
@@ -32,12 +35,13 @@ class Options:
             BATCHING_THREADS with batching.
         rest_timeout: seconds a REST request may take once its body is there; 0 means no limit.
         rest_cors: answer REST requests with headers that let other web pages call.
+        rest_page: where the page to try models is served: PAGE_LOOPBACK, PAGE_NETWORK or PAGE_OFF.
         rest_max_body: largest body of a REST request in bytes, after decompression.
         rest_idle_seconds: seconds an HTTP connection may stay without a whole request header.
         monitoring_config_file: a MonitoringConfig in text format, which can turn on the Prometheus page.
         grpc_socket_path: a Unix socket to listen on for gRPC as well.
         grpc_channel_arguments: further arguments of the gRPC server, by name.
-        ssl_config_file: an SSLConfig in text format: gRPC listens with TLS.
+        ssl_config_file: an SSLConfig in text format: gRPC and REST listen with TLS.
         repository: root of a Repository, followed live: each model's stable version.
         model_name: name under which model_base_path is served.
         model_base_path: a folder of version directories.
@@ -75,6 +79,7 @@ class Options:
     rest_threads: int = 0
     rest_timeout: float = 30.0
     rest_cors: bool = False
+    rest_page: str = PAGE_LOOPBACK
     rest_max_body: int = MAX_REST_BODY_BYTES
     rest_idle_seconds: float = 10.0
     monitoring_config_file: Path | None = None
@@ -118,6 +123,11 @@ class Options:
     def rest_request_threads(self) -> int:
         """Requests of REST that are worked on at a time."""
         return self.rest_threads or (BATCHING_THREADS if self.batching else 4 * (os.cpu_count() or 1))
+
+    @property
+    def has_page(self) -> bool:
+        """Whether the page to try models is served."""
+        return self.rest_page == PAGE_NETWORK or (self.rest_page == PAGE_LOOPBACK and is_loopback(self.host))
 
     def check(self) -> None:
         """Refuse settings that contradict each other or expose the server.

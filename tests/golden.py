@@ -73,6 +73,26 @@ SMALL = {
         "training.learning_rate=0.01",
         "training.towers=1",
     ),
+    "speech-recognition": (
+        "data.sample_rate=8000",
+        "featurizer.n_fft=128",
+        "featurizer.win_length=null",
+        "featurizer.hop_length=80",
+        "featurizer.n_mels=16",
+        "featurizer.fmin=0",
+        "featurizer.fmax=null",
+        "model.filters=[8, 8]",
+        "model.strides=[2, 2]",
+        "model.dense=16",
+        "model.units=[24]",
+        "model.beam=4",
+        "model.lm_order=3",
+        "model.piece_seconds=2.4",
+        "training.epochs=40",
+        "training.min_steps=0",
+        "training.batch_size=8",
+        "training.learning_rate=0.01",
+    ),
     "image-search": (),
     "image-clustering": ("model.most_groups=3",),
     "word-vectors": (
@@ -110,6 +130,7 @@ RECIPE = {
     "image-search": "default",
     "image-clustering": "default",
     "audio-classification": "cnn",
+    "speech-recognition": "default",
     "tabular-classification": "mlp",
     "tabular-regression": "mlp",
     "text-classification": "cnn",
@@ -326,6 +347,34 @@ SOUNDS = (
 )
 
 
+def spoken(folder: Path) -> Path:
+    """Write recordings of tones, one for each letter, with pauses between words, and their transcripts."""
+    random = np.random.default_rng(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    pitches = dict(zip(SPOKEN, (300.0, 520.0, 900.0, 1500.0), strict=True))
+    rows = []
+    for number in range(2 * PER_CLASS):
+        words = ["".join(random.choice(list(SPOKEN), random.integers(1, 4))) for _ in range(1 + number % 3)]
+        text = " ".join(words)
+        ending, subtype, rate, channels = SOUNDS[number % len(SOUNDS)]
+        parts = [_tone(random, pitches.get(letter, 0.0), rate) for letter in f" {text} "]
+        noisy = np.concatenate(parts)[:, None] + random.normal(0, 0.005, (sum(map(len, parts)), channels))
+        name = f"{number:03}.{ending}"
+        soundfile.write(folder / name, noisy.astype(np.float32), rate, subtype=subtype)
+        rows.append((name, text))
+    pd.DataFrame(rows, columns=["file", "text"]).to_csv(folder / "transcripts.csv", index=False)
+    return folder
+
+
+SPOKEN = "abéđ"
+
+
+def _tone(random: np.random.Generator, pitch: float, rate: int) -> np.ndarray:
+    """Make 0.15 to 0.25 s of a tone that fades in and out; of none, silence."""
+    time = np.arange(int(rate * random.uniform(0.15, 0.25))) / rate
+    return random.uniform(0.3, 0.7) * np.hanning(len(time)) * np.sin(2 * np.pi * pitch * time)
+
+
 def texts(folder: Path) -> Path:
     """Write two classes of sentences of one word to forty, in several scripts, as a table."""
     random = np.random.default_rng(0)
@@ -445,6 +494,7 @@ GOLDEN: dict[str, Callable[[Path], Path]] = {
     "image-search": gallery,
     "image-clustering": gallery,
     "audio-classification": sounds,
+    "speech-recognition": spoken,
     "tabular-classification": rows,
     "tabular-regression": prices,
     "text-classification": texts,

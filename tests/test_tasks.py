@@ -1,16 +1,27 @@
 """Every listed task keeps the harness's contract on its golden examples."""
 
+import base64
+import io
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import jiwer
 import numpy as np
 import pytest
+import soundfile
 import tensorflow as tf
 
+from features.sounds.decoding import wave_bytes
 from flows.gate.expectations import read_expectations
 from flows.runs.run import Record, expectations
+from models.export.export import DEFAULT, answer, signatures
 from models.tasks import TASKS
-from tests import golden, harness
+from serving.client.client import Client
+from serving.config import Options
+from serving.server.server import Server
+from tests import browser, golden, harness
 from tests.trained import Trained, train
 
 #: Tasks with the featurizer of another one, which is checked there.
@@ -74,6 +85,90 @@ def test_the_report_has_the_sections_of_its_task(example: Trained) -> None:
         assert re.search(rf"<h2[^>]*>\s*{re.escape(heading)}", page), heading
     figure = {"keypoint-detection": "Points within a distance", "object-detection": "Precision and recall"}
     assert figure[example.summary["task"]] in page
+
+
+@pytest.mark.parametrize("example", ["speech-recognition"], indirect=True)
+def test_what_is_said_is_written_down_however_long_it_takes(example: Trained) -> None:
+    """Recordings with pauses between them say what they say alone, at the times when they say it."""
+    plan, record, _ = opened(example)
+    assert example.summary["metrics"]["test/wer"] < 0.15
+    dataset = record.load_dataset()
+    network = record.networks.trained(plan, record.run, dataset)
+    function = signatures(network, plan.task, dataset.labels, DEFAULT)[DEFAULT]
+    raws = [dataset.read(row) for row in dataset.measured.head(10).itertuples()]
+    alone = [answer(function, [raw]) for raw in raws]
+    together = answer(function, raws)
+    assert together["text"].tolist() == [one["text"][0] for one in alone]
+    for place, one in enumerate(alone):
+        count = int(one["count"][0])
+        for name in ("starts", "ends"):
+            np.testing.assert_allclose(together[name][place, :count], one[name][0, :count], atol=1e-5)
+            assert not together[name][place, count:].any()
+    rate = plan.rules.sample_rate
+    sounds = [soundfile.read(io.BytesIO(raw), dtype="float32")[0] for raw in raws]
+    pause = np.random.default_rng(0).normal(0, 0.005, rate // 2).astype(np.float32)
+    joined = np.concatenate([part for sound in sounds for part in (sound, pause)])
+    long = answer(function, [wave_bytes(np.clip(joined, -1, 1), rate)])["text"]
+    words = b" ".join(one["text"][0] for one in alone).decode()
+    # As many words, of which so small a network hears a few otherwise beside others.
+    assert len(long[0].split()) == len(words.split())
+    assert jiwer.wer(words, long[0].decode()) < 0.2
+
+
+@pytest.mark.parametrize("example", ["speech-recognition"], indirect=True)
+def test_the_report_shows_what_was_misheard(example: Trained) -> None:
+    page = example.run.report.read_text()
+    for heading in ("Metrics", "Training", "Dataset"):
+        assert re.search(rf"<h2[^>]*>\s*{re.escape(heading)}", page), heading
+    assert "Transcripts by split" in page
+    assert "character error rate" in page
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Browser]:
+    if browser.executable() is None:
+        pytest.skip("no chromium on this machine")
+    with browser.Browser(tmp_path_factory.mktemp("profile")) as running:
+        yield running
+
+
+def test_the_page_asks_every_question_of_the_model(example: Trained, chromium, tmp_path: Path) -> None:
+    plan, _, raws = opened(example)
+    name = plan.task.raw.input
+    options = Options(
+        port=0, rest_port=0, model_name="golden", model_base_path=Path(example.summary["release"]).parent
+    )
+    with Server(options) as server, Client(server.target) as client:
+        page = chromium.page()
+        page.open(f"http://{server.rest_target}/#golden")
+        page.wait_for("!!document.querySelector('#form [type=submit]')")
+        assert page.run("document.querySelector('#signatures label').textContent") == "predict"
+        page.click("#signatures input")
+        field = f"#field-{name}"
+        if page.run(f"document.querySelector('{field}').type") == "file":
+            (tmp_path / "example").write_bytes(raws[0])
+            page.choose_file(field, tmp_path / "example")
+        else:
+            page.fill(field, raws[0].decode())
+            page.click("#form [type=submit]")
+        answered = "/Answered/.test(document.querySelector('#status').textContent)"
+        page.wait_for(f"{answered} || !document.querySelector('#problem').hidden")
+        assert page.run(answered), page.text("#problem")
+        (sent,) = page.body(0)["inputs"][name]
+        content = base64.b64decode(sent["b64"]) if isinstance(sent, dict) else sent
+        wanted = client.predict("golden", {name: [content]})
+        shown = json.loads(page.run("document.querySelector('#raw pre').textContent"))
+        assert shown.keys() == wanted.keys()
+        for output, value in wanted.items():
+            if value.dtype != object:
+                np.testing.assert_allclose(np.array(shown[output]), value[0], rtol=1e-4, atol=1e-5)
+        # What another question needs beside the example, a person types: it is told, and is no failure.
+        for at in range(1, page.run("document.querySelectorAll('#signatures input').length")):
+            page.click(f"#signatures label:nth-child({at + 1}) input")
+            page.wait_for(f"{answered} || document.querySelector('#status').textContent === ''")
+            assert page.run("document.querySelector('#problem').hidden"), page.text("#problem")
+        assert page.complaints == []
+        page.close()
 
 
 def opened(example: Trained) -> tuple:

@@ -1,6 +1,5 @@
 """One finished training, made by the real flow without Prefect, that many tests look at."""
 
-import json
 import os
 import subprocess
 import sys
@@ -8,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows import launch
+from flows.console import terminal
 from flows.runs.directory import RunDirectory
 from flows.runs.plan import Plan, resolve
 from flows.runs.request import Request
@@ -80,11 +81,10 @@ def arguments(request: Request) -> list[str]:
     return ["train", request.task, *options]
 
 
-def train(task: str, folder: Path, *, local: bool = True) -> Trained:
-    """Train a task on its golden examples below a folder."""
+def train(task: str, folder: Path) -> Trained:
+    """Train a task on its golden examples below a folder, in this process: TensorFlow is loaded already."""
     mlflow_store.database(folder / "mlruns")
     data = golden.GOLDEN[task](folder / "data")
-    wanted = arguments(request(task, data, folder / "workspace"))
-    done = command(*wanted, *(["--local"] if local else []), workspace=folder / "workspace")
-    assert done.returncode == 0, done.stderr
-    return Trained(data, Workspace.open(folder / "workspace"), json.loads(done.stdout.splitlines()[-1]))
+    with terminal.progress_bars(quiet=True):
+        summary = launch.run(request(task, data, folder / "workspace"), local=True)
+    return Trained(data, Workspace.open(folder / "workspace"), summary)

@@ -38,8 +38,8 @@ def epoch_order(
 def bucketed(order: np.ndarray, lengths: np.ndarray, batch_size: int, *, seed: int, epoch: int) -> np.ndarray:
     """Bring sequences of about the same length together in batches: a pure function of its arguments.
 
-    Within stretches of 32 batches the examples are sorted by length; the batches are then shuffled, but for
-    a last one that is not full.
+    Within stretches of 4 to 32 batches, a quarter of the epoch if it has as many, the examples are sorted by
+    length; the batches are then shuffled, but for a last one that is not full.
 
     Args:
         order: positions, as `epoch_order` gives them.
@@ -48,7 +48,8 @@ def bucketed(order: np.ndarray, lengths: np.ndarray, batch_size: int, *, seed: i
         seed: of the training.
         epoch: from 0 on.
     """
-    stretch = 32 * batch_size
+    # In a single stretch the same examples would stand together in every epoch.
+    stretch = max(4, min(32, len(order) // batch_size // 4)) * batch_size
     parts = [order[start : start + stretch] for start in range(0, len(order), stretch)]
     by_length = np.concatenate([part[np.argsort(lengths[part], kind="stable")] for part in parts])
     full = len(order) // batch_size

@@ -50,6 +50,7 @@ def run(
                 several_targets=target.several,
                 target_gaps=target.gaps,
                 annotations=target.annotations,
+                beside=target.beside,
                 find_targets=target.columns,
             ),
             root / ".unpacked",

@@ -26,8 +26,10 @@ _NOT_DECODING = frozenset(
     | {"encoding", "delimiter", "quoting", "header", "input_suffix", "input_folder", "missing_labels"}
     | {"decode_processes", "decode_timeout", "max_archive_bytes", "max_archive_members", "max_archive_ratio"}
     | {"archive_names"}
+    | {"pedal", "bad_notes"}
     | {"max_ratio"}
     | {"boxes", "outside", "sizes", "bad_boxes", "classes", "unannotated"}
+    | {"case", "punctuation", "units", "frame_seconds"}
 )
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from features.settings import Settings
 from features.sounds.spectrogram import AMIN, SILENCE
 
-_TO_DECIBELS = 10 / np.log(10.0)
+TO_DECIBELS = 10 / np.log(10.0)
 
 
 class AudioAugmentationSettings(Settings):
@@ -146,7 +146,7 @@ class AudioAugmentation:
             level = peak - s.noise_snr - 30 * draws[:, 2]
             level = tf.where(draws[:, 3] < s.noise, level, SILENCE)
             power = tf.pow(10.0, windows / 10) + _four(tf.pow(10.0, level / 10))
-            windows = _TO_DECIBELS * tf.math.log(tf.maximum(power, AMIN))
+            windows = TO_DECIBELS * tf.math.log(tf.maximum(power, AMIN))
         return windows
 
     def _masked(self, windows: Any, draws: Any, axis: int, masks: int, widest: float) -> Any:

@@ -63,6 +63,8 @@ class Columns:
         target_gaps: whether cells of such a target may be empty, or say that a value is missing.
         annotations: what a target's annotations hold, where files of annotations are sources as well.
         unannotated: whether an image without an annotation file is skipped, or has no objects.
+        beside: endings of the files of the same name beside each example that a target may be read from,
+            where no column holds it; the one that counts first of all first.
         find_targets: recognises the target's columns among a table's; where it finds none, or is None, the
             usual names count.
         table: how the table is read.
@@ -79,6 +81,7 @@ class Columns:
     target_gaps: bool = False
     annotations: Annotations | None = None
     unannotated: Literal["skip", "empty"] = "skip"
+    beside: tuple[str, ...] = ()
     find_targets: Callable[[Sequence[str]], tuple[str, ...]] | None = None
     table: TableOptions = TableOptions()
 
@@ -100,8 +103,8 @@ class Candidate:
     Attributes:
         path: of the file, absolute, as the file system's bytes; None where `content` is the example.
         name: path relative to the source, escaped for display; in a table ``table.csv:row``.
-        label: the target as the data write it: a class's name, a line of CSV of the target's columns, or an
-            `Annotation` as text.
+        label: the target as the data write it: a class's name, a line of CSV of the target's columns, an
+            `Annotation` as text, or the content of the file beside the example.
         split: train, validation or test where the data say so, else None.
         fold: where the data give one, else None.
         block: where the data give one, else None.
@@ -169,8 +172,8 @@ class Source:
     """Where raw examples come from; iterating looks at every entry once.
 
     Attributes:
-        layout: ``class-folders``, ``split-folders``, ``table``, ``split-tables``, ``files``, ``voc`` or
-            ``coco``.
+        layout: ``class-folders``, ``split-folders``, ``table``, ``split-tables``, ``files``, ``side-files``,
+            ``voc`` or ``coco``.
         description: one sentence for the user.
         root: the folder that names are relative to, absolute.
         classes: labels the layout declares (class folders, empty ones too); empty for a table.

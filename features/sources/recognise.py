@@ -9,7 +9,7 @@ from features.decisions import Decisions
 from features.errors import AccessError, DataError, NoInputError, StorageError
 from features.names import printable
 from features.sources import archives, folders
-from features.sources.annotations import box_table, coco, voc
+from features.sources.annotations import box_table, coco, side_files, voc
 from features.sources.candidates import (
     Candidate,
     Columns,
@@ -40,6 +40,13 @@ _ANNOTATED = (
 _POINTS = (
     "a table (.csv, .tsv, .parquet) with an input column and columns x0, y0, x1, y1 ..., a COCO .json of "
     "keypoints with its images, or an archive (.zip, .tar, .tar.gz, .tgz) of one of these"
+)
+
+
+_BESIDE = (
+    "files, each with its target in a file of the same name beside it ({}), in folders train, val and test "
+    "or any others, a table (.csv, .tsv, .parquet) that names such files, or an archive (.zip, .tar, "
+    ".tar.gz, .tgz) of one of these"
 )
 
 
@@ -130,6 +137,8 @@ def _file(
 
 
 def _layouts(columns: Columns) -> str:
+    if columns.beside:
+        return _BESIDE.format(", ".join(columns.beside))
     return {None: _LAYOUTS, "boxes": _ANNOTATED, "points": _POINTS}[columns.annotations]
 
 
@@ -145,7 +154,12 @@ def _folder(path: Path, selection: Selection, columns: Columns, shown: str, labe
         beside = meant or beside
         if not beside:
             raise _unknown(shown, path, beside, _layouts(columns))
-    if raw.rows or columns.named or labelling == "table":
+    if columns.beside and not columns.named:
+        meant = [table for table in beside if tables.usable(table, raw, columns)]
+        if not meant:
+            return side_files.find(root, shown, selection, columns)
+        beside = meant
+    if raw.rows or columns.named or columns.beside or labelling == "table":
         return _open_tables(shown, beside, selection, columns)
     meant = [table for table in beside if tables.usable(table, raw, columns)]
     bare = labelling == "auto" and not meant and not folders.name_classes(root, selection)

@@ -48,6 +48,7 @@ class Boxes:
     several: bool = False
     gaps: bool = False
     annotations: Annotations | None = "boxes"
+    beside: tuple[str, ...] = ()
 
     def columns(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return none: a table of boxes is no table of targets."""

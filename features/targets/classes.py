@@ -205,6 +205,7 @@ class Class:
     several: bool = False
     gaps: bool = False
     annotations: Annotations | None = None
+    beside: tuple[str, ...] = ()
 
     def columns(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return none: one usual name is enough."""

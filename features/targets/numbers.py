@@ -35,6 +35,7 @@ class Numbers:
     several: bool = True
     gaps: bool = False
     annotations: Annotations | None = None
+    beside: tuple[str, ...] = ()
 
     def columns(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return none: one usual name is enough."""

@@ -35,6 +35,7 @@ class Points:
     several: bool = True
     gaps: bool = True
     annotations: Annotations | None = "points"
+    beside: tuple[str, ...] = ()
 
     def columns(self, names: Sequence[str]) -> tuple[str, ...]:
         """Recognise pairs of columns such as x0 and y0, or nose_x and nose_y."""

@@ -64,6 +64,7 @@ class Target(Protocol):
         several: whether it may be read from several columns of a table.
         gaps: whether cells of those columns may be empty.
         annotations: what of files of annotations it can be read from; None: of none.
+        beside: endings of the files of the same name beside each example that it can be read from.
     """
 
     @property
@@ -81,6 +82,9 @@ class Target(Protocol):
     @property
     def annotations(self) -> Annotations | None: ...  # noqa: D102
 
+    @property
+    def beside(self) -> tuple[str, ...]: ...  # noqa: D102
+
     def columns(self, names: Sequence[str]) -> tuple[str, ...]:
         """Recognise the columns that hold it by a pattern of their names; none where a usual name tells."""
         ...
@@ -89,7 +93,8 @@ class Target(Protocol):
         """Read all different targets of a source at once.
 
         Args:
-            written: as the data have them; several columns are one line of CSV, boxes an `Annotation`.
+            written: as the data have them; several columns are one line of CSV, boxes an `Annotation`, a file
+                beside the example its content.
             rules: the recipe's ``data`` section.
             decisions: takes what the data left open.
         """

@@ -9,14 +9,18 @@ import typer
 from flows.commands.options import (
     REST_SERVER,
     SERVER,
+    CaOption,
     CurlOption,
     GrpcurlOption,
     JsonOption,
     RestTargetOption,
     TargetOption,
+    TlsOption,
+    TokenFileOption,
 )
 from flows.console import quiet as quieting
 from flows.console import terminal
+from serving.security import Security
 
 
 def explain(
@@ -39,23 +43,28 @@ def explain(
     grpcurl: GrpcurlOption = False,
     rest_target: RestTargetOption = REST_SERVER,
     json_output: JsonOption = False,
+    tls: TlsOption = False,
+    ca: CaOption = None,
+    token_file: TokenFileOption = None,
 ) -> None:
     """Show which parts of an image or sound speak for a label."""
     with quieting.native_stderr():
         from flows.queries import explanation
         from flows.queries import question as prediction
+        from flows.queries.places import Place
 
     sizes = {
         key: None if value is None else str(value) for key, value in (("patch", patch), ("stride", stride))
     }
     further = {"label": label, "fill": fill, **sizes}
     question = explanation.question(name, file, method, further, version=version, timeout=timeout)
+    place = Place(target, Security(tls, ca, token_file))
     if curl or grpcurl:
-        explanation.require(question, target)
-        for command in prediction.commands(question, target, rest_target if curl else None):
+        explanation.require(question, place)
+        for command in prediction.commands(question, place, rest_target if curl else None):
             print(command)
         return
-    answer = explanation.answered(question, target)
+    answer = explanation.answered(question, place)
     if out is not None:
         explanation.draw(answer, file.name, out)
     told = explanation.plain(answer, method, file)

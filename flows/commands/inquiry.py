@@ -4,6 +4,7 @@ import json
 
 from flows.console import quiet as quieting
 from flows.console import terminal
+from serving.security import Security
 
 
 def inquire(
@@ -15,15 +16,17 @@ def inquire(
     curl: bool,
     grpcurl: bool,
     json_output: bool,
+    security: Security,
 ) -> None:
     """Print what a server returns about a model, or the equivalent command."""
     with quieting.native_stderr():
         from flows.queries import inspection
 
     if curl or grpcurl:
-        print(inspection.command(what, name, version, rest_target if curl else target, rest=curl))
+        place = rest_target if curl else target
+        print(inspection.command(what, name, version, place, rest=curl, security=security))
         return
-    columns, rows, objects = inspection.INQUIRIES[what](name, version, target)
+    columns, rows, objects = inspection.inquire(what, name, version, target, security)
     if json_output:
         for row in objects:
             print(json.dumps(row))

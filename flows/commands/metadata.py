@@ -8,12 +8,16 @@ from flows.commands.inquiry import inquire
 from flows.commands.options import (
     REST_SERVER,
     SERVER,
+    CaOption,
     CurlOption,
     GrpcurlOption,
     JsonOption,
     RestTargetOption,
     TargetOption,
+    TlsOption,
+    TokenFileOption,
 )
+from serving.security import Security
 
 
 def metadata(
@@ -24,6 +28,10 @@ def metadata(
     grpcurl: GrpcurlOption = False,
     rest_target: RestTargetOption = REST_SERVER,
     json_output: JsonOption = False,
+    tls: TlsOption = False,
+    ca: CaOption = None,
+    token_file: TokenFileOption = None,
 ) -> None:
     """Show a served model's signatures with dtypes and shapes."""
-    inquire("metadata", name, version, target, rest_target, curl, grpcurl, json_output)
+    security = Security(tls, ca, token_file)
+    inquire("metadata", name, version, target, rest_target, curl, grpcurl, json_output, security)

@@ -8,12 +8,16 @@ from flows.commands.inquiry import inquire
 from flows.commands.options import (
     REST_SERVER,
     SERVER,
+    CaOption,
     CurlOption,
     GrpcurlOption,
     JsonOption,
     RestTargetOption,
     TargetOption,
+    TlsOption,
+    TokenFileOption,
 )
+from serving.security import Security
 
 
 def status(
@@ -24,6 +28,10 @@ def status(
     grpcurl: GrpcurlOption = False,
     rest_target: RestTargetOption = REST_SERVER,
     json_output: JsonOption = False,
+    tls: TlsOption = False,
+    ca: CaOption = None,
+    token_file: TokenFileOption = None,
 ) -> None:
     """Show the state of a served model's versions, with errors."""
-    inquire("status", name, version, target, rest_target, curl, grpcurl, json_output)
+    security = Security(tls, ca, token_file)
+    inquire("status", name, version, target, rest_target, curl, grpcurl, json_output, security)

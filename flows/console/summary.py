@@ -11,7 +11,7 @@ SHOWN = ("test/", "eval/", "cv/")
 def show(summary: dict[str, Any]) -> None:
     """Print the main figures of a training and where to look next."""
     metrics = summary["metrics"]
-    shown = [(name, f"{value:.4f}") for name, value in sorted(metrics.items()) if name.startswith(SHOWN)]
+    shown = [(name, figure(value)) for name, value in sorted(metrics.items()) if name.startswith(SHOWN)]
     terminal.table(f"{summary['model']} version {summary['version']}", ("metric", "value"), shown)
     stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in summary["seconds"].items())
     terminal.note(f"seconds: {stages}")
@@ -27,3 +27,8 @@ def _asked(task: str) -> str:
 
     raw = tasks.find(task).raw
     return raw.name.upper() if raw.cells else "FILE"
+
+
+def figure(value: float) -> str:
+    """Write a metric with at most four digits that count; a count in full."""
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"

@@ -3,25 +3,29 @@
 Results go to stdout, so that they can be piped; progress, notes and errors go to stderr.
 """
 
+import datetime
 import io
 import math
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from features import spec
 
@@ -79,12 +83,50 @@ def progress_bars(*, quiet: bool = False) -> Iterator[spec.Progress]:
             _current = before
 
 
-_current: spec.Progress = spec.silent
+class Display(Protocol):
+    """What shows progress."""
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        """Show how far a stage is."""
+
+    def describe(self, stage: str, text: str) -> None:
+        """Show what a stage has reached, such as the metrics of an epoch."""
+
+
+class _Silent:
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        pass
+
+    def describe(self, stage: str, text: str) -> None:
+        pass
+
+
+_current: Display = _Silent()
 
 
 def report_progress(stage: str, done: int, total: int | None) -> None:
     """Pass progress to the bars shown now, if any; steps hand this to the other rooms."""
     _current(stage, done, total)
+
+
+def report_epoch(phase: str, epoch: int, metrics: Mapping[str, float]) -> None:
+    """Show the metrics of a training's epoch beside its progress.
+
+    Args:
+        phase: of the training.
+        epoch: counted over all phases, from 1.
+        metrics: by name; those of the validation split begin with ``validation_``.
+    """
+    own = {name: value for name, value in metrics.items() if name not in ("learning_rate", "seconds")}
+    held_out = {
+        name.removeprefix("validation_"): own.pop(name) for name in [*own] if name.startswith("validation_")
+    }
+    text = f"epoch {epoch}: {_figures(own)}" + (f"; validation: {_figures(held_out)}" if held_out else "")
+    _current.describe(f"train: {phase}", text)
+
+
+def _figures(metrics: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in sorted(metrics.items(), reverse=True))
 
 
 @contextmanager
@@ -98,9 +140,9 @@ def busy(stage: str, *, shown: bool = True) -> Iterator[None]:
 
 
 @contextmanager
-def _chosen(quiet: bool) -> Iterator[spec.Progress]:
+def _chosen(quiet: bool) -> Iterator[Display]:
     if quiet:
-        yield spec.silent
+        yield _Silent()
     elif not stderr.is_terminal:
         yield _Lines()
     else:
@@ -108,11 +150,28 @@ def _chosen(quiet: bool) -> Iterator[spec.Progress]:
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(bar_width=28),
-            MofNCompleteColumn(),
+            _Count(),
             TimeElapsedColumn(),
+            _Left(),
+            TextColumn("{task.fields[reached]}"),
             console=stderr,
         ) as bars:
             yield _Bars(bars)
+
+
+class _Count(ProgressColumn):
+    """How many of how many; nothing where that is not known."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{int(task.completed):,}/{int(task.total):,}" if task.total else "")
+
+
+class _Left(ProgressColumn):
+    """How long a stage will take yet, once it is known."""
+
+    def render(self, task: Task) -> Text:
+        left = task.time_remaining
+        return Text(f"{datetime.timedelta(seconds=int(left))} left" if left and not task.finished else "")
 
 
 class _Bars:
@@ -122,8 +181,12 @@ class _Bars:
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
         if stage not in self.ids:
-            self.ids[stage] = self.bars.add_task(printable(stage), total=total)
+            self.ids[stage] = self.bars.add_task(printable(stage), total=total, reached="")
         self.bars.update(self.ids[stage], completed=done, total=total)
+
+    def describe(self, stage: str, text: str) -> None:
+        if stage in self.ids:
+            self.bars.update(self.ids[stage], reached=printable(text))
 
 
 class _Lines:
@@ -132,6 +195,7 @@ class _Lines:
     def __init__(self) -> None:
         self.begun: dict[str, float] = {}
         self.shown: dict[str, int] = {}
+        self.described: dict[str, int] = {}
         self.lock = threading.Lock()
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
@@ -147,6 +211,14 @@ class _Lines:
             self.shown[stage] = tenth
         if total != 1:
             note(f"{stage}: {done:,}{f' of {total:,}' if total else ''}")
+
+    def describe(self, stage: str, text: str) -> None:
+        with self.lock:
+            # As often as the stage itself has told how far it is.
+            if self.described.get(stage) == self.shown.get(stage):
+                return
+            self.described[stage] = self.shown[stage]
+        note(f"{stage}: {text}")
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

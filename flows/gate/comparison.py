@@ -4,15 +4,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from features.datasets.dataset import Dataset
+from features.spec import Progress, silent
 from flows.runs.plan import Plan
 from flows.runs.run import Record
 from flows.runs.state import Check, Verdict
 from models.export import export
 from models.task import Task
 from serving.repository.repository import Repository
+
+#: The checks that a person may overrule.
+METRIC_CHECKS = ("metric", "not worse than serving")
 
 
 def metric_of_saved_model(path: Path, dataset: Dataset, task: Task) -> tuple[float | None, str]:
@@ -26,6 +31,20 @@ def metric_of_saved_model(path: Path, dataset: Dataset, task: Task) -> tuple[flo
     Returns:
         The metric, or None and the reason why the two cannot be compared.
     """
+    values = answers_of_saved_model(path, dataset, task)
+    if values is None:
+        return None, "it answers with other labels"
+    assert task.evaluator is not None, "a task without an evaluator is not compared"
+    return task.evaluator.evaluate(dataset, values).metrics[task.objective.report], "measured"
+
+
+def answers_of_saved_model(
+    path: Path, dataset: Dataset, task: Task, progress: Progress = silent
+) -> np.ndarray | None:
+    """Answer a dataset's test split with a published SavedModel, as the task's evaluator reads it.
+
+    None where the SavedModel answers with other labels than the dataset has.
+    """
     answer = tf.saved_model.load(str(path)).signatures["serving_default"]
     frame = dataset.measured
     evaluator = task.evaluator
@@ -35,11 +54,8 @@ def metric_of_saved_model(path: Path, dataset: Dataset, task: Task) -> tuple[flo
         raws = [dataset.read(row) for row in frame.iloc[start : start + 32].itertuples()]
         outputs = answer(**{task.raw.input: tf.constant(raws)})
         parts.append({name: value.numpy() for name, value in outputs.items()})
-    values = evaluator.read(export.stacked(parts), dataset.labels)
-    if values is None:
-        return None, "it answers with other labels"
-    measured = evaluator.evaluate(dataset, values)
-    return measured.metrics[task.objective.report], "measured"
+        progress("answer", min(start + 32, len(frame)), len(frame))
+    return evaluator.read(export.stacked(parts), dataset.labels)
 
 
 def _serving(plan: Plan, record: Record) -> dict[str, Any] | None:

@@ -7,15 +7,16 @@ the default one are asked of the live server, which serves that SavedModel.
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from features.errors import ExportError
 from features.storage.files import write_file
-from flows.gate.comparison import _serving, metric_checks
+from flows.gate.comparison import METRIC_CHECKS, _serving, metric_checks
 from flows.orchestration import artifacts
 from flows.orchestration import step as orchestration
+from flows.runs.directory import RunDirectory
 from flows.runs.plan import Plan
 from flows.runs.run import Record
 from flows.runs.state import Verdict
@@ -41,9 +42,34 @@ def pass_gate(plan: Plan, record: Record) -> Verdict:
             f"the gate refused {plan.name}: {refusal.name}",
             got=refusal.got,
             expected=refusal.expected,
-            todo=f"the report is {record.run.report}; the candidate is kept at {request['candidate']}",
+            todo=f"the report is {record.run.report}; the candidate is kept at {request['candidate']}"
+            + (f"; {_publishing(plan, record)}" if refusal.name in METRIC_CHECKS else ""),
         )
     return verdict
+
+
+def _publishing(plan: Plan, record: Record) -> str:
+    """Write the command that publishes a candidate which was refused for its metric alone."""
+    return f"to publish it: servable publish {plan.name}/{record.run.path.name} --accept-worse --reason TEXT"
+
+
+def accepted(run: RunDirectory, reason: str) -> Verdict:
+    """Turn a refusal for the metric into an acceptance, with the reason.
+
+    Raises:
+        ExportError: the candidate was refused for something else.
+    """
+    verdict = run.read().gate
+    refusal = verdict.refusal if verdict is not None else None
+    if verdict is None or refusal is None or refusal.name not in METRIC_CHECKS:
+        raise ExportError(
+            f"the run {run.path.name} cannot be published",
+            got="no verdict of the gate" if refusal is None else f"refused for {refusal.name}: {refusal.got}",
+            expected=f"a run that was refused for {' or '.join(METRIC_CHECKS)} alone",
+            todo="train again",
+        )
+    check = replace(refusal, passed=True, got=f"{refusal.got} (accepted: {reason})")
+    return verdict.model_copy(update={"checks": (*verdict.checks[:-1], check)})
 
 
 def submit(plan: Plan, record: Record) -> None:

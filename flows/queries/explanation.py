@@ -9,7 +9,7 @@ import numpy as np
 from features.errors import UsageError
 from flows.queries import question as predict
 from flows.queries import raw_inputs
-from serving.client.client import Client
+from flows.queries.places import Place
 
 #: Method on the command line to signature.
 METHODS = {"occlusion": "occlusion", "grad-cam": "grad_cam"}
@@ -36,25 +36,25 @@ def question(name: str, file: Path, method: str, further: Mapping[str, str | Non
     return predict.Question(name, [file], given, METHODS[method], **where)
 
 
-def answered(asked: predict.Question, target: str) -> Any:
+def answered(asked: predict.Question, place: Place) -> Any:
     """Send the question and give the answer.
 
     Raises:
         UsageError: the release has no such heatmap; says what it has.
         NoInputError, ServerError: as of predict.
     """
-    require(asked, target)
-    ((_, answer),) = predict.asked(asked, target)
+    require(asked, place)
+    ((_, answer),) = predict.asked(asked, place)
     return answer
 
 
-def require(asked: predict.Question, target: str) -> None:
+def require(asked: predict.Question, place: Place) -> None:
     """Check that the release has the signature.
 
     Raises:
         UsageError: it has not; says what it has.
     """
-    with Client(target, timeout=asked.timeout) as client:
+    with place.open(asked.name, asked.version, asked.timeout) as client:
         found = client.metadata(asked.name, version=asked.version)
     if asked.signature in found.signatures:
         return

@@ -4,24 +4,25 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from flows.queries import refusals
 from serving.client import commands
 from serving.client.client import Client
+from serving.errors import ServerError
+from serving.security import PLAIN, Security
 
 #: Columns and rows of a table, and the same as plain objects.
 Answer = tuple[list[str], list[list[Any]], list[dict[str, Any]]]
 
 
-def status(name: str, version: int | None, target: str) -> Answer:
+def status(name: str, version: int | None, client: Client) -> Answer:
     """Return the state of a model's versions, the newest first."""
-    with Client(target) as client:
-        objects = [asdict(one) for one in client.status(name, version)]
+    objects = [asdict(one) for one in client.status(name, version)]
     return list(objects[0]), [list(one.values()) for one in objects], objects
 
 
-def metadata(name: str, version: int | None, target: str) -> Answer:
+def metadata(name: str, version: int | None, client: Client) -> Answer:
     """Return a model's signatures: a row for each tensor."""
-    with Client(target) as client:
-        found = client.metadata(name, version)
+    found = client.metadata(name, version)
     rows = [
         [
             found.version,
@@ -38,7 +39,22 @@ def metadata(name: str, version: int | None, target: str) -> Answer:
     return ["version", "signature", "way", "name", "dtype", "shape"], rows, [asdict(found)]
 
 
-INQUIRIES: dict[str, Callable[[str, int | None, str], Answer]] = {"status": status, "metadata": metadata}
+INQUIRIES: dict[str, Callable[[str, int | None, Client], Answer]] = {"status": status, "metadata": metadata}
+
+
+def inquire(what: str, name: str, version: int | None, target: str, security: Security = PLAIN) -> Answer:
+    """Ask a server about a model: ``status`` or ``metadata``.
+
+    Raises:
+        UnavailableError: no server answers at the target.
+        ServerError: the server has no such model or version.
+    """
+    with Client(target, **security.settings()) as client:
+        try:
+            return INQUIRIES[what](name, version, client)
+        except ServerError as error:
+            raise refusals.cleaned(error, client) from error
+
 
 _COMMANDS: dict[tuple[str, bool], Callable[..., str]] = {
     ("status", True): commands.curl_status,
@@ -48,6 +64,8 @@ _COMMANDS: dict[tuple[str, bool], Callable[..., str]] = {
 }
 
 
-def command(what: str, name: str, version: int | None, target: str, *, rest: bool) -> str:
+def command(
+    what: str, name: str, version: int | None, target: str, *, rest: bool, security: Security = PLAIN
+) -> str:
     """Write the shell command that asks the same: curl where `rest`, else grpcurl."""
-    return _COMMANDS[what, rest](target, name, version)
+    return _COMMANDS[what, rest](target, name, version, security=security)

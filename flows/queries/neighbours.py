@@ -12,7 +12,7 @@ from features.images.preview import preview
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from serving.client.client import Client
+    from serving.client.predictor import Predictor
 
 #: Neighbours named in a line, and neighbours drawn, at most.
 NAMED, DRAWN = 10, 59
@@ -23,7 +23,7 @@ DRAWN_PIXELS = 320
 def sentence(answer: Mapping[str, Any]) -> str:
     """Put the cluster of an image, where it has one, and its neighbours in one line."""
     found = [f"{path} {score:.3f}" for path, score in _found(answer)[:NAMED]]
-    group = f"cluster {answer['cluster']} ({answer['distance']:.3f}); " if "cluster" in answer else ""
+    group = f"cluster {answer['cluster']}, distance {answer['distance']:.3f}; " if "cluster" in answer else ""
     return f"{answer['input']}: {group}{', '.join(found)}"
 
 
@@ -31,7 +31,7 @@ def _found(answer: Mapping[str, Any]) -> list[tuple[str, float]]:
     return [pair for pair in zip(answer["paths"], answer["scores"], strict=True) if pair[0]]
 
 
-def picture(client: "Client", answer: Mapping[str, Any]) -> "Image":
+def picture(client: "Predictor", answer: Mapping[str, Any]) -> "Image":
     """Draw an image and its neighbours; the model itself is asked for their thumbnails."""
     from PIL import Image
 

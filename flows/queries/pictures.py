@@ -13,7 +13,7 @@ from flows.queries import neighbours
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from serving.client.client import Client
+    from serving.client.predictor import Predictor
 
 #: Pixels of the longer side of a picture that is drawn on: small ones are enlarged up to it.
 LONGEST = 1280
@@ -32,7 +32,7 @@ def require_one(examples: Sequence[Any]) -> None:
         raise UsageError("--out draws the answer to one image", got=f"{len(examples)} examples")
 
 
-def draw(client: "Client", answer: Mapping[str, Any], out: Path) -> None:
+def draw(client: "Predictor", answer: Mapping[str, Any], out: Path) -> None:
     """Draw an answer; the ending of the file says its format.
 
     Raises:
@@ -77,7 +77,7 @@ def _opened(answer: Mapping[str, Any]) -> tuple["Image", np.ndarray]:
     return marks.enlarged(shown, SMALL), np.array(size)
 
 
-def _points(client: "Client", answer: Mapping[str, Any]) -> "Image":
+def _points(client: "Predictor", answer: Mapping[str, Any]) -> "Image":
     from models.figures import marks
 
     picture, size = _opened(answer)
@@ -87,7 +87,7 @@ def _points(client: "Client", answer: Mapping[str, Any]) -> "Image":
     )
 
 
-def _boxes(client: "Client", answer: Mapping[str, Any]) -> "Image":
+def _boxes(client: "Predictor", answer: Mapping[str, Any]) -> "Image":
     from models.figures import marks
 
     picture, size = _opened(answer)
@@ -103,7 +103,7 @@ def _boxes(client: "Client", answer: Mapping[str, Any]) -> "Image":
 
 
 #: Output that tells what an answer is, to what draws it.
-_PICTURES: dict[str, Callable[["Client", Mapping[str, Any]], "Image"]] = {
+_PICTURES: dict[str, Callable[["Predictor", Mapping[str, Any]], "Image"]] = {
     "boxes": _boxes,
     "points": _points,
     "ids": neighbours.picture,

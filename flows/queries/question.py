@@ -2,21 +2,23 @@
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 from rich.text import Text
 
-from features.errors import UsageError
-from features.spec import ROW
-from flows.queries import inputs as sent
-from flows.queries import neighbours, pictures, raw_inputs, rows
+from features.errors import ServableError, UsageError
+from flows.queries import neighbours, pictures, raw_inputs
+from flows.queries.places import Place
+from flows.queries.requests import Requests
+from flows.queries.sending import Outcome, Sending
 from serving.client import commands as shell
-from serving.client.answers import DEFAULT_SIGNATURE, Answer, Signature
-from serving.client.client import Client
-from serving.errors import InvalidArgument
+from serving.client.answers import Answer
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,9 @@ class Question:
         inputs: further inputs of the signature by name, such as ``{"k": "5", "positive": "king,woman"}``.
         signature: None for ``serving_default``.
         version: None for the server's choice.
-        timeout: seconds to wait for an answer.
+        timeout: seconds to wait for an answer, and for a download.
+        column: of tables, that holds the examples or names their files; None for the usual names.
+        private: whether URLs may lead to addresses that are not public.
     """
 
     name: str
@@ -39,6 +43,8 @@ class Question:
     signature: str | None = None
     version: int | None = None
     timeout: float = 30.0
+    column: str | None = None
+    private: bool = False
 
 
 def named(given: Sequence[str], **others: str | None) -> dict[str, str]:
@@ -55,17 +61,12 @@ def named(given: Sequence[str], **others: str | None) -> dict[str, str]:
     return found | {name: value for name, value in others.items() if value is not None}
 
 
-def answers(question: Question, target: str, *, out: Path | None = None) -> Iterator[dict[str, Any]]:
-    """Send each example and yield its answer.
-
-    A question with a ``k`` and without a signature goes to the one that takes it.
-
-    A file is sent as it is; a signature of texts, words or rows is also sent what is typed. For a model of
-    rows a table stands for its rows, one answer each.
+def answers(question: Question, place: Place | str, *, out: Path | None = None) -> Iterator[dict[str, Any]]:
+    """Send each example and yield its answer; the first one that fails ends it.
 
     Args:
         question: what is asked.
-        target: of the gRPC interface.
+        place: where the model answers, or the target of a server's gRPC interface.
         out: file that takes a picture of an example with its neighbours, points or boxes.
 
     Yields:
@@ -78,154 +79,125 @@ def answers(question: Question, target: str, *, out: Path | None = None) -> Iter
         UsageError: an input is missing, or the signature has none of this name; several examples, or
             an answer that cannot be drawn, for one picture.
     """
-    raw_inputs.require(question.examples)
-    if out is not None:
-        pictures.require_one(question.examples)
-    with Client(target, timeout=question.timeout) as client:
-        for shown, answer in _answered(question, client):
-            plain = {"input": shown, **_plain(answer), "model": question.name, "version": answer.version}
-            if out is not None:
-                pictures.draw(client, plain, out)
-            yield plain
+    with Asking(question, place_of(place), out=out) as asking:
+        for answer in asking.answers():
+            if isinstance(answer, Refused):
+                raise answer.error
+            yield answer
 
 
-def asked(question: Question, target: str) -> Iterator[tuple[str, Answer]]:
+def asked(question: Question, place: Place | str) -> Iterator[tuple[str, Answer]]:
     """Send each example; yield what is shown of it, and the answer as it came. Raises as `answers`."""
-    raw_inputs.require(question.examples)
-    with Client(target, timeout=question.timeout) as client:
-        yield from _answered(question, client)
+    with Asking(question, place_of(place)) as asking:
+        for outcome in asking.outcomes():
+            if outcome.answer is None:
+                assert outcome.error is not None
+                raise outcome.error
+            yield outcome.shown, outcome.answer
 
 
-def _answered(question: Question, client: Client) -> Iterator[tuple[str, Answer]]:
-    meant = _meant(question, client)
-    for shown, inputs, signature in _requests(meant, client):
-        try:
-            answer = client.predict(meant.name, inputs, signature=signature, version=meant.version)
-        except InvalidArgument as error:
-            if signature in rows.SIGNATURES:
-                raise rows.refusal(shown, error) from error
-            raise
-        yield shown, answer
-
-
-def commands(question: Question, target: str, rest_target: str | None = None) -> Iterator[str]:
+def commands(question: Question, place: Place | str, rest_target: str | None = None) -> Iterator[str]:
     """Write the shell command that asks the same of each example.
 
     Args:
         question: what is asked.
-        target: of the gRPC interface; it is asked for the signature.
+        place: as of `answers`; it is asked for the signature.
         rest_target: of the REST interface: curl commands; None: grpcurl commands.
 
     Raises:
         NoInputError, UsageError: as of `answers`.
     """
-    raw_inputs.require(question.examples)
-    with Client(target, timeout=question.timeout) as client:
-        question = _meant(question, client)
-        name, signature, version = question.name, question.signature, question.version
-        asked = list(_requests(question, client))
-    for _, inputs, signature in asked:
-        if rest_target is None:
-            yield shell.grpcurl_predict(target, name, inputs, signature=signature, version=version)
-        else:
-            yield shell.curl_predict(rest_target, name, inputs, signature=signature, version=version)
+    place = place_of(place)
+    write = shell.grpcurl_predict if rest_target is None else shell.curl_predict
+    with Asking(question, place) as asking:
+        for request in asking.requests:
+            yield write(
+                rest_target or place.target,
+                question.name,
+                request.read(),
+                signature=request.signature,
+                version=question.version,
+                security=place.security,
+            )
 
 
-def _meant(question: Question, client: Client) -> Question:
-    """Name the signature that takes the further inputs, such as k, where the default does not.
+def place_of(place: Place | str) -> Place:
+    """Return a place, or the server at a target."""
+    return Place(place) if isinstance(place, str) else place
 
-    It takes what the default takes, and nothing beside the further inputs that has no usual value.
+
+@dataclass(frozen=True)
+class Refused:
+    """An example without an answer: what is shown of it, and why."""
+
+    shown: str
+    error: ServableError
+
+
+class Asking:
+    """A question that is being asked; a context manager, which ends what was begun.
+
+    Args:
+        question: what is asked.
+        place: where the model answers.
+        out: file that takes a picture of the one answer.
+
+    Attributes:
+        requests: what is sent, example by example.
+        total: how many there are.
+
+    Raises:
+        NoInputError: no example exists; raised before anything is sent.
+        UsageError: an input is missing, or the signature has none of this name.
     """
-    if question.signature is not None or not question.inputs:
-        return question
-    known = client.metadata(question.name, version=question.version)
-    usual, given = set(known.signature(None).inputs), set(question.inputs)
-    if given <= usual:
-        return question
-    found = [
-        (len(one.inputs), name)
-        for name, one in known.signatures.items()
-        if usual | given <= set(one.inputs) and set(one.inputs) - usual - given <= sent.USUAL.keys()
-    ]
-    return replace(question, signature=min(found)[1]) if found else question
 
+    def __init__(self, question: Question, place: Place, *, out: Path | None = None) -> None:
+        raw_inputs.require(question.examples)
+        self._question, self._out = question, out
+        with ExitStack() as stack:
+            self._client = stack.enter_context(place.open(question.name, question.version, question.timeout))
+            self._scratch = Path(stack.enter_context(TemporaryDirectory(prefix="servable-")))
+            self.requests = Requests(question, self._client, self._scratch)
+            self.total = self.requests.count()
+            if out is not None:
+                pictures.require_one(range(self.total))
+            self._stack = stack.pop_all()
 
-def _requests(question: Question, client: Client) -> Iterator[tuple[str, dict[str, np.ndarray], str | None]]:
-    """Return what is shown and what is sent, request by request, with the signature it is sent to."""
-    described = client.metadata(question.name, version=question.version)
-    known = described.signature(question.signature)
-    asked = question.signature
-    further, argument = _further(question, known)
-    if argument is None:
-        shown = " ".join(f"{name}={text}" for name, text in question.inputs.items())
-        yield shown, further, asked
-        return
-    if _rank(known, argument) == 2:
-        words = raw_inputs.read(question.examples, argument)
-        row = np.array([[one.content for one in words]], dtype=object)
-        yield " ".join(one.shown for one in words), {argument: row} | further, asked
-        return
-    for example, read in [(one, _read(one, argument)) for one in question.examples]:
-        if read is None:
-            _require_default(known)
-            by_column = rows.signature(described)
-            for place, inputs in rows.requests(Path(example), by_column):
-                yield place, inputs, by_column.name
-        for one in read or ():
-            yield one.shown, {argument: np.array([one.content], dtype=object)} | further, asked
+    def __enter__(self) -> "Asking":
+        return self
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
 
-def _read(example: str | Path, argument: str) -> list[raw_inputs.RawInput] | None:
-    """Read one argument; None for a table of rows, whose columns are sent."""
-    if argument == ROW.input and raw_inputs.is_table(example):
-        return None
-    return raw_inputs.read([example], argument)
+    def outcomes(self) -> Iterator[Outcome]:
+        """Send each example and yield what became of it, in their order."""
+        sending = Sending(self._client, self._question.name, self._question.version, self.requests.described)
+        yield from sending.outcomes(self.requests)
 
+    def answers(self) -> Iterator[dict[str, Any] | Refused]:
+        """Send each example and yield its answer in plain data, or why there is none, in their order."""
+        for outcome in self.outcomes():
+            if outcome.answer is None:
+                assert outcome.error is not None
+                yield Refused(outcome.shown, outcome.error)
+                continue
+            answer = outcome.answer
+            served = {"model": self._question.name, "version": answer.version}
+            plain = {"input": outcome.shown, **_plain(answer), **served}
+            if self._out is not None:
+                pictures.draw(self._client, plain | {"input": str(self._file(outcome.shown))}, self._out)
+            yield plain
 
-def _further(question: Question, known: Signature) -> tuple[dict[str, np.ndarray], str | None]:
-    """Return the arrays of all inputs but the one that takes the examples, and the name of that one."""
-    unknown = sorted(set(question.inputs) - set(known.inputs))
-    if unknown:
-        raise UsageError(
-            f"{known.name} of {question.name} has no input {unknown[0]}",
-            got=f"--input {unknown[0]}=...",
-            expected=f"one of {', '.join(sorted(known.inputs))}",
-        )
-    given = {name: sent.USUAL[name] for name in known.inputs if name in sent.USUAL} | dict(question.inputs)
-    left = [name for name in known.inputs if name not in given]
-    if len(left) > bool(question.examples):
-        raise UsageError(
-            f"{known.name} of {question.name} wants more",
-            got=f"values for {', '.join(sorted(given)) or 'nothing'}",
-            expected=f"values for {', '.join(sorted(known.inputs))}",
-            todo=f"give it with --input {left[-1]}=VALUE" if question.examples else "name what is to be sent",
-        )
-    if question.examples and not left:
-        raise UsageError(
-            f"{known.name} of {question.name} takes no example beside its inputs",
-            got=str(question.examples[0]),
-            expected=f"values for {', '.join(sorted(known.inputs))} alone",
-        )
-    return {name: _array(known, name, text) for name, text in given.items()}, left[0] if left else None
-
-
-def _array(known: Signature, name: str, text: str) -> np.ndarray:
-    """Make the value of one input for one example: cut at commas where it takes several."""
-    if name in raw_inputs.NAMES and _rank(known, name) == 1:
-        return np.array([raw_inputs.read_one(text, name).content], dtype=object)
-    return sent.array(name, text, known.inputs[name].dtype, _rank(known, name))
-
-
-def _rank(known: Signature, name: str) -> int:
-    shape = known.inputs[name].shape
-    return 1 if shape is None else len(shape)
-
-
-def _require_default(known: Signature) -> None:
-    if known.name != DEFAULT_SIGNATURE:
-        raise UsageError(
-            f"{known.name} takes rows as text", got="a table", todo="give each row as one line of CSV"
-        )
+    def _file(self, shown: str) -> Path:
+        """Return the file of the one example; what comes from elsewhere is kept in one meanwhile."""
+        if Path(shown).is_file():
+            return Path(shown)
+        kept = self._scratch / (Path(shown).name or "example")
+        (arrays,) = (request.read() for request in self.requests)
+        kept.write_bytes(next(iter(arrays.values()))[0])
+        return kept
 
 
 def _plain(answer: Any) -> dict[str, Any]:
@@ -233,6 +205,8 @@ def _plain(answer: Any) -> dict[str, Any]:
     if "boxes" in outputs:
         # Labels of boxes repeat.
         return outputs | {name: outputs[name][: outputs["count"]] for name in _OF_BOXES}
+    if "starts" in outputs and "words" in outputs:
+        return outputs | {name: outputs[name][: outputs["count"]] for name in _OF_WORDS}
     for columns, values in (("labels", "scores"), ("names", "values"), ("names", "scores")):
         names = outputs.get(columns)
         if isinstance(names, list) and isinstance(outputs.get(values), list):
@@ -243,6 +217,8 @@ def _plain(answer: Any) -> dict[str, Any]:
 
 #: Outputs that have a row for each box.
 _OF_BOXES = ("boxes", "classes", "labels", "scores")
+#: Outputs that have a value for each word of a transcript.
+_OF_WORDS = ("words", "starts", "ends")
 
 
 def _row(value: np.ndarray, *, encoded: bool = False) -> Any:
@@ -285,6 +261,8 @@ def sentence(answer: dict[str, Any]) -> str:
         return printable(neighbours.sentence(answer))
     if "boxes" in answer:
         return printable(_objects(answer))
+    if "starts" in answer and "text" in answer:
+        return printable(f"{answer['input']}: {answer['text']}  ({answer['confidence']:.3f})")
     if "points" in answer:
         return printable(_points(answer))
     if isinstance(answer.get("text"), str) and isinstance(answer.get("score"), float):

@@ -4,6 +4,7 @@ What exists is read, whatever its ending; what looks like a path and does not ex
 file's name is ever taken for a text.
 """
 
+import glob
 import os
 import re
 import sys
@@ -19,6 +20,7 @@ from features.sources.tables import tables
 from features.spec import RAW_KINDS, WORD, RawKind
 from features.texts import check
 from flows.console import terminal
+from flows.queries import downloads
 from serving.client.commands import FileBytes
 
 #: Stands for standard input.
@@ -84,7 +86,10 @@ def read(arguments: Sequence[str | Path], argument: str) -> list[RawInput]:
     """
     require(arguments)
     kind = TYPED.get(argument)
-    return [example for one in arguments for example in _examples(one, kind)]
+    missing = [str(one) for one in arguments if is_missing(one)]
+    if missing:
+        raise no_such_file(missing)
+    return [example for one in arguments for example in given(one, kind)]
 
 
 def read_one(value: str | Path, argument: str) -> RawInput:
@@ -96,17 +101,33 @@ def read_one(value: str | Path, argument: str) -> RawInput:
 
 
 def require(arguments: Sequence[str | Path]) -> None:
-    """Check that no argument names a file that does not exist, before a server is asked what it takes.
+    """Check that the arguments do not all name files that do not exist, before a server is asked anything.
 
     Raises:
-        NoInputError: one looks like a path, and does not exist.
+        NoInputError: each looks like a path, and does not exist.
         UsageError: standard input is named twice.
     """
-    if sum(str(one) == STDIN and not isinstance(one, Typed) for one in arguments) > 1:
+    if sum(map(is_stdin, arguments)) > 1:
         raise UsageError("standard input can be read once", got=f"{STDIN} more than once")
-    missing = [str(one) for one in arguments if looks_like_path(one) and not is_there(one)]
-    if missing:
-        raise _missing(missing)
+    if arguments and all(map(is_missing, arguments)):
+        raise no_such_file(list(map(str, arguments)))
+
+
+def is_stdin(argument: str | Path) -> bool:
+    """Return whether an argument stands for standard input."""
+    return str(argument) == STDIN and not isinstance(argument, Typed)
+
+
+def is_missing(argument: str | Path) -> bool:
+    """Return whether an argument must be meant as a path, and nothing is there or matches it."""
+    return looks_like_path(argument) and not is_there(argument) and not matches(argument)
+
+
+def matches(pattern: str | Path) -> list[str]:
+    """Return what a pattern of file names stands for, sorted; ``**`` goes into folders."""
+    if isinstance(pattern, Typed) or not any(character in str(pattern) for character in "*?["):
+        return []
+    return sorted(glob.glob(str(pattern), recursive=True))  # noqa: PTH207 - of a pattern with a root as well
 
 
 def is_there(argument: str | Path) -> bool:
@@ -126,7 +147,7 @@ def looks_like_path(argument: str | Path) -> bool:
     A word with a separator or the ending of a file is; a text with blanks or commas is where it begins as
     paths do, where the folder it names exists, or where it ends as a file does.
     """
-    if isinstance(argument, Typed):
+    if isinstance(argument, Typed) or downloads.is_url(str(argument)):
         return False
     if isinstance(argument, Path):
         return True
@@ -144,7 +165,8 @@ def is_table(argument: str | Path) -> bool:
     return not isinstance(argument, Typed) and tables.is_table(Path(argument))
 
 
-def _missing(paths: Sequence[str]) -> NoInputError:
+def no_such_file(paths: Sequence[str]) -> NoInputError:
+    """Make the error for paths that do not exist."""
     matched = " (a pattern that matched no file)" if any(c in paths[0] for c in "*?[") else ""
     return NoInputError(
         "no such file",
@@ -153,25 +175,39 @@ def _missing(paths: Sequence[str]) -> NoInputError:
     )
 
 
-def _examples(argument: str | Path, kind: RawKind | None) -> Iterator[RawInput]:
+def given(argument: str | Path, kind: RawKind | None) -> Iterator[RawInput]:
+    """Read one argument: a file or standard input where it names one, else the text that it is.
+
+    Args:
+        argument: as typed.
+        kind: of the examples, where they can be typed; None for files alone.
+
+    Raises:
+        NoInputError, AccessError, DataError: as of `read`.
+    """
     shown = str(argument)
     if is_there(argument):
-        yield from _of_file(shown, kind)
+        content = sys.stdin.buffer.read() if shown == STDIN else content_of(Path(shown))
+        if kind is not None and shown != STDIN and not looks_like_path(shown):
+            terminal.note(f"{shown} is read as a file; --text sends the word itself")
+        yield from of_content(shown, content, kind)
     elif kind is None:
-        raise _missing([shown])
+        raise no_such_file([shown])
     else:
         yield RawInput(shown, _checked(shown, os.fsencode(shown)))
 
 
-def _of_file(shown: str, kind: RawKind | None) -> Iterator[RawInput]:
-    content = sys.stdin.buffer.read() if shown == STDIN else _content(Path(shown))
+def of_content(shown: str, content: bytes, kind: RawKind | None) -> Iterator[RawInput]:
+    """Return the examples that a file's content holds: one, or one for each line of words and rows.
+
+    Raises:
+        DataError: ingest would refuse it.
+    """
     if not content:
         raise _refused(shown, RefusedError("empty", "0 bytes"))
     if kind is None:
         yield RawInput(shown, content)
         return
-    if shown != STDIN and not looks_like_path(shown):
-        terminal.note(f"{shown} is read as a file; --text sends the word itself")
     text = _checked(shown, content)
     if not (kind.lines or kind.rows):
         yield RawInput(shown, text)
@@ -181,7 +217,13 @@ def _of_file(shown: str, kind: RawKind | None) -> Iterator[RawInput]:
             yield RawInput(f"{shown}:{number}", line.strip())
 
 
-def _content(path: Path) -> bytes:
+def content_of(path: Path) -> bytes:
+    """Read a file.
+
+    Raises:
+        NoInputError: it does not exist, or is a folder.
+        AccessError: it may not be read.
+    """
     try:
         content = path.read_bytes()
         # A pipe cannot be read again.

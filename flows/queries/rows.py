@@ -1,7 +1,8 @@
 """Ask a model of rows about the rows of a table: columns are found by their names, whatever their order."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,13 @@ from features.errors import DataError, UsageError
 from features.names import printable
 from features.sources.candidates import TableOptions
 from features.sources.tables import cells, number_format, tables
-from features.sources.tables.delimited import Broken
+from features.sources.tables.delimited import Broken, Row
 from serving.client.answers import Metadata, Signature
-from serving.errors import ServerError
 
 #: Signatures with one input for each column: of cells as a table has them, and, of models made before there
 #: was such a one, of numbers and words.
 SIGNATURES = ("from_cells", "from_columns")
 _NUMBERED = re.compile(r"column_\d+")
-_TOLD = re.compile(r"\[(column .*? holds .*?; got)\] \[(.*?)\](?:\s|$)", re.DOTALL)
 
 
 def signature(described: Metadata) -> Signature:
@@ -28,16 +27,8 @@ def signature(described: Metadata) -> Signature:
     return described.signature(known)
 
 
-def refusal(where: str, error: ServerError) -> DataError:
-    """Return which row of a table the server refused, and why."""
-    # TensorFlow's assertions show each part of what they tell in brackets.
-    told = _TOLD.search(error.message)
-    said = " ".join(told.groups()).replace("\\'", "'") if told else error.message.partition("[[")[0]
-    return DataError(f"row {where} cannot be answered", got=printable(" ".join(said.split())))
-
-
-def requests(path: Path, known: Signature) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Return what is shown and what is sent of each row of a table.
+def requests(path: Path, known: Signature) -> Iterator[tuple[str, Callable[[], dict[str, np.ndarray]]]]:
+    """Return what is shown of each row of a table, and what reads its values.
 
     Args:
         path: of a CSV, TSV or Parquet table with at least the model's columns; others are passed over.
@@ -45,7 +36,7 @@ def requests(path: Path, known: Signature) -> Iterator[tuple[str, dict[str, np.n
 
     Raises:
         UsageError: the table lacks a column.
-        DataError: it cannot be read, or a row of it is broken or has no number where one is wanted.
+        DataError: it cannot be read; by what reads a row: it is broken or has no number where one is wanted.
     """
     header, found = tables.all_rows(path)
     if not set(known.inputs) & set(map(cells.identifier, header)) and all(
@@ -55,11 +46,17 @@ def requests(path: Path, known: Signature) -> Iterator[tuple[str, dict[str, np.n
         header, found = tables.all_rows(path, TableOptions(header=False))
     places = _places(path, header, known)
     for row in found:
-        where = f"{path}:{row.number}"
-        if isinstance(row, Broken):
-            raise DataError(f"row {where} cannot be sent", got=f"{row.reason}: {row.detail}")
-        if row.cells:
-            yield where, {name: _value(where, known, name, row.cells[at]) for name, at in places.items()}
+        if isinstance(row, Broken) or row.cells:
+            where = f"{path}:{row.number}"
+            yield where, partial(_values, where, known, places, row)
+
+
+def _values(
+    where: str, known: Signature, places: Mapping[str, int], row: Row | Broken
+) -> dict[str, np.ndarray]:
+    if isinstance(row, Broken):
+        raise DataError(f"row {where} cannot be sent", got=f"{row.reason}: {row.detail}")
+    return {name: _value(where, known, name, row.cells[at]) for name, at in places.items()}
 
 
 def _places(path: Path, header: list[str], known: Signature) -> Mapping[str, int]:

@@ -58,6 +58,8 @@ class Media:
         mime: media type.
         text: shown in place of ``data`` for text examples.
         tokens: shown in place of ``text``: each token, and how much it speaks for the answer, from -1 to 1.
+        aligned: shown in place of ``text``: kind of a chunk of words (``equal``, ``substitute``, ``delete``
+            or ``insert``), the words that were said, and those that were recognised.
         sharp: keep the pixels of a small image visible.
         sound: a WAV file with a player of its own, below the picture.
     """
@@ -68,6 +70,7 @@ class Media:
     mime: str = "image/png"
     text: str | None = None
     tokens: Sequence[tuple[str, float]] = ()
+    aligned: Sequence[tuple[str, str, str]] = ()
     sharp: bool = False
     sound: bytes | None = None
 

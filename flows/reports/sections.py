@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 #: What a metric's name means, for readers who did not choose it.
 MEANINGS = {
     "accuracy": "share of examples whose highest score is the true label",
+    "majority_accuracy": "accuracy of always answering the most frequent class of the training split",
     "balanced_accuracy": "recall averaged over the classes, each counting the same",
     "loss": "mean negative log-likelihood of the true label, in nats",
     "macro_f1": "F1 averaged over the classes, each counting the same",
@@ -33,7 +34,7 @@ def headline(evaluation: Any) -> Range | None:
     if interval.metric == "loss" or not 0 <= interval.low <= interval.high <= 1:
         return None
     name = interval.metric.replace("_", " ").replace("r2", "R²").replace("bleu", "BLEU")
-    note = f"{interval.confidence:.0%} bootstrap interval".replace("%", " %")
+    note = f"{interval.confidence:.0%} interval ({interval.method})".replace("%", " %")
     return Range(f"{evaluation.split} {name}", interval.value, interval.low, interval.high, note)
 
 
@@ -48,7 +49,7 @@ def dataset(card: Mapping[str, Any]) -> Section:
     counts = [
         Fact(name, card[name]) for name in ("found", "accepted", "quarantined", "skipped") if name in card
     ]
-    tables = [table for key, make in TARGET_TABLES.items() if key in card for table in (make(card[key]),)]
+    tables = of_targets(card)
     tables += [
         Table((name, "examples"), list(counts.items()), f"Examples by {name}", folded=True)
         for name, counts in card.get("values", {}).items()
@@ -56,6 +57,11 @@ def dataset(card: Mapping[str, Any]) -> Section:
     ]
     prose = [card["source"]] if "source" in card else []
     return Section("Dataset", prose=prose, facts=counts, tables=[*tables, *ingested(card)])
+
+
+def of_targets(card: Mapping[str, Any]) -> list[Table]:
+    """Tabulate the targets of a dataset by split."""
+    return [make(card[key]) for key, make in TARGET_TABLES.items() if key in card]
 
 
 def _class_table(classes: Mapping[str, Mapping[str, int]]) -> Table:
@@ -116,6 +122,27 @@ def _box_table(boxes: Mapping[str, Any]) -> Table:
     return Table(columns, rows, "Boxes by class and split", folded=len(rows) > 24)
 
 
+def _transcript_table(transcripts: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Tabulate the transcripts of each split, with what the training split does not know of the others."""
+    columns = ("examples", "words", "characters", "different_words", "unknown_words", "unknown_characters")
+    rows: list[list[object]] = [
+        [split, *(_labels(transcripts[split][column]) for column in columns)]
+        for split in SPLITS
+        if split in transcripts
+    ]
+    heads = ("split", *(column.replace("_", " ") for column in columns))
+    return Table(heads, rows, "Transcripts by split")
+
+
+def _labels(value: Any) -> object:
+    """Write counts by label in words: how many, and which."""
+    if not isinstance(value, Mapping):
+        return value
+    if not value:
+        return "none"
+    return f"{sum(value.values())}: {', '.join(map(str, list(value)[:20]))}"
+
+
 def _sentence_table(sentences: Mapping[str, Mapping[str, float]]) -> Table:
     columns = ("examples", "different", "least", "median", "most")
     rows: list[list[object]] = [[split, *map(part.get, columns)] for split, part in sentences.items()]
@@ -129,6 +156,7 @@ TARGET_TABLES: dict[str, Callable[[Mapping[str, Any]], Table]] = {
     "numbers": _number_table,
     "points": _point_table,
     "boxes": _box_table,
+    "transcripts": _transcript_table,
     "sentences": _sentence_table,
 }
 
@@ -236,7 +264,17 @@ def number_metrics(evaluation: Any) -> Section:
 
 
 #: Metrics that are counts.
-_COUNTS = ("examples", "points", "boxes", "found", "sources")
+_COUNTS = (
+    "examples",
+    "points",
+    "boxes",
+    "found",
+    "words",
+    "substitutions",
+    "deletions",
+    "insertions",
+    "sources",
+)
 
 
 def metric_table(evaluation: Any, meanings: Mapping[str, str], **words: str) -> Table:
@@ -269,7 +307,7 @@ def _ends(figures: Mapping[str, float], name: str) -> str | None:
 
 def _interval_name(evaluation: Any) -> str:
     interval = evaluation.interval
-    return f"{100 * interval.confidence:.0f} % interval, {interval.resamples:,d} bootstrap resamples"
+    return f"{100 * interval.confidence:.0f} % interval ({interval.method})"
 
 
 def classes(evaluation: "Evaluation") -> Section:

@@ -2,18 +2,16 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from features.errors import NoInputError
-from flows.runs import networks
+from flows.runs import listing, networks
 from flows.runs.directory import RunDirectory
 from flows.runs.plan import Plan
 from flows.runs.request import Request
 from flows.runs.run import seen
-from flows.workspace import MODEL_NAME, Workspace
+from flows.workspace import Workspace
 from models.network import Network
-from serving.repository.repository import Repository
 
 
 @dataclass(frozen=True)
@@ -49,29 +47,20 @@ def find(workspace: Workspace, name: str, version: int | None = None) -> Finishe
 
     Args:
         workspace: where both lie.
-        name: of the model, or path of the run's folder.
+        name: of the model, ``MODEL/RUN``, or path of the run's folder.
         version: of the model; None for the stable one.
 
     Raises:
         NoInputError: there is no such model or run, or its weights are gone.
     """
-    run = _of_release(workspace, name, version) if MODEL_NAME.fullmatch(name) else RunDirectory(Path(name))
-    recipe = run.read().recipe if run is not None else None
-    if run is None or recipe is None or not run.weights.is_file():
+    run = listing.find(workspace, name, version)
+    recipe = run.read().recipe
+    if recipe is None or not run.weights.is_file():
         raise NoInputError(
-            "no finished training with this name",
-            got=name if version is None else f"{name} version {version}",
-            expected=f"a model trained in {workspace.root}, or the folder of a run",
-            todo="list the models with servable models, or use another --workspace",
+            f"the training {run.path.name} is not finished",
+            got="no weights",
+            expected="a finished training",
+            todo="list the runs with servable runs",
         )
     request = Request(recipe["task"], "", run.path.parent.name, workspace=str(workspace.root))
     return Finished(Plan(request, recipe), run)
-
-
-def _of_release(workspace: Workspace, name: str, version: int | None) -> RunDirectory | None:
-    wanted = version or Repository(workspace.repository).stable(name)
-    for file in sorted(workspace.runs(name).glob("*/run.json"), reverse=True):
-        run = RunDirectory(file.parent)
-        if wanted is not None and run.read().version == wanted:
-            return run
-    return None

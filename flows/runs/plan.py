@@ -1,14 +1,18 @@
 """What a training will do, resolved before it begins: every setting checked, every default filled in."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from features.errors import NoInputError, UsageError
 from features.sources.recognise import Columns
 from flows.runs import recipe as config
+from flows.runs import settings
 from flows.runs.request import Request
 from flows.tracking import tracking
 from flows.workspace import Workspace, fingerprint, model_name
@@ -92,8 +96,22 @@ def resolve(request: Request) -> Plan:
         )
     if not 0 <= request.seed < 2**32:
         raise UsageError("invalid seed", got=request.seed, expected=f"an integer from 0 to {2**32 - 1}")
-    recipe = config.read_recipe(request.task, request.recipe, request.overrides)
+    recipe = config.read_recipe(request.task, request.recipe, request.overrides, settings.names(task))
     return Plan(request, config.resolve(recipe, sections(task, request.seed)))
+
+
+def typed_sections(task: str, recipe: str) -> dict[str, BaseModel]:
+    """Return the typed settings of a recipe as it stands, by section.
+
+    Raises:
+        ConfigError: no such task, an unknown setting or a bad value.
+        UsageError: no such recipe.
+        NoInputError: the recipe's file does not exist.
+    """
+    content = config.read_recipe(task, recipe)
+    checks = sections(tasks.find(task), seed=0)
+    resolved = config.resolve(content, checks)
+    return {section: check(resolved[section]) for section, check in checks.items()}
 
 
 def columns(given: Mapping[str, str | list[str]]) -> Columns:
@@ -128,11 +146,14 @@ def sections(task: Task, seed: int) -> dict[str, config.Check]:
     """Name the check of every section of a task's recipes."""
     # The splits follow the seed of the training, where there are any.
     common = {"seed": seed} if "seed" in task.rules.model_fields else {}
+    given = {"data": common}
     return {
-        "data": lambda content: config.check(task.rules, common | content, "data"),
-        "featurizer": lambda content: config.check(task.featurizer_settings, content, "featurizer"),
-        "model": lambda content: config.check(task.settings, content, "model"),
-        "augmentation": lambda content: config.check(task.augmentation_settings, content, "augmentation"),
-        "training": lambda content: config.check(task.training, content, "training"),
-        "gate": lambda content: config.check(config.GateSettings, content, "gate"),
+        section: functools.partial(_checked, kind, section, given.get(section, {}))
+        for section, kind in settings.types(task).items()
     }
+
+
+def _checked(
+    kind: type[BaseModel], section: str, given: dict[str, Any], content: dict[str, Any]
+) -> BaseModel:
+    return config.check(kind, given | content, section)

@@ -3,17 +3,19 @@
 A recipe has the sections ``task``, ``data``, ``featurizer``, ``model``, ``augmentation``,
 ``training`` and ``gate``. Each is checked by the pydantic model that lives beside the code it
 configures; unknown keys are refused. ``--set section.key=value`` overrides one
-value; the section may be left out where one section alone of the recipe has the key.
+value; the section may be left out where one section alone has such a setting.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from features.errors import ConfigError, NoInputError, UsageError
+from features.names import near
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -76,23 +78,45 @@ def recipe_path(task: str, recipe: str | None) -> Path:
         f"no recipe with this name for {task}",
         got=chosen,
         expected=f"one of {', '.join(known_recipes(task))}, or the path of a .yaml file",
+        todo=near(chosen, known_recipes(task)),
     )
 
 
-def read_recipe(task: str, recipe: str | None, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Read a recipe and apply ``key=value`` overrides; the result is plain data, not yet checked."""
+def read_recipe(
+    task: str,
+    recipe: str | None,
+    overrides: Sequence[str] = (),
+    settings: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Read a recipe and apply ``key=value`` overrides; the result is plain data, not yet checked.
+
+    Args:
+        task: name of the task.
+        recipe: its name or path; None for the task's default.
+        overrides: each ``section.key=value`` or, where one section alone has the key, ``key=value``.
+        settings: names of the settings of each section, to find the section of a key by.
+    """
     path = recipe_path(task, recipe)
     content = _load(path)
     content.pop("default", None)
     content.setdefault("task", task)
     content.setdefault("name", path.stem)
     for override in overrides:
-        _apply(content, override)
+        _apply(content, override, settings)
+    _keep_epochs(content, overrides)
     if content["task"] != task:
         raise ConfigError(f"recipe {path.name} is for another task", got=content["task"], expected=task)
     if not isinstance(content["name"], str):
         raise ConfigError(f"the name of recipe {path.name}", got=repr(content["name"]), expected="a text")
     return content
+
+
+def _keep_epochs(content: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Let no minimum of the recipe raise a number of epochs that the user set himself."""
+    keys = {override.partition("=")[0].strip().rpartition(".")[2] for override in overrides}
+    training = content.get("training")
+    if "epochs" in keys and "min_steps" not in keys and isinstance(training, dict):
+        training.pop("min_steps", None)
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -110,14 +134,14 @@ def _load(path: Path) -> dict[str, Any]:
     return content
 
 
-def _apply(content: dict[str, Any], override: str) -> None:
+def _apply(content: dict[str, Any], override: str, settings: Mapping[str, Collection[str]]) -> None:
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):
         raise UsageError("cannot read --set", got=override, expected="section.key=value")
     place = content
     if len(parts) == 1:
-        parts = [*_owner(content, parts[0]), *parts]
+        parts = [*_owner(content, parts[0], settings), *parts]
     for part in parts[:-1]:
         inner = place.get(part)
         if not isinstance(inner, dict):
@@ -129,9 +153,10 @@ def _apply(content: dict[str, Any], override: str) -> None:
         raise UsageError("cannot read the value of --set", got=override, expected="a YAML value") from error
 
 
-def _owner(content: Mapping[str, Any], key: str) -> list[str]:
+def _owner(content: Mapping[str, Any], key: str, settings: Mapping[str, Collection[str]]) -> list[str]:
     """Name the section that a key without one is meant in; nothing if the recipe has the key itself."""
     owners = [name for name, inner in content.items() if isinstance(inner, dict) and key in inner]
+    owners = owners or [section for section, keys in settings.items() if key in keys]
     if key in content or not owners:
         return []
     if len(owners) > 1:
@@ -168,7 +193,7 @@ def check(kind: type[Settings], content: Mapping[str, Any] | None, section: str)
             f"recipe setting {where}",
             got=repr(first.get("input"))[:120],
             expected=f"one of the keys {', '.join(known)}" if unknown else first["msg"],
-            todo="correct the recipe or the --set option",
+            todo=(near(path[-1], known) if unknown else None) or "correct the recipe or the --set option",
         ) from error
 
 
@@ -201,7 +226,7 @@ def resolve(recipe: Mapping[str, Any], sections: Mapping[str, Check]) -> dict[st
             "unknown section in the recipe",
             got=unknown[0],
             expected=f"one of {', '.join(sorted(sections))}",
-            todo="correct the recipe or the --set option",
+            todo=near(unknown[0], sections) or "list the settings with servable recipes TASK RECIPE",
         )
     resolved: dict[str, Any] = {"task": recipe["task"], "name": recipe["name"]}
     for section, check_section in sections.items():

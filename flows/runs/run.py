@@ -52,7 +52,12 @@ def seen(dataset: DatasetReference) -> datasets.Dataset:
 
 @contextmanager
 def open_record(
-    plan: Plan, dataset: DatasetReference, *, parent: Record | None = None, label: str = ""
+    plan: Plan,
+    dataset: DatasetReference,
+    *,
+    parent: Record | None = None,
+    label: str = "",
+    run: RunDirectory | None = None,
 ) -> Iterator[Record]:
     """Open a new run, or the one that was cut off, and close it with the state it ends in.
 
@@ -61,11 +66,12 @@ def open_record(
         dataset: what ingest returned.
         parent: of a nested run; it is told to MLflow through the parent's connection.
         label: names a nested run.
+        run: to go on with, whatever its state; None for the one of the plan's key.
     """
     from flows.tracking import tracking
 
     key = plan.key(dataset.fingerprint)
-    run = open_run(plan.workspace, plan.name, key, restart=plan.request.restart)
+    run = run or open_run(plan.workspace, plan.name, key, restart=plan.request.restart)
     ledger = tracking.open_tracking(plan.workspace) if parent is None else parent.tracking
     nested = {"mlflow.parentRunId": parent.tracked.run_id or ""} if parent is not None else {}
     tracked = ledger.start(
@@ -82,7 +88,15 @@ def open_record(
         profile=dataset.counts(),
     )
     record = Record(run, dataset, tracked, ledger, Examiner(run.path / "gate.log"))
-    run.record(state="running", key=key, pid=os.getpid(), recipe=plan.recipe, dataset=dataset)
+    run.record(
+        state="running",
+        key=key,
+        pid=os.getpid(),
+        recipe=plan.recipe,
+        seed=plan.request.seed,
+        dataset=dataset,
+        metric=plan.task.objective.report,
+    )
     status, note = "FAILED", ""
     try:
         yield record

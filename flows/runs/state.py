@@ -95,10 +95,12 @@ class RunState(_Kept):
         state: running, finished, refused, failed or killed; empty for a new run.
         pid: of the process that runs it, or ran it last.
         recipe: as it was resolved.
+        seed: of the training.
         dataset: that it is trained on.
         weights_hash: of the trained weights.
         embedding: fingerprint of what computes the vectors of a gallery.
         cross_validation: metrics over the folds.
+        metric: the one that decides.
         metrics: by the names they are tracked by.
         signatures: of the candidate.
         absent: signatures that the network cannot have, with the reason.
@@ -111,10 +113,12 @@ class RunState(_Kept):
     state: str = ""
     pid: int | None = None
     recipe: dict[str, Any] | None = None
+    seed: int = 0
     dataset: DatasetReference | None = None
     weights_hash: str | None = None
     embedding: str | None = None
     cross_validation: dict[str, float] | None = None
+    metric: str | None = None
     metrics: dict[str, float] = {}
     signatures: tuple[str, ...] = ()
     absent: dict[str, str] = {}

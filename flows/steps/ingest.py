@@ -25,9 +25,8 @@ def ingest(plan: Plan) -> DatasetReference:
     )
     card = dataset.card
     counts = {key: card[key] for key in ("found", "accepted", "quarantined", "skipped")}
-    terminal.note(_sentence(counts, card, dataset.quarantine))
-    for line in decisions.summarise(decisions.from_card(card)):
-        terminal.note(f"  {line}")
+    for line in described(card, dataset.quarantine):
+        terminal.note(line)
     artifacts.show_table(
         artifacts.artifact_key("dataset", plan.name),
         [counts],
@@ -36,6 +35,24 @@ def ingest(plan: Plan) -> DatasetReference:
     return DatasetReference(
         directory=str(dataset.directory), fingerprint=dataset.fingerprint, **counts, columns=_columns(card)
     )
+
+
+def described(card: dict[str, Any], quarantine: Path) -> list[str]:
+    """Say where every entry of a source went, how the examples are split, and what was decided."""
+    counts = {key: card[key] for key in ("found", "accepted", "quarantined", "skipped")}
+    return [
+        _sentence(counts, card, quarantine),
+        *([_splits(card)] if "splits" in card else []),
+        *(f"  {line}" for line in decisions.summarise(decisions.from_card(card))),
+    ]
+
+
+def _splits(card: dict[str, Any]) -> str:
+    """Write the size of each split, and where the data's own validation split became the test split."""
+    sizes = ", ".join(f"{split} {count:,}" for split, count in card["splits"].items() if count)
+    given = set(card["splits_given"])
+    note = " (the data's validation split is the test split: they have no other)"
+    return f"splits: {sizes}" + (note if "validation" in given and "test" not in given else "")
 
 
 def _columns(card: dict[str, Any]) -> list[list[str]] | None:

@@ -1,7 +1,7 @@
 """The training step: from cached features to trained weights."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from features.storage.files import write_file
 from flows.console import terminal
@@ -12,10 +12,19 @@ from flows.runs.run import Record
 from models.objective import Objective
 from models.training import training
 
+#: Told the epoch, counted over all phases, and its metrics.
+Watch = Callable[[int, Mapping[str, float]], None]
+
 
 @step.step("train", run_name="train {plan.name}")
-def fit(plan: Plan, record: Record) -> str:
-    """Train, or go on where a training was cut off; return the file of the final weights."""
+def fit(plan: Plan, record: Record, watch: Watch | None = None) -> str:
+    """Train, or go on where a training was cut off; return the file of the final weights.
+
+    Args:
+        plan: of the training.
+        record: of its run.
+        watch: told each epoch and its metrics; what it raises ends the training.
+    """
     history_file = record.run.path / "history.json"
     if record.run.weights.is_file() and history_file.is_file():
         return str(record.run.weights)
@@ -26,6 +35,9 @@ def fit(plan: Plan, record: Record) -> str:
 
     def on_epoch(phase: str, epoch: int, metrics: dict[str, float]) -> None:
         record.tracked.metrics(by_split(metrics), step=epoch)
+        terminal.report_epoch(phase, epoch, metrics)
+        if watch is not None:
+            watch(epoch, metrics)
 
     history = training.train(
         network,

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import TemporaryError
-from flows.tracking.mlflow_store import BATCHED, AwayError, Ledger, RefusedError
+from flows.tracking.mlflow_store import BATCHED, OF_MODELS, AwayError, Ledger, RefusedError
 from flows.tracking.outbox import IDS, REJECTED, Event, Journal, Spool, now
 from flows.tracking.rejects import AGAIN
 
 LOG = frozenset({"start", "resume", "metrics", "params", "tags", "dataset", "finish", "damaged"})
-FILES = frozenset({"artifact", "register", "alias"})
+FILES = frozenset({"artifact", "register", *OF_MODELS})
 
 FIRST_DELAY, LONGEST_DELAY = 1.0, 60.0
 BUSY_DELAY = 0.3  #: another process is sending the run
@@ -199,7 +199,7 @@ class Sender:
     def _send_files(self, spool: Spool, cursor: dict[str, Any], *, late: bool) -> None:
         for event in spool.read(cursor.get("files", 0)):
             if event.kind in FILES:
-                if late and event.kind == "alias":
+                if late and event.kind in OF_MODELS:
                     raise _FilesError("an earlier run has not been sent yet")
                 try:
                     self._apply([event], spool, cursor)

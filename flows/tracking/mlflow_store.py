@@ -140,7 +140,7 @@ class Ledger:
         if "file" in events[0].body and not (directory / events[0].body["file"]).exists():
             raise RefusedError("the file to upload is missing")
         try:
-            if kind not in ("start", "alias") and not self._has_run(cursor, directory):
+            if kind not in ("start", *OF_MODELS) and not self._has_run(cursor, directory):
                 if kind == "finish" and "of" not in cursor:  # of an alias, which has no run
                     return
                 raise RefusedError("its run is not in this store")
@@ -318,15 +318,24 @@ class Ledger:
         _same(model.name, name)
         if int(model.tags.get(moved, 0)) > event.at:
             return
-        found = [
-            version
-            for version in self.client.search_model_versions(f"name = '{name}'")
-            if version.tags.get(RELEASE_TAG) == release
-        ]
+        found = self._versions(name, release)
         if not found:
             raise RefusedError(f"model {name} has no version for release {release}")
         self.client.set_registered_model_alias(name, alias, found[0].version)
         self.client.set_registered_model_tag(name, moved, str(event.at))
+
+    def _withdraw(self, event: Event, cursor: dict[str, Any], directory: Path) -> None:
+        """Delete the versions of a release, and the registered model with its last version."""
+        name, release = event.body["name"], str(event.body["release"])
+        for version in self._versions(name, release):
+            self.client.delete_model_version(name, version.version)
+        if self.client.search_registered_models(f"name = '{name}'") and not self._versions(name):
+            self.client.delete_registered_model(name)
+
+    def _versions(self, name: str, release: str | None = None) -> list[Any]:
+        """Return the registered versions of a model, those of one release where it is given."""
+        versions = self.client.search_model_versions(f"name = '{name}'")
+        return [each for each in versions if release in (None, each.tags.get(RELEASE_TAG))]
 
     def by_alias(self, name: str, alias: str) -> dict[str, Any] | None:
         """Describe the model version an alias points to, None if there is none.
@@ -352,6 +361,9 @@ class Ledger:
         }
 
 
+#: Events of a registered model, which belong to no run.
+OF_MODELS = frozenset({"alias", "withdraw"})
+
 #: Events that go into log_batch, several at a time.
 BATCHED = frozenset({"metrics", "params", "tags"})
 
@@ -363,6 +375,7 @@ HANDLERS = {
     "dataset": Ledger._dataset,
     "register": Ledger._register,
     "alias": Ledger._alias,
+    "withdraw": Ledger._withdraw,
 }
 
 

@@ -6,6 +6,7 @@ training nothing and loses nothing: the next Tracking on the same outbox, in whi
 is left.
 """
 
+import itertools
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -91,6 +92,7 @@ class Tracking:
         self._artifacts = artifacts
         self._sender = Sender(Ledger(uri, artifacts), spool, notify)
         self._open: dict[str, TrackedRun] = {}
+        self._count = itertools.count()
 
     def __enter__(self) -> Self:
         """Return itself; leaving sends what is left."""
@@ -163,9 +165,23 @@ class Tracking:
             release: number of the release, as given to :meth:`TrackedRun.register`.
             alias: the alias to move.
         """
-        directory = self.spool / f"{slug(f'alias-{model}', 120).replace('/', '_')}~{now()}-{os.getpid()}"
-        journal = Journal(directory)
-        journal.append("alias", {"name": slug(model), "alias": alias, "release": release})
+        self._of_model(model, "alias", {"alias": alias, "release": release})
+
+    def withdraw(self, model: str, release: int) -> None:
+        """Delete the version of a release from the registry, and the registered model with its last one.
+
+        Args:
+            model: name of the registered model.
+            release: number of the release, as given to :meth:`TrackedRun.register`.
+        """
+        self._of_model(model, "withdraw", {"release": release})
+
+    def _of_model(self, model: str, kind: str, body: dict[str, Any]) -> None:
+        """Write an event that belongs to a registered model and to no run."""
+        folder = slug(f"{kind}-{model}", 120).replace("/", "_")
+        # The counter keeps several events of one millisecond apart, in their order.
+        journal = Journal(self.spool / f"{folder}~{now()}-{os.getpid()}-{next(self._count)}")
+        journal.append(kind, {"name": slug(model), **body})
         journal.append("finish", {"status": "FINISHED"})
         journal.close()
         self._sender.wake()

@@ -13,6 +13,7 @@ import pandas as pd
 from sklearn import metrics as sk
 
 from features.datasets.dataset import Dataset
+from models.evaluation import uncertainty
 from models.evaluation.scores import (
     METRICS,
     checked,
@@ -20,7 +21,7 @@ from models.evaluation.scores import (
     default_k,
     predictions,
 )
-from models.evaluation.uncertainty import Interval, bootstrap
+from models.evaluation.uncertainty import Interval
 from models.task import Evaluator, columns
 
 #: Mistakes that are logged, the most confident first.
@@ -66,7 +67,10 @@ class Evaluation:
 def of_dataset(dataset: Dataset, scores: np.ndarray) -> Evaluation:
     """Measure scores [examples, classes] of a dataset's measured examples, in their order."""
     targets = dataset.measured["target"].to_numpy(np.int64)
-    return evaluate(targets, scores, dataset.labels)
+    frame = dataset.frame
+    training = frame.loc[frame["split"] == "train", "target"].to_numpy(np.int64)
+    majority = int(np.bincount(training).argmax()) if len(training) else None
+    return evaluate(targets, scores, dataset.labels, majority=majority)
 
 
 def evaluate(
@@ -76,6 +80,7 @@ def evaluate(
     *,
     split: str = "test",
     main: str = "accuracy",
+    majority: int | None = None,
     bins: int = 15,
     resamples: int = 1000,
     seed: int = 0,
@@ -87,7 +92,9 @@ def evaluate(
         scores: float [examples, classes], probabilities.
         labels: class names, one per column of ``scores``.
         split: prefix of the metric names.
-        main: which of MAIN_METRICS gets the bootstrap interval.
+        main: which of MAIN_METRICS gets an interval.
+        majority: class that is the most frequent one in training, the baseline "always the same"; None
+            leaves it out.
         bins: confidence bins of the calibration.
         resamples: bootstrap resamples.
         seed: of the bootstrap.
@@ -97,11 +104,13 @@ def evaluate(
             distribution, or ``main`` is unknown.
     """
     targets, scores = checked(targets, scores, labels)
-    interval = bootstrap(targets, scores, main, resamples=resamples, seed=seed)
+    interval = uncertainty.interval(targets, scores, main, resamples=resamples, seed=seed)
     bands = calibration(targets, scores, bins)
     figures = {name: METRICS[name](targets, scores) for name in sorted(METRICS)}
     figures |= {"ece": expected_calibration_error(bands), "examples": float(len(targets))}
     figures |= {f"{main}_low": interval.low, f"{main}_high": interval.high}
+    if majority is not None:
+        figures["majority_accuracy"] = float((targets == majority).mean())
     return Evaluation(
         split=split,
         labels=tuple(labels),

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from features.datasets import batches, feature_store
 from features.targets import upright
+from models.export.export import stacked
 from models.network import Network
 from models.task import Task
 
@@ -53,4 +54,4 @@ def outputs(
         for inputs, sizes_of_batch, _ in batches.batches(rows, sizes, batch_size=batch_size, order=order)
     ]
     places = np.argsort(order)
-    return {name: np.concatenate([part[name] for part in parts])[places] for name in parts[0]}
+    return {name: values[places] for name, values in stacked(parts).items()}

@@ -80,8 +80,8 @@ def answer(function: Any, raws: Sequence[bytes], *, batch_size: int = 32) -> dic
 def stacked(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Join the answers to several batches, by output.
 
-    An output with an axis as long as the batch's longest example needs is filled up with zeros, as the
-    signature itself fills up the shorter examples of a batch.
+    An output with an axis as long as the batch's longest example needs is filled up with zeros or empty
+    strings, as the signature itself fills up the shorter examples of a batch.
     """
     joined = {}
     for name in parts[0]:
@@ -92,7 +92,9 @@ def stacked(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 
 def _filled(array: np.ndarray, longest: np.ndarray) -> np.ndarray:
-    return np.pad(array, [(0, 0), *((0, int(n - m)) for n, m in zip(longest, array.shape[1:], strict=True))])
+    edges = [(0, 0), *((0, int(n - m)) for n, m in zip(longest, array.shape[1:], strict=True))]
+    nothing: Any = b"" if array.dtype == object else 0
+    return np.pad(array, edges, constant_values=nothing)
 
 
 def export(

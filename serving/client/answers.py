@@ -147,9 +147,14 @@ def metadata(response: Any, model: str) -> Metadata:
     """Read the answer to a GetModelMetadata request."""
     found = messages.SignatureDefMap()
     response.metadata[SIGNATURE_DEF].Unpack(found)
+    return described(model, response.model_spec.version.value, found)
+
+
+def described(model: str, version: int, found: Any) -> Metadata:
+    """Make plain values of a SignatureDefMap."""
     names = found.signature_def.keys() - INIT_SIGNATURES
     signatures = {name: _signature(name, found.signature_def[name]) for name in sorted(names)}
-    return Metadata(model, response.model_spec.version.value, signatures)
+    return Metadata(model, version, signatures)
 
 
 def _signature(name: str, proto: Any) -> Signature:

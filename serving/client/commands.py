@@ -16,6 +16,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from serving.client import forms, requests
+from serving.security import PLAIN, Security
 from serving.service_names import MODEL, PREDICTION
 
 #: Bytes of a request that stand in the command itself; Linux takes 131,072 in one argument, others less.
@@ -47,6 +48,7 @@ def curl_predict(
     signature: str | None = None,
     version: int | None = None,
     label: str | None = None,
+    security: Security = PLAIN,
 ) -> str:
     """Write the curl command of a prediction.
 
@@ -58,6 +60,7 @@ def curl_predict(
         signature: the signature; None means ``serving_default``.
         version: a version by number.
         label: a version by label.
+        security: encryption and token of the call.
 
     Raises:
         UsageError: version and label are both given.
@@ -69,18 +72,26 @@ def curl_predict(
         plain = {name: _plain(value) for name, value in inputs.items()}
         return json.dumps(body | {"inputs": plain}, ensure_ascii=False)
 
-    url = f"{_url(target, model, version, label)}:predict"
-    return _piped(inputs, text, ("curl", "-d"), "@-", (url,))
+    url = f"{_url(target, model, version, label, security)}:predict"
+    return _piped(inputs, text, f"curl{security.curl()} -d", "@-", (url,))
 
 
-def curl_status(target: str, model: str, version: int | None = None) -> str:
+def curl_status(target: str, model: str, version: int | None = None, *, security: Security = PLAIN) -> str:
     """Write the curl command that asks for the state of a model's versions."""
-    return _words("curl", _url(target, model, version, None))
+    return f"curl{security.curl()} {_words(_url(target, model, version, None, security))}"
 
 
-def curl_metadata(target: str, model: str, version: int | None = None, label: str | None = None) -> str:
+def curl_metadata(
+    target: str,
+    model: str,
+    version: int | None = None,
+    label: str | None = None,
+    *,
+    security: Security = PLAIN,
+) -> str:
     """Write the curl command that asks for a model's signatures."""
-    return _words("curl", f"{_url(target, model, version, label)}/metadata")
+    url = f"{_url(target, model, version, label, security)}/metadata"
+    return f"curl{security.curl()} {_words(url)}"
 
 
 def grpcurl_predict(
@@ -91,6 +102,7 @@ def grpcurl_predict(
     signature: str | None = None,
     version: int | None = None,
     label: str | None = None,
+    security: Security = PLAIN,
 ) -> str:
     """Write the grpcurl command of a prediction; arguments and errors as for curl_predict.
 
@@ -102,22 +114,30 @@ def grpcurl_predict(
     def text(inputs: Mapping[str, Any]) -> str:
         return _json(requests.predict(asked, signature, inputs, content=False))
 
-    return _piped(inputs, text, ("grpcurl", "-plaintext", "-d"), "@", (target, f"{PREDICTION}/Predict"))
+    command = f"grpcurl{security.grpcurl()} -d"
+    return _piped(inputs, text, command, "@", (target, f"{PREDICTION}/Predict"))
 
 
-def grpcurl_status(target: str, model: str, version: int | None = None) -> str:
+def grpcurl_status(target: str, model: str, version: int | None = None, *, security: Security = PLAIN) -> str:
     """Write the grpcurl command that asks for the state of a model's versions."""
-    return _grpcurl(target, f"{MODEL}/GetModelStatus", requests.status(model, version))
+    return _grpcurl(target, f"{MODEL}/GetModelStatus", requests.status(model, version), security)
 
 
-def grpcurl_metadata(target: str, model: str, version: int | None = None, label: str | None = None) -> str:
+def grpcurl_metadata(
+    target: str,
+    model: str,
+    version: int | None = None,
+    label: str | None = None,
+    *,
+    security: Security = PLAIN,
+) -> str:
     """Write the grpcurl command that asks for a model's signatures."""
     request = requests.metadata(requests.spec(model, version, label))
-    return _grpcurl(target, f"{PREDICTION}/GetModelMetadata", request)
+    return _grpcurl(target, f"{PREDICTION}/GetModelMetadata", request, security)
 
 
-def _grpcurl(target: str, method: str, request: Message) -> str:
-    return _words("grpcurl", "-plaintext", "-d", _json(request), target, method)
+def _grpcurl(target: str, method: str, request: Message, security: Security) -> str:
+    return f"grpcurl{security.grpcurl()} -d {_words(_json(request), target, method)}"
 
 
 def _json(message: Message) -> str:
@@ -127,7 +147,7 @@ def _json(message: Message) -> str:
 def _piped(
     inputs: Mapping[str, Any],
     text: Callable[[Mapping[str, Any]], str],
-    before: tuple[str, ...],
+    before: str,
     reads: str,
     after: tuple[str, ...],
 ) -> str:
@@ -136,21 +156,21 @@ def _piped(
     Args:
         inputs: values by input name.
         text: writes the request of some inputs.
-        before: words in front of the request.
+        before: the command in front of the request, as the shell reads it.
         reads: stands in its place where the request is read from standard input.
         after: words behind it.
     """
     inputs = {name: forms.ready(name, value) for name, value in inputs.items()}
     whole = text(inputs)
     if len(whole.encode("utf-8", "replace")) <= LONGEST_ARGUMENT:
-        return _words(*before, whole, *after)
+        return f"{before} {_words(whole, *after)}"
     files = {one.stand_in: one.path for value in inputs.values() for one in _files(value)}
     paths = {base64.b64encode(mark).decode(): path for mark, path in files.items()}
     request = text({name: _shortened(value) for name, value in inputs.items()})
     # printf belongs to the shell: what it prints is no argument of a process, and so of any length.
     form, *marks = _cut(request.replace("\\", "\\\\").replace("%", "%%"), paths)
     contents = (f"\"$(base64 < {shlex.quote(str(paths[mark]))} | tr -d '\\n')\"" for mark in marks)
-    return f"{' '.join(['printf', shlex.quote(form), *contents])} | {_words(*before, reads, *after)}"
+    return f"{' '.join(['printf', shlex.quote(form), *contents])} | {before} {_words(reads, *after)}"
 
 
 def _cut(text: str, marks: Collection[str]) -> list[str]:
@@ -176,11 +196,11 @@ def _shortened(value: Any) -> Any:
     return made.reshape(cells.shape)
 
 
-def _url(target: str, model: str, version: int | None, label: str | None) -> str:
+def _url(target: str, model: str, version: int | None, label: str | None, security: Security) -> str:
     requests.spec(model, version, label)
     choice = "" if version is None else f"/versions/{version}"
     choice = choice if label is None else f"/labels/{quote(label, safe='')}"
-    return f"http://{target}/v1/models/{quote(model, safe='')}{choice}"
+    return f"{security.scheme}://{target}/v1/models/{quote(model, safe='')}{choice}"
 
 
 def _words(*words: str) -> str:

@@ -1,6 +1,7 @@
 """How a client reaches a server: encryption, token, deadlines, retries."""
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,7 +62,7 @@ class Connection:
         if self.token and not self.encrypted and not self._is_near():
             raise ConfigError(
                 f"the token would travel to {self.target} in the clear",
-                todo="turn encryption on with tls=True",
+                todo="turn encryption on: tls=True, or --tls",
             )
 
     def _is_address(self) -> bool:
@@ -126,13 +127,32 @@ class Connection:
     def error(self, error: Any, model: str | None, version: int | None) -> Exception:
         """Make a plain error of a failed call: it carries model, version and the server's words."""
         code, words = error.code(), error.details() or ""
+        if code == grpc.StatusCode.UNAVAILABLE and self.encrypted and _is_of_tls(words):
+            return UnavailableError(
+                f"no TLS connection to {self.target}",
+                got=_tls_reason(words),
+                todo="check that the server uses TLS, and the authorities to trust",
+            )
         if code == grpc.StatusCode.UNAVAILABLE:
+            closed = "Socket closed" in words and not self.encrypted
             return UnavailableError(
                 f"no model server at {self.target}",
                 got=words.splitlines()[0] if words else None,
-                todo="start one with: servable serve",
+                todo="use TLS if the server does: --tls" if closed else "start one with: servable serve",
             )
         return errors.error_of(code, words, model=model, version=version)
+
+
+def _is_of_tls(words: str) -> bool:
+    return "handshake" in words.lower() or "certificate" in words.lower()
+
+
+def _tls_reason(words: str) -> str:
+    """Return what is wrong with a handshake, out of OpenSSL's words."""
+    if "CERTIFICATE_VERIFY_FAILED" in words:
+        named = re.search(r"CERTIFICATE_VERIFY_FAILED: ([^:\n]+)", words)
+        return f"a certificate that is not trusted ({named[1] if named else 'its authority is unknown'})"
+    return "an answer without TLS" if "WRONG_VERSION_NUMBER" in words else words.splitlines()[0]
 
 
 def no_list(target: str) -> errors.Unimplemented:

@@ -54,11 +54,16 @@ def predict(
     """
     request = messages.PredictRequest(model_spec=asked)
     request.model_spec.signature_name = signature or ""
-    for name, value in inputs.items():
-        tensors.encode(
-            array(forms.ready(name, value), name, signature, known), request.inputs[name], content=content
-        )
+    for name, value in arrays(inputs, signature, known).items():
+        tensors.encode(value, request.inputs[name], content=content)
     return request
+
+
+def arrays(
+    inputs: Mapping[str, Any], signature: str | None, known: Metadata | None = None
+) -> dict[str, np.ndarray]:
+    """Make an array of each input, examples in the form that the graph takes; arguments as of `predict`."""
+    return {name: array(forms.ready(name, value), name, signature, known) for name, value in inputs.items()}
 
 
 def needs_metadata(inputs: Mapping[str, Any]) -> bool:

@@ -260,6 +260,10 @@ class Core:
         """Name the configured models."""
         return sorted(self._models)
 
+    def labels(self, model: str) -> dict[str, int]:
+        """Return the version of each label of a model."""
+        return {label: self.labelled(model, label) for label in sorted(self._labels.get(model, {}))}
+
     def is_ready(self) -> bool:
         """Return whether every configured model is available."""
         return self.is_open and bool(self._models) and all(map(self.manager.available, self._models))

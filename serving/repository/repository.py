@@ -9,13 +9,13 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from features.errors import NoInputError, StorageError, UsageError
+from features.errors import NoInputError, StorageError, TemporaryError, UsageError
 from features.storage.files import sync_directory, write_file
 from features.storage.locks import FileLock, locked
 from features.storage.trees import copy_tree, sync_tree
@@ -181,17 +181,71 @@ class Repository:
         Raises:
             UsageError: keep is less than 1.
         """
-        if keep < 1:
-            raise UsageError("retention must keep at least one version", got=keep, expected="1 or more")
         with self._locked(model):
-            stable = self.stable(model)
-            spared = {stable, self._earlier(model, stable)} | leased_versions(self._base(model))
-            old = [version for version in self.versions(model)[:-keep] if version not in spared]
+            old = self.prunable(model, keep)
             for version in old:
-                self._delete(model, version)
+                self._delete(model, version, "retention")
+        self._write_config()
         return old
 
+    def prunable(self, model: str, keep: int) -> list[int]:
+        """Return the versions that `prune` would delete.
+
+        Raises:
+            UsageError: keep is less than 1.
+        """
+        if keep < 1:
+            raise UsageError("retention must keep at least one version", got=keep, expected="1 or more")
+        stable = self.stable(model)
+        spared = {stable, self._earlier(model, stable)} | leased_versions(self._base(model))
+        return [version for version in self.versions(model)[:-keep] if version not in spared]
+
+    def delete(self, model: str, version: int, reason: str) -> None:
+        """Delete a version.
+
+        Raises:
+            NoInputError: there is no such version.
+            UsageError: it is the stable one.
+            TemporaryError: a running server holds it.
+        """
+        with self._locked(model):
+            self.release(model, version)
+            if version == self.stable(model):
+                raise UsageError(
+                    f"version {version} of model {model} is the stable one",
+                    todo="promote another version first, or delete the whole model",
+                )
+            self._require_free(model, [version])
+            self._delete(model, version, reason)
+        self._write_config()
+
+    def remove(self, model: str, reason: str) -> list[int]:
+        """Delete every version of a model and give their numbers, which are not used again.
+
+        Raises:
+            NoInputError: there is no such model.
+            TemporaryError: a running server holds a version; nothing is deleted.
+        """
+        with self._locked(model):
+            versions = self.versions(model)
+            self._require_free(model, versions)
+            self._append_move(model, None, "repair", reason)
+            for version in versions:
+                self._delete(model, version, reason)
+        self._write_config()
+        return versions
+
     # Parts
+
+    def _require_free(self, model: str, versions: Sequence[int]) -> None:
+        """Refuse to go on where a living server holds one of the versions."""
+        held = sorted(leased_versions(self._base(model)).intersection(versions))
+        if held:
+            raise TemporaryError(
+                f"a running server holds model {model}",
+                got=f"version {', '.join(map(str, held))}",
+                todo="stop the server, or let it serve another version, and repeat",
+            )
 
     def _base(self, model: str) -> Path:
         if not is_model_name(model):
@@ -306,12 +360,12 @@ class Repository:
                 done.append(f"moved stable from missing version {stable} to {earlier}")
         return done
 
-    def _delete(self, model: str, version: int) -> None:
+    def _delete(self, model: str, version: int, reason: str) -> None:
         trash = Claims(self._base(model)).trash
         trash.mkdir(parents=True, exist_ok=True)
         aside = trash / f"{version}.{os.urandom(4).hex()}"
         self.path(model, version).rename(aside)
-        self._history(model).append("delete", version, "retention")
+        self._history(model).append("delete", version, reason)
         shutil.rmtree(aside, ignore_errors=True)
 
     def _config_text(self, base: str | None) -> str:

@@ -3,6 +3,7 @@
 Follows model_servers/http_rest_api_handler.cc, http_rest_api_util.cc and http_server.cc.
 """
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,10 +26,15 @@ from serving.inference import predict
 from serving.inference.services import Services
 from serving.metrics import Metrics
 from serving.rest import json_examples, json_input, json_output
+from serving.rest.page import document
 from serving.service_names import SIGNATURE_DEF
 
 JSON = "application/json"
 TEXT = "text/plain"
+HTML = "text/html; charset=utf-8"
+
+#: Paths of the page to try models, and of what it lists; TensorFlow Serving has neither.
+PAGE, LIST = "/", "/models.json"
 
 #: Characters of a message that travel.
 MESSAGE_LIMIT = 4096
@@ -45,6 +51,18 @@ _CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "POST, GET",
     "Access-Control-Allow-Headers": "Content-Type",
+}
+
+#: Sent with the page: nothing but itself runs in it, frames it or is told where a reader came from.
+PAGE_HEADERS = {
+    "Content-Security-Policy": document.policy(),
+    "Permissions-Policy": "camera=(self), microphone=(self), geolocation=()",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-cache",
 }
 
 
@@ -67,6 +85,7 @@ class RestApi:
         metrics: told of every request.
         metrics_path: path of the Prometheus page, or None for none.
         cors: answer with headers that let other web pages call.
+        page: answer with the page to try models.
     """
 
     def __init__(
@@ -77,9 +96,10 @@ class RestApi:
         *,
         metrics_path: str | None = None,
         cors: bool = False,
+        page: bool = False,
     ) -> None:
         self._services, self._core, self._metrics = services, core, metrics
-        self._metrics_path, self._cors = metrics_path, cors
+        self._metrics_path, self._cors, self._page = metrics_path, cors, page
 
     def answer(self, method: str, path: str, body: bytes, origin: str = "") -> Reply:
         """Answer a request.
@@ -90,7 +110,7 @@ class RestApi:
             body: the body, decompressed.
             origin: the Origin header.
         """
-        own = self._own(path)
+        own = self._own(path) or self._for_people(method, path)
         if own is not None:
             return own
         if not _API.fullmatch(path):
@@ -114,6 +134,17 @@ class RestApi:
         if self._metrics_path is not None and path == self._metrics_path:
             return Reply(200, self._metrics.page(), TEXT)
         return None
+
+    def _for_people(self, method: str, path: str) -> Reply | None:
+        """Answer with the page, or the models it offers; None for any other path."""
+        if path not in (PAGE, LIST) or method not in ("GET", "HEAD"):
+            return None
+        if not self._page:
+            return refusal(404, "Not found: the page is off; --rest_api_page=network turns it on everywhere")
+        if path == PAGE:
+            return Reply(200, document.served(), HTML, PAGE_HEADERS)
+        models = [{"name": name, "labels": self._core.labels(name)} for name in self._core.models()]
+        return Reply(200, json.dumps({"models": models}).encode(), headers=dict(_CORS) if self._cors else {})
 
     def _call(self, method: str, path: str, body: bytes) -> bytes:
         match = {"POST": _CALL, "GET": _MODEL}.get(method, _NOTHING).fullmatch(path)

@@ -3,16 +3,15 @@
 import asyncio
 import concurrent.futures
 import contextlib
-import ipaddress
+import ssl
 import threading
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from serving import listening
-from serving.config import is_loopback
 from serving.errors import HTTP_STATUS, InvalidArgument, code_of
 from serving.rest.api import Reply, RestApi, refusal
+from serving.rest.callers import Callers
 from serving.rest.inflation import Inflater
 
 #: Seconds a connection may stay without a whole request header.
@@ -29,6 +28,7 @@ class RestServer:
 
     Args:
         api: what answers.
+        callers: whom it answers.
         host: address to listen on.
         port: port to listen on; 0 takes a free one.
         threads: requests that are worked on at a time.
@@ -36,6 +36,7 @@ class RestServer:
         timeout: seconds a request may take once its body is there; 0 means no limit.
         max_body: largest body in bytes, after decompression.
         idle_seconds: seconds a connection may stay without a whole request header.
+        tls: listen with TLS; None for plain HTTP.
 
     Raises:
         UnavailableError: the port is taken; on start.
@@ -44,6 +45,7 @@ class RestServer:
     def __init__(
         self,
         api: RestApi,
+        callers: Callers,
         *,
         host: str,
         port: int,
@@ -52,10 +54,12 @@ class RestServer:
         timeout: float,
         max_body: int,
         idle_seconds: float = IDLE_SECONDS,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._api, self._host, self._wanted = api, host, port
+        self._api, self._callers = api, callers
+        self._host, self._wanted = host, port
         self._room, self._timeout, self._max_body = threads + queue, timeout, max_body
-        self._idle_seconds = idle_seconds
+        self._idle_seconds, self._tls = idle_seconds, tls
         self._workers = concurrent.futures.ThreadPoolExecutor(threads, "rest")
         # Health is told even while every worker is busy with a long body.
         self._prober = concurrent.futures.ThreadPoolExecutor(1, "rest-health")
@@ -104,7 +108,8 @@ class RestServer:
         self._runner = web.ServerRunner(server, handle_signals=False)
         await self._runner.setup()
         host = self._host.strip("[]")
-        await web.TCPSite(self._runner, host, self._wanted, reuse_port=False).start()
+        site = web.TCPSite(self._runner, host, self._wanted, reuse_port=False, ssl_context=self._tls)
+        await site.start()
         self.port = self._runner.addresses[0][1]
 
     async def _close(self, grace: float) -> None:
@@ -130,9 +135,9 @@ class RestServer:
         return _response(reply)
 
     def _refused(self, request: web.BaseRequest) -> Reply | None:
-        if is_loopback(self._host) and not is_local(request.headers.get("Host", "")):
-            # A page in a browser can have a name of its own resolve to this machine.
-            return refusal(403, "the Host header is not this machine")
+        unwanted = self._callers.refusal(request.method, request.path, request.headers)
+        if unwanted is not None:
+            return refusal(403, unwanted)
         if self._draining and request.path != "/livez":
             return Reply(
                 503, refusal(503, "the server is shutting down").body, headers={"Connection": "close"}
@@ -187,18 +192,3 @@ class RestServer:
 def _response(reply: Reply) -> web.Response:
     headers = {"Content-Type": reply.kind, **reply.headers}
     return web.Response(status=reply.status, body=reply.body, headers=headers)
-
-
-def is_local(host: str) -> bool:
-    """Return whether a Host header names this machine: an address, localhost, or nothing."""
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return False
-    if name in ("", "localhost") or name.endswith(".localhost"):
-        return True
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import ConfigError, UsageError
-from serving.config import MAX_REST_BODY_BYTES, Options
+from serving.config import MAX_REST_BODY_BYTES, PAGE_LOOPBACK, PAGES, Options
 
 #: REST port of ``servable serve`` if none is given.
 DEFAULT_REST_PORT = 8501
@@ -96,7 +96,9 @@ def _add_grpc(flags: argparse.ArgumentParser) -> None:
         default=(),
         help="comma-separated name=value pairs",
     )
-    flags.add_argument("--ssl_config_file", type=_path, help="SSLConfig in text format, for gRPC with TLS")
+    flags.add_argument(
+        "--ssl_config_file", type=_path, help="SSLConfig in text format: gRPC and REST with TLS"
+    )
     _add_boolean(flags, "enable_serialization_as_tensor_content", "answer Predict with tensor_content")
 
 
@@ -114,6 +116,12 @@ def _add_rest(flags: argparse.ArgumentParser) -> None:
         "--rest_api_timeout_in_ms", type=float, default=30_000, help="timeout of a REST request; 0: none"
     )
     _add_boolean(flags, "rest_api_enable_cors_support", "send CORS headers, so that other web pages can call")
+    flags.add_argument(
+        "--rest_api_page",
+        choices=PAGES,
+        default=PAGE_LOOPBACK,
+        help="where / is a page to try models: on a loopback address, on the network as well, or off",
+    )
     flags.add_argument(
         "--rest_api_max_body_bytes",
         type=int,
@@ -292,6 +300,7 @@ def _doors(values: argparse.Namespace, *, served: bool) -> dict[str, Any]:
         "rest_threads": values.rest_api_num_threads,
         "rest_timeout": values.rest_api_timeout_in_ms / 1000,
         "rest_cors": values.rest_api_enable_cors_support,
+        "rest_page": values.rest_api_page,
         "rest_max_body": values.rest_api_max_body_bytes,
         "monitoring_config_file": values.monitoring_config_file,
     }

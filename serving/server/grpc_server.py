@@ -10,10 +10,11 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import model_service_pb2, prediction_service_pb2
 
-from serving import listening, service_names, text_configs
+from serving import listening, service_names
 from serving.config import Options
 from serving.engine.workers import Workers
 from serving.errors import InvalidArgument, ServerError
+from serving.server.ssl_file import SslFile
 
 #: Health names: the protocol's own, and the short ones that TensorFlow Serving sets.
 PREDICTION_HEALTH = ("", service_names.PREDICTION, "PredictionService")
@@ -111,32 +112,18 @@ class Certificates:
     """The key and certificates of an SSLConfig file, read again when the file changes.
 
     Args:
-        path: the file: server_key, server_cert, custom_ca as PEM text, and client_verify.
+        path: of the file.
 
     Raises:
         InvalidArgument: it cannot be read, or holds no key or certificate.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._stamp = self._state()
+        self._file = SslFile(path)
         self._config = self._read()
 
-    def _state(self) -> tuple[int, int, int] | None:
-        try:
-            status = self._path.stat()
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_size, status.st_ino
-
     def _read(self) -> grpc.ServerCertificateConfiguration:
-        config = text_configs.ssl_config(self._path)
-        if not config.server_key or not config.server_cert:
-            raise InvalidArgument(f"'{self._path}' has no server_key or no server_cert")
-        if config.client_verify and not config.custom_ca:
-            raise InvalidArgument(
-                f"'{self._path}' requires client certificates (client_verify) but has no custom_ca"
-            )
+        config = self._file.read()
         self._verify = config.client_verify
         return grpc.ssl_server_certificate_configuration(
             [(config.server_key.encode(), config.server_cert.encode())],
@@ -149,16 +136,14 @@ class Certificates:
 
     def _changed(self) -> grpc.ServerCertificateConfiguration | None:
         # Called at each handshake; None keeps what is in use.
-        state = self._state()
-        if state is None or state == self._stamp:
+        if not self._file.changed():
             return None
-        self._stamp = state
         try:
             self._config = self._read()
         except ServerError as error:
             _log.error("cannot reload the certificates: %s", error)
             return None
-        _log.info("reloaded the certificates of %s", self._path)
+        _log.info("reloaded the certificates of %s", self._file.path)
         return self._config
 
 

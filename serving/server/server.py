@@ -25,10 +25,12 @@ from serving.inference import warmup
 from serving.metrics import PATH as METRICS_PATH
 from serving.metrics import Metrics
 from serving.repository.repository import Repository
-from serving.rest.api import RestApi
+from serving.rest.api import LIST, PAGE, RestApi
+from serving.rest.callers import Callers
 from serving.rest.http_server import RestServer
 from serving.server import grpc_handlers
 from serving.server.grpc_server import GrpcServer, bracketed
+from serving.server.ssl_file import HttpsContext
 
 _log = logging.getLogger(__name__)
 
@@ -95,9 +97,11 @@ class Server:
             self.metrics,
             metrics_path=prometheus_path(options.monitoring_config_file),
             cors=options.rest_cors,
+            page=options.has_page,
         )
         self._rest = RestServer(
             api,
+            Callers(options.host, options.rest_cors, frozenset({PAGE, LIST})),
             host=options.host,
             port=options.rest_port,
             threads=options.rest_request_threads,
@@ -105,6 +109,7 @@ class Server:
             timeout=options.rest_timeout,
             max_body=options.rest_max_body,
             idle_seconds=options.rest_idle_seconds,
+            tls=None if options.ssl_config_file is None else HttpsContext(options.ssl_config_file).made(),
         )
         self._rest.start()
 

@@ -8,6 +8,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from tests.benchmarks import (
     audio,
+    bulk,
     features,
     galleries,
     heatmaps,
@@ -16,6 +17,7 @@ from tests.benchmarks import (
     numbers,
     places,
     serving,
+    speech,
     swaps,
     texts,
     translations,
@@ -35,6 +37,8 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "search": galleries.latency,
         "loop": loop.loop,
         "places": places.latency,
+        "bulk": bulk.bulk,
+        "transcripts": speech.latency,
         "translation-latency": translations.latency,
     },
     "evaluate": {
@@ -50,6 +54,8 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "digits": audio.digits,
         "speakers": audio.speakers,
         "instruments": audio.instruments,
+        "speech": speech.speech,
+        "digits-strings": speech.digit_strings,
         "sentences": texts.sentences,
         "vectors": texts.vectors,
         "phrases": texts.phrases,

@@ -153,10 +153,12 @@ def test_what_ingest_refuses_is_refused_with_its_reason(
     assert reason in REASONS
     path = tmp_path / "review.md"
     path.write_bytes(content)
-    code, answers, err = run(capsys, "a good film", path, "--target", server.target)
-    assert (code, answers) == (65, [])
-    assert f"review.md cannot be sent; got {reason}: " in err
-    assert word in err
+    code, (answer, refused), err = run(capsys, "a good film", path, "--target", server.target)
+    assert (code, answer["tokens"]) == (65, 11)
+    assert refused["input"] == str(path)
+    assert f"review.md cannot be sent; got {reason}: " in refused["error"]
+    assert word in refused["error"]
+    assert f"1 of 2 inputs failed; first: {path}" in err
 
 
 def test_a_byte_order_mark_is_left_out_as_at_ingest(tmp_path: Path) -> None:

@@ -184,11 +184,27 @@ def test_a_worse_training_is_refused_and_kept_until_it_is_accepted(trained: Trai
     for tag in ("servable.refused", "servable.note", "mlflow.note.content"):
         assert "the gate refused golden: not worse than serving; got test/accuracy 0." in tags[tag]
     assert list(trained.workspace.mlruns.glob(f"**/{run_id}/artifacts/report.html"))
-    done = command(*arguments(worse), "--accept-worse", "--local", workspace=trained.workspace.root)
+    assert f"servable publish golden/{run.name} --accept-worse" in line
+    done = command("publish", "golden", "--accept-worse", workspace=trained.workspace.root)
+    assert done.returncode == 2
+    assert "--reason" in done.stderr
+    given = ("--accept-worse", "--reason", "for a demonstration", "--json")
+    done = command("publish", f"golden/{run.name}", *given, workspace=trained.workspace.root)
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout.splitlines()[-1])
     assert summary["version"] == 2
-    assert repository.release("golden", 2).manifest["accepted_worse"] is True
+    manifest = repository.release("golden", 2).manifest
+    assert manifest["accepted_worse"] is True
+    assert manifest["gate"]["checks"][-1]["got"].endswith("(accepted: for a demonstration)")
+    assert "published as version 2" in (run / "report.html").read_text()
+    tags = of_run(trained.workspace.mlruns / "mlflow.db", run_id)["tags"]
+    assert tags["servable.accepted"] == "for a demonstration"
+    with sqlite3.connect(trained.workspace.mlruns / "mlflow.db") as store:
+        assert store.execute("select status from runs where run_uuid = ?", [run_id]).fetchone() == (
+            "FINISHED",
+        )
+    done = command("publish", f"golden/{run.name}", *given, workspace=trained.workspace.root)
+    assert done.returncode == 66
     assert "Traceback" not in done.stderr
     done = command("rollback", "golden", workspace=trained.workspace.root)
     assert (done.returncode, repository.stable("golden")) == (0, 1), done.stderr

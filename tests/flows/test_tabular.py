@@ -14,7 +14,7 @@ from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
 
 from features.datasets.dataset import Dataset
-from features.errors import DataError, NoInputError, UsageError
+from features.errors import NoInputError, UsageError
 from features.ingest.ingest import ingest
 from features.rows.featurizer import RowFeaturizerSettings
 from features.rows.rules import RowRules
@@ -242,7 +242,7 @@ def test_tables_that_do_not_fit_are_refused(server: Server, tmp_path: Path) -> N
     with pytest.raises(UsageError, match="x_2"):
         ask(server, tmp_path / "lacks.csv")
     (tmp_path / "odd.csv").write_text("x 1,x 2\n1,NA\n\n1,two\n")
-    with pytest.raises(DataError, match=r"row .*odd\.csv:3 .*column 'x 2' holds numbers; got two$"):
+    with pytest.raises(ServerError, match=r"odd\.csv:3: refused by .*: column 'x 2' holds numbers; got two$"):
         ask(server, tmp_path / "odd.csv")
     with pytest.raises(UsageError, match="embed takes rows as text"):
         ask(server, tmp_path / "odd.csv", signature="embed")
@@ -254,8 +254,8 @@ def test_a_table_without_a_header_is_asked_by_the_numbers_of_its_columns(tmp_pat
     (tmp_path / "some.csv").write_text('"1,5",a\n"2,5",b\n')
     inputs = {name: TensorSpec("string", (None,)) for name in ("column_1", "column_2")}
     asked = list(row_questions.requests(tmp_path / "some.csv", Signature("from_cells", "", inputs, {})))
-    assert [inputs["column_1"][0] for _, inputs in asked] == [b"1,5", b"2,5"]
-    assert [inputs["column_2"][0] for _, inputs in asked] == [b"a", b"b"]
+    assert [read()["column_1"][0] for _, read in asked] == [b"1,5", b"2,5"]
+    assert [read()["column_2"][0] for _, read in asked] == [b"a", b"b"]
 
 
 def test_columns_are_inputs_of_their_own_over_grpc_and_rest(server: Server) -> None:

@@ -22,7 +22,9 @@ from features.rows import featurizer
 from features.rows.rules import RowRules
 from features.sounds import featurizer as sounds_featurizer
 from features.sounds.augmentation import AudioAugmentationSettings
-from features.sounds.rules import AudioRules
+from features.sounds.frame_augmentation import FrameAugmentationSettings
+from features.sounds.frames import FrameFeaturizerSettings
+from features.sounds.rules import AudioRules, TranscriptRules
 from features.texts import featurizer as texts_featurizer
 from features.texts import words as texts_words
 from features.texts.rules import PairRules, TextRules
@@ -35,6 +37,7 @@ from models.tasks import (
     audio_classification,
     keypoint_detection,
     object_detection,
+    speech_recognition,
     tabular_classification,
     text_classification,
     translation,
@@ -68,6 +71,10 @@ SECTIONS: dict[tuple[str, str], type[BaseModel]] = {
     ("sounds", "model (kind: rnn)"): rnn.RnnSettings,
     ("sounds", "model (kind: hub)"): audio_hub.HubSettings,
     ("sounds", "augmentation"): AudioAugmentationSettings,
+    ("speech", "data"): TranscriptRules,
+    ("speech", "featurizer"): FrameFeaturizerSettings,
+    ("speech", "model"): speech_recognition.ModelSettings,
+    ("speech", "augmentation"): FrameAugmentationSettings,
     ("text", "data"): TextRules,
     ("text", "featurizer"): texts_featurizer.TextFeaturizerSettings,
     ("text", "model (kind: cnn)"): text_classification.CnnSettings,

@@ -13,6 +13,8 @@ _FILE_NAMES = ("path", "file", "filename", "file_name", "filepath", "file_path")
 _TEXT_NAMES = ("text", "sentence", "review", "phrase", "document", "comment", "message")
 SPLIT_NAMES = ("split", "subset", "partition")
 FOLD_NAMES = ("fold",)
+#: What a message calls a column, where it is not its option's name.
+_ROLES = {"target": "label"}
 #: Columns that a message names before it counts the rest.
 _LISTED = 20
 
@@ -39,10 +41,11 @@ def find(table: TableFile, raw: RawKind, columns: Columns) -> Places:
     Raises:
         DataError: a column is missing, or several could be meant; names those found and expected.
     """
-    inputs = (*_FILE_NAMES, raw.name, f"{raw.name}_path") if not raw.cells else _TEXT_NAMES
+    inputs = _input_names(raw)
     source = None if raw.rows else place_of(table, "input", columns.input, inputs)
     targets = _targets(table, columns)
-    if not targets or (source is None and not raw.rows):
+    beside = bool(columns.beside) and not columns.targets
+    if not (targets or beside) or (source is None and not raw.rows):
         known = raw.rows or source is not None
         missing, usual = ("target", columns.usual_targets) if known else ("input", inputs)
         raise unknown(table, missing, usual)
@@ -71,25 +74,30 @@ def _targets(table: TableFile, columns: Columns) -> tuple[int, ...]:
     return tuple(dict.fromkeys(place for place in places if place is not None))
 
 
-def find_text(table: TableFile, columns: Columns) -> int:
-    """Find the column that holds texts, where no label is wanted.
+def find_input(table: TableFile, raw: RawKind, columns: Columns) -> Places:
+    """Find the column that holds examples or names their files, where no label is wanted.
 
     Raises:
         DataError: there is no such column.
     """
-    place = place_of(table, "input", columns.input, _TEXT_NAMES)
+    usual = _input_names(raw)
+    place = place_of(table, "input", columns.input, usual)
     if place is None:
-        raise unknown(table, "input", _TEXT_NAMES)
-    return place
+        raise unknown(table, "input", usual)
+    return Places((place,), (), None, None, None)
+
+
+def _input_names(raw: RawKind) -> tuple[str, ...]:
+    return (*_FILE_NAMES, raw.name, f"{raw.name}_path") if not raw.cells else _TEXT_NAMES
 
 
 def unknown(table: TableFile, role: str, usual: Sequence[str]) -> DataError:
     """Make the error for a column that no name tells."""
     return DataError(
-        f"table {table.path.name} has no {role} column that can be told by its name",
+        f"cannot tell which column of {table.path.name} is the {_ROLES.get(role, role)}",
         got=_listed(table),
         expected=f"one of {', '.join(usual)}",
-        todo=_remedy(table, f"name it with --{role}-column"),
+        todo=_remedy(table, f"add --{role}-column"),
     )
 
 

@@ -2,9 +2,12 @@
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 
 from features.decisions import Decisions
 from features.names import counted, escape, setting
+from features.quarantine import RefusedError
+from features.sources.annotations.side_files import SideFiles
 from features.sources.candidates import Candidate, Entry, Rejected, Skipped, TableOptions, split_named
 from features.sources.named_files import NamedFiles
 from features.sources.selection import Selection
@@ -24,6 +27,7 @@ class RowReader:
         several: whether a target is a line of CSV of all its columns.
         gaps: whether cells of such a target may be missing; they are then left empty.
         options: how files are found, and which labels are missing.
+        beside: endings of the files that hold the targets, where no column does.
     """
 
     def __init__(
@@ -36,11 +40,13 @@ class RowReader:
         *,
         several: bool = False,
         gaps: bool = False,
+        beside: Sequence[str] = (),
     ) -> None:
         self._several, self._gaps = several, gaps
         self._table, self._places = table, places
         self._raw, self._options = selection.raw, options
         self._files = NamedFiles(root, selection, options)
+        self._beside = SideFiles(root, beside, follow_symlinks=selection.follow_symlinks)
         self._missing_cells = cells.gaps(cells.MISSING_WORDS)
         self._missing_labels: Counter[str] = Counter()
         self._words: Counter[str] = Counter()
@@ -54,6 +60,7 @@ class RowReader:
             how = f"{counted(count, 'row')}; {setting('data.drop', [label])} leaves them out"
             decisions.add("label", label, "taken for a class, not for a missing label", how, warning=True)
         self._files.record(decisions)
+        self._beside.record(decisions)
 
     def entry(self, row: "Row | Broken") -> Entry:
         """Check one row, and look at the file it names without opening it."""
@@ -86,13 +93,23 @@ class RowReader:
             return self._rejected(
                 row, "unknown_split", f"the split is {split!r}; expected train, validation or test"
             )
-        label = cells.line(targets) if self._several else targets[0]
+        label = cells.line(targets) if self._several else "".join(targets)
         if self._raw.cells:
             text = cells.line(inputs) if self._raw.rows else inputs[0]
             content = text.encode("utf-8")
             return Candidate(None, name, label, known, fold or None, block, row.number, content, row.line)
         candidate = Candidate(None, name, label, known, fold or None, block, row.number, line=row.line)
-        return self._files.entry(inputs[0], candidate, os.fsencode(self._table))
+        entry = self._files.entry(inputs[0], candidate, os.fsencode(self._table))
+        return (
+            entry if places.targets or not isinstance(entry, Candidate) else self._with_side_file(entry, row)
+        )
+
+    def _with_side_file(self, candidate: Candidate, row: Row) -> Entry:
+        """Read the target of a file that the table gives none for."""
+        try:
+            return self._beside.labelled(candidate)
+        except RefusedError as refusal:
+            return self._rejected(row, refusal.reason, refusal.detail)
 
     def _is_missing(self, label: str) -> bool:
         if label in self._options.missing_labels:

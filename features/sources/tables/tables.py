@@ -16,7 +16,7 @@ from features.sources.tables.columns import Places
 from features.sources.tables.delimited import Broken, Row, Tally
 from features.sources.tables.file import TableFile
 from features.sources.tables.reader import RowReader
-from features.spec import RawKind
+from features.spec import WORD, RawKind
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 #: Makes a source of a table; see `open_table`.
@@ -64,9 +64,15 @@ def _source(
 
     def scan() -> Iterator[Entry]:
         tally = Tally()
-        several, gaps = columns.several_targets, columns.target_gaps
         reader = RowReader(
-            root, table.path.name, selection, places, columns.table, several=several, gaps=gaps
+            root,
+            table.path.name,
+            selection,
+            places,
+            columns.table,
+            several=columns.several_targets,
+            gaps=columns.target_gaps,
+            beside=columns.beside,
         )
         for number, row in enumerate(table.rows(places.chosen(), tally), start=1):
             tally.rows = number
@@ -80,7 +86,7 @@ def _source(
 
     inputs = tuple(table.names[place] for place in places.inputs)
     targets = tuple(table.names[place] for place in places.targets)
-    described = _described(table, places)
+    described = _described(table, places, bool(columns.beside))
     source = Source("table", described, root, (), (), scan, targets=targets, decisions=decisions)
     if not selection.raw.rows:
         return source
@@ -94,10 +100,11 @@ def _source(
     )
 
 
-def _described(table: TableFile, places: Places) -> str:
+def _described(table: TableFile, places: Places, beside: bool) -> str:
     inputs, targets = ([table.names[place] for place in part] for part in (places.inputs, places.targets))
     roles = {"split": places.split, "fold": places.fold, "blocks": places.block}
-    named = [f"input from {_listed(inputs)}", f"target from {_listed(targets)}"]
+    where = _listed(targets) if targets else "the files beside" if beside else None
+    named = [f"input from {_listed(inputs)}", *([f"target from {where}"] if where else [])]
     named += [f"{role} from {table.names[place]!r}" for role, place in roles.items() if place is not None]
     return printable(f"table {table.path.name}: {', '.join(named)}")
 
@@ -169,6 +176,16 @@ def _common_columns(sources: Mapping[str, Source]) -> tuple[str, ...]:
     return wanted
 
 
+def open_unlabelled(path: Path, selection: Selection, columns: Columns) -> Source:
+    """Make a source of a table whose rows have no target; arguments and errors as of `open_table`."""
+    table = file.read(path, columns.table)
+    # Gaps are allowed in a target of no columns.
+    columns = replace(columns, several_targets=True, target_gaps=True)
+    return _source(
+        table, table_columns.find_input(table, selection.raw, columns), selection, columns, Decisions()
+    )
+
+
 def text_column(path: Path, columns: Columns) -> tuple[TableFile, int]:
     """Find the column of a table that holds texts, where no label is wanted.
 
@@ -180,7 +197,7 @@ def text_column(path: Path, columns: Columns) -> tuple[TableFile, int]:
         OSError: the file cannot be read.
     """
     table = file.read(path, columns.table)
-    return table, table_columns.find_text(table, columns)
+    return table, table_columns.find_input(table, WORD, columns).inputs[0]
 
 
 def all_rows(path: Path, options: TableOptions = _AS_FOUND) -> "tuple[list[str], Iterator[Row | Broken]]":

@@ -170,7 +170,7 @@ def test_rows_that_cannot_be_used_are_refused_by_themselves(tmp_path: Path) -> N
 def test_a_table_without_boxes_says_what_is_missing(tmp_path: Path) -> None:
     plant(tmp_path, images("a.jpg") | {"t.csv": b"file,class\na.jpg,cat\n", "u.csv": b"a,b\n1,2\n"})
     assert "no columns of boxes that can be told by their names" in refusal(tmp_path / "t.csv")
-    assert "has no input column" in refusal(tmp_path / "u.csv")
+    assert "cannot tell which column of u.csv is the input" in refusal(tmp_path / "u.csv")
 
 
 # -- Pascal VOC -----------------------------------------------------------------------------------

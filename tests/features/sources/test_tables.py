@@ -127,8 +127,8 @@ def test_links_and_other_kinds_named_by_a_table_are_passed_over(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("header", "columns", "words"),
     [
-        ("a,b", {}, ["no input column", "'a', 'b'", "--input-column"]),
-        ("path,b", {}, ["no target column", "--target-column"]),
+        ("a,b", {}, ["which column of t.csv is the input", "'a', 'b'", "--input-column"]),
+        ("path,b", {}, ["which column of t.csv is the label", "--target-column"]),
         ("path,file,label", {}, ["several columns", "'path', 'file'"]),
         ("path,label", {"target": "klass"}, ["no column 'klass'", "'path', 'label'"]),
         ("path,label,path", {}, ["same name", "'path'"]),

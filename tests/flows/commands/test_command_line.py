@@ -310,6 +310,49 @@ def test_served_answers_are_the_trained_ones(
     assert "nosuch" in done.stderr
 
 
+def test_predictions_without_a_server_are_the_servers(
+    trained: Trained, served: tuple[str, ...], tmp_path: Path
+) -> None:
+    """``--local``, and what happens by itself where nothing listens."""
+    raws = sorted((trained.run.path / "parity").glob("*.raw"))[:3]
+    target, root = served[0], trained.workspace.root
+    asked = command("predict", "golden", *raws, "--json", "--target", target, workspace=tmp_path)
+    wanted = list(map(json.loads, asked.stdout.splitlines()))
+    nowhere = ("--target", "127.0.0.1:9")
+    for where, note in (("--local",), ""), (nowhere, "no model server at 127.0.0.1:9; golden is loaded"):
+        done = command("predict", "golden", *raws, "--json", *where, workspace=root)
+        assert done.returncode == 0, done.stderr
+        assert note in done.stderr
+        for ours, theirs in zip(map(json.loads, done.stdout.splitlines()), wanted, strict=True):
+            assert ours["score"] == pytest.approx(theirs["score"], abs=1e-6)
+            assert {**ours, "score": 0, "scores": 0} == {**theirs, "score": 0, "scores": 0}
+    for where, code, words in (
+        (nowhere, 69, "no model server at 127.0.0.1:9"),
+        (("--local",), 66, "No model 'golden'. No model is there"),
+    ):
+        done = command("predict", "golden", raws[0], *where, workspace=tmp_path)
+        assert (done.returncode, words in done.stderr) == (code, True), done.stderr
+    assert not (tmp_path / "repository").exists()
+    done = command("predict", "goldn", raws[0], "--local", workspace=root)
+    assert (done.returncode, done.stderr) == (66, "error: No model 'goldn'. Did you mean 'golden'?\n")
+
+
+def test_a_running_server_is_asked_without_tensorflow(trained: Trained, served: tuple[str, ...]) -> None:
+    photo = next((trained.run.path / "parity").glob("*.raw"))
+    code = (
+        "import sys; from flows import cli\n"
+        f"try: cli.main(['predict', 'golden', {str(photo)!r}, '--target', {served[0]!r}])\n"
+        "except SystemExit as left: assert not left.code\n"
+        "heavy = {'tensorflow', 'keras', 'prefect', 'mlflow', 'pandas', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{photo}: ")
+
+
 def test_activation_maps_of_a_run_and_of_its_release(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -80,7 +80,19 @@ def test_a_key_that_one_section_has_needs_no_section():
     with pytest.raises(
         UsageError, match=r"ambiguous key in --set; got dropout; expected a\.dropout or b\.dropout"
     ):
-        config._apply({"a": {"dropout": 1}, "b": {"dropout": 2}}, "dropout=3")
+        config._apply({"a": {"dropout": 1}, "b": {"dropout": 2}}, "dropout=3", {})
+
+
+def test_epochs_that_a_user_sets_are_kept():
+    for overrides, wanted in (
+        (("training.epochs=2",), None),
+        (("epochs=2",), None),
+        (("learning_rate=1e-3",), 1000),
+    ):
+        recipe = config.read_recipe("tabular-classification", "mlp", overrides)
+        assert recipe["training"].get("min_steps") == wanted
+    both = config.read_recipe("tabular-classification", "mlp", ("epochs=2", "training.min_steps=7"))
+    assert both["training"]["min_steps"] == 7
 
 
 @pytest.mark.parametrize("override", ["training.epochs", "=3", "training..epochs=3", "training.epochs=[1"])

@@ -649,3 +649,22 @@ def test_a_database_is_seen_whole_or_not_at_all(tmp_path: Path) -> None:
     process.kill()
     process.wait()
     assert not database.exists()
+
+
+@pyfunc
+def test_a_deleted_release_leaves_the_registry(place, saved_model):
+    with place.tracking() as tracked:
+        write_everything(place, saved_model, tracked)
+        _, second = start(place, "pets/2", tracked)
+        second.register(saved_model, "pets", release=8, examples={"image_bytes": [b"abc"]}, tags={})
+        second.finish()
+        tracked.withdraw("pets", 7)
+        tracked.withdraw("pets", 99)  # never registered: nothing to delete
+        assert tracked.drain(), tracked.trouble
+        assert tracked.champion("pets") is None
+        (left,) = place.client.search_model_versions("name = 'pets'")
+        assert left.tags["servable.release"] == "8"
+        tracked.withdraw("pets", 8)
+        assert tracked.drain(), tracked.trouble
+    assert place.client.search_registered_models() == []
+    assert place.notices == []

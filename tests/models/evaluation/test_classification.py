@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 from sklearn import metrics as sk
 
 from features.errors import DataError
@@ -149,6 +150,31 @@ def test_interval_of_accuracy_is_the_binomial_one():
     assert interval.high == pytest.approx(0.75 + margin, abs=0.001)
 
 
+@pytest.mark.parametrize(("right", "count"), [(20, 20), (0, 7), (3, 11), (1500, 2000)])
+def test_shares_have_the_interval_of_wilson(right, count):
+    """Beside SciPy's own, which it gives for a binomial test."""
+    targets = np.zeros(count, np.int64)
+    scores = np.where(np.arange(count)[:, None] < right, [[0.9, 0.1]], [[0.1, 0.9]])
+    found = uncertainty.interval(targets, scores, "accuracy")
+    expected = scipy.stats.binomtest(right, count).proportion_ci(0.95, method="wilson")
+    assert (found.value, found.method) == (right / count, "Wilson")
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert uncertainty.interval(targets, scores, "loss").method == "bootstrap, 1,000 resamples"
+
+
+def test_the_baseline_answers_with_the_most_frequent_training_class():
+    targets = np.array([0, 1, 2, 1])
+    assert (
+        classification.evaluate(targets, np.eye(3)[targets], LABELS, majority=1).metrics[
+            "test/majority_accuracy"
+        ]
+        == 0.5
+    )
+    assert (
+        "test/majority_accuracy" not in classification.evaluate(targets, np.eye(3)[targets], LABELS).metrics
+    )
+
+
 def test_interval_depends_on_the_seed_alone():
     targets, scores, _ = random_case(300, 5)
     first = uncertainty.bootstrap(targets, scores, "loss", seed=7)
@@ -159,7 +185,12 @@ def test_interval_depends_on_the_seed_alone():
 def test_perfect_scores():
     targets = np.arange(3)
     found = classification.evaluate(targets, np.eye(3), LABELS)
-    assert (found.interval.low, found.interval.value, found.interval.high) == (1.0, 1.0, 1.0)
+    # Three of three right may be chance: Wilson's interval says so, the bootstrap would not.
+    assert (found.interval.low, found.interval.value, found.interval.high) == (
+        pytest.approx(0.4385, abs=1e-4),
+        1,
+        1,
+    )
     assert found.metrics["test/loss"] == 0.0
     assert found.metrics["test/ece"] == 0.0
     assert len(found.mistakes) == 0

@@ -179,7 +179,7 @@ def test_words_are_asked_for_on_the_command_line(server: Server, oracle: KeyedVe
         (Question("words", ["word1"], {"kk": "2"}), "has no input kk"),
         (Question("words", ["word1"], {"k": "two"}, "most_similar"), "cannot read the value of input k"),
         (Question("words", [], {}, "analogy"), "positive"),
-        (Question("words"), "Name what is to be sent"),
+        (Question("words"), r"no input. Usage: servable predict words WORD\.\.\.$"),
     ):
         with pytest.raises(UsageError, match=said):
             list(predict.answers(question, target))

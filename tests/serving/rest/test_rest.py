@@ -289,7 +289,7 @@ def test_status_and_metadata_are_the_protos_as_json(ask):
         ("POST", "/v1/models/line:guess", 400, "Malformed request: POST /v1/models/line:guess"),
         ("DELETE", "/v1/models/line", 400, "Malformed request: DELETE /v1/models/line"),
         ("GET", "/v1/other", 400, "Malformed request: GET /v1/other"),
-        ("GET", "/", 404, None),
+        ("POST", "/", 404, None),
         ("GET", "/v2/models/line", 404, None),
         ("GET", "/v1/models/%2e%2e%2f", 404, "Could not find any versions of model ../"),
     ],

@@ -1,12 +1,16 @@
 """Where and how the gRPC server listens: TLS, certificates that change, Unix sockets, channel arguments."""
 
 import socket
+import ssl
+import urllib.error
+import urllib.request
 
 import grpc
 import numpy as np
 import pytest
 
 from features.errors import ConfigError, UnavailableError
+from flows import cli
 from serving import errors
 from serving.client.client import Client
 from serving.config import Options
@@ -92,6 +96,70 @@ def test_s11_an_expired_server_certificate_is_refused_and_a_new_one_taken_over_w
         assert ask() == [7.0]
         config.write_text("server_key: broken")
         assert ask() == [7.0]
+
+
+def rest(server, trusted, leaf=None, path="/v1/models/line", folder=None):
+    """Ask over HTTPS with a handshake of its own; give the status."""
+    context = ssl.create_default_context(cadata=trusted.certificate.decode())
+    if leaf is not None:
+        (folder / "leaf.pem").write_bytes(leaf.key + leaf.certificate)
+        context.load_cert_chain(folder / "leaf.pem")
+    url = f"https://localhost:{server.rest_port}{path}"
+    with urllib.request.urlopen(url, context=context, timeout=5) as answer:
+        return answer.status
+
+
+def test_rest_speaks_tls_with_the_same_certificates(models, authority, tmp_path):
+    config = write_config(tmp_path / "ssl.config", authority.leaf("server", days=-1))
+    with serve(models, ssl_config_file=config, rest_port=0) as server:
+        with pytest.raises(urllib.error.URLError, match="certificate has expired"):
+            rest(server, authority)
+        write_config(config, authority.leaf("server"))
+        assert rest(server, authority) == 200
+        with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
+            rest(server, Authority("another"))
+        config.write_text("server_key: broken")
+        assert rest(server, authority) == 200
+        with pytest.raises(OSError):
+            urllib.request.urlopen(f"http://localhost:{server.rest_port}/livez", timeout=5)
+        # Without a server name in the handshake.
+        context = ssl.create_default_context(cadata=authority.certificate.decode())
+        with (
+            socket.create_connection(("127.0.0.1", server.rest_port), 5) as plain,
+            context.wrap_socket(plain, server_hostname="127.0.0.1") as wrapped,
+        ):
+            wrapped.sendall(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            assert wrapped.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_rest_asks_for_client_certificates_where_grpc_does(models, authority, tmp_path):
+    config = write_config(tmp_path / "ssl.config", authority.leaf("server"), authority, verify=True)
+    with serve(models, ssl_config_file=config, rest_port=0) as server:
+        assert rest(server, authority, authority.leaf("me"), folder=tmp_path) == 200
+        for leaf in (None, authority.leaf("old", days=-1), Authority("x").leaf("me")):
+            with pytest.raises(OSError):
+                rest(server, authority, leaf, folder=tmp_path)
+
+
+def test_a_command_asks_over_tls(models, authority, tmp_path, capsys):
+    config = write_config(tmp_path / "ssl.config", authority.leaf("server"))
+    (tmp_path / "ca.pem").write_bytes(authority.certificate)
+    (tmp_path / "other.pem").write_bytes(Authority("another").certificate)
+    with serve(models, ssl_config_file=config) as server:
+        for ca, code, words in (
+            ("ca.pem", 0, "AVAILABLE"),
+            ("other.pem", 69, "a certificate that is not trusted"),
+            (None, 69, "Use TLS if the server does: --tls"),
+        ):
+            more = [] if ca is None else ["--ca", str(tmp_path / ca)]
+            with pytest.raises(SystemExit) as left:
+                cli.main(["status", "line", "--target", server.target, *more])
+            told = capsys.readouterr()
+            assert (left.value.code or 0, words in told.out + told.err) == (code, True), told
+    with serve(models) as server:
+        with pytest.raises(SystemExit) as left:
+            cli.main(["status", "line", "--target", server.target, "--tls"])
+        assert "an answer without TLS" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,71 @@
+"""``servable diagnose``: why is the live answer not what training gave?"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.options import (
+    SERVER,
+    CaOption,
+    JsonOption,
+    TargetOption,
+    TlsOption,
+    TokenFileOption,
+    WorkspaceOption,
+    versioned,
+)
+from flows.console import terminal
+from flows.workspace import Workspace
+from serving.security import Security
+
+
+def diagnose(
+    name: Annotated[str, typer.Argument(help="Model, such as pets or pets@3.")],
+    example: Annotated[str, typer.Argument(help="File, or text, that is answered otherwise than expected.")],
+    answer: Annotated[Path | None, typer.Option(help="What the client got, as JSON.", metavar="FILE")] = None,
+    tensor: Annotated[
+        Path | None,
+        typer.Option(help="What the client sends: pixels, samples or ids, as .npy.", metavar="FILE"),
+    ] = None,
+    server: Annotated[bool, typer.Option("--server/--no-server", help="Ask the live server as well.")] = True,
+    target: TargetOption = SERVER,
+    tls: TlsOption = False,
+    ca: CaOption = None,
+    token_file: TokenFileOption = None,
+    workspace: WorkspaceOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Follow one example from its bytes to the answer, and name the first stage that differs and why."""
+    from flows.console import quiet as quieting
+
+    place = Workspace.existing(workspace)
+    with quieting.native_stderr():
+        from flows.diagnosis import evidence, walk
+        from flows.queries.places import Place
+
+    model, version = versioned(name)
+    client = evidence.evidence(tensor, answer)
+    found = walk.diagnose(
+        place,
+        model,
+        version,
+        example,
+        client,
+        Place(target, Security(tls, ca, token_file)) if server else None,
+    )
+    if json_output:
+        first = found.first
+        print(json.dumps(asdict(found) | {"first": first.name if first else None}))
+        return
+    words = {True: "same", False: "DIFFERS", None: "-"}
+    terminal.table(
+        "", ("stage", "", "detail"), [(stage.name, words[stage.same], stage.detail) for stage in found.stages]
+    )
+    if found.first is None:
+        print("all stages agree")
+    else:
+        print(f"first difference: {found.first.name}; likely cause: {found.cause}")
+        print(f"what to do: {found.todo}")

@@ -1,0 +1,1 @@
+"""Find out why a served model answers otherwise than its training did."""

@@ -1,0 +1,77 @@
+"""The settings of a recipe: their names, values, defaults and meanings."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import BaseModel, RootModel
+from pydantic_core import PydanticUndefined
+
+from flows.runs import recipe as config
+from models.task import Task
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of a recipe.
+
+    Attributes:
+        key: section and name, as ``--set`` takes them.
+        value: as the recipe has it.
+        default: where the recipe says nothing; None where it must say something.
+        required: whether it must.
+        meaning: in words.
+    """
+
+    key: str
+    value: Any
+    default: Any
+    required: bool
+    meaning: str
+
+
+def types(task: Task) -> dict[str, type[BaseModel]]:
+    """Return the type of every section of a task's recipes."""
+    return {
+        "data": task.rules,
+        "featurizer": task.featurizer_settings,
+        "model": task.settings,
+        "augmentation": task.augmentation_settings,
+        "training": task.training,
+        "gate": config.GateSettings,
+    }
+
+
+def names(task: Task) -> dict[str, set[str]]:
+    """Return the names of the settings of every section, whatever its ``kind``."""
+    return {
+        section: {name for each in _variants(kind) for name in each.model_fields}
+        for section, kind in types(task).items()
+    }
+
+
+def listed(sections: Mapping[str, BaseModel]) -> list[Setting]:
+    """List the settings of typed sections, such as `Plan.sections`, in their order."""
+    return [setting for section, typed in sections.items() for setting in _settings(section, typed)]
+
+
+def _settings(section: str, typed: BaseModel) -> Iterator[Setting]:
+    chosen = typed.root if isinstance(typed, RootModel) else typed
+    content = chosen.model_dump(mode="json")
+    for name, field in type(chosen).model_fields.items():
+        default = None if field.is_required() else field.get_default(call_default_factory=True)
+        yield Setting(
+            f"{section}.{name}", content[name], _plain(default), field.is_required(), field.description or ""
+        )
+
+
+def _plain(value: Any) -> Any:
+    return None if value is PydanticUndefined else list(value) if isinstance(value, tuple) else value
+
+
+def _variants(kind: type[BaseModel]) -> Sequence[type[BaseModel]]:
+    """Return the types that a section chooses from by its ``kind``: those of a discriminated union."""
+    if not issubclass(kind, RootModel):
+        return (kind,)
+    annotation = kind.model_fields["root"].annotation
+    return get_args(annotation) or (annotation,)

@@ -1,0 +1,56 @@
+"""Progress as a log file and as a terminal show it."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from flows.console import summary, terminal
+
+METRICS = {"loss": 0.25, "accuracy": 0.5, "validation_loss": 1.0, "learning_rate": 1e-3, "seconds": 2.0}
+
+
+def test_lines_of_a_log_file_have_the_metrics_of_epochs(
+    monkeypatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(terminal, "QUIET_SECONDS", 0.0)
+    shown = io.StringIO()
+    monkeypatch.setattr(terminal, "stderr", Console(file=shown))
+    with terminal.progress_bars() as progress:
+        for step in range(1, 101):
+            progress("train: head", step, 100)
+            if step % 2 == 0:
+                terminal.report_epoch("head", step // 2, METRICS)
+    lines = shown.getvalue().splitlines()
+    assert "train: head: epoch 5: loss 0.25, accuracy 0.5; validation: loss 1" in lines
+    # At most one line of metrics for each line of progress.
+    assert sum("epoch" in line for line in lines) <= sum(" of 100" in line for line in lines)
+
+
+def test_a_terminal_shows_counts_metrics_and_no_unknown_total(monkeypatch) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(terminal, "stderr", Console(file=shown, force_terminal=True, width=160))
+    with terminal.progress_bars() as progress:
+        progress("gate", 0, None)
+        progress("train: head", 1_500, 2_000)
+        terminal.report_epoch("head", 3, METRICS)
+        terminal.report_epoch("a phase without a bar", 3, METRICS)
+    text = shown.getvalue()
+    assert "1,500/2,000" in text
+    assert "epoch 3: loss 0.25" in text
+    assert "/?" not in text
+
+
+def test_quiet_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with terminal.progress_bars(quiet=True) as progress:
+        progress("train: head", 1, 1)
+        terminal.report_epoch("head", 1, METRICS)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(20.0, "20"), (20400.0, "20,400"), (0.83893, "0.8389"), (1.0, "1"), (0.000012345, "1.234e-05")],
+)
+def test_figures_have_at_most_four_digits(value: float, text: str) -> None:
+    assert summary.figure(value) == text
