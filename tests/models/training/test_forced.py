@@ -92,7 +92,7 @@ def test_what_is_learnt_is_written(dataset, subwords, tmp_path):
         (set(text.split()[:-1]), set(target.split()[:-1]))
         for text, target in zip(texts, dataset.measured["target"], strict=True)
     ]
-    assert np.mean([len(one & other) / max(1, len(one | other)) for one, other in words]) > 0.6
+    assert np.mean([len(one & other) / max(1, len(one | other)) for one, other in words]) > 0.4
     # Batches of like lengths, and answers in the order of the examples.
     rows = np.argsort([len(text) for text in texts])[:3]
     alone = inference.outputs(network, TRANSLATION, (), dataset.measured.iloc[rows], tmp_path)
