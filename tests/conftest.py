@@ -18,8 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 #: Files that take minutes, the longest first; a file is the work of one core.
 LONGEST = (
-    *("test_readme.py", "test_demo.py", "test_pipeline.py", "test_command_line.py", "test_tasks.py"),
-    *("test_cross_validation.py", "test_schedule_cases.py", "test_gate_faults.py", "test_serving_faults.py"),
+    *("test_tasks.py", "test_readme.py", "test_schedule_cases.py", "test_demo.py", "test_pipeline.py"),
+    *("test_command_line.py", "test_search.py", "test_cross_validation.py", "test_page_in_browser.py"),
+    *("test_gate_faults.py", "test_serving_faults.py", "test_imports.py", "test_api.py", "test_walk.py"),
 )
 
 
