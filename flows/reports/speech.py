@@ -9,7 +9,7 @@ from flows.reports.page import Fact, Section, Table
 from models.evaluation.transcripts import chunks
 
 #: Examples with most errors that are shown, and pairs of words.
-SHOWN, PAIRS = 24, 40
+SHOWN, PAIRS = 24, 24
 
 MEANINGS = {
     "wer": "word error rate: substituted, missing and added words over the words said",
