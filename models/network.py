@@ -1,6 +1,6 @@
 """A network as training and export see it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,6 +88,9 @@ class Network:
         locate: from decoded outputs in the coordinates of the features, and the width and height of each
             image [batch, 2], to outputs in pixels of the images; None where outputs have no place.
         decode: from outputs and labels to named outputs, where the recipe has a say in it; None: the task's.
+        calibrate: called once the weights are trained, with batches of the validation split, inputs of the
+            last phase and targets: sets variables that gradients do not move, such as thresholds; None sets
+            none.
     """
 
     featurizer: Any
@@ -98,3 +101,4 @@ class Network:
     maps: Maps | None = None
     locate: Callable[[Mapping[str, Any], Any], dict[str, Any]] | None = None
     decode: Callable[[Any, tuple[str, ...]], dict[str, Any]] | None = None
+    calibrate: Callable[[Sequence[tuple[Any, Any]]], None] | None = None

@@ -10,7 +10,9 @@ import numpy as np
 from rich.text import Text
 
 from features.errors import UsageError
+from features.names import counted
 from features.spec import ROW
+from features.targets.notes import key_name
 from flows.queries import inputs as sent
 from flows.queries import neighbours, pictures, raw_inputs, rows
 from serving.client import commands as shell
@@ -66,7 +68,8 @@ def answers(question: Question, target: str, *, out: Path | None = None) -> Iter
     Args:
         question: what is asked.
         target: of the gRPC interface.
-        out: file that takes a picture of an example with its neighbours, points or boxes.
+        out: file that takes a picture of an example with its neighbours, points or boxes, a piano roll, or
+            notes as MIDI.
 
     Yields:
         For a classifier: input, label, score, scores (label to score), model, version. For any
@@ -233,6 +236,8 @@ def _plain(answer: Any) -> dict[str, Any]:
     if "boxes" in outputs:
         # Labels of boxes repeat.
         return outputs | {name: outputs[name][: outputs["count"]] for name in _OF_BOXES}
+    if "onsets" in outputs:
+        return outputs | {name: outputs[name][: outputs["count"]] for name in pictures.NOTE_OUTPUTS}
     for columns, values in (("labels", "scores"), ("names", "values"), ("names", "scores")):
         names = outputs.get(columns)
         if isinstance(names, list) and isinstance(outputs.get(values), list):
@@ -264,6 +269,14 @@ def _objects(answer: Mapping[str, Any]) -> str:
     return f"{answer['input']}: {'; '.join((*shown[:_LISTED], *more)) or 'no object'}"
 
 
+def _notes(answer: Mapping[str, Any]) -> str:
+    rows = zip(*(answer[name] for name in pictures.NOTE_OUTPUTS), strict=True)
+    shown = [f"{key_name(pitch)} {a:.2f} to {b:.2f} s" for a, b, pitch, _ in rows]
+    more = [f"and {len(shown) - _LISTED} more"] if len(shown) > _LISTED else []
+    said = "; ".join((*shown[:_LISTED], *more)) or "silence"
+    return f"{answer['input']}: {counted(len(shown), 'note')}: {said}"
+
+
 def _points(answer: Mapping[str, Any]) -> str:
     rows = zip(answer["scores"].items(), answer["points"], strict=True)
     shown = [f"{name} ({x:.1f}, {y:.1f}) {score:.3f}" for (name, score), (x, y) in rows]
@@ -271,7 +284,7 @@ def _points(answer: Mapping[str, Any]) -> str:
     return f"{answer['input']}: {'; '.join((*shown[:_LISTED], *more))}"
 
 
-#: Boxes or points that a line lists.
+#: Boxes, points or notes that a line lists.
 _LISTED = 10
 
 
@@ -287,6 +300,8 @@ def sentence(answer: dict[str, Any]) -> str:
         return printable(_objects(answer))
     if "points" in answer:
         return printable(_points(answer))
+    if "onsets" in answer:
+        return printable(_notes(answer))
     if isinstance(answer.get("values"), dict):
         numbers = ", ".join(f"{name} {value:.6g}" for name, value in answer["values"].items())
         return printable(f"{answer['input']}: {numbers}")

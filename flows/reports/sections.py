@@ -116,12 +116,22 @@ def _box_table(boxes: Mapping[str, Any]) -> Table:
     return Table(columns, rows, "Boxes by class and split", folded=len(rows) > 24)
 
 
+def _note_table(music: Mapping[str, Any]) -> Table:
+    splits = [split for split in SPLITS if any(row.get(split) for row in music["keys"].values())]
+    rows: list[list[object]] = [
+        [name, *(counts.get(split, 0) for split in splits)] for name, counts in music["keys"].items()
+    ]
+    totals = [sum(row[place] for row in rows) for place in range(1, len(splits) + 1)]  # type: ignore[misc]
+    return Table(("key", *splits), [*rows, ["all", *totals]], "Notes by key and split", folded=True)
+
+
 #: Key of a card that describes targets, to the table of it.
 TARGET_TABLES: dict[str, Callable[[Mapping[str, Any]], Table]] = {
     "classes": _class_table,
     "numbers": _number_table,
     "points": _point_table,
     "boxes": _box_table,
+    "music": _note_table,
 }
 
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from features.datasets import batches, feature_store
 from features.targets import upright
+from models.export import export
 from models.network import Network
 from models.task import Task
 
@@ -49,4 +50,4 @@ def outputs(
         {name: value.numpy() for name, value in answer(inputs, sizes_of_batch).items()}
         for inputs, sizes_of_batch, _ in batches.batches(rows, sizes, batch_size=batch_size)
     ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return export.stacked(parts)

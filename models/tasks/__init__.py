@@ -8,6 +8,7 @@ from models.tasks.image_clustering import IMAGE_CLUSTERING
 from models.tasks.image_regression import IMAGE_REGRESSION
 from models.tasks.image_search import IMAGE_SEARCH
 from models.tasks.keypoint_detection import KEYPOINT_DETECTION
+from models.tasks.music_transcription import MUSIC_TRANSCRIPTION
 from models.tasks.object_detection import OBJECT_DETECTION
 from models.tasks.tabular_classification import TABULAR_CLASSIFICATION
 from models.tasks.tabular_regression import TABULAR_REGRESSION
@@ -24,6 +25,7 @@ TASKS: dict[str, Task] = {
         IMAGE_SEARCH,
         IMAGE_CLUSTERING,
         AUDIO_CLASSIFICATION,
+        MUSIC_TRANSCRIPTION,
         TEXT_CLASSIFICATION,
         TABULAR_CLASSIFICATION,
         TABULAR_REGRESSION,

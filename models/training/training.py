@@ -106,6 +106,13 @@ def train(
         for phase in network.phases:
             leg = Leg(phase, target, objective, settings, checkpoints / phase.name, seed)
             rows += leg.run(dataset, stores, len(rows), bell, progress, on_epoch)
+    if network.calibrate is not None:
+        phase = network.phases[-1]
+        cache = feature_store.FeatureStore(stores / feature_store.fingerprint(phase.stage))
+        measured = gather(dataset, target, cache, "validation", phase.place)
+        network.calibrate(
+            [batch[:2] for batch in batches.batches(measured.rows, measured.targets, batch_size=8)]
+        )
     return History(tuple(rows))
 
 

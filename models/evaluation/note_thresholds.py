@@ -1,0 +1,75 @@
+"""From which probability on a note begins, and a key sounds: the best of a grid, on validation takes."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from models.evaluation import notes as measured
+from models.networks.notes import FRAME, rolls
+from models.networks.notes import present as frames_of
+
+#: Probabilities that are tried.
+GRID = np.round(np.arange(0.1, 0.91, 0.05), 2)
+
+
+def choose(
+    batches: Sequence[tuple[Any, Any]],
+    answer: Callable[[Any], Any],
+    decode: Callable[[Any], dict[str, Any]],
+    step: float,
+) -> tuple[float, float]:
+    """Choose the thresholds of an onset and of a sounding key.
+
+    That of a key gives the highest F1 of frames, and then that of an onset the highest F1 of notes, both the
+    mean over the takes.
+
+    Args:
+        batches: inputs, and notes [batch, notes, 4] in frames.
+        answer: from inputs to outputs; see `models.networks.notes`.
+        decode: from outputs to notes.
+        step: seconds from frame to frame.
+
+    Returns:
+        Logits of the two probabilities; 0 where there are no takes.
+    """
+    answered = [(answer(inputs), notes) for inputs, notes in batches]
+    if not answered:
+        return 0.0, 0.0
+    frame = max(_logits(), key=lambda logit: _frame_f1(answered, logit))
+    onset = max(_logits(), key=lambda logit: _note_f1(answered, decode, step, logit, frame))
+    return onset, frame
+
+
+def _logits() -> list[float]:
+    # The most even ones first: of equal ones the first is taken.
+    return sorted((float(np.log(p / (1 - p))) for p in GRID), key=lambda logit: (abs(logit), logit))
+
+
+def _frame_f1(answered: Sequence[tuple[Any, Any]], logit: float) -> float:
+    scores = []
+    for outputs, notes in answered:
+        there = tf.cast(frames_of(outputs), tf.float32)[..., tf.newaxis]
+        truth = rolls(notes, tf.shape(outputs)[1])[FRAME] * there
+        heard = tf.cast(outputs[:, :, FRAME] >= logit, tf.float32)
+        both = 2 * tf.reduce_sum(truth * heard, [1, 2])
+        scores.append(tf.math.divide_no_nan(both, tf.reduce_sum(truth + heard, [1, 2])).numpy())
+    return float(np.concatenate(scores).mean())
+
+
+def _note_f1(
+    answered: Sequence[tuple[Any, Any]],
+    decode: Callable[[Any], dict[str, Any]],
+    step: float,
+    onset: float,
+    frame: float,
+) -> float:
+    scores = []
+    for outputs, notes in answered:
+        moved = outputs - tf.constant([onset, frame, 0.0])[:, tf.newaxis]
+        heard = measured.read({name: value.numpy() for name, value in decode(moved).items()}, ())
+        for truth, found in zip(np.asarray(notes, np.float64), heard, strict=True):
+            truth = truth[truth[:, 2] >= 0] * [step, step, 1, 1]
+            scores.append(measured.note_scores(truth, measured.unpacked(found).notes, offsets=False)[2])
+    return float(np.mean(scores))
