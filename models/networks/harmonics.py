@@ -89,6 +89,30 @@ def listen(maps: Any, channels: int, dilations: Sequence[int]) -> Any:
     return mixed
 
 
+def convolutions(decibels: Any, filters: int) -> Any:
+    """Listen to each key: convolutions over the harmonics of its three bins, [n, frames, keys, 2 filters].
+
+    Args:
+        decibels: [n, frames, bins], 36 bins an octave from the lowest key on.
+        filters: of each convolution over bins.
+    """
+    stacked = Stacked(SEMITONE_THIRDS)(Normalized()(decibels))
+    maps = layers.Conv2D(filters, (3, 5), padding="same", activation="relu")(stacked)
+    maps = layers.LayerNormalization()(maps)
+    # Three bins, and those around them, become one key.
+    return layers.Conv2D(2 * filters, (5, 7), strides=(1, 3), padding="same", activation="relu")(maps)
+
+
+def said(maps: Any) -> Any:
+    """Turn maps [n, frames, keys, c] into logits and loudness, [n, frames, 3, keys]."""
+    # A key is struck in one of three hundred frames, and sounds in one of twenty.
+    ends = [
+        layers.Conv2D(1, 1, bias_initializer=keras.initializers.Constant(bias))(maps)
+        for bias in (-6.0, -3.0, 0.0)
+    ]
+    return layers.Permute((1, 3, 2))(layers.Concatenate()(ends))
+
+
 @keras.saving.register_keras_serializable("servable")
 class Rolls(keras.Layer):
     """Add corrections [n, frames, keys, 3] to two logits [n, frames, keys, 1]: [n, frames, 3, keys]."""

@@ -14,7 +14,7 @@ from features.targets.notes import KEYS, LOWEST
 from models.objective import Objective, PerExample
 
 ONSET, FRAME, LOUDNESS = range(3)
-#: Frames that a beginning lasts, so that one that is heard a frame late counts.
+#: Frames that a beginning lasts.
 _BEGINNING = 2
 _LOUDEST = 127.0
 
@@ -39,7 +39,8 @@ def rolls(notes: Any, frames: Any) -> tuple[Any, Any, Any]:
     batch, count = tf.shape(notes)[0], tf.shape(notes)[1]
     key = tf.cast(notes[..., 2], tf.int32) - LOWEST
     there = (notes[..., 2] >= 0) & (key >= 0) & (key < KEYS)
-    begin = tf.cast(tf.round(notes[..., 0]), tf.int32)
+    # The frames before and after the stroke are its beginning: on average they are neither early nor late.
+    begin = tf.cast(tf.floor(notes[..., 0]), tf.int32)
     end = tf.maximum(tf.cast(tf.round(notes[..., 1]), tf.int32), begin + 1)
     row = tf.repeat(tf.range(batch)[:, tf.newaxis], count, axis=1)
 

@@ -12,6 +12,7 @@ from pydantic import Field, RootModel
 
 from features.errors import ConfigError
 from features.settings import Settings
+from features.sounds.constant_q import ConstantQ
 from features.sounds.featurizer import AudioFeaturizer
 from features.sounds.note_augmentation import NoteAugmentation, NoteAugmentationSettings
 from features.sounds.rules import NoteRules
@@ -52,12 +53,26 @@ class HubSettings(HeadSettings):
     )
 
 
-class ModelSettings(RootModel[Annotated[HubSettings, Field(discriminator="kind")]]):
+class ScratchSettings(HeadSettings):
+    """Convolutions over the harmonics of a constant-Q spectrogram, and the head over them."""
+
+    kind: Literal["cnn"] = Field(description="convolutions from scratch")
+    filters: int = Field(16, ge=1, description="feature maps of the convolutions over harmonics")
+
+
+class ModelSettings(RootModel[Annotated[HubSettings | ScratchSettings, Field(discriminator="kind")]]):
     """The model section: its ``kind`` says whether it is pretrained."""
 
 
-class NoFeaturizer(Settings):
-    """The featurizer section of a network whose module decides what it hears."""
+class ConstantQSettings(Settings):
+    """What a network from scratch hears; the sample rate is that of the data section, at least 16 kHz.
+
+    The module basic_pitch has a front of its own.
+    """
+
+    seconds: float = Field(2.0, ge=1, le=30, description="length of a window in seconds")
+    hop_length: int = Field(256, multiple_of=128, ge=128, description="samples between frames")
+    top_db: float = Field(80.0, gt=0, description="dynamic range below a sound's maximum, in dB")
 
 
 @dataclass(frozen=True)
@@ -110,6 +125,33 @@ def _hub(blueprint: Blueprint, settings: HubSettings) -> Listener:
     return Listener(featurizer, module.front, body, hop, basic_pitch.HOP / rate, BINS_PER_KEY)
 
 
+def _scratch(blueprint: Blueprint, settings: ScratchSettings) -> Listener:
+    rate, wanted = blueprint.rules.sample_rate, blueprint.featurizer
+    if rate < ConstantQ.LOWEST_RATE:
+        raise ConfigError(
+            "the constant-Q spectrogram reaches up to 7,040 Hz",
+            got=f"data.sample_rate {rate}",
+            expected=f"at least {ConstantQ.LOWEST_RATE}",
+            todo="raise data.sample_rate",
+        )
+    step = wanted.hop_length / rate
+    hop = round(wanted.seconds / step) + 1 - _OVERLAP
+    spectrum = {"hop_length": wanted.hop_length, "top_db": wanted.top_db}
+    featurizer = AudioFeaturizer(
+        rate,
+        wanted.seconds,
+        hop * step,
+        features="constant-q",
+        max_seconds=blueprint.rules.max_audio_seconds,
+        spectrum=spectrum,
+    )
+    decibels = keras.Input(featurizer.spec.shape[1:], name="decibels")
+    maps = harmonics.convolutions(decibels, settings.filters)
+    heard = harmonics.listen(maps, settings.channels, settings.dilations)
+    body = keras.Model(decibels, harmonics.said(heard), name="listener")
+    return Listener(featurizer, None, body, hop, step, BINS_PER_KEY)
+
+
 def _head(said: dict[str, Any], settings: HeadSettings) -> Any:
     """Correct what a network says by what its inner maps say over time."""
     keys = said["note"].shape[2]
@@ -119,7 +161,7 @@ def _head(said: dict[str, Any], settings: HeadSettings) -> Any:
     return harmonics.corrected(said["onset"], said["note"], heard)
 
 
-LISTENERS: dict[str, Callable[[Blueprint, Any], Listener]] = {"hub": _hub}
+LISTENERS: dict[str, Callable[[Blueprint, Any], Listener]] = {"hub": _hub, "cnn": _scratch}
 
 
 def build(blueprint: Blueprint) -> Network:
@@ -159,6 +201,9 @@ def build(blueprint: Blueprint) -> Network:
 
     def calibrate(batches: Any) -> None:
         thresholds.logits.assign(np.zeros(3))
+        if phase.augmentation is not None:
+            # Other rooms and instruments than those of the data: thresholds must hold there as well.
+            batches = [*batches, *(_changed(augmentation, *batch) for batch in batches)]
         answer = tf.function(partial(leg, training=False), reduce_retracing=True)
         chosen = note_thresholds.choose(
             batches, answer, lambda outputs: decode(outputs, blueprint.labels), listener.step
@@ -167,6 +212,12 @@ def build(blueprint: Blueprint) -> Network:
 
     profile = keras.Model(whole.inputs, Profile()(whole.output))
     return replace(Network(listener.featurizer, whole, profile, (phase,), decode=decode), calibrate=calibrate)
+
+
+def _changed(augmentation: NoteAugmentation, windows: Any, notes: Any) -> tuple[Any, Any]:
+    """Change takes of the validation split, the same way each time."""
+    seeds = tf.stack([tf.range(len(windows)), tf.ones(len(windows), tf.int32)], 1)
+    return augmentation(windows, notes, seeds)
 
 
 @keras.saving.register_keras_serializable("servable")
@@ -189,7 +240,7 @@ MUSIC_TRANSCRIPTION = Task(
     name="music-transcription",
     raw=AUDIO,
     target=NOTES,
-    featurizer_settings=NoFeaturizer,
+    featurizer_settings=ConstantQSettings,
     settings=ModelSettings,
     augmentation_settings=NoteAugmentationSettings,
     build=build,
