@@ -47,7 +47,10 @@ def predict(
     k: Annotated[int | None, typer.Option(help="Number of neighbours to return.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Draw the neighbours, points or boxes of an image to this file.", metavar="FILE"),
+        typer.Option(
+            help="Draw the neighbours, points or boxes of an image to this file, or notes; .mid writes MIDI.",
+            metavar="FILE",
+        ),
     ] = None,
     curl: CurlOption = False,
     grpcurl: GrpcurlOption = False,

@@ -22,7 +22,8 @@ from features.rows import featurizer
 from features.rows.rules import RowRules
 from features.sounds import featurizer as sounds_featurizer
 from features.sounds.augmentation import AudioAugmentationSettings
-from features.sounds.rules import AudioRules
+from features.sounds.note_augmentation import NoteAugmentationSettings
+from features.sounds.rules import AudioRules, NoteRules
 from features.texts import featurizer as texts_featurizer
 from features.texts import words as texts_words
 from features.texts.rules import TextRules
@@ -34,6 +35,7 @@ from models.pretrained.applications import HubSettings, KerasSettings
 from models.tasks import (
     audio_classification,
     keypoint_detection,
+    music_transcription,
     object_detection,
     tabular_classification,
     text_classification,
@@ -46,6 +48,7 @@ from models.training.settings import (
     KeypointSettings,
     RegressionSettings,
     TrainingSettings,
+    TranscriptionSettings,
 )
 from models.words import word2vec
 
@@ -66,6 +69,12 @@ SECTIONS: dict[tuple[str, str], type[BaseModel]] = {
     ("sounds", "model (kind: rnn)"): rnn.RnnSettings,
     ("sounds", "model (kind: hub)"): audio_hub.HubSettings,
     ("sounds", "augmentation"): AudioAugmentationSettings,
+    ("music", "data"): NoteRules,
+    ("music", "featurizer"): music_transcription.ConstantQSettings,
+    ("music", "model (kind: hub)"): music_transcription.HubSettings,
+    ("music", "model (kind: cnn)"): music_transcription.ScratchSettings,
+    ("music", "augmentation"): NoteAugmentationSettings,
+    ("music", "training"): TranscriptionSettings,
     ("text", "data"): TextRules,
     ("text", "featurizer"): texts_featurizer.TextFeaturizerSettings,
     ("text", "model (kind: cnn)"): text_classification.CnnSettings,
