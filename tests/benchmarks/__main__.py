@@ -13,6 +13,7 @@ from tests.benchmarks import (
     heatmaps,
     image_classification,
     loop,
+    music,
     numbers,
     places,
     serving,
@@ -34,6 +35,7 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "search": galleries.latency,
         "loop": loop.loop,
         "places": places.latency,
+        "transcription": music.latency,
     },
     "evaluate": {
         "photos": image_classification.photos,
@@ -48,6 +50,7 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "digits": audio.digits,
         "speakers": audio.speakers,
         "instruments": audio.instruments,
+        "pianos": music.pianos,
         "sentences": texts.sentences,
         "vectors": texts.vectors,
         "phrases": texts.phrases,
