@@ -4,6 +4,7 @@ import io
 import shutil
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import soundfile
@@ -63,7 +64,7 @@ def latency() -> Table:
             release = Path(summary["release"])
             with Server(Options(port=0, model_name="piano", model_base_path=release.parent)) as server:
                 for callers in CALLERS:
-                    found = measure(lambda target=server.target: _caller(target, take), callers, SECONDS)
+                    found = measure(partial(_caller, server.target, take), callers, SECONDS)
                     rows.append(
                         (
                             *(recipe, str(callers), f"{found['p50']:.0f}", f"{found['p99']:.0f}"),
