@@ -90,17 +90,17 @@ def listen(maps: Any, channels: int, dilations: Sequence[int]) -> Any:
 
 
 def convolutions(decibels: Any, filters: int) -> Any:
-    """Listen to each key: convolutions over the harmonics of its three bins, [n, frames, keys, 2 filters].
+    """Listen to each key: a convolution over the harmonics of its three bins and of those around them.
 
     Args:
         decibels: [n, frames, bins], 36 bins an octave from the lowest key on.
-        filters: of each convolution over bins.
+        filters: of the convolution.
+
+    Returns:
+        [n, frames, keys, filters].
     """
     stacked = Stacked(SEMITONE_THIRDS)(Normalized()(decibels))
-    maps = layers.Conv2D(filters, (3, 5), padding="same", activation="relu")(stacked)
-    maps = layers.LayerNormalization()(maps)
-    # Three bins, and those around them, become one key.
-    return layers.Conv2D(2 * filters, (5, 7), strides=(1, 3), padding="same", activation="relu")(maps)
+    return layers.Conv2D(filters, (5, 7), strides=(1, 3), padding="same", activation="relu")(stacked)
 
 
 def said(maps: Any) -> Any:
@@ -130,6 +130,9 @@ class Rolls(keras.Layer):
 
 
 def corrected(onset: Any, note: Any, maps: Any) -> Any:
-    """Correct logits of onsets and notes by what maps [n, frames, keys, c] say; at first by almost 0."""
+    """Correct logits of onsets and notes by what maps [n, frames, keys, c] say; at first all alike."""
     small = keras.initializers.RandomNormal(stddev=0.01)
-    return Rolls(name="rolls")(onset, note, layers.Conv2D(3, 1, kernel_initializer=small)(maps))
+    # Networks trained with smoothed labels expect a note in one of ten frames without any.
+    fewer = keras.initializers.Constant(-1.5)
+    correction = layers.Conv2D(3, 1, kernel_initializer=small, bias_initializer=fewer)
+    return Rolls(name="rolls")(onset, note, correction(maps))

@@ -57,7 +57,7 @@ class ScratchSettings(HeadSettings):
     """Convolutions over the harmonics of a constant-Q spectrogram, and the head over them."""
 
     kind: Literal["cnn"] = Field(description="convolutions from scratch")
-    filters: int = Field(16, ge=1, description="feature maps of the convolutions over harmonics")
+    filters: int = Field(32, ge=1, description="feature maps of the convolution over harmonics")
 
 
 class ModelSettings(RootModel[Annotated[HubSettings | ScratchSettings, Field(discriminator="kind")]]):
@@ -186,8 +186,9 @@ def build(blueprint: Blueprint) -> Network:
     whole = leg
     if listener.front is not None:
         whole = keras.Model(sounds, thresholds(joined(WindowMaps(inner)(sounds))))
-    augmentation = NoteAugmentation(
-        blueprint.augmentation, listener.hop, listener.bins_per_key, listener.step
+    augmentation, whole_takes = (
+        NoteAugmentation(settings, listener.hop, listener.bins_per_key, listener.step)
+        for settings in (blueprint.augmentation, blueprint.augmentation.model_copy(update={"heard": None}))
     )
     phase = Phase(
         "train",
@@ -201,9 +202,9 @@ def build(blueprint: Blueprint) -> Network:
 
     def calibrate(batches: Any) -> None:
         thresholds.logits.assign(np.zeros(3))
-        if phase.augmentation is not None:
+        if whole_takes.active:
             # Other rooms and instruments than those of the data: thresholds must hold there as well.
-            batches = [*batches, *(_changed(augmentation, *batch) for batch in batches)]
+            batches = [*batches, *(_changed(whole_takes, *batch) for batch in batches)]
         answer = tf.function(partial(leg, training=False), reduce_retracing=True)
         chosen = note_thresholds.choose(
             batches, answer, lambda outputs: decode(outputs, blueprint.labels), listener.step
