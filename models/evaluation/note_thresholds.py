@@ -1,6 +1,7 @@
 """From which probability on a note begins, and a key sounds: the best of a grid, on validation takes."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,32 +15,58 @@ from models.networks.notes import present as frames_of
 GRID = np.round(np.arange(0.1, 0.91, 0.05), 2)
 
 
-def choose(
-    batches: Sequence[tuple[Any, Any]],
-    answer: Callable[[Any], Any],
-    decode: Callable[[Any], dict[str, Any]],
-    step: float,
-) -> tuple[float, float]:
-    """Choose the thresholds of an onset and of a sounding key.
+@dataclass(frozen=True)
+class Choice:
+    """How the thresholds of an onset and of a sounding key are chosen.
 
     That of a key gives the highest F1 of frames, and then that of an onset the highest F1 of notes, both the
     mean over the takes.
 
-    Args:
-        batches: inputs, and notes [batch, notes, 4] in frames.
+    Attributes:
         answer: from inputs to outputs; see `models.networks.notes`.
         decode: from outputs to notes.
         step: seconds from frame to frame.
-
-    Returns:
-        Logits of the two probabilities; 0 where there are no takes.
+        change: from inputs, notes and seeds to others, as in other rooms, on which thresholds must hold as
+            well; None changes none.
     """
-    answered = [(answer(inputs), notes) for inputs, notes in batches]
-    if not answered:
-        return 0.0, 0.0
-    frame = max(_logits(), key=lambda logit: _frame_f1(answered, logit))
-    onset = max(_logits(), key=lambda logit: _note_f1(answered, decode, step, logit, frame))
-    return onset, frame
+
+    answer: Callable[[Any], Any]
+    decode: Callable[[Any], dict[str, Any]]
+    step: float
+    change: Callable[[Any, Any, Any], tuple[Any, Any]] | None = None
+
+    def of(self, batches: Sequence[tuple[Any, Any]]) -> tuple[float, float]:
+        """Choose for takes.
+
+        Args:
+            batches: inputs, and notes [batch, notes, 4] in frames.
+
+        Returns:
+            Logits of the two probabilities; 0 where there are no takes.
+        """
+        batches = [*batches, *(self._changed(*batch) for batch in batches)] if self.change else batches
+        answered = [(self.answer(inputs), notes) for inputs, notes in batches]
+        if not answered:
+            return 0.0, 0.0
+        frame = max(_logits(), key=lambda logit: _frame_f1(answered, logit))
+        onset = max(_logits(), key=lambda logit: self._note_f1(answered, logit, frame))
+        return onset, frame
+
+    def _changed(self, inputs: Any, notes: Any) -> tuple[Any, Any]:
+        """Change takes, the same way each time."""
+        assert self.change is not None, "called where there is a change"
+        seeds = tf.stack([tf.range(len(inputs)), tf.ones(len(inputs), tf.int32)], 1)
+        return self.change(inputs, notes, seeds)
+
+    def _note_f1(self, answered: Sequence[tuple[Any, Any]], onset: float, frame: float) -> float:
+        scores = []
+        for outputs, notes in answered:
+            moved = outputs - tf.constant([onset, frame, 0.0])[:, tf.newaxis]
+            heard = measured.read({name: value.numpy() for name, value in self.decode(moved).items()}, ())
+            for truth, found in zip(np.asarray(notes, np.float64), heard, strict=True):
+                truth = truth[truth[:, 2] >= 0] * [self.step, self.step, 1, 1]
+                scores.append(measured.note_scores(truth, measured.unpacked(found).notes, offsets=False)[2])
+        return float(np.mean(scores))
 
 
 def _logits() -> list[float]:
@@ -56,20 +83,3 @@ def _frame_f1(answered: Sequence[tuple[Any, Any]], logit: float) -> float:
         both = 2 * tf.reduce_sum(truth * heard, [1, 2])
         scores.append(tf.math.divide_no_nan(both, tf.reduce_sum(truth + heard, [1, 2])).numpy())
     return float(np.concatenate(scores).mean())
-
-
-def _note_f1(
-    answered: Sequence[tuple[Any, Any]],
-    decode: Callable[[Any], dict[str, Any]],
-    step: float,
-    onset: float,
-    frame: float,
-) -> float:
-    scores = []
-    for outputs, notes in answered:
-        moved = outputs - tf.constant([onset, frame, 0.0])[:, tf.newaxis]
-        heard = measured.read({name: value.numpy() for name, value in decode(moved).items()}, ())
-        for truth, found in zip(np.asarray(notes, np.float64), heard, strict=True):
-            truth = truth[truth[:, 2] >= 0] * [step, step, 1, 1]
-            scores.append(measured.note_scores(truth, measured.unpacked(found).notes, offsets=False)[2])
-    return float(np.mean(scores))

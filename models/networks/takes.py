@@ -3,11 +3,13 @@
 A window that a take lacks is NaN (see features.sounds.featurizer), and so is all that is said of it.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from models.networks.assembly import Stage
 from models.networks.chunks import by_chunks
 from models.networks.windows import present
 
@@ -91,3 +93,48 @@ class Joined(keras.Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the layer's settings."""
         return super().get_config() | {"hop": self.hop}
+
+
+@dataclass(frozen=True)
+class Listener:
+    """What hears one window.
+
+    Attributes:
+        featurizer: sounds [batch] to windows [batch, windows, ...].
+        front: layer from windows to what is cached; None where windows are.
+        body: what is cached to outputs [n, frames, ...].
+        hop: frames from window to window.
+        step: seconds from frame to frame.
+        bins_per_key: of what is cached; 0 where bins are not so spaced.
+    """
+
+    featurizer: Any
+    front: keras.Layer | None
+    body: keras.Model
+    hop: int
+    step: float
+    bins_per_key: int
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A network of takes: what is cached, from there to outputs, and the whole from features to outputs."""
+
+    stage: Stage
+    leg: keras.Model
+    whole: keras.Model
+
+
+def joined(listener: Listener, last: keras.Layer) -> Parts:
+    """Make a network of takes from what hears one window, and a layer that what it says goes through."""
+    join, windows = Joined(listener.hop), keras.Input(listener.featurizer.spec.shape, name="features")
+    heard = listener.body.input_shape[1:]
+    cached = windows if listener.front is None else keras.Input((None, *heard), name="cached")
+    leg = keras.Model(cached, last(join(WindowMaps(listener.body)(cached))))
+    if listener.front is None:
+        return Parts(Stage(listener.featurizer), leg, leg)
+    front = WindowMaps(listener.front, heard, trainable=False)
+    window = keras.Input(listener.featurizer.spec.shape[1:], name="window")
+    one = keras.Model(window, listener.body(listener.front(window)), name="window_listener")
+    whole = keras.Model(windows, last(join(WindowMaps(one)(windows))))
+    return Parts(Stage(listener.featurizer, front), leg, whole)

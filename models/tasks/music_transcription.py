@@ -1,12 +1,10 @@
 """Which notes a piano plays in a recording: when each begins and ends, its key and its loudness."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
 
 import keras
-import numpy as np
 import tensorflow as tf
 from pydantic import Field, RootModel
 
@@ -22,11 +20,10 @@ from models.evaluation import note_thresholds
 from models.evaluation.notes import NOTES as MEASURED
 from models.export import notes as decoding
 from models.network import Network, Phase
-from models.networks import harmonics
-from models.networks.assembly import Stage
+from models.networks import harmonics, takes
 from models.networks.harmonics import BINS_PER_KEY
 from models.networks.notes import TRANSCRIPTION, Thresholds, in_frames
-from models.networks.takes import Joined, WindowMaps
+from models.networks.takes import Listener
 from models.pretrained import basic_pitch
 from models.pretrained.basic_pitch import DEFAULT_MODULE, BasicPitch
 from models.task import Blueprint, Task
@@ -73,27 +70,6 @@ class ConstantQSettings(Settings):
     seconds: float = Field(2.0, ge=1, le=30, description="length of a window in seconds")
     hop_length: int = Field(256, multiple_of=128, ge=128, description="samples between frames")
     top_db: float = Field(80.0, gt=0, description="dynamic range below a sound's maximum, in dB")
-
-
-@dataclass(frozen=True)
-class Listener:
-    """What hears one window.
-
-    Attributes:
-        featurizer: sounds [batch] to windows [batch, windows, ...].
-        front: layer from windows to what is cached; None where windows are.
-        body: what is cached to outputs [n, frames, 3, keys].
-        hop: frames from window to window.
-        step: seconds from frame to frame.
-        bins_per_key: of what is cached; 0 where bins are not so spaced.
-    """
-
-    featurizer: AudioFeaturizer
-    front: keras.Layer | None
-    body: keras.Model
-    hop: int
-    step: float
-    bins_per_key: int
 
 
 #: Frames by which windows overlap; half of them are cut from either side.
@@ -172,53 +148,33 @@ def build(blueprint: Blueprint) -> Network:
     settings = blueprint.model.root
     listener = LISTENERS[settings.kind](blueprint, settings)
     thresholds = Thresholds(name="thresholds")
-    joined = Joined(listener.hop)
-    stage, inner = Stage(listener.featurizer), listener.body
-    sounds = keras.Input(listener.featurizer.spec.shape, name="features")
-    cached = sounds
-    if listener.front is not None:
-        front = WindowMaps(listener.front, listener.body.input_shape[1:], trainable=False)
-        stage = Stage(listener.featurizer, front)
-        cached = keras.Input((None, *listener.body.input_shape[1:]), name="cached")
-        one = keras.Input(listener.featurizer.spec.shape[1:], name="window")
-        inner = keras.Model(one, listener.body(listener.front(one)), name="window_listener")
-    leg = keras.Model(cached, thresholds(joined(WindowMaps(listener.body)(cached))))
-    whole = leg
-    if listener.front is not None:
-        whole = keras.Model(sounds, thresholds(joined(WindowMaps(inner)(sounds))))
-    augmentation, whole_takes = (
+    parts = takes.joined(listener, thresholds)
+    augmentation, of_whole_takes = (
         NoteAugmentation(settings, listener.hop, listener.bins_per_key, listener.step)
         for settings in (blueprint.augmentation, blueprint.augmentation.model_copy(update={"heard": None}))
     )
     phase = Phase(
         "train",
-        stage,
-        leg,
+        parts.stage,
+        parts.leg,
         augmentation if augmentation.active else None,
         blueprint.epochs,
         place=lambda notes, _: in_frames(tf.constant(notes), listener.step),
     )
     decode = partial(decoding.notes, step=listener.step)
+    choice = note_thresholds.Choice(
+        answer=tf.function(partial(parts.leg, training=False), reduce_retracing=True),
+        decode=lambda outputs: decode(outputs, blueprint.labels),
+        step=listener.step,
+        change=of_whole_takes if of_whole_takes.active else None,
+    )
 
-    def calibrate(batches: Any) -> None:
-        thresholds.logits.assign(np.zeros(3))
-        if whole_takes.active:
-            # Other rooms and instruments than those of the data: thresholds must hold there as well.
-            batches = [*batches, *(_changed(whole_takes, *batch) for batch in batches)]
-        answer = tf.function(partial(leg, training=False), reduce_retracing=True)
-        chosen = note_thresholds.choose(
-            batches, answer, lambda outputs: decode(outputs, blueprint.labels), listener.step
-        )
-        thresholds.logits.assign([*chosen, 0.0])
+    def calibrate(batches: Sequence[tuple[Any, Any]]) -> None:
+        thresholds.logits.assign([0.0, 0.0, 0.0])
+        thresholds.logits.assign([*choice.of(batches), 0.0])
 
-    profile = keras.Model(whole.inputs, Profile()(whole.output))
-    return replace(Network(listener.featurizer, whole, profile, (phase,), decode=decode), calibrate=calibrate)
-
-
-def _changed(augmentation: NoteAugmentation, windows: Any, notes: Any) -> tuple[Any, Any]:
-    """Change takes of the validation split, the same way each time."""
-    seeds = tf.stack([tf.range(len(windows)), tf.ones(len(windows), tf.int32)], 1)
-    return augmentation(windows, notes, seeds)
+    profile = keras.Model(parts.whole.inputs, Profile()(parts.whole.output))
+    return Network(listener.featurizer, parts.whole, profile, (phase,), decode=decode, calibrate=calibrate)
 
 
 @keras.saving.register_keras_serializable("servable")

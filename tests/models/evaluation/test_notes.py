@@ -1,5 +1,7 @@
 """Figures of transcribed notes against counts by hand, and the thresholds that are chosen."""
 
+from dataclasses import replace
+
 import mir_eval
 import numpy as np
 import pytest
@@ -102,12 +104,18 @@ def test_thresholds_are_those_that_tell_the_notes_apart() -> None:
     given = padded((20, 40, 60, 100), (30, 60, 72, 50))
     outputs = said(80, given, 1.0) + np.array([0.5, -1.3, 0.0], np.float32)[:, None]
     # What is played has logits of 1.5 and -0.3, what is not of -0.5 and -2.3.
-    onset, frame = note_thresholds.choose(
-        [(tf.constant(outputs), tf.constant(given))],
-        lambda inputs: inputs,
-        lambda moved: decode(moved, (), STEP),
-        STEP,
-    )
+    choice = note_thresholds.Choice(lambda inputs: inputs, lambda moved: decode(moved, (), STEP), STEP)
+    onset, frame = choice.of([(tf.constant(outputs), tf.constant(given))])
     assert -0.5 < onset <= 1.5
     assert -2.3 < frame <= -0.3
-    assert note_thresholds.choose([], lambda x: x, lambda x: {}, STEP) == (0.0, 0.0)
+    assert choice.of([]) == (0.0, 0.0)
+    seen = []
+
+    def change(inputs, notes, seeds):
+        seen.append(seeds.numpy().tolist())
+        return inputs + 5.0, notes
+
+    # Everything sounds in the changed takes unless the thresholds are higher.
+    other = replace(choice, change=change).of([(tf.constant(outputs), tf.constant(given))])
+    assert seen == [[[0, 1]]]
+    assert other[0] >= onset
