@@ -8,19 +8,19 @@ import tensorflow as tf
 from features.spec import RawKind
 from features.targets.notes import LOWEST
 from models.network import Network
-from models.networks.notes import FRAME, LOUDNESS, ONSET, present
+from models.networks.notes import FRAME, HELD, LOUDNESS, ONSET, present
 
 #: Frames on either side of a beginning in which there is no other one of the same key.
 APART = 2
 #: A note sounds on over fewer frames than this in which its key does not seem to.
 GAP = 2
-#: Frames that a note lasts at least.
-SHORTEST = 3
+#: Seconds that a note lasts at least.
+SHORTEST = 0.07
 _LOUDEST = 127.0
 
 
 def notes(outputs: Any, labels: tuple[str, ...], step: float) -> dict[str, Any]:
-    """Decode outputs [batch, frames, 3, keys]; see `models.networks.notes`.
+    """Decode outputs [batch, frames, 4, keys]; see `models.networks.notes`.
 
     A note begins in a frame whose onset is at least a half and the largest nearby. It ends where its key no
     longer sounds, or where the next note of the key begins.
@@ -39,11 +39,11 @@ def notes(outputs: Any, labels: tuple[str, ...], step: float) -> dict[str, Any]:
     """
     there = present(outputs)[..., tf.newaxis]
     frames = tf.reduce_sum(tf.cast(there[..., 0], tf.int32), 1)
-    onset, frame, loudness = (
-        tf.where(there, outputs[:, :, row], float("-inf")) for row in (ONSET, FRAME, LOUDNESS)
+    onset, frame, loudness, held = (
+        tf.where(there, outputs[:, :, row], float("-inf")) for row in (ONSET, FRAME, LOUDNESS, HELD)
     )
     places = tf.where(begins(onset))
-    ends = tf.minimum(_ends(places, frame), tf.cast(tf.gather(frames, places[:, 0]), tf.int64))
+    ends = tf.minimum(_ends(places, held, shortest(step)), tf.cast(tf.gather(frames, places[:, 0]), tf.int64))
     velocity = _LOUDEST * tf.sigmoid(tf.gather_nd(loudness, places))
     batch, take = tf.shape(outputs)[0], tf.cast(places[:, 0], tf.int32)
     count = tf.math.unsorted_segment_sum(tf.ones_like(take), take, batch)
@@ -80,15 +80,21 @@ def begins(onset: Any) -> Any:
     return found
 
 
-def _ends(places: Any, frame: Any) -> Any:
+def shortest(step: float) -> int:
+    """Return the frames that a note lasts at least, each `step` seconds."""
+    return max(1, round(SHORTEST / step))
+
+
+def _ends(places: Any, held: Any, least: int) -> Any:
     """Find the frame in which each note ends.
 
     Args:
         places: batch, frame and key of each beginning, int64 [notes, 3], sorted.
-        frame: logits of sounding [batch, frames, keys].
+        held: logits of sounding on [batch, frames, keys].
+        least: frames that a note lasts.
     """
-    size = tf.shape(frame, tf.int64)
-    quiet = frame < 0
+    size = tf.shape(held, tf.int64)
+    quiet = held < 0
     for late in range(1, GAP):
         # Beyond the end everything is quiet.
         quiet &= tf.pad(quiet[:, late:], [[0, 0], [0, late], [0, 0]], constant_values=True)
@@ -99,7 +105,7 @@ def _ends(places: Any, frame: Any) -> Any:
     line = (take * size[2] + key) * length
     silences = tf.where(tf.reshape(tf.transpose(quiet, [0, 2, 1]), [-1]))[:, 0]
     begin = line + begin
-    soonest = tf.minimum(begin + SHORTEST, line + size[1])
+    soonest = tf.minimum(begin + least, line + size[1])
     end = tf.gather(silences, tf.searchsorted(silences, soonest))
     # The next note of the same key, of all in the order of their keys.
     order = tf.sort(begin)

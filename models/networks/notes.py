@@ -1,8 +1,9 @@
 """What a network says of the notes of a take: for each frame and key whether it begins, sounds, and how loud.
 
-Outputs are [batch, frames, 3, keys]: logits of a beginning and of sounding, and the loudness before a
-sigmoid; NaN where a take has no frame. Targets are notes [batch, notes, 4]: onset and offset in frames, pitch
-and velocity, as in `features.targets.notes`.
+Outputs are [batch, frames, 4, keys]: logits of a beginning and of sounding, the loudness before a sigmoid,
+and the logit of sounding on, which differs from the second by its threshold alone; NaN where a take has no frame.
+What hears one window gives the first three. Targets are notes [batch, notes, 4]: onset and offset in frames,
+pitch and velocity, as in `features.targets.notes`.
 """
 
 from typing import Any
@@ -13,7 +14,7 @@ import tensorflow as tf
 from features.targets.notes import KEYS, LOWEST
 from models.objective import Objective, PerExample
 
-ONSET, FRAME, LOUDNESS = range(3)
+ONSET, FRAME, LOUDNESS, HELD = range(4)
 #: Frames that a beginning lasts.
 _BEGINNING = 2
 _LOUDEST = 127.0
@@ -62,7 +63,7 @@ def rolls(notes: Any, frames: Any) -> tuple[Any, Any, Any]:
 
 
 def present(outputs: Any) -> Any:
-    """Return which frames of outputs [batch, frames, 3, keys] a take has: bool [batch, frames]."""
+    """Return which frames of outputs [batch, frames, rows, keys] a take has: bool [batch, frames]."""
     return ~tf.math.is_nan(outputs[:, :, 0, 0])
 
 
@@ -82,7 +83,7 @@ def note_loss(onset_weight: float) -> PerExample:
     def loss(targets: Any, outputs: Any) -> Any:
         there = present(outputs)
         begins, sounds, loudness = rolls(targets, tf.shape(outputs)[1])
-        onset, frame, loud = tf.unstack(tf.where(there[..., None, None], outputs, 0.0), axis=2)
+        onset, frame, loud, *_ = tf.unstack(tf.where(there[..., None, None], outputs, 0.0), axis=2)
         of_onsets = tf.nn.weighted_cross_entropy_with_logits(begins, onset, onset_weight)
         of_frames = tf.nn.sigmoid_cross_entropy_with_logits(sounds, frame)
         of_loudness = begins * tf.square(tf.sigmoid(loud) - loudness)
@@ -119,13 +120,15 @@ class Thresholds(keras.Layer):
     """Move logits so that 0 is the threshold that was chosen after training; before, do nothing."""
 
     def build(self, shape: Any) -> None:
-        """Make the thresholds of a beginning, of sounding, and of nothing."""
+        """Make the thresholds of a beginning, of sounding, and of sounding on."""
         self.logits = self.add_weight(shape=(3,), initializer="zeros", trainable=False, name="thresholds")
 
     def call(self, outputs: Any) -> Any:
-        """Move outputs [batch, frames, 3, keys]."""
-        return outputs - self.logits[:, tf.newaxis]
+        """Move outputs [batch, frames, 3, keys], and add a fourth row."""
+        onset, frame, loudness = tf.unstack(outputs, axis=2)
+        begins, sounds, held = tf.unstack(self.logits)
+        return tf.stack([onset - begins, frame - sounds, loudness, frame - held], axis=2)
 
     def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Return the same shape."""
-        return shape
+        """Return [batch, frames, 4, keys]."""
+        return (*shape[:2], 4, shape[3])

@@ -143,7 +143,7 @@ LISTENERS: dict[str, Callable[[Blueprint, Any], Listener]] = {"hub": _hub, "cnn"
 def build(blueprint: Blueprint) -> Network:
     """Make the network that a recipe's settings describe.
 
-    Its outputs are [batch, frames, 3, keys]; see `models.networks.notes`.
+    Its outputs are [batch, frames, 4, keys]; see `models.networks.notes`.
     """
     settings = blueprint.model.root
     listener = LISTENERS[settings.kind](blueprint, settings)
@@ -171,7 +171,7 @@ def build(blueprint: Blueprint) -> Network:
 
     def calibrate(batches: Sequence[tuple[Any, Any]]) -> None:
         thresholds.logits.assign([0.0, 0.0, 0.0])
-        thresholds.logits.assign([*choice.of(batches), 0.0])
+        thresholds.logits.assign(choice.of(batches))
 
     profile = keras.Model(parts.whole.inputs, Profile()(parts.whole.output))
     return Network(listener.featurizer, parts.whole, profile, (phase,), decode=decode, calibrate=calibrate)
@@ -179,7 +179,7 @@ def build(blueprint: Blueprint) -> Network:
 
 @keras.saving.register_keras_serializable("servable")
 class Profile(keras.Layer):
-    """Say how much of a take each key sounds: [batch, frames, 3, keys] to [batch, keys]."""
+    """Say how much of a take each key sounds: [batch, frames, 4, keys] to [batch, keys]."""
 
     def call(self, outputs: Any) -> Any:
         """Average the probabilities of sounding over the frames that a take has."""

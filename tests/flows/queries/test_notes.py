@@ -44,7 +44,7 @@ def small() -> Network:
         hub=Path(),
     )
     network = music_transcription.build(blueprint)
-    network.model.get_layer("thresholds").logits.assign([-6.3, -3.0, 0.0])
+    network.model.get_layer("thresholds").logits.assign([-6.3, -3.0, -3.0])
     return network
 
 

@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.export.notes import SHORTEST, begins, notes
-from models.networks.notes import FRAME, LOUDNESS, ONSET
+from models.export.notes import begins, notes, shortest
+from models.networks.notes import FRAME, HELD, LOUDNESS, ONSET
 
 LABELS = tuple(map(str, range(88)))
-STEP = 0.5
+STEP = 0.025
+SHORTEST = shortest(STEP)
 #: Logits of what is and of what is not.
 YES, NO = 2.0, -2.0
 
 
 def silence(takes: int = 1, frames: int = 20) -> np.ndarray:
-    return np.full((takes, frames, 3, 88), NO, np.float32)
+    return np.full((takes, frames, 4, 88), NO, np.float32)
 
 
 def decoded(outputs: np.ndarray) -> dict[str, np.ndarray]:
@@ -29,13 +30,14 @@ def listed(answer: dict[str, np.ndarray], take: int = 0) -> list[tuple[float, ..
     count = int(answer["count"][take])
     for name in ("onsets", "offsets", "pitches", "velocities"):
         assert not answer[name][take, count:].any()
-    columns = (answer["onsets"] / STEP, answer["offsets"] / STEP, answer["pitches"])
+    frames = (np.round(answer[name] / STEP, 3) for name in ("onsets", "offsets"))
+    columns = (*frames, answer["pitches"])
     return [tuple(map(float, row)) for row in zip(*(one[take, :count] for one in columns), strict=True)]
 
 
 def play(outputs: np.ndarray, take: int, begin: int, end: int, key: int, loud: float = 0.0) -> None:
     outputs[take, begin, ONSET, key] = YES
-    outputs[take, begin:end, FRAME, key] = YES
+    outputs[take, begin:end, [[FRAME], [HELD]], key] = YES
     outputs[take, begin, LOUDNESS, key] = loud
 
 
@@ -53,7 +55,7 @@ def test_notes_are_listed_by_onset_and_pitch_with_their_loudness() -> None:
     assert answer["onsets"].shape == (2, 3)
     np.testing.assert_array_equal(answer["roll"], outputs[:, :, FRAME] > 0)
     assert answer["frames"].tolist() == [20, 20]
-    assert answer["frame_seconds"].tolist() == [STEP, STEP]
+    assert answer["frame_seconds"] == pytest.approx([STEP, STEP])
 
 
 def test_a_take_without_notes_has_none() -> None:
@@ -74,8 +76,8 @@ def test_a_note_ends_where_its_key_is_struck_again() -> None:
 def test_one_quiet_frame_ends_no_note_and_two_do() -> None:
     outputs = silence()
     play(outputs, 0, 2, 15, 10)
-    outputs[0, 7, FRAME, 10] = NO
-    outputs[0, 11:13, FRAME, 10] = NO
+    outputs[0, 7, HELD, 10] = NO
+    outputs[0, 11:13, HELD, 10] = NO
     assert listed(decoded(outputs)) == [(2, 11, 31)]
 
 
@@ -96,10 +98,10 @@ def test_of_onsets_side_by_side_the_strongest_is_one() -> None:
 @pytest.mark.parametrize("other", [3, 40])
 def test_an_answer_does_not_depend_on_the_batch(other: int) -> None:
     dice = np.random.default_rng(0)
-    alone = dice.normal(0, 2, (1, 15, 3, 88)).astype(np.float32)
+    alone = dice.normal(0, 2, (1, 15, 4, 88)).astype(np.float32)
     frames = max(other, 15)
-    together = np.full((2, frames, 3, 88), np.nan, np.float32)
-    together[0, :15], together[1, :other] = alone[0], dice.normal(0, 2, (other, 3, 88))
+    together = np.full((2, frames, 4, 88), np.nan, np.float32)
+    together[0, :15], together[1, :other] = alone[0], dice.normal(0, 2, (other, 4, 88))
     one, two = decoded(alone), decoded(together)
     assert listed(one, 0) == listed(two, 0)
     assert not two["roll"][0, 15:].any()
@@ -111,7 +113,7 @@ def by_hand(outputs: np.ndarray) -> list[tuple[float, ...]]:
     found: list[tuple[float, ...]] = []
     frames = len(outputs)
     for key in range(88):
-        onset, frame = outputs[:, ONSET, key], outputs[:, FRAME, key]
+        onset, held = outputs[:, ONSET, key], outputs[:, HELD, key]
         peaks = [
             t
             for t in range(frames)
@@ -121,7 +123,7 @@ def by_hand(outputs: np.ndarray) -> list[tuple[float, ...]]:
         ]
         for number, t in enumerate(peaks):
             end: Any = min(t + SHORTEST, frames)
-            while end < frames and not (frame[end : end + 2] < 0).all():
+            while end < frames and not (held[end : end + 2] < 0).all():
                 end += 1
             following = peaks[number + 1] if number + 1 < len(peaks) else frames
             found.append((t, min(end, following), key + 21))
@@ -129,7 +131,7 @@ def by_hand(outputs: np.ndarray) -> list[tuple[float, ...]]:
 
 
 def test_random_scores_give_the_notes_found_one_by_one() -> None:
-    outputs = np.random.default_rng(1).normal(-0.5, 2, (3, 60, 3, 88)).astype(np.float32)
+    outputs = np.random.default_rng(1).normal(-0.5, 2, (3, 60, 4, 88)).astype(np.float32)
     answer = decoded(outputs)
     for take in range(3):
         assert listed(answer, take) == by_hand(outputs[take])

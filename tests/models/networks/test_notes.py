@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from features.targets.notes import LOWEST, PADDING
-from models.networks.notes import FRAME, ONSET, TRANSCRIPTION, Thresholds, in_frames, note_loss, rolls
+from models.networks.notes import FRAME, HELD, ONSET, TRANSCRIPTION, Thresholds, in_frames, note_loss, rolls
 
 
 def notes(*rows: tuple[float, ...], most: int = 4) -> np.ndarray:
@@ -43,12 +43,13 @@ def said(frames: int, given: np.ndarray, sure: float) -> np.ndarray:
     """Outputs of a network that knows the notes."""
     begins, sounds, loudness = (roll.numpy() for roll in rolls(tf.constant(given), frames))
     loud = np.log(np.clip(loudness, 1e-4, 1 - 1e-4) / (1 - np.clip(loudness, 1e-4, 1 - 1e-4)))
-    return np.stack([sure * (2 * begins - 1), sure * (2 * sounds - 1), loud], axis=2).astype(np.float32)
+    held = sure * (2 * sounds - 1)
+    return np.stack([sure * (2 * begins - 1), held, loud, held], axis=2).astype(np.float32)
 
 
 def test_the_loss_is_that_of_numpy_and_frames_beyond_a_take_do_not_count() -> None:
     given = notes((2, 5, 60, 100), (4, 8, 72, 50))
-    outputs = np.random.default_rng(0).normal(0, 1, (1, 10, 3, 88)).astype(np.float32)
+    outputs = np.random.default_rng(0).normal(0, 1, (1, 10, 4, 88)).astype(np.float32)
     begins, sounds, loudness = (roll.numpy()[0] for roll in rolls(tf.constant(given), 10))
     onset, frame, loud = (1 / (1 + np.exp(-outputs[0, :, row].astype(np.float64))) for row in range(3))
     entropies = -3 * begins * np.log(onset) - (1 - begins) * np.log(1 - onset)
@@ -73,8 +74,10 @@ def test_metrics_are_those_of_who_knows_and_of_who_does_not() -> None:
 
 def test_thresholds_move_logits_and_do_not_train() -> None:
     layer = Thresholds()
-    outputs = tf.constant(np.zeros((1, 2, 3, 88), np.float32))
-    np.testing.assert_array_equal(layer(outputs), outputs)
-    layer.logits.assign([1.0, -2.0, 0.0])
-    np.testing.assert_array_equal(layer(outputs)[0, 0, :, 0], [-1.0, 2.0, 0.0])
+    outputs = np.random.default_rng(0).normal(0, 1, (1, 2, 3, 88)).astype(np.float32)
+    np.testing.assert_array_equal(layer(outputs), outputs[:, :, [0, 1, 2, 1]])
+    layer.logits.assign([1.0, -2.0, 0.5])
+    moved = layer(outputs).numpy() - outputs[:, :, [0, 1, 2, 1]]
+    np.testing.assert_allclose(moved[0, 1, :, 7], [-1.0, 2.0, 0.0, -0.5], atol=1e-6)
+    assert layer(outputs).shape[2] == HELD + 1
     assert layer.trainable_variables == []
