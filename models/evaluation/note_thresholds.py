@@ -23,8 +23,8 @@ _LOGITS = [float(np.log(p / (1 - p))) for p in GRID]
 class Choice:
     """How the thresholds of an onset, of a sounding key and of one that sounds on are chosen.
 
-    The first is the lowest whose F1 of notes is at most GIVEN_UP below the highest, the second likewise by
-    the F1 of frames; the third gives the highest F1 of notes with their ends. Each is the mean over takes.
+    The first is the lowest whose F1 of notes is at most GIVEN_UP below the highest. The second gives the
+    highest F1 of frames, the third that of notes with their ends. Each is the mean over takes.
 
     Attributes:
         answer: from inputs to outputs; see `models.networks.notes`.
@@ -52,7 +52,7 @@ class Choice:
         answered = [(self.answer(inputs), notes) for inputs, notes in batches]
         if not answered:
             return 0.0, 0.0, 0.0
-        frame = _lowest([_frame_f1(answered, logit) for logit in _LOGITS])
+        frame = _LOGITS[int(np.argmax([_frame_f1(answered, logit) for logit in _LOGITS]))]
         onset = _lowest([self._note_f1(answered, logit, frame, offsets=False) for logit in _LOGITS])
         ends = [self._note_f1(answered, onset, logit, offsets=True) for logit in _LOGITS]
         return onset, frame, _LOGITS[int(np.argmax(ends))]

@@ -1,9 +1,9 @@
 """What a network says of the notes of a take: for each frame and key whether it begins, sounds, and how loud.
 
-Outputs are [batch, frames, 4, keys]: logits of a beginning and of sounding, the loudness before a sigmoid,
-and the logit of sounding on, which differs from the second by its threshold alone; NaN where a take has no frame.
-What hears one window gives the first three. Targets are notes [batch, notes, 4]: onset and offset in frames,
-pitch and velocity, as in `features.targets.notes`.
+Outputs are [batch, frames, 4, keys]: logits of a beginning and of sounding, loudness before a sigmoid, and
+the logit of sounding on: the second with a threshold of its own. They are NaN where a take has no frame. What
+hears one window gives the first three. Targets are notes [batch, notes, 4]: onset and offset in frames, pitch
+and velocity, as in `features.targets.notes`.
 """
 
 from typing import Any
