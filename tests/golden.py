@@ -12,6 +12,8 @@ import pandas as pd
 import soundfile
 from PIL import Image, ImageDraw
 
+from features.formats import midi
+from features.formats.midi import Note
 from models.pretrained.applications import DEFAULT_MODULE
 from tests.models import toys
 
@@ -93,6 +95,18 @@ SMALL = {
         "training.batch_size=8",
         "training.learning_rate=0.01",
     ),
+    "music-transcription": (
+        "featurizer.seconds=1.0",
+        "augmentation.heard=null",
+        "augmentation.keys=1",
+        "model.filters=4",
+        "model.channels=4",
+        "model.dilations=[1]",
+        "training.epochs=4",
+        "training.batch_size=8",
+        "training.learning_rate=0.01",
+        "training.towers=1",
+    ),
     "image-search": (),
     "image-clustering": ("model.most_groups=3",),
     "word-vectors": (
@@ -131,6 +145,7 @@ RECIPE = {
     "image-clustering": "default",
     "audio-classification": "cnn",
     "speech-recognition": "default",
+    "music-transcription": "scratch",
     "tabular-classification": "mlp",
     "tabular-regression": "mlp",
     "text-classification": "cnn",
@@ -334,6 +349,30 @@ def sounds(folder: Path) -> Path:
     return folder
 
 
+def tunes(folder: Path) -> Path:
+    """Write short tunes of tones that die away, with their notes beside them, as text or MIDI."""
+    random = np.random.default_rng(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(2 * PER_CLASS):
+        ending, subtype, rate, _ = SOUNDS[number % 6]
+        time = np.arange(int(rate * random.uniform(0.6, 1.8))) / rate
+        tune, notes = np.zeros(len(time)), []
+        for onset in np.arange(0.1, time[-1] - 0.2, 0.25):
+            pitch, loud = int(random.integers(55, 80)), int(random.integers(40, 120))
+            since = time - onset
+            tone = np.sin(2 * np.pi * 440 * 2 ** ((pitch - 69) / 12) * since) * np.exp(-6 * since)
+            tune += np.where((since > 0) & (since < 0.2), 0.5 * loud / 127 * tone, 0)
+            notes.append(Note(float(onset), float(onset) + 0.2, pitch, loud, 0))
+        noisy = tune + random.normal(0, 0.002, len(time))
+        soundfile.write(folder / f"{number:03}.{ending}", noisy.astype(np.float32), rate, subtype=subtype)
+        if number % 2:
+            (folder / f"{number:03}.mid").write_bytes(midi.write(notes))
+        else:
+            rows = [f"{note.onset},{note.offset},{note.pitch}" for note in notes]
+            (folder / f"{number:03}.csv").write_text("\n".join(["onset,offset,pitch", *rows]))
+    return folder
+
+
 #: File name ending, kind of samples, Hz, channels.
 SOUNDS = (
     ("wav", "PCM_16", 8000, 1),
@@ -495,6 +534,7 @@ GOLDEN: dict[str, Callable[[Path], Path]] = {
     "image-clustering": gallery,
     "audio-classification": sounds,
     "speech-recognition": spoken,
+    "music-transcription": tunes,
     "tabular-classification": rows,
     "tabular-regression": prices,
     "text-classification": texts,

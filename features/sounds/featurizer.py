@@ -14,10 +14,11 @@ from pydantic import Field
 
 from features.settings import Settings
 from features.sounds import wave
+from features.sounds.constant_q import ConstantQ
 from features.sounds.spectrogram import SILENCE, LogMel
 from features.spec import FeatureSpec
 
-Features = Literal["log-mel", "mfcc", "samples"]
+Features = Literal["log-mel", "mfcc", "constant-q", "samples"]
 
 #: What stands where a shorter example of a batch has no window: never a number, so never a sound.
 ABSENT = float("nan")
@@ -36,9 +37,11 @@ class AudioFeaturizer(keras.Layer):
         seconds: length of a window.
         hop_seconds: from window to window; None for half a window.
         length: ``windows`` uses the whole sound; ``crop`` uses one window from its middle.
-        features: ``log-mel`` or ``mfcc`` gives [frames, bands] for each window; ``samples`` gives [samples].
+        features: ``log-mel``, ``mfcc`` or ``constant-q`` gives [frames, bands] for each window; ``samples``
+            gives [samples].
         max_seconds: longer sounds are refused.
-        spectrum: arguments of :class:`features.sounds.spectrogram.LogMel` beside the rate.
+        spectrum: arguments of :class:`features.sounds.spectrogram.LogMel`, or for ``constant-q`` of
+            :class:`features.sounds.constant_q.ConstantQ`, beside the rate.
     """
 
     #: Increase it whenever the same configuration produces other values: caches then compute them again.
@@ -60,7 +63,11 @@ class AudioFeaturizer(keras.Layer):
         self.hop_seconds = hop_seconds or seconds / 2
         self.max_seconds, self.spectrum = max_seconds, dict(spectrum or {})
         coefficients = self.spectrum.pop("n_mfcc", 20) if features == "mfcc" else 0
-        self.log_mel = LogMel(sample_rate, n_mfcc=coefficients, **self.spectrum)
+        self.log_mel = (
+            ConstantQ(sample_rate, **self.spectrum)
+            if features == "constant-q"
+            else LogMel(sample_rate, n_mfcc=coefficients, **self.spectrum)
+        )
         if features == "mfcc":
             self.spectrum["n_mfcc"] = coefficients
         step = 1 if features == "samples" else self.log_mel.hop_length

@@ -65,8 +65,8 @@ def predict(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Write the answers to this file: .csv, .json, .jsonl or .txt; or draw the neighbours, "
-            "points or boxes of one image: .png or .jpg.",
+            help="Write the answers to this file: .csv, .json, .jsonl or .txt; or draw the answer to one "
+            "example: .png or .jpg, and .mid for notes.",
             metavar="FILE",
         ),
     ] = None,

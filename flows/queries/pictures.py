@@ -1,4 +1,4 @@
-"""The picture of one answer: an image with its neighbours, its points or its boxes."""
+"""The picture of one answer: an image with its neighbours, its points or its boxes, or a piano roll."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from features.errors import StorageError, UsageError
+from features.formats import midi
+from features.formats.midi import Note
 from features.images.preview import preview
 from flows.queries import neighbours
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 #: Pixels of the longer side of a picture that is drawn on: small ones are enlarged up to it.
 LONGEST = 1280
 SMALL = 640
+#: Outputs that have a value for each note.
+NOTE_OUTPUTS = ("onsets", "offsets", "pitches", "velocities")
 #: Points whose names are written beside them, at most.
 NAMED = 20
 
@@ -29,11 +33,11 @@ def require_one(examples: Sequence[Any]) -> None:
         UsageError: there is none, or several.
     """
     if len(examples) != 1:
-        raise UsageError("--out draws the answer to one image", got=f"{len(examples)} examples")
+        raise UsageError("--out draws the answer to one example", got=f"{len(examples)} examples")
 
 
 def draw(client: "Predictor", answer: Mapping[str, Any], out: Path) -> None:
-    """Draw an answer; the ending of the file says its format.
+    """Draw an answer; the ending of the file says its format: MIDI for notes as well.
 
     Raises:
         UsageError: the answer is none that can be drawn, or the file's ending no image's.
@@ -44,14 +48,16 @@ def draw(client: "Predictor", answer: Mapping[str, Any], out: Path) -> None:
         raise UsageError(
             f"an answer of {answer['model']} is no picture",
             got=", ".join(sorted(set(answer) - {"input", "model", "version"})),
-            expected="points, boxes or neighbours of an image",
+            expected="points, boxes or neighbours of an image, or notes",
             todo="leave --out out",
         )
-    picture = make(client, answer)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
+        if "onsets" in answer and out.suffix.lower() in midi.SUFFIXES:
+            out.write_bytes(midi.write(_notes(answer)))
+            return
         # A JPEG halves colours by default, which blurs thin lines.
-        picture.save(out, quality=92, subsampling=0)
+        make(client, answer).save(out, quality=92, subsampling=0)
     except ValueError as error:
         raise UsageError(
             f"cannot write {out}", got=f"the ending {out.suffix or 'none'}", expected="such as .png or .jpg"
@@ -102,9 +108,28 @@ def _boxes(client: "Predictor", answer: Mapping[str, Any]) -> "Image":
     )
 
 
+def _notes(answer: Mapping[str, Any]) -> list[Note]:
+    rows = zip(*(answer[name] for name in NOTE_OUTPUTS), strict=True)
+    return [Note(a, b, pitch, int(np.clip(round(loud), 1, 127)), b) for a, b, pitch, loud in rows]
+
+
+def _roll(client: "Predictor", answer: Mapping[str, Any]) -> "Image":
+    import io
+
+    from PIL import Image
+
+    from models.figures import notes
+    from models.figures.canvas import png
+
+    rows = np.array([answer[name] for name in NOTE_OUTPUTS], np.float64).T.reshape(-1, 4)
+    with Image.open(io.BytesIO(png(notes.roll(rows)))) as drawn:
+        return drawn.convert("RGB")
+
+
 #: Output that tells what an answer is, to what draws it.
 _PICTURES: dict[str, Callable[["Predictor", Mapping[str, Any]], "Image"]] = {
     "boxes": _boxes,
     "points": _points,
+    "onsets": _roll,
     "ids": neighbours.picture,
 }

@@ -13,6 +13,8 @@ import numpy as np
 from rich.text import Text
 
 from features.errors import ServableError, UsageError
+from features.names import counted
+from features.targets.notes import key_name
 from flows.queries import neighbours, pictures, raw_inputs
 from flows.queries.places import Place
 from flows.queries.requests import Requests
@@ -67,7 +69,8 @@ def answers(question: Question, place: Place | str, *, out: Path | None = None) 
     Args:
         question: what is asked.
         place: where the model answers, or the target of a server's gRPC interface.
-        out: file that takes a picture of an example with its neighbours, points or boxes.
+        out: file that takes a picture of an example with its neighbours, points or boxes, a piano roll, or
+            notes as MIDI.
 
     Yields:
         For a classifier: input, label, score, scores (label to score), model, version. For any
@@ -207,6 +210,8 @@ def _plain(answer: Any) -> dict[str, Any]:
         return outputs | {name: outputs[name][: outputs["count"]] for name in _OF_BOXES}
     if "starts" in outputs and "words" in outputs:
         return outputs | {name: outputs[name][: outputs["count"]] for name in _OF_WORDS}
+    if "onsets" in outputs:
+        return outputs | {name: outputs[name][: outputs["count"]] for name in pictures.NOTE_OUTPUTS}
     for columns, values in (("labels", "scores"), ("names", "values"), ("names", "scores")):
         names = outputs.get(columns)
         if isinstance(names, list) and isinstance(outputs.get(values), list):
@@ -240,6 +245,14 @@ def _objects(answer: Mapping[str, Any]) -> str:
     return f"{answer['input']}: {'; '.join((*shown[:_LISTED], *more)) or 'no object'}"
 
 
+def _notes(answer: Mapping[str, Any]) -> str:
+    rows = zip(*(answer[name] for name in pictures.NOTE_OUTPUTS), strict=True)
+    shown = [f"{key_name(pitch)} {a:.2f} to {b:.2f} s" for a, b, pitch, _ in rows]
+    more = [f"and {len(shown) - _LISTED} more"] if len(shown) > _LISTED else []
+    said = "; ".join((*shown[:_LISTED], *more)) or "silence"
+    return f"{answer['input']}: {counted(len(shown), 'note')}: {said}"
+
+
 def _points(answer: Mapping[str, Any]) -> str:
     rows = zip(answer["scores"].items(), answer["points"], strict=True)
     shown = [f"{name} ({x:.1f}, {y:.1f}) {score:.3f}" for (name, score), (x, y) in rows]
@@ -247,7 +260,7 @@ def _points(answer: Mapping[str, Any]) -> str:
     return f"{answer['input']}: {'; '.join((*shown[:_LISTED], *more))}"
 
 
-#: Boxes or points that a line lists.
+#: Boxes, points or notes that a line lists.
 _LISTED = 10
 
 
@@ -267,6 +280,8 @@ def sentence(answer: dict[str, Any]) -> str:
         return printable(_points(answer))
     if isinstance(answer.get("text"), str) and isinstance(answer.get("score"), float):
         return printable(f"{answer['input']}: {answer['text']} ({answer['score']:.2f})")
+    if "onsets" in answer:
+        return printable(_notes(answer))
     if isinstance(answer.get("values"), dict):
         numbers = ", ".join(f"{name} {value:.6g}" for name, value in answer["values"].items())
         return printable(f"{answer['input']}: {numbers}")

@@ -150,6 +150,15 @@ def _sentence_table(sentences: Mapping[str, Mapping[str, float]]) -> Table:
     return Table(heads, rows, "Targets by split")
 
 
+def _note_table(music: Mapping[str, Any]) -> Table:
+    splits = [split for split in SPLITS if any(row.get(split) for row in music["keys"].values())]
+    rows: list[list[object]] = [
+        [name, *(counts.get(split, 0) for split in splits)] for name, counts in music["keys"].items()
+    ]
+    totals = [sum(row[place] for row in rows) for place in range(1, len(splits) + 1)]  # type: ignore[misc]
+    return Table(("key", *splits), [*rows, ["all", *totals]], "Notes by key and split", folded=True)
+
+
 #: Key of a card that describes targets, to the table of it.
 TARGET_TABLES: dict[str, Callable[[Mapping[str, Any]], Table]] = {
     "classes": _class_table,
@@ -158,6 +167,7 @@ TARGET_TABLES: dict[str, Callable[[Mapping[str, Any]], Table]] = {
     "boxes": _box_table,
     "transcripts": _transcript_table,
     "sentences": _sentence_table,
+    "music": _note_table,
 }
 
 

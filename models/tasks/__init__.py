@@ -9,6 +9,7 @@ from models.tasks.image_clustering import IMAGE_CLUSTERING
 from models.tasks.image_regression import IMAGE_REGRESSION
 from models.tasks.image_search import IMAGE_SEARCH
 from models.tasks.keypoint_detection import KEYPOINT_DETECTION
+from models.tasks.music_transcription import MUSIC_TRANSCRIPTION
 from models.tasks.object_detection import OBJECT_DETECTION
 from models.tasks.speech_recognition import SPEECH_RECOGNITION
 from models.tasks.tabular_classification import TABULAR_CLASSIFICATION
@@ -28,6 +29,7 @@ TASKS: dict[str, Task] = {
         IMAGE_CLUSTERING,
         AUDIO_CLASSIFICATION,
         SPEECH_RECOGNITION,
+        MUSIC_TRANSCRIPTION,
         TEXT_CLASSIFICATION,
         TABULAR_CLASSIFICATION,
         TABULAR_REGRESSION,

@@ -106,6 +106,14 @@ class DetectionSettings(LoopSettings):
     box_weight: float = Field(2.5, gt=0, description="weight of the loss of boxes beside that of classes")
 
 
+class TranscriptionSettings(LoopSettings):
+    """How a network is trained on notes."""
+
+    onset_weight: float = Field(
+        2.0, gt=0, description="weight of a frame in which a note begins beside one in which none does"
+    )
+
+
 @keras.saving.register_keras_serializable("servable")
 class Warmup(keras.optimizers.schedules.LearningRateSchedule):
     """Climb from zero in a straight line, then follow another schedule from its beginning.

@@ -14,6 +14,7 @@ from tests.benchmarks import (
     heatmaps,
     image_classification,
     loop,
+    music,
     numbers,
     places,
     serving,
@@ -40,6 +41,7 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "bulk": bulk.bulk,
         "transcripts": speech.latency,
         "translation-latency": translations.latency,
+        "transcription": music.latency,
     },
     "evaluate": {
         "photos": image_classification.photos,
@@ -56,6 +58,7 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "instruments": audio.instruments,
         "speech": speech.speech,
         "digits-strings": speech.digit_strings,
+        "pianos": music.pianos,
         "sentences": texts.sentences,
         "vectors": texts.vectors,
         "phrases": texts.phrases,

@@ -24,7 +24,8 @@ from features.sounds import featurizer as sounds_featurizer
 from features.sounds.augmentation import AudioAugmentationSettings
 from features.sounds.frame_augmentation import FrameAugmentationSettings
 from features.sounds.frames import FrameFeaturizerSettings
-from features.sounds.rules import AudioRules, TranscriptRules
+from features.sounds.note_augmentation import NoteAugmentationSettings
+from features.sounds.rules import AudioRules, NoteRules, TranscriptRules
 from features.texts import featurizer as texts_featurizer
 from features.texts import words as texts_words
 from features.texts.rules import PairRules, TextRules
@@ -36,6 +37,7 @@ from models.pretrained.applications import HubSettings, KerasSettings
 from models.tasks import (
     audio_classification,
     keypoint_detection,
+    music_transcription,
     object_detection,
     speech_recognition,
     tabular_classification,
@@ -50,6 +52,7 @@ from models.training.settings import (
     KeypointSettings,
     RegressionSettings,
     TrainingSettings,
+    TranscriptionSettings,
     TranslationSettings,
 )
 from models.words import word2vec
@@ -75,6 +78,12 @@ SECTIONS: dict[tuple[str, str], type[BaseModel]] = {
     ("speech", "featurizer"): FrameFeaturizerSettings,
     ("speech", "model"): speech_recognition.ModelSettings,
     ("speech", "augmentation"): FrameAugmentationSettings,
+    ("music", "data"): NoteRules,
+    ("music", "featurizer"): music_transcription.ConstantQSettings,
+    ("music", "model (kind: hub)"): music_transcription.HubSettings,
+    ("music", "model (kind: cnn)"): music_transcription.ScratchSettings,
+    ("music", "augmentation"): NoteAugmentationSettings,
+    ("music", "training"): TranscriptionSettings,
     ("text", "data"): TextRules,
     ("text", "featurizer"): texts_featurizer.TextFeaturizerSettings,
     ("text", "model (kind: cnn)"): text_classification.CnnSettings,

@@ -1,0 +1,109 @@
+"""The sections of a report on transcribed notes."""
+
+import posixpath
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from flows.reports import media, sections
+from flows.reports.context import Context
+from flows.reports.media import Media
+from flows.reports.page import Fact, Section, Table
+from models.evaluation.notes import HOP, TOLERANCE, Heard, matched
+from models.figures import notes as figures
+
+#: Takes shown with their piano rolls, half of them the worst and half the best.
+SHOWN = 4
+#: Characters of a take's name in a figure.
+_NAME = 28
+#: Hz at which notes are played back, and partials of a tone.
+_RATE, _PARTIALS = 16_000, 6
+
+MEANINGS = {
+    "note_f1": f"F1 of notes: the right key, its onset within {1000 * TOLERANCE:.0f} ms (mir_eval)",
+    "note_precision": "share of the notes heard that were played",
+    "note_recall": "share of the notes played that were heard",
+    "note_offset_f1": "F1 of notes that also end within a fifth of their length, or 50 ms",
+    "frame_f1": f"F1 of the keys that sound, compared every {1000 * HOP:.0f} ms (mir_eval)",
+    "velocity_error": "mean error of the velocity of notes heard rightly, of 127",
+    "examples": "takes measured; the figures are means over them",
+}
+
+
+def facts(context: Context) -> list[Fact]:
+    """Count takes and notes."""
+    metrics = context.measured.metrics
+    return [
+        Fact("test takes", int(metrics["test/examples"])),
+        Fact("test notes", int(metrics["test/notes"])),
+        Fact("training takes", int((context.dataset.frame["split"] == "train").sum())),
+        Fact("frame F1", f"{metrics['test/frame_f1']:.3f}"),
+    ]
+
+
+def metrics(context: Context) -> Iterator[Section]:
+    """Tabulate the metrics, by take and by octave."""
+    measured = context.measured
+    names = [str(name) for name in context.dataset.measured["name"]]
+    takes = [[name, *row] for name, row in zip(names, measured.takes.to_numpy(object).tolist(), strict=True)]
+    octaves = measured.keys.to_numpy(object).tolist()
+    shown = [posixpath.basename(name)[-_NAME:] for name in names]
+    yield Section(
+        "Metrics",
+        tables=[
+            sections.metric_table(measured, MEANINGS),
+            Table(("take", *measured.takes.columns), takes, "By take", folded=True),
+            Table(tuple(measured.keys.columns), octaves, "By octave", frozenset({"precision", "recall"})),
+        ],
+        figures=[media.picture("By take", partial(figures.by_take, measured.takes, shown))],
+    )
+
+
+def takes(context: Context) -> Iterator[Section]:
+    """Show what was heard in the worst takes and in the best ones, with players."""
+    measured = context.measured
+    order = np.argsort(measured.takes["note_f1"].to_numpy(), kind="stable")
+    half = min(SHOWN, len(order)) // 2 or 1
+    chosen = list(dict.fromkeys([*order[:half], *order[len(order) - half :]]))
+    for number, place in enumerate(chosen):
+        row = measured.takes.iloc[place]
+        said = f"note F1 {row['note_f1']:.3f}, frame F1 {row['frame_f1']:.3f}"
+        item, _ = context.measured_example(int(place), ["the recording", said])
+        truth, heard = measured.truth[place], measured.heard[place]
+        pairs = matched(truth, heard.notes)
+        caption = "A note is right if its key is, and its onset within 50 ms."
+        rolls = partial(figures.true_and_heard, truth, heard.notes, pairs)
+        yield Section(
+            f"{'Worst' if number < half else 'Best'} take: {posixpath.basename(item.title)}",
+            figures=[media.picture("Played and heard", rolls, caption)],
+            media=[item, _played(heard)],
+        )
+
+
+def _played(heard: Heard) -> Media:
+    """Play what was heard on a plain synthesiser."""
+    from features.sounds.decoding import wave_bytes
+
+    samples = synthesised(heard.notes, media.SHOWN_SECONDS)
+    return media.sound(wave_bytes(samples, _RATE), "what was heard", ["played by a synthesiser"])
+
+
+def synthesised(notes: np.ndarray, most: float) -> np.ndarray:
+    """Play notes [notes, 4] as decaying tones: float32 at 16 kHz, of at most so many seconds."""
+    end = min(float(notes[:, 1].max(initial=0.0)) + 0.3, most)
+    samples = np.zeros(max(int(end * _RATE), _RATE // 10), np.float32)
+    for onset, offset, pitch, velocity in notes.tolist():
+        begin = int(onset * _RATE)
+        length = min(int((offset - onset + 0.1) * _RATE), len(samples) - begin)
+        if length <= 0:
+            continue
+        time = np.arange(length) / _RATE
+        hertz = 440.0 * 2.0 ** ((pitch - 69.0) / 12.0)
+        partials = [n for n in range(1, _PARTIALS + 1) if n * hertz < _RATE / 2.2]
+        tone = sum(np.sin(2 * np.pi * n * hertz * time) / n**1.5 for n in partials)
+        shape = np.minimum(time / 0.005, 1) * np.exp(-2.0 * time)
+        shape *= np.clip((offset - onset + 0.1 - time) / 0.1, 0, 1)
+        samples[begin : begin + length] += (velocity / 127 * tone * shape).astype(np.float32)
+    peak = float(np.abs(samples).max())
+    return 0.8 * samples / peak if peak > 0 else samples
