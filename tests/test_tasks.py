@@ -157,11 +157,13 @@ def test_the_page_asks_every_question_of_the_model(example: Trained, chromium, t
         (sent,) = page.body(0)["inputs"][name]
         content = base64.b64decode(sent["b64"]) if isinstance(sent, dict) else sent
         wanted = client.predict("golden", {name: [content]})
-        shown = json.loads(page.run("document.querySelector('#raw pre').textContent"))
-        assert shown.keys() == wanted.keys()
-        for output, value in wanted.items():
-            if value.dtype != object:
-                np.testing.assert_allclose(np.array(shown[output]), value[0], rtol=1e-4, atol=1e-5)
+        text = page.run("document.querySelector('#raw pre').textContent")
+        # A long answer, such as a piano roll, is cut off: people read its beginning.
+        shown = json.loads(text) if not text.endswith(" ...") else {}
+        assert text.endswith(" ...") or shown.keys() == wanted.keys()
+        for output in shown:
+            if wanted[output].dtype != object:
+                np.testing.assert_allclose(np.array(shown[output]), wanted[output][0], rtol=1e-4, atol=1e-5)
         # What another question needs beside the example, a person types: it is told, and is no failure.
         for at in range(1, page.run("document.querySelectorAll('#signatures input').length")):
             page.click(f"#signatures label:nth-child({at + 1}) input")

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,7 @@ def train(task: str, folder: Path) -> Trained:
     """Train a task on its golden examples below a folder, in this process: TensorFlow is loaded already."""
     mlflow_store.database(folder / "mlruns")
     data = golden.GOLDEN[task](folder / "data")
-    with terminal.progress_bars(quiet=True):
+    # A command of its own would not turn warnings of libraries into errors either.
+    with terminal.progress_bars(quiet=True), warnings.catch_warnings(action="ignore"):
         summary = launch.run(request(task, data, folder / "workspace"), local=True)
     return Trained(data, Workspace.open(folder / "workspace"), summary)

@@ -158,7 +158,9 @@ def test_what_ingest_refuses_is_refused_with_its_reason(
     assert refused["input"] == str(path)
     assert f"review.md cannot be sent; got {reason}: " in refused["error"]
     assert word in refused["error"]
-    assert f"1 of 2 inputs failed; first: {path}" in err
+    # The middle of a long path is left out.
+    assert "1 of 2 inputs failed; first: " in err
+    assert "review.md cannot be sent" in err
 
 
 def test_a_byte_order_mark_is_left_out_as_at_ingest(tmp_path: Path) -> None:

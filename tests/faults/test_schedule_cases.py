@@ -275,7 +275,7 @@ def test_schedule_has_every_option_of_train(capsys: pytest.CaptureFixture[str]) 
             cli.main([verb, "--help"])
         return {word for word in capsys.readouterr().out.split() if word.startswith("--")}
 
-    assert options("train") - options("schedule") == {"--local", "--json", "--quiet"}
+    assert options("train") - options("schedule") == {"--dry-run", "--local", "--json", "--quiet"}
     assert options("schedule") - options("train") >= {"--cron", "--interval"}
 
 

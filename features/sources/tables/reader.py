@@ -46,6 +46,7 @@ class RowReader:
         self._table, self._places = table, places
         self._raw, self._options = selection.raw, options
         self._files = NamedFiles(root, selection, options)
+        self._has_beside = bool(beside)
         self._beside = SideFiles(root, beside, follow_symlinks=selection.follow_symlinks)
         self._missing_cells = cells.gaps(cells.MISSING_WORDS)
         self._missing_labels: Counter[str] = Counter()
@@ -100,9 +101,9 @@ class RowReader:
             return Candidate(None, name, label, known, fold or None, block, row.number, content, row.line)
         candidate = Candidate(None, name, label, known, fold or None, block, row.number, line=row.line)
         entry = self._files.entry(inputs[0], candidate, os.fsencode(self._table))
-        return (
-            entry if places.targets or not isinstance(entry, Candidate) else self._with_side_file(entry, row)
-        )
+        if places.targets or not self._has_beside or not isinstance(entry, Candidate):
+            return entry
+        return self._with_side_file(entry, row)
 
     def _with_side_file(self, candidate: Candidate, row: Row) -> Entry:
         """Read the target of a file that the table gives none for."""

@@ -101,7 +101,7 @@ def test_what_cannot_be_drawn_is_refused(
 ) -> None:
     code, lines, err = run(server, capsys, name, photo, photo, "--out", tmp_path / "two.png")
     assert (code, lines) == (2, [])
-    assert "--out draws the answer to one image; got 2 examples" in err
+    assert "--out draws the answer to one example; got 2 examples" in err
     code, _, err = run(server, capsys, name, photo, "--out", tmp_path / "drawn.docx")
     assert code == 2
     assert "got the ending .docx; expected such as .png or .jpg" in err

@@ -226,7 +226,7 @@ def test_neighbours_are_told_and_drawn_with_no_file_of_the_data_at_hand(
     assert '"search"' in command
     (grouped,) = predict.answers(Question("groups", [query]), server.target)
     assert predict.sentence(grouped).startswith(f"{query}: cluster ")
-    with pytest.raises(UsageError, match="one image"):
+    with pytest.raises(UsageError, match="one example"):
         list(predict.answers(Question("groups", [query, query]), server.target, out=out))
     with pytest.raises(UsageError, match="is no picture"):
         list(predict.answers(Question("groups", [query], {}, "embed"), server.target, out=out))
