@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from features.sounds.spectrogram import AMIN, SILENCE
+from features.sounds.spectrogram import SILENCE, decibels
 
 #: Taps of the filter before the rate is halved, and the share of the rate at which it cuts.
 _TAPS, _CUT = 255, 0.25
@@ -122,13 +122,7 @@ class ConstantQ(keras.Layer):
             present: bool [batch, frames]: which frames belong to the sound, the rest becomes silence;
                 None for all.
         """
-        decibels = (10 / np.log(10.0)) * tf.math.log(tf.maximum(power, AMIN))
-        if present is not None:
-            decibels = tf.where(present[..., tf.newaxis], decibels, SILENCE)
-        if self.top_db is not None:
-            loudest = tf.reduce_max(decibels, axis=(1, 2), keepdims=True)
-            decibels = tf.maximum(decibels, loudest - self.top_db)
-        return decibels
+        return decibels(power, present, self.top_db)
 
     def compute_output_spec(self, samples: Any) -> keras.KerasTensor:
         """Return the shape and dtype of the output."""

@@ -132,13 +132,8 @@ class LogMel(keras.Layer):
             present: bool [batch, frames]: which frames belong to the sound, the rest becomes silence;
                 None for all.
         """
-        decibels = (10 / np.log(10.0)) * tf.math.log(tf.maximum(power, AMIN))
-        if present is not None:
-            decibels = tf.where(present[..., tf.newaxis], decibels, SILENCE)
-        if self.top_db is not None:
-            loudest = tf.reduce_max(decibels, axis=(1, 2), keepdims=True)
-            decibels = tf.maximum(decibels, loudest - self.top_db)
-        return tf.linalg.matmul(decibels, self._cosines) if self.n_mfcc else decibels
+        levels = decibels(power, present, self.top_db)
+        return tf.linalg.matmul(levels, self._cosines) if self.n_mfcc else levels
 
     def compute_output_spec(self, samples: Any) -> keras.KerasTensor:
         """Return the shape and dtype of the output."""
@@ -151,3 +146,19 @@ class LogMel(keras.Layer):
         own: tuple[str, ...] = ("sample_rate", "n_fft", "win_length", "hop_length", "window", "n_mels")
         own += ("fmin", "fmax", "center", "power", "top_db", "n_mfcc")
         return super().get_config() | {name: getattr(self, name) for name in own}
+
+
+def decibels(power: Any, present: Any, top_db: float | None) -> Any:
+    """Turn powers [batch, frames, bands] into decibels.
+
+    Args:
+        power: at least 0.
+        present: bool [batch, frames]: which frames belong to the sound, the rest is silence; None for all.
+        top_db: range below the loudest of each sound; None for no limit.
+    """
+    levels = (10 / np.log(10.0)) * tf.math.log(tf.maximum(power, AMIN))
+    if present is not None:
+        levels = tf.where(present[..., tf.newaxis], levels, SILENCE)
+    if top_db is not None:
+        levels = tf.maximum(levels, tf.reduce_max(levels, axis=(1, 2), keepdims=True) - top_db)
+    return levels

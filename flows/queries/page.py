@@ -1,6 +1,5 @@
 """The address of the page to try a model: the server's own, or a file that asks TensorFlow Serving."""
 
-import difflib
 import http.client
 import json
 import urllib.error
@@ -11,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from features.errors import ConfigError, NoInputError, UnavailableError
+from features.names import near
 from features.storage.files import write_file
 from serving.rest.page import document
 
@@ -60,11 +60,10 @@ def address(name: str | None, target: str, file: Callable[[], Path]) -> str:
 def _require(name: str | None, known: list[str], base: str) -> None:
     if name is None or name in known:
         return
-    near = difflib.get_close_matches(name, known, 1)
     raise NoInputError(
         f"no model {name!r} at {base}",
         expected=f"one of {', '.join(known[:20])}" if known else "a published model",
-        todo=f"did you mean {near[0]!r}?" if near else "servable models lists them",
+        todo=near(name, known) or "servable models lists them",
     )
 
 
