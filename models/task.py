@@ -125,7 +125,7 @@ class Task:
         decode: in graph, from network outputs and labels to named outputs, each with a batch axis.
         signatures: in graph, name to a function of (network, raw, decode) that makes a signature, or gives
             an Absent.
-        report: names of the report's sections, in order; see flows/reports/sections.py.
+        report: names of the report's sections, in order; see flows/reports/report.py.
         evaluator: how its outputs are measured; None for a task whose course measures in its own way.
         fit: what the network learns from the training split alone, before it is built; None where it
             learns nothing.

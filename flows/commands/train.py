@@ -47,13 +47,13 @@ def _preview(preview: dict[str, Any], json_output: bool) -> None:
         return
     import yaml
 
-    from flows.reports import sections
+    from flows.reports import dataset as datasets
 
     for line in preview["lines"]:
         print(terminal.printable(line))
     for record in preview["refused"][:_REFUSED]:
         print(terminal.printable(f"  refused: {record['path']}: {record['reason']}, {record['detail']}"))
-    for table in sections.of_targets(preview["dataset"]):
+    for table in datasets.of_targets(preview["dataset"]):
         terminal.table(table.caption, table.columns, [[_cell(cell) for cell in row] for row in table.rows])
     print()
     print(yaml.safe_dump(preview["recipe"], sort_keys=False), end="")

@@ -1,7 +1,7 @@
 """The report of a run: plain data in, one self-contained HTML page out.
 
 A Report is a headline and a list of Sections; a Section holds prose, facts, figures, tables and
-media. Every task fills sections of its own (flows/reports/sections.py has those of classification) and
+media. Every task fills sections of its own (flows/reports/sections) and
 the template stays the same. The page needs nothing but itself: pictures are embedded, there is no
 script, and its content security policy forbids every request. Whatever comes from data (labels,
 file names) is escaped, isolated from its neighbours' writing direction and freed of control

@@ -9,24 +9,23 @@ import yaml
 
 from features import decisions
 from flows.orchestration import artifacts, step
-from flows.reports import (
+from flows.reports import ending, page
+from flows.reports.context import Context
+from flows.reports.page import Fact, Report, Section
+from flows.reports.sections import (
     classes,
-    common,
     detection,
     galleries,
     heatmaps,
     keypoints,
     music,
     numbers,
-    page,
+    parts,
     rows,
-    sections,
     speech,
     translations,
     words,
 )
-from flows.reports.context import Context
-from flows.reports.page import Fact, Report, Section
 from flows.runs.plan import Plan
 from flows.runs.run import Record
 
@@ -84,7 +83,7 @@ FACTS: Mapping[str, Callable[[Context], list[Fact]]] = {
 }
 
 #: What every report ends with.
-ENDING: tuple[Part, ...] = (common.latency, common.dataset, common.gate, common.reproduction)
+ENDING: tuple[Part, ...] = (ending.latency, ending.dataset, ending.gate, ending.reproduction)
 
 
 def run_name(plan: Plan, record: Record) -> str:
@@ -117,14 +116,14 @@ def write_report(plan: Plan, record: Record) -> str:
 def compose(context: Context) -> Report:
     """Put the report together from what the steps left in the run's folder."""
     plan, drawn = context.plan, context.record.kept.get("sections")
-    verdict, tone = common.outcome(context.state)
+    verdict, tone = ending.outcome(context.state)
     return Report(
         title=plan.name,
         kind=plan.request.task,
         verdict=verdict,
         tone=tone,
         subtitle=f"{plan.recipe['name']} on {plan.request.data}",
-        headline=sections.headline(context.measured) if plan.task.evaluator is not None else None,
+        headline=parts.headline(context.measured) if plan.task.evaluator is not None else None,
         facts=[fact for name in plan.task.report if name in FACTS for fact in FACTS[name](context)],
         sections=[*(_own(context) if drawn is None else drawn), *_made(ENDING, context)],
     )

@@ -15,7 +15,7 @@ from flows import pipeline
 from flows.gate import __main__, checks, comparison, gate
 from flows.gate import expectations as gate_expectations
 from flows.orchestration.warm_process import Examiner
-from flows.reports import common
+from flows.reports import ending
 from flows.reports.context import Context
 from flows.runs.directory import RunDirectory
 from flows.runs.run import Record
@@ -285,6 +285,6 @@ def test_a_report_that_cannot_be_written_hides_no_refusal(
         "cannot write the report of the refused run: OSError: no space left on device"
         in capsys.readouterr().err
     )
-    verdict, tone = common.outcome(run.read())
+    verdict, tone = ending.outcome(run.read())
     assert (verdict, tone) == ("refused by the gate: latency, got 9 ms, expected 1 ms", "bad")
-    assert list(common.latency(Context(trained.plan(), record))) == []
+    assert list(ending.latency(Context(trained.plan(), record))) == []

@@ -9,8 +9,8 @@ import re
 import numpy as np
 import pytest
 
-from flows.reports import projection
-from flows.reports.projection import Point, Projection
+from flows.reports.projection import map as projection
+from flows.reports.projection.map import Point, Projection
 
 HOSTILE = "</script><script>alert(1)</script><!-- & \u202e.png"
 

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows.reports import media, sections
+from flows.reports import dataset, media
 from flows.reports import page as report
 from flows.reports.media import Media, Picture
 from flows.reports.page import Fact, Range, Report, Section, Table, render
+from flows.reports.sections import parts
 from models.evaluation import classification
 
 VOID = {"meta", "img", "source", "br", "wbr"}
@@ -85,25 +86,25 @@ def full_report(labels):
     found = evaluation(labels)
     wrong = [media.image(png("red"), f"{HOSTILE}.png", [f"true {labels[0]}"])]
     body = (
-        sections.metrics(found),
-        sections.classes(found),
-        sections.calibration(found),
-        sections.training([{"phase": HOSTILE, "loss": 1.0, "val_loss": 2.0}]),
-        sections.kernels(np.ones((3, 3, 3, 4))),
-        sections.mistakes(wrong, len(found.mistakes)),
-        sections.dataset(
+        parts.metrics(found),
+        parts.classes(found),
+        parts.calibration(found),
+        parts.training([{"phase": HOSTILE, "loss": 1.0, "val_loss": 2.0}]),
+        parts.kernels(np.ones((3, 3, 3, 4))),
+        parts.mistakes(wrong, len(found.mistakes)),
+        dataset.describe(
             {
                 "found": 9,
                 "reasons": {HOSTILE: 1},
                 "classes": {name: {"train": 3, "test": 1} for name in labels},
             }
         ),
-        sections.latency([1.0, 2.0, 3.0], "One by one."),
-        sections.checks([["parity", HOSTILE, None, "passed"]]),
-        sections.reproduction(f"name: {HOSTILE}", "servable train", {"seed": 0, "commit": HOSTILE}),
+        parts.latency([1.0, 2.0, 3.0], "One by one."),
+        parts.checks([["parity", HOSTILE, None, "passed"]]),
+        parts.reproduction(f"name: {HOSTILE}", "servable train", {"seed": 0, "commit": HOSTILE}),
     )
     return Report(
-        HOSTILE, HOSTILE, HOSTILE, "good", body, HOSTILE, sections.headline(found), [Fact(HOSTILE, HOSTILE)]
+        HOSTILE, HOSTILE, HOSTILE, "good", body, HOSTILE, parts.headline(found), [Fact(HOSTILE, HOSTILE)]
     )
 
 
@@ -285,7 +286,7 @@ def test_undecodable_image_leaves_a_gap_not_an_error():
 
 def test_metrics_section_tells_values_and_meanings():
     found = evaluation(("a", "b", "c"))
-    rows = {row[0]: row[1:] for row in sections.metrics(found).tables[0].rows}
+    rows = {row[0]: row[1:] for row in parts.metrics(found).tables[0].rows}
     assert next(iter(rows)) == "test/accuracy"
     assert set(rows) == set(found.metrics)
     assert rows["test/macro_f1"][0] == found.metrics["test/macro_f1"]
@@ -302,7 +303,7 @@ def test_dataset_section_reconciles():
         "reasons": {"empty": 1, "truncated": 1},
     }
     classes = {"ants": {"train": 3, "test": 2}, "bees": {"train": 4}}
-    section = sections.dataset(card | {"classes": classes})
+    section = dataset.describe(card | {"classes": classes})
     assert section.tables[0].columns == ("class", "train", "test", "all")
     assert section.tables[0].rows == [["ants", 3, 2, 5], ["bees", 4, 0, 4], ["all", 7, 2, 9]]
     assert [(fact.name, fact.value) for fact in section.facts] == [
@@ -317,7 +318,7 @@ def test_dataset_section_reconciles():
 def test_classes_section_lists_the_confusions_by_frequency():
     labels = [f"c{i}" for i in range(12)]
     found = evaluation(labels)
-    table = sections.classes(found).tables[1]
+    table = parts.classes(found).tables[1]
     true, guess, times = table.rows[0]
     assert times == max(found.confusion[i, j] for i in range(12) for j in range(12) if i != j)
     assert found.confusion[labels.index(true), labels.index(guess)] == times
@@ -328,7 +329,7 @@ def test_classes_section_lists_the_confusions_by_frequency():
     [(0, 0, "None: every"), (1, 1, "1 test example was"), (2, 9, "shown are the 2")],
 )
 def test_mistakes_section_counts(shown, total, text):
-    section = sections.mistakes([Media("x")] * shown, total)
+    section = parts.mistakes([Media("x")] * shown, total)
     assert text in section.prose[0]
 
 
@@ -337,8 +338,8 @@ def test_loss_as_the_main_metric_has_no_percentage():
     found = classification.evaluate(
         rng.integers(0, 2, 30), np.full((30, 2), 0.5), ("a", "b"), main="loss", resamples=10
     )
-    assert sections.headline(found) is None
-    assert list({row[0] for row in sections.metrics(found).tables[0].rows}) != []
+    assert parts.headline(found) is None
+    assert list({row[0] for row in parts.metrics(found).tables[0].rows}) != []
 
 
 def test_equal_data_give_an_equal_page():

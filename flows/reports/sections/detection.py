@@ -9,10 +9,11 @@ import pandas as pd
 
 from features.images.preview import preview
 from features.targets import upright
-from flows.reports import media, sections
+from flows.reports import media
 from flows.reports.context import Context
 from flows.reports.media import Media
 from flows.reports.page import Fact, Section, Table
+from flows.reports.sections import parts
 from models.evaluation.boxes import ERRORS
 from models.figures import detection, marks
 
@@ -51,7 +52,7 @@ def metrics(context: Context) -> Iterator[Section]:
     yield Section(
         "Metrics",
         tables=[
-            sections.metric_table(measured, MEANINGS),
+            parts.metric_table(measured, MEANINGS),
             Table(tuple(measured.per_class.columns), rows, "By class", folded=len(rows) > 24),
         ],
         figures=[

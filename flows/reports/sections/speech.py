@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from flows.reports import sections
 from flows.reports.context import Context
 from flows.reports.page import Fact, Section, Table
+from flows.reports.sections import parts
 from models.evaluation.transcripts import chunks
 
 #: Examples with most errors that are shown, and pairs of words.
@@ -37,7 +37,7 @@ def facts(context: Context) -> list[Fact]:
 def metrics(context: Context) -> Iterator[Section]:
     """Tabulate error rates, and the words that are confused most."""
     measured = context.measured
-    yield Section("Metrics", tables=[sections.metric_table(measured, MEANINGS)])
+    yield Section("Metrics", tables=[parts.metric_table(measured, MEANINGS)])
     rows = measured.confused.head(PAIRS).to_numpy(object).tolist()
     if rows:
         prose = "A dash stands where a word is missing, or where none was said."

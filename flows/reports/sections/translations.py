@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from flows.reports import media, sections
+from flows.reports import media
 from flows.reports.context import Context
 from flows.reports.media import Picture
 from flows.reports.page import Fact, Section, Table
+from flows.reports.sections import parts
 from models.export.export import answer
 from models.figures import translation
 
@@ -51,7 +52,7 @@ def metrics(context: Context) -> Iterator[Section]:
     yield Section(
         "Metrics",
         tables=[
-            sections.metric_table(measured, MEANINGS),
+            parts.metric_table(measured, MEANINGS),
             Table(("metric", "signature"), signatures, "sacrebleu's signatures"),
             Table(columns, buckets, "By length of the source"),
         ],

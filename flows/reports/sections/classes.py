@@ -7,9 +7,10 @@ import numpy as np
 
 from features.spec import SPLITS
 from features.texts.tokenizer import count
-from flows.reports import media, sections
+from flows.reports import media
 from flows.reports.context import Context
 from flows.reports.page import Fact, Section
+from flows.reports.sections import parts
 from models.explain import token_occlusion
 from models.export import signatures
 from models.networks import cnn
@@ -31,23 +32,23 @@ def facts(context: Context) -> list[Fact]:
 
 def metrics(context: Context) -> Iterator[Section]:
     """Tabulate the metrics."""
-    yield sections.metrics(context.measured)
+    yield parts.metrics(context.measured)
 
 
 def classes(context: Context) -> Iterator[Section]:
     """Show which classes are learnt."""
-    yield sections.classes(context.measured)
+    yield parts.classes(context.measured)
 
 
 def calibration(context: Context) -> Iterator[Section]:
     """Compare scores with accuracy."""
-    yield sections.calibration(context.measured)
+    yield parts.calibration(context.measured)
 
 
 def training(context: Context) -> Iterator[Section]:
     """Show the learning curves."""
     if context.history:
-        yield sections.training(context.history)
+        yield parts.training(context.history)
 
 
 def kernels(context: Context) -> Iterator[Section]:
@@ -56,7 +57,7 @@ def kernels(context: Context) -> Iterator[Section]:
     if any(phase.model is network.model for phase in network.phases):
         shown = cnn.first_kernels(network.model)
         if shown is not None:
-            yield sections.kernels(shown)
+            yield parts.kernels(shown)
 
 
 def windows(context: Context) -> Iterator[Section]:
@@ -67,7 +68,7 @@ def windows(context: Context) -> Iterator[Section]:
         if len(starts) > 1:
             shown.append((f"{row.name}: {row.label}", starts, scores))
     if shown:
-        yield sections.windows(shown, context.dataset.labels)
+        yield parts.windows(shown, context.dataset.labels)
 
 
 def texts(context: Context) -> Iterator[Section]:
@@ -83,13 +84,13 @@ def texts(context: Context) -> Iterator[Section]:
         cut = np.mean([length > (featurizer.max_tokens or length) for length in lengths])
         unknown = 1 - known / max(1, counts.total())
         rows.append([split, int(np.median(lengths)), max(lengths), float(cut), unknown])
-    yield sections.texts(rows, len(featurizer.vocabulary), featurizer.max_tokens)
+    yield parts.texts(rows, len(featurizer.vocabulary), featurizer.max_tokens)
 
 
 def mistakes(context: Context) -> Iterator[Section]:
     """Show the most confident mistakes."""
     items, _ = _mistakes(context)
-    yield sections.mistakes(items, len(context.measured.mistakes))
+    yield parts.mistakes(items, len(context.measured.mistakes))
 
 
 def text_mistakes(context: Context) -> Iterator[Section]:
@@ -103,7 +104,7 @@ def text_mistakes(context: Context) -> Iterator[Section]:
         for tokens, changes in token_occlusion.explained(context.network, raws)
     ]
     shown = [replace(item, tokens=tokens) for item, tokens in zip(items, weighed, strict=True)]
-    yield sections.mistakes(shown, len(context.measured.mistakes))
+    yield parts.mistakes(shown, len(context.measured.mistakes))
 
 
 def _mistakes(context: Context) -> tuple[list[media.Media], list[bytes]]:

@@ -68,7 +68,7 @@ def render(page: Projection) -> str:
         "colours": {name: _grouped(groups) for name, groups in page.colours.items()},
     }
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
-    template = report.environment().get_template("projection.html.jinja")
+    template = report.environment().get_template("projection/projection.html.jinja")
     return template.render(page=page, data=_block(data), script=Markup(SCRIPT), hash=f"sha256-{digest}")  # noqa: S704 - our own script
 
 

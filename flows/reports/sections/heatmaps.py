@@ -12,8 +12,9 @@ from features.errors import DataError
 from flows.gate import expectations
 from flows.queries import inputs
 from flows.reports import media as reports_media
-from flows.reports import page, sections
+from flows.reports import page
 from flows.reports.context import Context
+from flows.reports.sections import parts
 from flows.runs.run import Record
 from models.evaluation.classification import Evaluation
 from models.figures import overlays
@@ -41,7 +42,7 @@ def heatmaps(context: Context) -> Iterator[page.Section]:
                 media[place].append(item)
     absent = context.state.absent
     shown = [item for items in media for item in items]
-    yield sections.heatmaps(shown, {METHODS.get(name, name): why for name, why in absent.items()})
+    yield parts.heatmaps(shown, {METHODS.get(name, name): why for name, why in absent.items()})
 
 
 def hits(record: Record, dataset: Dataset) -> list[Any]:

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import yaml
 
-from flows.reports import sections
+from flows.reports import dataset as datasets
 from flows.reports.context import Context
 from flows.reports.page import Section, Tone
+from flows.reports.sections import parts
 from flows.runs.provenance import command_line, git_commit, versions
 from flows.runs.state import RunState
 
@@ -23,18 +24,18 @@ def outcome(state: RunState) -> tuple[str, Tone]:
 def latency(context: Context) -> Iterator[Section]:
     """Show how long the candidate takes to answer, where the gate came to that."""
     if (verdict := context.state.gate) and verdict.latency_ms:
-        yield sections.latency(verdict.latency_ms, "One example at a time through the exported model.")
+        yield parts.latency(verdict.latency_ms, "One example at a time through the exported model.")
 
 
 def dataset(context: Context) -> Iterator[Section]:
     """Show where every example went, and what the targets are."""
-    yield sections.dataset(context.dataset.card)
+    yield datasets.describe(context.dataset.card)
 
 
 def gate(context: Context) -> Iterator[Section]:
     """Tabulate what the gate checked."""
     if verdict := context.state.gate:
-        yield sections.checks(
+        yield parts.checks(
             [
                 [check.name, check.got, check.expected, "passed" if check.passed else "refused"]
                 for check in verdict.checks
@@ -52,4 +53,4 @@ def reproduction(context: Context) -> Iterator[Section]:
         "commit": git_commit()[:12],
     }
     facts = {name: value for name, value in (values | versions()).items() if value}
-    yield sections.reproduction(yaml.safe_dump(context.plan.recipe, sort_keys=False), command_line(), facts)
+    yield parts.reproduction(yaml.safe_dump(context.plan.recipe, sort_keys=False), command_line(), facts)

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from functools import partial
 
-from flows.reports import media, sections
+from flows.reports import media
 from flows.reports.context import Context
 from flows.reports.page import Fact, Section
+from flows.reports.sections import parts
 from models.figures import regression
 
 #: Examples shown whose predictions are farthest off.
@@ -23,7 +24,7 @@ def facts(context: Context) -> list[Fact]:
 
 def metrics(context: Context) -> Iterator[Section]:
     """Tabulate the errors, beside those of the baselines."""
-    yield sections.number_metrics(context.measured)
+    yield parts.number_metrics(context.measured)
 
 
 def predictions(context: Context) -> Iterator[Section]:

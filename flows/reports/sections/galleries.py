@@ -10,8 +10,8 @@ from features.datasets.dataset import Dataset
 from flows.courses import gallery, image_clustering, image_search
 from flows.reports import media as reports_media
 from flows.reports import page as report
-from flows.reports import projection
 from flows.reports.context import Context
+from flows.reports.projection import map as projection
 from flows.runs.plan import Plan
 from flows.runs.run import Record
 from models.figures import contact_sheet, planes

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from flows.courses import word_vectors
-from flows.reports import media, projection, sections
+from flows.reports import media
 from flows.reports import page as report
 from flows.reports.context import Context
+from flows.reports.projection import map as projection
+from flows.reports.sections import parts
 from flows.runs import networks
 from flows.runs.plan import Plan
 from flows.runs.run import Record
@@ -73,7 +75,7 @@ def training(context: Context) -> Iterator[report.Section]:
     """Show the learning curves, where the vectors were trained here."""
     history = [{k: v for k, v in row.items() if k != "train/words_per_second"} for row in context.history]
     if history:
-        yield sections.training(history)
+        yield parts.training(history)
 
 
 def tests(context: Context) -> Iterator[report.Section]:

@@ -6,10 +6,11 @@ from functools import partial
 
 import numpy as np
 
-from flows.reports import media, sections
+from flows.reports import media
 from flows.reports.context import Context
 from flows.reports.media import Media
 from flows.reports.page import Fact, Section, Table
+from flows.reports.sections import parts
 from models.evaluation.notes import HOP, TOLERANCE, Heard, matched
 from models.figures import notes as figures
 
@@ -52,7 +53,7 @@ def metrics(context: Context) -> Iterator[Section]:
     yield Section(
         "Metrics",
         tables=[
-            sections.metric_table(measured, MEANINGS),
+            parts.metric_table(measured, MEANINGS),
             Table(("take", *measured.takes.columns), takes, "By take", folded=True),
             Table(tuple(measured.keys.columns), octaves, "By octave", frozenset({"precision", "recall"})),
         ],

@@ -5,9 +5,10 @@ from functools import partial
 
 from features.images.preview import preview
 from features.targets import upright
-from flows.reports import media, sections
+from flows.reports import media
 from flows.reports.context import Context
 from flows.reports.page import Fact, Section, Table
+from flows.reports.sections import parts
 from models.figures import keypoints, marks
 
 #: Examples shown whose points are farthest off, and pixels of their longer side.
@@ -40,7 +41,7 @@ def metrics(context: Context) -> Iterator[Section]:
     yield Section(
         "Metrics",
         prose=[f"Normalised errors are divided by {measured.normalised_by}."],
-        tables=[sections.metric_table(measured, MEANINGS, unit=measured.normalised_by)],
+        tables=[parts.metric_table(measured, MEANINGS, unit=measured.normalised_by)],
         figures=[
             media.picture(
                 "Points within a distance", partial(keypoints.pck, measured.curve, measured.normalised_by)

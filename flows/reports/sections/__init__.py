@@ -1,0 +1,1 @@
+"""The sections that the report of a task is made of."""
