@@ -73,6 +73,7 @@ def train_model(
             for stage, step in course.steps.items():
                 with clock(stage), terminal.busy(stage, shown=stage in SILENT):
                     step(intent, record)
+                record.run.record(seconds=clock.seconds)
         except ExportError:
             report_refusal(intent, record, course.steps["report"])
             raise

@@ -56,6 +56,7 @@ def tune(
     terminal.table("trials", ("trial", "state", outcome.metric, "settings"), rows)
     own = "" if outcome.own is None else f"; the recipe as it stands {outcome.own:.4g}"
     print(f"best {outcome.metric} {outcome.value:.4g}{own}")
+    print(f"report of the search: {outcome.folder / 'report.html'}")
     if summary is not None:
         from flows.console import summary as summaries
 

@@ -10,8 +10,12 @@ from flows.courses import gallery
 from flows.orchestration import step
 from flows.runs.plan import Plan
 from flows.runs.run import Record
+from models.evaluation import uncertainty
 from models.search import clustering
 from models.search.vector_index import unit_rows
+
+#: The metric that decides, of photos with labels.
+MEASURED = "eval/ari_embeddings"
 
 
 @step.step("cluster", run_name="cluster {plan.name}")
@@ -49,10 +53,14 @@ def evaluate(plan: Plan, record: Record) -> dict[str, float]:
     metrics = {"eval/clusters": float(found["k"])}
     metrics |= {"eval/silhouette": value} if value is not None else {}
     if gallery.labelled(dataset):
+        from sklearn.metrics.cluster import contingency_matrix
+
         labels = dataset.frame["target"].to_numpy()
         raw = clustering.cluster(gallery.pixels(plan, dataset.frame), found["k"], seed)
         for name, groups in (("embeddings", members), ("pixels", raw.members)):
             agreed = clustering.agreement(labels, groups)
             metrics |= {f"eval/{measure}_{name}": share for measure, share in agreed.items()}
+        interval = uncertainty.of_agreement(MEASURED, contingency_matrix(labels, members), seed=seed)
+        metrics |= {f"{MEASURED}_low": interval.low, f"{MEASURED}_high": interval.high}
     gallery.measured(plan, record, metrics, {})
     return metrics

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 
 from features.datasets.dataset import Dataset
@@ -10,12 +11,14 @@ from flows.courses import gallery
 from flows.orchestration import step
 from flows.runs.plan import Plan
 from flows.runs.run import Record
-from models.evaluation import retrieval
+from models.evaluation import retrieval, uncertainty
 from models.network import Network
 from models.search import clustering
 from models.search.ranking import USUAL
 from models.tasks import image_search
 
+#: The metric that decides.
+MEASURED = "eval/precision_at_10"
 #: Queries that recall is measured with, at most.
 QUERIES = 1000
 #: Pairs of near duplicates that are listed.
@@ -45,7 +48,7 @@ def evaluate(plan: Plan, record: Record) -> dict[str, float]:
     """Measure precision by labels, recall and near duplicates; return the metrics by name."""
     dataset = record.load_dataset()
     network = record.networks.trained(plan, record.run, dataset)
-    by_label = _precision(plan, network, dataset) if gallery.labelled(dataset) else {}
+    shares = _precision(plan, network, dataset) if gallery.labelled(dataset) else {}
     frame = items(plan, dataset)
     least = plan.sections["model"].near_duplicate
     count, pairs = retrieval.near_duplicates(gallery.vectors(plan, network, frame), least)
@@ -53,18 +56,24 @@ def evaluate(plan: Plan, record: Record) -> dict[str, float]:
         "eval/items": float(len(frame)),
         "eval/recall_at_10": _recall(plan, network, dataset),
         "eval/near_duplicates": float(count),
-        **{name: found.pop("") for name, found in by_label.items()},
+        **{name: float(each.attrs["all"]) for name, each in shares.items()},
+    }
+    if MEASURED in shares:
+        interval = uncertainty.of_mean(MEASURED, shares[MEASURED].attrs["each"], seed=plan.request.seed)
+        metrics |= {f"{MEASURED}_low": interval.low, f"{MEASURED}_high": interval.high}
+    by_label = {
+        name: {str(label): float(share) for label, share in each.items()} for name, each in shares.items()
     }
     listed = pairs.head(LISTED).to_dict("records")
     gallery.measured(plan, record, metrics, {"precision": by_label, "duplicates": listed})
     return metrics
 
 
-def _precision(plan: Plan, network: Network, dataset: Dataset) -> dict[str, dict[str, float]]:
+def _precision(plan: Plan, network: Network, dataset: Dataset) -> dict[str, pd.Series]:
     """Search the training split for each photo of the test split, by vectors and by raw pixels.
 
     Returns:
-        By metric the shares by label, and that of all photos under "".
+        By metric the shares by label, as `models.evaluation.retrieval.precision` returns them.
     """
     frame = dataset.frame
     train, test = (frame[frame["split"] == split] for split in ("train", "test"))
@@ -72,14 +81,11 @@ def _precision(plan: Plan, network: Network, dataset: Dataset) -> dict[str, dict
         return {}
     found = {}
     for name, values in (
-        ("eval/precision_at_10", lambda rows: gallery.vectors(plan, network, rows)),
-        ("eval/precision_at_10_pixels", lambda rows: gallery.pixels(plan, rows)),
+        (MEASURED, lambda rows: gallery.vectors(plan, network, rows)),
+        (f"{MEASURED}_pixels", lambda rows: gallery.pixels(plan, rows)),
     ):
         labels, asked = train["label"].to_numpy(object), test["label"].to_numpy(object)
-        shares = retrieval.precision(labels, values(train), asked, values(test), USUAL)
-        found[name] = {str(label): float(share) for label, share in shares.items()} | {
-            "": shares.attrs["all"]
-        }
+        found[name] = retrieval.precision(labels, values(train), asked, values(test), USUAL)
     return found
 
 

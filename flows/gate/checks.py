@@ -135,7 +135,10 @@ class Examination:
         inputs = self.model.signatures["serving_default"].structured_input_signature[1]
         kinds = {name: spec.dtype.name for name, spec in inputs.items()}
         yield Check(
-            "preprocessing inside", kinds == {self.request["input"]: "string"}, str(kinds), "raw examples"
+            "preprocessing inside",
+            kinds == {self.request["input"]: "string"},
+            ", ".join(f"{name}: {kind}" for name, kind in kinds.items()),
+            "raw examples",
         )
 
     def _finite(self) -> Iterator[Check]:
@@ -168,7 +171,8 @@ class Examination:
                     row = int(np.argwhere(differing > allowed)[:1].ravel()[:1].sum())
                     place = f", first in output {output} of example {row}"
         examples = max((len(value) for value in expected.values() if value.ndim), default=1)
-        found = f"largest difference {worst:.2e} over {examples} examples{place}"
+        difference = f"largest difference {worst:.2g}{place}" if worst else "identical"
+        found = f"{difference}, {examples} examples"
         return Check(name, worst <= allowed, found, f"at most {allowed:g}")
 
     def _latency(self) -> Iterator[Check]:

@@ -1,10 +1,12 @@
 """What a report is made of: a training with its dataset, network and measurements, each loaded once."""
 
 import contextlib
+import csv
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from features.errors import DataError
@@ -47,15 +49,22 @@ class Context:
     @cached_property
     def history(self) -> list[dict[str, Any]]:
         """Phase and metrics of each epoch, named as ``train/loss`` and ``validation/loss``."""
-        rows = json.loads((self.record.run.path / "history.json").read_text())
-        return [{"phase": row["phase"], **by_split(row["metrics"])} for row in rows]
+        return epochs(self.record.run.path)
 
-    def measured_example(self, place: int, lines: Sequence[str]) -> tuple[Media, bytes]:
+    @cached_property
+    def folds(self) -> Mapping[str, list[dict[str, Any]]]:
+        """The epochs of the training of each fold, by its name; empty without a cross-validation."""
+        path = self.record.run.path / "folds.json"
+        folds = json.loads(path.read_text()) if path.is_file() else {}
+        return {name: epochs(Path(kept["run"])) for name, kept in folds.items()}
+
+    def measured_example(self, place: int, lines: Sequence[str], tone: str = "") -> tuple[Media, bytes]:
         """Show one of the measured examples.
 
         Args:
             place: among the measured examples.
             lines: below it.
+            tone: whether the answer to it is right, ``good``, or wrong, ``bad``.
 
         Returns:
             The item of a gallery, and the raw example; empty if it cannot be read any more.
@@ -64,4 +73,20 @@ class Context:
         raw = b""
         with contextlib.suppress(DataError):
             raw = self.dataset.read(row)
-        return MEDIA[self.plan.task.raw.name](raw, str(row["name"]), lines), raw
+        item = MEDIA[self.plan.task.raw.name](raw, str(row["name"]), lines)
+        return replace(item, tone=tone, cells=self._cells(raw)), raw
+
+    def _cells(self, raw: bytes) -> list[tuple[str, str]]:
+        """Name the cells of a row; of anything else there are none."""
+        if not self.plan.task.raw.rows:
+            return []
+        names = [str(column["name"]) for column in self.network.featurizer.columns]
+        values = next(csv.reader([raw.decode("utf-8", "replace")]), [])
+        return list(zip(names, values, strict=False))
+
+
+def epochs(run: Path) -> list[dict[str, Any]]:
+    """Read the epochs of a training from its run's folder; none where it has not ended one."""
+    path = run / "history.json"
+    rows = json.loads(path.read_text()) if path.is_file() else []
+    return [{"phase": row["phase"], **by_split(row["metrics"])} for row in rows]

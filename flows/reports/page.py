@@ -28,6 +28,9 @@ from flows.reports.media import Media, Picture
 
 Tone = Literal["plain", "good", "bad"]
 
+#: Characters of a cell, and of all headings, that a phone has no room for side by side.
+LONG, LONGEST_HEAD = 22, 48
+
 
 @dataclass(frozen=True)
 class Fact:
@@ -40,22 +43,39 @@ class Fact:
 
 
 @dataclass(frozen=True)
-class Range:
-    """The headline metric with its interval, all between 0 and 1 and shown as percentages.
+class Headline:
+    """The metric that decides, with its interval and what it is compared with.
 
     Attributes:
         name: what is measured.
         value: the metric.
-        low: lower end of the interval.
+        low: lower end of the interval; None where there is none.
         high: upper end.
         note: what the interval is.
+        unit: ``%`` shows shares from 0 to 1 as percentages; any other stands behind the number.
+        baseline: what the number is compared with; None for nothing.
+        against: what the baseline is, in words.
+        ends: of the scale that is drawn below; None draws none.
     """
 
     name: str
     value: float
-    low: float
-    high: float
+    low: float | None = None
+    high: float | None = None
     note: str = ""
+    unit: str = "%"
+    baseline: float | None = None
+    against: str = ""
+    ends: tuple[float, float] | None = (0.0, 1.0)
+
+    def written(self, value: float) -> str:
+        """Write a number in the unit."""
+        return percent(value) if self.unit == "%" else f"{cell(float(value))} {self.unit}".rstrip()
+
+    def place(self, value: float) -> float:
+        """Return where a number stands on the scale, in percent of its length."""
+        low, high = self.ends or (0.0, 1.0)
+        return min(max(100 * (value - low) / (high - low), 0.0), 100.0)
 
 
 @dataclass(frozen=True)
@@ -78,8 +98,41 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Code:
+    """What a reader copies.
+
+    Attributes:
+        text: the code.
+        title: what it does.
+        folded: show it only when asked for.
+    """
+
+    text: str
+    title: str = ""
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Link:
+    """A place that the reader may go to: nothing is loaded from there before."""
+
+    text: str
+    address: str
+    note: str = ""
+
+
+#: What a colour means: its name in the style sheet, and words.
+Legend = tuple[tuple[Literal["for", "against", "missed", "added"], str], ...]
+
+
+@dataclass(frozen=True)
 class Section:
-    """One part of a report; everything but the title is optional."""
+    """One part of a report; everything but the title is optional.
+
+    Attributes:
+        legend: what the colours of the media mean.
+        wide: show each of the media in a row of its own.
+    """
 
     title: str
     prose: Sequence[str] = ()
@@ -87,7 +140,10 @@ class Section:
     figures: Sequence[Picture] = ()
     tables: Sequence[Table] = ()
     media: Sequence[Media] = ()
-    code: str = ""
+    code: Sequence[Code] = ()
+    links: Sequence[Link] = ()
+    legend: Legend = ()
+    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,7 +157,8 @@ class Report:
         tone: whether that is good or bad.
         sections: the body.
         subtitle: one line below the title.
-        headline: the main metric, where it has an interval.
+        headline: the metric that decides.
+        lead: what a reader sees first: examples and their answers, or a figure.
         facts: tiles beside it.
         created: when, in UTC.
     """
@@ -112,7 +169,8 @@ class Report:
     tone: Tone
     sections: Sequence[Section]
     subtitle: str = ""
-    headline: Range | None = None
+    headline: Headline | None = None
+    lead: Section | None = None
     facts: Sequence[Fact] = ()
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -145,7 +203,7 @@ def environment() -> jinja2.Environment:
         "anchor": _anchor,
         "percent": percent,
     }
-    environment.tests |= {"numeric": _is_number, "share": _is_share}
+    environment.tests |= {"numeric": _is_number, "share": _is_share, "wordy": _is_wordy}
     return environment
 
 
@@ -164,7 +222,10 @@ def _visible(one: str) -> str:
 
 
 def cell(value: object) -> str:
-    """Format one value: 1,234 and 0.954 and 12.3 and – where there is none."""
+    """Format one value: 1,234 and 0.954 and 12.3 and – where there is none.
+
+    A count is written in full; of any other number, at most four digits that count.
+    """
     if value is None:
         return "–"
     if isinstance(value, (bool, str)):
@@ -178,7 +239,9 @@ def cell(value: object) -> str:
         return "–"
     if number and abs(number) < 1e-3:
         return f"{number:.2g}"
-    return f"{number:.3f}" if abs(number) < 10 else f"{number:,.1f}"
+    if abs(number) < 10:
+        return f"{number:.3f}"
+    return f"{number:.1f}" if abs(number) < 999.95 else f"{float(f'{number:.4g}'):,.0f}"
 
 
 def percent(value: float, digits: int = 1) -> str:
@@ -193,6 +256,13 @@ def _is_number(value: object) -> bool:
 
 def _is_share(value: object) -> bool:
     return isinstance(value, Real) and 0 <= float(value) <= 1
+
+
+def _is_wordy(table: Table) -> bool:
+    """Return whether a phone has no room for the cells of a row side by side, and stacks them."""
+    cells = [str(value) for row in table.rows for value in row[1:] if not _is_number(value)]
+    long = any(len(text) > LONG for text in cells) or sum(map(len, table.columns)) > LONGEST_HEAD
+    return len(table.columns) > 2 and long
 
 
 def _breakable(text: str) -> Markup:

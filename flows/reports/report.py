@@ -11,7 +11,7 @@ from features import decisions
 from flows.orchestration import artifacts, step
 from flows.reports import ending, page
 from flows.reports.context import Context
-from flows.reports.page import Fact, Report, Section
+from flows.reports.page import Fact, Headline, Report, Section
 from flows.reports.sections import (
     classes,
     detection,
@@ -20,7 +20,6 @@ from flows.reports.sections import (
     keypoints,
     music,
     numbers,
-    parts,
     rows,
     speech,
     translations,
@@ -41,6 +40,7 @@ SECTIONS: Mapping[str, Part] = {
     "heatmaps": heatmaps.heatmaps,
     "windows": classes.windows,
     "texts": classes.texts,
+    "importance": rows.importance,
     "columns": rows.columns,
     "layers": rows.layers,
     "calibration": classes.calibration,
@@ -65,7 +65,7 @@ SECTIONS: Mapping[str, Part] = {
     "clusters": galleries.clusters,
     "word tests": words.tests,
     "word neighbours": words.neighbours,
-    "word map": words.word_map,
+    "word map": words.projected,
     "word training": words.training,
 }
 
@@ -82,8 +82,44 @@ FACTS: Mapping[str, Callable[[Context], list[Fact]]] = {
     "word tests": words.facts,
 }
 
+#: The figure at the top of the page; None where nothing was measured that says it all.
+HEADLINES: Mapping[str, Callable[[Context], Headline | None]] = {
+    "metrics": classes.headline,
+    "number metrics": numbers.headline,
+    "point metrics": keypoints.headline,
+    "box metrics": detection.headline,
+    "speech metrics": speech.headline,
+    "translation metrics": translations.headline,
+    "note metrics": music.headline,
+    "search": galleries.search_headline,
+    "clusters": galleries.cluster_headline,
+    "word tests": words.headline,
+}
+
+#: What is seen first, by a section that the report has; of several the one that stands first here.
+LEADS: Mapping[str, Callable[[Context], Section | None]] = {
+    "importance": rows.lead,
+    "heatmaps": classes.lead,
+    "text mistakes": classes.lead,
+    "largest errors": numbers.lead,
+    "worst points": keypoints.lead,
+    "box errors": detection.lead,
+    "worst transcripts": speech.lead,
+    "worst translations": translations.lead,
+    "note takes": music.lead,
+    "search": galleries.search_lead,
+    "clusters": galleries.cluster_lead,
+    "word map": words.lead,
+}
+
 #: What every report ends with.
-ENDING: tuple[Part, ...] = (ending.latency, ending.dataset, ending.gate, ending.reproduction)
+ENDING: tuple[Part, ...] = (
+    ending.use,
+    ending.latency,
+    ending.dataset,
+    ending.gate,
+    ending.reproduction,
+)
 
 
 def run_name(plan: Plan, record: Record) -> str:
@@ -100,7 +136,7 @@ def draw(plan: Plan, record: Record) -> None:
     """
     context = Context(plan, record)
     with contextlib.suppress(Exception):
-        record.kept["sections"] = _own(context)
+        record.kept["drawn"] = _lead(context), _own(context)
 
 
 @step.step("report", run_name=run_name)
@@ -115,18 +151,26 @@ def write_report(plan: Plan, record: Record) -> str:
 
 def compose(context: Context) -> Report:
     """Put the report together from what the steps left in the run's folder."""
-    plan, drawn = context.plan, context.record.kept.get("sections")
+    plan, drawn = context.plan, context.record.kept.get("drawn")
+    lead, own = (_lead(context), _own(context)) if drawn is None else drawn
     verdict, tone = ending.outcome(context.state)
+    facts = [fact for name in plan.task.report if name in FACTS for fact in FACTS[name](context)]
+    headlines = (HEADLINES[name](context) for name in plan.task.report if name in HEADLINES)
     return Report(
         title=plan.name,
         kind=plan.request.task,
         verdict=verdict,
         tone=tone,
         subtitle=f"{plan.recipe['name']} on {plan.request.data}",
-        headline=parts.headline(context.measured) if plan.task.evaluator is not None else None,
-        facts=[fact for name in plan.task.report if name in FACTS for fact in FACTS[name](context)],
-        sections=[*(_own(context) if drawn is None else drawn), *_made(ENDING, context)],
+        headline=next(headlines, None),
+        lead=lead,
+        facts=[*facts, *ending.cost(context)],
+        sections=[*own, *_made(ENDING, context)],
     )
+
+
+def _lead(context: Context) -> Section | None:
+    return next((LEADS[name](context) for name in LEADS if name in context.plan.task.report), None)
 
 
 def _own(context: Context) -> list[Section]:
@@ -160,7 +204,7 @@ def _figure_files(record: Record, report: Report) -> Path:
     """Write the page's figures as files of their own; return their folder."""
     folder = record.run.evaluation / "figures"
     folder.mkdir(parents=True, exist_ok=True)
-    for section in report.sections:
+    for section in (*report.sections, *([report.lead] if report.lead else [])):
         for figure in section.figures:
             suffix = "svg" if figure.mime == "image/svg+xml" else "png"
             name = "".join(c if c.isalnum() else "_" for c in figure.title.lower())

@@ -102,6 +102,7 @@ class RunState(_Kept):
         cross_validation: metrics over the folds.
         metric: the one that decides.
         metrics: by the names they are tracked by.
+        seconds: that each stage took, by its name.
         signatures: of the candidate.
         absent: signatures that the network cannot have, with the reason.
         gate: the verdict, once there is one.
@@ -120,6 +121,7 @@ class RunState(_Kept):
     cross_validation: dict[str, float] | None = None
     metric: str | None = None
     metrics: dict[str, float] = {}
+    seconds: dict[str, float] = {}
     signatures: tuple[str, ...] = ()
     absent: dict[str, str] = {}
     gate: Verdict | None = None

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from features.errors import DataError, ServableError, UsageError
 from features.storage.files import write_file
 from flows.console import terminal
+from flows.reports import page, trials
 from flows.runs import plan as plans
 from flows.runs import settings
 from flows.runs.directory import RunDirectory
@@ -289,6 +290,12 @@ class Search:
         own = next((row["value"] for row in complete if row["number"] == 0), None)
         write_file(self.record.run.path / "trials.json", json.dumps(rows, indent=1))
         self.record.tracked.artifact(self.record.run.path / "trials.json")
+        curves = {trial.number: list(trial.intermediate_values.values()) for trial in study.trials}
+        page.write(
+            trials.compose(self.plan.name, self.base.task, self.metric, rows, curves, best["number"]),
+            self.record.run.report,
+        )
+        self.record.tracked.artifact(self.record.run.report)
         self.record.tracked.metrics({f"best_{self.metric}": best["value"], "trials": float(len(rows))})
         return Outcome(request, self.metric, best["value"], own, best["params"], rows, self.record.run.path)
 

@@ -40,12 +40,12 @@ def precision(
         k: neighbours counted.
 
     Returns:
-        Shares by label; ``attrs["all"]`` is the mean over all queries.
+        Shares by label. ``attrs["all"]`` is the mean over all queries, ``attrs["each"]`` their shares [m].
     """
     _, rows = nearest(vectors, queries, k)
     shares = pd.Series((labels[rows] == asked[:, np.newaxis]).mean(axis=1))
     found = shares.groupby(asked).mean()
-    found.attrs["all"] = float(shares.mean())
+    found.attrs |= {"all": float(shares.mean()), "each": shares.to_numpy()}
     return found
 
 

@@ -117,6 +117,54 @@ def bootstrap(
     return Interval(metric, value, float(low), float(high), confidence, resamples)
 
 
+def of_mean(metric: str, values: np.ndarray, *, resamples: int = 1000, seed: int = 0) -> Interval:
+    """Estimate the uncertainty of a mean of values [examples] by the percentile bootstrap."""
+    values = np.asarray(values, np.float64)
+    drawn = _resampled_means(values, resamples, np.random.default_rng(seed))
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Interval(metric, float(values.mean()), float(low), float(high), 0.95, resamples)
+
+
+def of_agreement(metric: str, table: np.ndarray, *, resamples: int = 1000, seed: int = 0) -> Interval:
+    """Estimate the uncertainty of the adjusted Rand index by resampling the examples.
+
+    Args:
+        metric: its name.
+        table: int [labels, clusters], the examples of each label in each cluster.
+        resamples: how many resamples to draw.
+        seed: of the bootstrap.
+    """
+    rng, cells = np.random.default_rng(seed), table.ravel()
+    drawn = [
+        _adjusted_rand(counts.reshape(-1, *table.shape))
+        for counts in _resampled_counts(cells, resamples, rng)
+    ]
+    low, high = np.quantile(np.concatenate(drawn), [0.025, 0.975])
+    value = float(_adjusted_rand(table[np.newaxis].astype(np.float64))[0])
+    return Interval(metric, value, float(low), float(high), 0.95, resamples)
+
+
+def _adjusted_rand(tables: np.ndarray) -> np.ndarray:
+    """Return the adjusted Rand index (Hubert and Arabie 1985) of tables [n, labels, clusters]."""
+
+    def pairs(counts: np.ndarray) -> np.ndarray:
+        return np.asarray(counts * (counts - 1) / 2)
+
+    together = pairs(tables).sum(axis=(1, 2))
+    rows, columns = (pairs(tables.sum(axis=axis)).sum(axis=1) for axis in (2, 1))
+    chance = rows * columns / pairs(tables.sum(axis=(1, 2)))
+    most = (rows + columns) / 2
+    ratio = np.divide(together - chance, most - chance, out=np.ones(len(tables)), where=most != chance)
+    return np.asarray(ratio)
+
+
+def of_rank_correlation(metric: str, value: float, count: int) -> Interval:
+    """Estimate the uncertainty of Spearman's correlation of so many pairs (Bonett and Wright 2000)."""
+    reach = 1.96 * np.sqrt((1 + value**2 / 2) / max(count - 3, 1))
+    low, high = np.tanh(np.arctanh(np.clip(value, -0.9999, 0.9999)) + np.array([-reach, reach]))
+    return Interval(metric, value, float(low), float(high), 0.95, 0)
+
+
 def _per_example(targets: np.ndarray, scores: np.ndarray, metric: str) -> np.ndarray:
     """Return the values whose mean is the metric: float64 [examples]."""
     if metric == "loss":

@@ -5,8 +5,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from models.explain.activations import Activations
-from models.figures.canvas import LIGHT, Theme, canvas
-from models.figures.classification import WIDTH
+from models.figures.canvas import LIGHT, WIDTH, Theme, canvas
 
 #: Maps that are drawn, and in how many columns.
 MOST, COLUMNS = 63, 8
@@ -28,9 +27,7 @@ def maps(activations: Activations, theme: Theme = LIGHT) -> Figure:
     columns = -(-(len(shown) + 1) // rows)
     height, width = activations.seen.shape[:2] if not sound else activations.seen.shape[1::-1]
     ratio = float(np.clip(height / width, 0.3, 2.0))
-    figure, panels = canvas(
-        1.5 * WIDTH, 1.5 * WIDTH / columns * ratio * rows + 0.5, theme, grid=(rows, columns)
-    )
+    figure, panels = canvas(2 * WIDTH, 2 * WIDTH / columns * ratio * rows + 0.5, theme, grid=(rows, columns))
     for axes in panels:
         axes.set_axis_off()
     tiles = [activations.seen, *shown]

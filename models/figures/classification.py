@@ -13,10 +13,9 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from models.figures.canvas import LIGHT, Theme, canvas, legend
+from models.figures.canvas import LIGHT, WIDTH, Theme, canvas, legend
 from models.figures.lettering import shorten
 
-WIDTH = 6.0  #: inches; a report shows figures about this wide
 #: From this many classes on, counts no longer fit into the cells of a confusion matrix.
 MOST_COUNTED = 20
 MOST_BARS = 40

@@ -7,9 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from models.figures.canvas import LIGHT, Theme, canvas, legend
-from models.figures.classification import WIDTH
+from models.figures.canvas import LIGHT, WIDTH, Theme, canvas, legend
 from models.figures.lettering import shorten
+from models.figures.marks import color_of
+
+#: Trainings that the legend names, each in a colour of its own.
+NAMED = 8
 
 
 def learning_curves(epochs: Sequence[Mapping[str, object]], theme: Theme = LIGHT) -> Figure:
@@ -23,7 +26,7 @@ def learning_curves(epochs: Sequence[Mapping[str, object]], theme: Theme = LIGHT
     """
     table = _series(epochs)
     names = sorted({metric for _, metric in table}, key=lambda name: (name != "loss", name)) or ["loss"]
-    figure, panels = canvas(WIDTH, 0.5 + 2.3 * len(names), theme, heights=(1,) * len(names))
+    figure, panels = canvas(WIDTH, 0.5 + 2.0 * len(names), theme, heights=(1,) * len(names))
     steps = np.arange(1, len(epochs) + 1)
     for axes, metric in zip(panels, names, strict=True):
         for split, color in (("train", theme.muted), ("validation", theme.good)):
@@ -38,6 +41,52 @@ def learning_curves(epochs: Sequence[Mapping[str, object]], theme: Theme = LIGHT
     panels[-1].set_xlabel("epoch")
     legend(panels[0], theme, columns=2, raised=named)
     return figure
+
+
+def compared(
+    trainings: Mapping[str, Sequence[Mapping[str, object]]], main: str, theme: Theme = LIGHT, best: str = ""
+) -> Figure:
+    """Draw the same metric of several trainings over their epochs, one line each.
+
+    Args:
+        trainings: by name, the epochs of each as of `learning_curves`.
+        main: the metric that decides, drawn below the loss; that of the validation split where there is one.
+        theme: colours.
+        best: name of the training that stands out.
+    """
+    tables = {name: _series(epochs) for name, epochs in trainings.items()}
+    names = [
+        metric
+        for metric in dict.fromkeys(("loss", main))
+        if any(_shown(table, metric) for table in tables.values())
+    ]
+    figure, panels = canvas(WIDTH, 0.7 + 2.3 * max(1, len(names)), theme, heights=(1,) * max(1, len(names)))
+    few = len(tables) <= NAMED
+    for axes, metric in zip(panels, names, strict=False):
+        for place, (name, table) in enumerate(tables.items()):
+            if found := _shown(table, metric):
+                split, values = found
+                axes.set_ylabel(shorten(f"{split} {metric.replace('_', ' ')}", 30))
+                color = theme.bad if name == best else color_of(place) if few else theme.muted
+                line = {
+                    "color": color,
+                    "alpha": 1 if few or name == best else 0.55,
+                    "zorder": 3 if name == best else 2,
+                }
+                label = shorten(name, 22) if few or name == best else None
+                axes.plot(np.arange(1, len(values) + 1), values, label=label, **(_stroke(values) | line))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True, min_n_ticks=1))
+        axes.tick_params(labelbottom=axes is panels[-1])
+    panels[-1].set_xlabel("epoch")
+    if panels[0].get_legend_handles_labels()[1]:
+        legend(panels[0], theme, columns=3)
+    return figure
+
+
+def _shown(table: Mapping[tuple[str, str], np.ndarray], metric: str) -> tuple[str, np.ndarray] | None:
+    """Return a metric of the validation split, or of the training split where there is no other."""
+    splits = [split for split in ("validation", "train") if (split, metric) in table]
+    return (splits[0], table[splits[0], metric]) if splits else None
 
 
 def _stroke(values: np.ndarray) -> dict:
@@ -77,7 +126,7 @@ def _phases(panels: Sequence[Axes], phases: Sequence[str], theme: Theme) -> bool
     if len(starts) < 2:
         return False
     for start, end in zip(starts, [*starts[1:], len(phases)], strict=True):
-        room = max(3, int(62 * (end - start) / len(phases)))
+        room = max(3, int(46 * (end - start) / len(phases)))
         panels[0].annotate(
             shorten(phases[start], room),
             (start + 0.5, 1),

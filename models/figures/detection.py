@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from models.figures.canvas import LIGHT, Theme, canvas
+from models.figures.canvas import LIGHT, WIDTH, Theme, canvas
 from models.figures.lettering import shorten
 from models.figures.marks import color_of
 
@@ -18,7 +18,7 @@ def precision_recall(curves: pd.DataFrame, theme: Theme = LIGHT) -> Figure:
         curves: ``class``, ``recall`` and ``precision``.
         theme: colours.
     """
-    figure, (axes,) = canvas(6.0, 4.2, theme)
+    figure, (axes,) = canvas(WIDTH, 4.2, theme)
     for place, (name, curve) in enumerate(curves.groupby("class", sort=False)):
         label = shorten(str(name), 24) if place < MOST_NAMES else None
         axes.plot(curve["recall"], curve["precision"], color=color_of(place), label=label, linewidth=1.6)

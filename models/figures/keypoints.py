@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from models.figures.canvas import LIGHT, Theme, canvas
+from models.figures.canvas import LIGHT, WIDTH, Theme, canvas, legend
 
 #: Points whose names stand below the bars.
 MOST_NAMES = 40
@@ -18,7 +18,7 @@ def pck(curve: pd.DataFrame, normalised_by: str, theme: Theme = LIGHT) -> Figure
         normalised_by: the unit of the distance, in words.
         theme: colours.
     """
-    figure, (axes,) = canvas(6.0, 3.8, theme)
+    figure, (axes,) = canvas(WIDTH, 3.8, theme)
     axes.plot(curve["distance"], curve["model"], color=theme.good, label="this model")
     axes.plot(curve["distance"], curve["mean_shape"], color=theme.muted, linestyle="--", label="mean shape")
     axes.set(
@@ -39,7 +39,7 @@ def per_point(table: pd.DataFrame, theme: Theme = LIGHT) -> Figure:
         theme: colours.
     """
     table = table.sort_values("mean_error_px", ascending=False, kind="stable")
-    figure, (axes,) = canvas(7.5, 3.8, theme)
+    figure, (axes,) = canvas(max(WIDTH, 1.2 + 0.22 * len(table)), 3.8, theme)
     places = np.arange(len(table))
     axes.bar(places, table["mean_error_px"], color=theme.good, width=0.8, label="this model")
     axes.scatter(places, table["mean_shape_px"], color=theme.muted, s=8, label="mean shape", zorder=3)
@@ -49,5 +49,5 @@ def per_point(table: pd.DataFrame, theme: Theme = LIGHT) -> Figure:
     if few:
         turned = max(map(len, table["name"])) > 3
         axes.set_xticklabels(table["name"], rotation=60 if turned else 0, ha="right" if turned else "center")
-    axes.legend(frameon=False, labelcolor=theme.ink)
+    legend(axes, theme, columns=2)
     return figure

@@ -9,7 +9,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from features.targets.notes import key_name
-from models.figures.canvas import LIGHT, Theme, canvas, legend
+from models.figures.canvas import LIGHT, WIDTH, Theme, canvas, legend
 
 #: Keys drawn above and below the notes.
 _MARGIN = 2
@@ -86,7 +86,7 @@ def by_take(takes: pd.DataFrame, names: Sequence[str], theme: Theme = LIGHT) -> 
         theme: colours.
     """
     order = np.argsort(takes["note_f1"].to_numpy(), kind="stable")
-    figure, (axes,) = canvas(7.5, min(0.8 + 0.28 * len(order), 9.0), theme)
+    figure, (axes,) = canvas(WIDTH + 1, min(0.8 + 0.28 * len(order), 9.0), theme)
     places = np.arange(len(order))[::-1]
     for column, color, label in (
         ("note_f1", theme.good, "notes"),

@@ -3,11 +3,11 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from models.figures.canvas import LIGHT, Theme, canvas
+from models.figures.canvas import LIGHT, WIDTH, Theme, canvas
 
 #: Points that are drawn; more of them only hide each other.
 MOST_POINTS = 2000
-SIDE = 4.6  #: inches
+SIDE = WIDTH
 
 
 def predictions(targets: np.ndarray, values: np.ndarray, name: str, theme: Theme = LIGHT) -> Figure:
@@ -26,6 +26,7 @@ def predictions(targets: np.ndarray, values: np.ndarray, name: str, theme: Theme
     axes.scatter(targets[rows], values[rows], s=9, color=theme.good, alpha=_opacity(len(rows)), linewidths=0)
     axes.set(xlim=(low, high), ylim=(low, high), xlabel=f"true {name}", ylabel=f"predicted {name}")
     axes.set_aspect("equal")
+    axes.locator_params(nbins=5)
     return figure
 
 
@@ -34,7 +35,7 @@ def residuals(targets: np.ndarray, values: np.ndarray, name: str, theme: Theme =
 
     Arguments as of `predictions`; an error is predicted less true.
     """
-    figure, (above, below) = canvas(6.0, 4.8, theme, heights=(1, 1.4))
+    figure, (above, below) = canvas(WIDTH, 4.8, theme, heights=(1, 1.4))
     errors = values - targets
     above.hist(errors, bins=min(60, max(10, len(errors) // 8)), color=theme.good)
     above.set(xlabel=f"predicted less true {name}", ylabel="examples")
@@ -42,6 +43,8 @@ def residuals(targets: np.ndarray, values: np.ndarray, name: str, theme: Theme =
     below.axhline(0, color=theme.muted, linewidth=1, linestyle="--")
     below.scatter(values[rows], errors[rows], s=9, color=theme.good, alpha=_opacity(len(rows)), linewidths=0)
     below.set(xlabel=f"predicted {name}", ylabel="predicted less true")
+    for axes in (above, below):
+        axes.locator_params(axis="x", nbins=5)
     return figure
 
 

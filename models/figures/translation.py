@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from models.figures.canvas import LIGHT, Theme, canvas
+from models.figures.canvas import LIGHT, WIDTH, Theme, canvas
 from models.figures.lettering import shorten
 
 #: Inches of a cell of an attention map, and characters of a sub-word's label.
@@ -58,7 +58,7 @@ def by_length(buckets: pd.DataFrame, theme: Theme = LIGHT) -> Figure:
         buckets: as `models.evaluation.translations.Evaluation` has them.
         theme: colours.
     """
-    figure, (axes,) = canvas(6.0, 3.4, theme)
+    figure, (axes,) = canvas(WIDTH, 3.4, theme)
     places = np.arange(len(buckets))
     for column, label, shift, color in (
         ("bleu", "BLEU", -0.2, theme.good),

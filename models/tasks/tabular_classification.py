@@ -69,7 +69,7 @@ TABULAR_CLASSIFICATION = Task(
         "from_columns": row_signatures.from_columns,
         "from_cells": row_signatures.from_cells,
     },
-    report=("metrics", "classes", "mistakes", "columns", "layers", "calibration", "training"),
+    report=("metrics", "classes", "mistakes", "importance", "columns", "layers", "calibration", "training"),
     fit=fit,
     rules=RowRules,
 )

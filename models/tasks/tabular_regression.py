@@ -53,7 +53,7 @@ TABULAR_REGRESSION = Task(
         "from_columns": row_signatures.from_columns,
         "from_cells": row_signatures.from_cells,
     },
-    report=("number metrics", "predictions", "largest errors", "columns", "training"),
+    report=("number metrics", "predictions", "largest errors", "importance", "columns", "training"),
     fit=fit,
     rules=RowNumberRules,
     training=RegressionSettings,

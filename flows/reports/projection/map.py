@@ -8,6 +8,7 @@ forbids every request. What comes from data is JSON in a block of its own and is
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,11 +99,14 @@ def _framed(places: np.ndarray) -> list[list[float]]:
 
 
 def _grouped(groups: Sequence[str]) -> dict[str, Any]:
-    names = list(
-        dict.fromkeys(sorted(groups, key=lambda name: (len(name), name) if name.isdigit() else (0, name)))
-    )
+    names = sorted(set(groups), key=_natural)
     number = {name: place for place, name in enumerate(names)}
     return {"names": [report.printable(name) for name in names], "of": [number[one] for one in groups]}
+
+
+def _natural(name: str) -> list[str | int]:
+    """Sort numbers inside names by their value: cluster 2 before cluster 10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
 def _block(data: Mapping[str, Any]) -> Markup:

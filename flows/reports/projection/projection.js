@@ -4,7 +4,7 @@
   const canvas = document.getElementById("map"), card = document.getElementById("card");
   const pen = canvas.getContext("2d");
   const palette = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f", "#b2182b", "#1b7837"];
-  const state = { layout: Object.keys(data.layouts)[0], colour: Object.keys(data.colours)[0], only: null, chosen: -1, scale: 1, x: 0, y: 0 };
+  const state = { layout: Object.keys(data.layouts)[0], colour: Object.keys(data.colours)[0], only: null, chosen: -1, hovered: -1, matches: null, scale: 1, x: 0, y: 0 };
   const images = data.points.map((point) => {
     if (!point.mime.startsWith("image/")) return null;
     const image = new Image();
@@ -48,20 +48,76 @@
     canvas.width = canvas.clientWidth * ratio;
     canvas.height = canvas.clientHeight * ratio;
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-    const style = getComputedStyle(document.body), ink = style.color, side = size();
-    pen.font = `12px ${style.fontFamily}`;
+    const style = getComputedStyle(document.body), ink = style.color, paper = style.backgroundColor, side = size();
+    const seen = state.hovered >= 0 ? state.hovered : state.chosen;
     const order = data.points.map((_, number) => number);
-    if (state.chosen >= 0) order.push(order.splice(state.chosen, 1)[0]);
+    if (seen >= 0) order.push(order.splice(seen, 1)[0]);
     for (const number of order) {
       const [x, y] = place(number);
-      if (x < -side || y < -side || x > canvas.clientWidth + side || y > canvas.clientHeight + side) continue;
-      const groups = data.colours[state.colour];
-      const faint = state.only !== null && groups && groups.of[number] !== state.only;
-      pen.globalAlpha = faint ? 0.12 : 1;
-      const chosen = number === state.chosen;
-      dot(number, x, y, chosen ? Math.max(side * 1.5, 40) : side, chosen, ink);
+      if (!inside(x, y, side)) continue;
+      pen.globalAlpha = faint(number) ? 0.12 : 1;
+      const large = number === seen;
+      dot(number, x, y, large ? Math.max(side * 1.5, 40) : side, large, ink);
     }
     pen.globalAlpha = 1;
+    // Names are written from the one that matters most to the least; what would cover another is left out.
+    const taken = [];
+    if (seen >= 0 && !data.points[seen].mime) write(data.points[seen].title, ...place(seen), 9, ink, paper, taken, true);
+    groupNames(paper, taken);
+    data.points.forEach((point, number) => {
+      if (point.mime || number === seen || faint(number)) return;
+      const [x, y] = place(number);
+      if (inside(x, y, side)) write(point.title, x, y, 9, ink, paper, taken, false);
+    });
+  }
+
+  function inside(x, y, side) {
+    return x > -side && y > -side && x < canvas.clientWidth + side && y < canvas.clientHeight + side;
+  }
+
+  function faint(number) {
+    const groups = data.colours[state.colour];
+    const other = state.only !== null && groups && groups.of[number] !== state.only;
+    return other || (state.matches !== null && !state.matches.has(number));
+  }
+
+  function write(text, x, y, gap, ink, paper, taken, always, bold = false) {
+    const family = getComputedStyle(document.body).fontFamily;
+    pen.font = `${bold ? "600 14px" : "13px"} ${family}`;
+    const width = pen.measureText(text).width;
+    // To the right of its point, or to the left where the page ends.
+    let left = bold ? x - width / 2 : x + gap + width > canvas.clientWidth ? x - gap - width : x + gap;
+    left = Math.max(2, Math.min(left, canvas.clientWidth - width - 2));
+    const box = [left - 2, y - 9, left + width + 2, y + 9];
+    if (!always && taken.some((one) => one[0] < box[2] && box[0] < one[2] && one[1] < box[3] && box[1] < one[3])) return;
+    taken.push(box);
+    pen.lineWidth = 4;
+    pen.lineJoin = "round";
+    pen.strokeStyle = paper;
+    pen.strokeText(text, left, y + 4.5);
+    pen.fillStyle = ink;
+    pen.fillText(text, left, y + 4.5);
+  }
+
+  function groupNames(paper, taken) {
+    const groups = data.colours[state.colour];
+    if (!groups || groups.names.length < 2 || groups.names.length > 40) return;
+    const members = groups.names.map(() => []);
+    groups.of.forEach((group, number) => { if (!faint(number)) members[group].push(place(number)); });
+    const order = groups.names.map((_, group) => group).sort((a, b) => members[b].length - members[a].length);
+    const most = canvas.clientWidth < 560 ? 22 : 40;
+    for (const group of order) {
+      if (!members[group].length) continue;
+      const [x, y] = [0, 1].map((axis) => middle(members[group].map((point) => point[axis])));
+      const name = groups.names[group];
+      const shown = name.length > most ? `${name.slice(0, most - 1)}…` : name;
+      if (inside(x, y, 0)) write(shown, x, y, 0, palette[group % palette.length], paper, taken, false, true);
+    }
+  }
+
+  function middle(numbers) {
+    const sorted = [...numbers].sort((a, b) => a - b);
+    return sorted[Math.floor(sorted.length / 2)];
   }
 
   function dot(number, x, y, side, chosen, ink) {
@@ -78,14 +134,21 @@
     pen.arc(x, y, chosen ? 8 : 5, 0, 7);
     pen.fillStyle = colour;
     pen.fill();
-    if (!data.points[number].mime) {
-      pen.fillStyle = ink;
-      pen.fillText(data.points[number].title, x + 8, y + 4);
-    }
   }
 
   function show(number) {
     state.chosen = number;
+    state.hovered = -1;
+    describe(number);
+  }
+
+  function hover(number) {
+    if (number === state.hovered) return;
+    state.hovered = number;
+    describe(number >= 0 ? number : state.chosen);
+  }
+
+  function describe(number) {
     card.hidden = number < 0;
     const old = card.querySelector("img, audio");
     if (old) old.remove();
@@ -171,6 +234,30 @@
     return best;
   }
 
+  function wordsOf(number) {
+    const point = data.points[number];
+    const groups = Object.values(data.colours).map((one) => one.names[one.of[number]]);
+    return [point.title, ...point.lines, ...groups].join("\n").toLowerCase();
+  }
+
+  const search = document.getElementById("search"), count = document.getElementById("count");
+  search.oninput = () => {
+    const text = search.value.trim().toLowerCase();
+    state.matches = text ? new Set(data.points.map((_, number) => number).filter((number) => wordsOf(number).includes(text))) : null;
+    count.textContent = state.matches ? `${state.matches.size} of ${data.points.length}` : "";
+    draw();
+  };
+  search.onkeydown = (event) => {
+    if (event.key === "Escape") { search.value = ""; search.oninput(); }
+    if (event.key !== "Enter" || !state.matches || !state.matches.size) return;
+    // The next match after the one that is shown, brought to the middle.
+    const found = [...state.matches], next = found.find((number) => number > state.chosen) ?? found[0];
+    const [x, y] = place(next);
+    state.x += canvas.clientWidth / 2 - x;
+    state.y += canvas.clientHeight / 2 - y;
+    show(next);
+  };
+
   const fingers = new Map();
   let moved = 0;
   const at = (event) => { const box = canvas.getBoundingClientRect(); return [event.clientX - box.left, event.clientY - box.top]; };
@@ -181,7 +268,10 @@
   };
   canvas.onpointermove = (event) => {
     const before = fingers.get(event.pointerId);
-    if (!before) return;
+    if (!before) {
+      if (event.pointerType !== "touch") hover(nearest(...at(event)));
+      return;
+    }
     const now = at(event);
     if (fingers.size === 1) {
       state.x += now[0] - before[0];
@@ -200,6 +290,7 @@
     const there = fingers.delete(event.pointerId);
     if (there && moved < 8 && event.type === "pointerup") show(nearest(...at(event)));
   };
+  canvas.onpointerleave = () => hover(-1);
   canvas.addEventListener("wheel", (event) => { event.preventDefault(); zoom(Math.exp(-event.deltaY / 400), ...at(event)); }, { passive: false });
   canvas.onkeydown = (event) => {
     const steps = { ArrowLeft: [40, 0], ArrowRight: [-40, 0], ArrowUp: [0, 40], ArrowDown: [0, -40] }, step = steps[event.key];

@@ -9,12 +9,14 @@ from features.spec import SPLITS
 from features.texts.tokenizer import count
 from flows.reports import media
 from flows.reports.context import Context
-from flows.reports.page import Fact, Section
-from flows.reports.sections import parts
+from flows.reports.page import Fact, Headline, Section
+from flows.reports.sections import heatmaps, parts
 from models.explain import token_occlusion
 from models.export import signatures
 from models.networks import cnn
 
+#: Examples at the top of the page.
+LEADING = 6
 #: Mistakes shown, the most confident first.
 SHOWN_MISTAKES = 24
 #: Long examples whose windows are shown.
@@ -26,8 +28,33 @@ def facts(context: Context) -> list[Fact]:
     return [
         Fact("test examples", int(context.measured.metrics["test/examples"])),
         Fact("classes", len(context.dataset.labels)),
-        Fact("training examples", int((context.dataset.frame["split"] == "train").sum())),
+        parts.training_examples(context.dataset),
     ]
+
+
+def headline(context: Context) -> Headline:
+    """Show the accuracy beside that of the most frequent class."""
+    baseline = context.measured.metrics.get("test/majority_accuracy")
+    against = "always the most frequent class"
+    return parts.headline(context.measured, baseline=baseline, against=against)
+
+
+def lead(context: Context) -> Section | None:
+    """Show some test examples: typical right answers, and the most confident mistakes."""
+    measured, labels = context.measured, context.dataset.labels
+    wrong = [int(row) for row in measured.mistakes.head(LEADING // 3)["row"]]
+    places = [*heatmaps.hits(context, LEADING - len(wrong)), *wrong]
+    if not places:
+        return None
+    scores = np.load(context.record.run.outputs, allow_pickle=False)
+    targets = context.dataset.measured["target"].to_numpy(np.int64)
+    items = []
+    for place in places:
+        predicted, true = int(scores[place].argmax()), int(targets[place])
+        line = parts.answered(labels[true], labels[predicted], float(scores[place].max()))
+        items.append(context.measured_example(place, [line], "good" if predicted == true else "bad")[0])
+    title = "Typical right answers on test examples"
+    return Section(title + (", and the most confident mistakes" if wrong else ""), media=items)
 
 
 def metrics(context: Context) -> Iterator[Section]:
@@ -47,8 +74,12 @@ def calibration(context: Context) -> Iterator[Section]:
 
 def training(context: Context) -> Iterator[Section]:
     """Show the learning curves."""
+    folds = context.folds
+    metric = context.plan.task.objective.report.partition("/")[2]
+    caption = "One line for each training, each measured on its own validation split."
+    curves = [parts.trainings("Learning curves of the folds", folds, metric, caption)] if folds else []
     if context.history:
-        yield parts.training(context.history)
+        yield parts.training(context.history, *curves)
 
 
 def kernels(context: Context) -> Iterator[Section]:
@@ -104,14 +135,14 @@ def text_mistakes(context: Context) -> Iterator[Section]:
         for tokens, changes in token_occlusion.explained(context.network, raws)
     ]
     shown = [replace(item, tokens=tokens) for item, tokens in zip(items, weighed, strict=True)]
-    yield parts.mistakes(shown, len(context.measured.mistakes))
+    yield parts.mistakes(shown, len(context.measured.mistakes), legend=parts.EVIDENCE)
 
 
 def _mistakes(context: Context) -> tuple[list[media.Media], list[bytes]]:
     items, raws = [], []
     for mistake in context.measured.mistakes.head(SHOWN_MISTAKES).itertuples():
-        lines = [f"is {mistake.target}", f"taken for {mistake.prediction} ({mistake.score:.2f})"]
-        item, raw = context.measured_example(int(mistake.row), lines)
+        line = parts.answered(mistake.target, mistake.prediction, mistake.score)
+        item, raw = context.measured_example(int(mistake.row), [line])
         items.append(item)
         raws.append(raw)
     return items, raws

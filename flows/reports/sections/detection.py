@@ -12,11 +12,13 @@ from features.targets import upright
 from flows.reports import media
 from flows.reports.context import Context
 from flows.reports.media import Media
-from flows.reports.page import Fact, Section, Table
+from flows.reports.page import Fact, Headline, Section, Table
 from flows.reports.sections import parts
 from models.evaluation.boxes import ERRORS
 from models.figures import detection, marks
 
+#: Images at the top of the page.
+LEADING = 6
 #: Images shown of each kind of error, and pixels of their longer side.
 SHOWN, SIDE = 8, 480
 #: Boxes of an image that get a caption, at most: more would cover it.
@@ -41,8 +43,56 @@ def facts(context: Context) -> list[Fact]:
         Fact("test images", int(metrics["test/examples"])),
         Fact("test objects", int(metrics["test/boxes"])),
         Fact("classes", len(context.dataset.labels)),
-        Fact("training images", int((context.dataset.frame["split"] == "train").sum())),
+        parts.training_examples(context.dataset, "training images"),
     ]
+
+
+def headline(context: Context) -> Headline:
+    """Show the mean average precision, whose baseline is no more than 0."""
+    return parts.headline(context.measured)
+
+
+def lead(context: Context) -> Section | None:
+    """Draw images that are right, and others with errors."""
+    errors = context.measured.errors
+    right = _images(errors[errors["kind"] == "right"])
+    wrong = [row for row in _images(errors[errors["kind"] != "right"]) if row not in right[:LEADING]]
+    rows = [*right[: LEADING - min(2, len(wrong))], *wrong[:2]]
+    if not rows:
+        return None
+    items = [_answered(context, row) for row in rows]
+    return Section("Test images: true objects green, predicted ones red", media=items)
+
+
+def _answered(context: Context, row: int) -> Media:
+    """Draw an image with its objects and all predictions that are counted."""
+    measured = context.measured
+    truth, found = measured.targets[row], measured.boxes[row]
+    found = found[found[:, 5] >= measured.threshold]
+    item, raw = context.measured_example(row, [f"{len(truth)} true, {len(found)} predicted"])
+    colors = [marks.TRUE] * len(truth) + [marks.PREDICTED] * len(found)
+    few = len(found) <= CAPTIONED
+    captions = [""] * len(truth) + [_caption(measured, box) if few else "" for box in found]
+    return _with_boxes(
+        context, row, (item, raw), np.concatenate([truth[:, :4], found[:, :4]]), captions, colors
+    )
+
+
+def _with_boxes(
+    context: Context,
+    row: int,
+    shown: tuple[Media, bytes],
+    corners: Any,
+    captions: list[str],
+    colors: list[Any],
+) -> Media:
+    item, raw = shown
+    photo = preview(raw, SIDE) if raw else None
+    if photo is None:
+        return item
+    size = np.tile(upright.sizes(context.dataset.measured.iloc[[row]])[0], 2)
+    drawn = marks.boxes(marks.enlarged(photo, SIDE), corners / size, captions, colors)
+    return media.photo(drawn, item.title, item.lines)
 
 
 def metrics(context: Context) -> Iterator[Section]:
@@ -74,14 +124,14 @@ def errors(context: Context) -> Iterator[Section]:
     ]
     prose = (
         f"Boxes with a score from {measured.threshold:.2f} on, against {int(measured.metrics['test/boxes'])} "
-        "objects. In the pictures, objects are green, the predictions meant red and other predictions grey."
+        "objects. In the pictures true objects are green, the predictions in question red and others grey."
     )
     yield Section("Errors", prose=[prose], tables=[Table(("kind", "number", "meaning"), rows)])
     for kind in _SHOWN_KINDS:
         of_kind = measured.errors[measured.errors["kind"] == kind]
         if len(of_kind):
             items = [_drawn(context, int(row), of_kind) for row in _images(of_kind)]
-            title = "Images that are right" if kind == "right" else f"{kind.capitalize()}: {len(of_kind)}"
+            title = f"{kind.capitalize()}: {len(of_kind):,d}"
             yield Section(title, media=items)
 
 
@@ -98,10 +148,7 @@ def _drawn(context: Context, row: int, of_kind: pd.DataFrame) -> Media:
     meant = of_kind[of_kind["row"] == row]
     lines = [f"{len(meant)} of {len(measured.targets[row])} objects missed"] if _misses(meant) else []
     lines = lines or [_said(error) for error in meant.head(3).itertuples()]
-    item, raw = context.measured_example(row, lines)
-    shown = preview(raw, SIDE) if raw else None
-    if shown is None:
-        return item
+    shown = context.measured_example(row, lines)
     truth, found = measured.targets[row], measured.boxes[row]
     found = found[found[:, 5] >= measured.threshold]
     parts = [(truth, marks.TRUE, _misses(meant)), (found, marks.OTHER, not _misses(meant))]
@@ -111,9 +158,7 @@ def _drawn(context: Context, row: int, of_kind: pd.DataFrame) -> Media:
         colors += [marks.PREDICTED if place in places else usual for place in range(len(boxes))]
         few = places if len(places) <= CAPTIONED else ()
         captions += [_caption(measured, box) if place in few else "" for place, box in enumerate(boxes)]
-    size = np.tile(upright.sizes(context.dataset.measured.iloc[[row]])[0], 2)
-    corners = np.concatenate([truth[:, :4], found[:, :4]]) / size
-    return media.photo(marks.boxes(marks.enlarged(shown, SIDE), corners, captions, colors), item.title, lines)
+    return _with_boxes(context, row, shown, np.concatenate([truth[:, :4], found[:, :4]]), captions, colors)
 
 
 def _caption(measured: Any, box: np.ndarray) -> str:

@@ -14,9 +14,14 @@ from flows.reports.context import Context
 from flows.reports.projection import map as projection
 from flows.runs.plan import Plan
 from flows.runs.run import Record
+from models.evaluation import retrieval
 from models.figures import contact_sheet, planes
 from models.search.vector_index import unit_rows
 
+#: What the intervals are.
+BOOTSTRAP = "95 % interval (bootstrap, 1,000 resamples)"
+#: Photos at the top of the page, and the nearest others of each.
+QUERIES, NEIGHBOURS = 4, 5
 #: Near duplicates shown as pictures, two a pair; and photos on the contact sheet of a cluster.
 SHOWN_PAIRS, SHOWN_MEMBERS = 12, 40
 
@@ -26,7 +31,7 @@ MEANINGS = {
     "eval/precision_at_10_pixels": "the same, searched by raw pixels of 32 x 32 copies",
     "eval/recall_at_10": "share of the exact 10 nearest that the published index returns",
     "eval/items": "photos in the index",
-    "eval/near_duplicates": "pairs of photos with a cosine of at least model.near_duplicate",
+    "eval/near_duplicates": "pairs of photos with a cosine of {least} or more (model.near_duplicate)",
     "eval/clusters": "clusters",
     "eval/silhouette": "how much closer photos are to their own cluster than to the next, -1 to 1",
     "eval/ari_embeddings": "agreement of clusters and labels: 0 by chance, 1 if identical (adjusted Rand)",
@@ -44,12 +49,142 @@ def facts(context: Context) -> list[report.Fact]:
     return [report.Fact("photos", index.items), report.Fact("dimensions", index.dimensions)]
 
 
+def search_headline(context: Context) -> report.Headline | None:
+    """Show the precision beside that of raw pixels; without labels, the recall of the index."""
+    figures, name = context.state.metrics, image_search.MEASURED
+    if name not in figures:
+        found = figures["eval/recall_at_10"]
+        return report.Headline(
+            "recall of the index", found, note="share of the exact 10 nearest that it returns"
+        )
+    ends = (figures.get(f"{name}_low"), figures.get(f"{name}_high"))
+    baseline = figures.get(f"{name}_pixels")
+    return report.Headline(
+        "precision among the 10 nearest",
+        figures[name],
+        *ends,
+        BOOTSTRAP,
+        baseline=baseline,
+        against="search by raw pixels",
+    )
+
+
+def cluster_headline(context: Context) -> report.Headline | None:
+    """Show the agreement with the labels beside that of raw pixels; without labels, the silhouette."""
+    figures, name = context.state.metrics, image_clustering.MEASURED
+    if name in figures:
+        ends = (figures.get(f"{name}_low"), figures.get(f"{name}_high"))
+        return report.Headline(
+            "agreement with the labels (adjusted Rand)",
+            figures[name],
+            *ends,
+            BOOTSTRAP,
+            unit="",
+            baseline=figures.get("eval/ari_pixels"),
+            against="clusters of raw pixels",
+        )
+    value = figures.get("eval/silhouette")
+    return (
+        None
+        if value is None
+        else report.Headline("silhouette", value, note="-1 to 1", unit="", ends=(-1.0, 1.0))
+    )
+
+
+def search_lead(context: Context) -> report.Section:
+    """Show some photos, each with its nearest others."""
+    plan, frame = context.plan, image_search.items(context.plan, context.dataset)
+    labels = gallery.labelled(context.dataset)
+    places = _queries(frame, by_label=labels)
+    every = gallery.vectors(plan, context.network, frame)
+    cosines, rows = retrieval.nearest(every, every[places], NEIGHBOURS + 1)
+    items = [
+        _neighbours(
+            plan, frame, place, near[near != place][:NEIGHBOURS], found[near != place][:NEIGHBOURS], labels
+        )
+        for place, near, found in zip(places, rows, cosines, strict=True)
+    ]
+    return report.Section(
+        f"Photos and their {NEIGHBOURS} nearest others, with the cosine", media=items, wide=True
+    )
+
+
+def _queries(frame: Any, *, by_label: bool) -> list[int]:
+    """Choose photos to search for: one of each of the largest classes, else evenly spread ones."""
+    if not by_label:
+        spread = np.linspace(0, len(frame) - 1, min(QUERIES, len(frame)))
+        return np.unique(spread.round().astype(int)).tolist()
+    labels = frame["label"].to_numpy(object)
+    largest = frame["label"].value_counts().index[:QUERIES]
+    return [int(np.flatnonzero(labels == label)[0]) for label in largest]
+
+
+def _neighbours(
+    plan: Plan, frame: Any, place: int, near: np.ndarray, cosines: np.ndarray, labels: bool
+) -> reports_media.Media:
+    """Show a photo beside those near it."""
+    rows = frame.iloc[[place, *near]]
+    files = gallery.pictures(plan, rows)
+    said = [f"{cosine:.3f}" for cosine in cosines]
+    if labels:
+        said = [f"{label} {cosine}" for label, cosine in zip(rows["label"].iloc[1:], said, strict=True)]
+    titles = [str(rows["label"].iloc[0]) if labels else "photo", *said]
+    views = [
+        reports_media.View(title, file, sharp=reports_media.small(file))
+        for title, file in zip(titles, files, strict=True)
+    ]
+    return reports_media.Media(str(rows["name"].iloc[0]), views=views)
+
+
+def cluster_lead(context: Context) -> report.Section:
+    """Show the photos nearest to the centre of each of the largest clusters."""
+    plan, dataset = context.plan, context.dataset
+    members, distances, _ = _clustered(context)
+    titles = _titles(dataset, members)
+    items = []
+    for number in np.argsort(-np.bincount(members), kind="stable")[:QUERIES]:
+        rows = np.flatnonzero(members == number)
+        rows = rows[np.argsort(distances[rows], kind="stable")][: NEIGHBOURS + 1]
+        files = gallery.pictures(plan, dataset.frame.iloc[rows])
+        views = [
+            reports_media.View(f"distance {distance:.3f}", file, sharp=reports_media.small(file))
+            for distance, file in zip(distances[rows], files, strict=True)
+        ]
+        items.append(reports_media.Media(titles[number], views=views))
+    return report.Section("The photos nearest to the centre of each cluster", media=items, wide=True)
+
+
+def _clustered(context: Context) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return of each photo its cluster, its distance from the centre, and its normalised vector."""
+    members = np.array(image_clustering.clusters(context.record)["members"])
+    unit = unit_rows(gallery.vectors(context.plan, context.network, context.dataset.frame))
+    centres = context.network.model.get_layer("clusters").centres.numpy()
+    return members, np.linalg.norm(unit - centres[members], axis=1), unit
+
+
+def _titles(dataset: Dataset, members: np.ndarray) -> list[str]:
+    """Name clusters by their number and, where photos have labels, by the most frequent ones."""
+    names = [f"cluster {number}" for number in range(int(members.max()) + 1)]
+    if not gallery.labelled(dataset):
+        return names
+    labels = [dataset.frame["label"][members == number] for number in range(len(names))]
+    return [f"{name}: {_frequent(of)}" for name, of in zip(names, labels, strict=True)]
+
+
+def _frequent(labels: Any) -> str:
+    """Name the labels that half of some photos have, at most three."""
+    shares = labels.value_counts(normalize=True)
+    enough = int((shares.cumsum() < 0.5).sum()) + 1
+    return ", ".join(map(str, shares.index[: min(enough, 3)]))
+
+
 def metrics(context: Context) -> Iterator[report.Section]:
     """Tabulate the metrics with what they mean."""
     figures = context.state.metrics
     counted = {"eval/items", "eval/near_duplicates", "eval/clusters"}
+    least = getattr(context.plan.sections["model"], "near_duplicate", None)
     rows = [
-        [name, int(figures[name]) if name in counted else figures[name], meaning]
+        [name, int(figures[name]) if name in counted else figures[name], meaning.format(least=least)]
         for name, meaning in MEANINGS.items()
         if name in figures
     ]
@@ -71,7 +206,7 @@ def _precision(record: Record, by_label: Mapping[str, Mapping[str, float]]) -> r
     )
     table = table.sort_values("embeddings", kind="stable").rename_axis("class").reset_index()
     record.tracked.table(table, "tables/precision_at_10.json")
-    prose = "The share of each test photo's class among its 10 nearest training photos."
+    prose = "How many of the 10 training photos nearest to a test photo have its label."
     columns = tuple(table.columns)
     rows = [list(row) for row in table.itertuples(index=False)]
     shown = report.Table(columns, rows, "By class, the hardest first", frozenset(columns[1:]))
@@ -112,49 +247,51 @@ def _pair(plan: Plan, rows: Any, cosine: float) -> reports_media.Media:
 
 def clusters(context: Context) -> Iterator[report.Section]:
     """Show each cluster as a contact sheet, and write the interactive map."""
-    plan, record, dataset, network = context.plan, context.record, context.dataset, context.network
+    plan, record, dataset = context.plan, context.record, context.dataset
     found = image_clustering.clusters(record)
-    members = np.array(found["members"])
-    frame, unit = dataset.frame, unit_rows(gallery.vectors(plan, network, dataset.frame))
-    centres = network.model.get_layer("clusters").centres.numpy()
-    distances = np.linalg.norm(unit - centres[members], axis=1)
-    table = pd.DataFrame({"photo": frame["name"], "cluster": members, "distance": distances})
+    members, distances, unit = _clustered(context)
+    table = pd.DataFrame({"photo": dataset.frame["name"], "cluster": members, "distance": distances})
     record.tracked.table(table, "tables/clusters.json")
     _map(plan, record, dataset, unit, members)
-    drawn = [_sheet(plan, dataset, members, distances, number) for number in range(found["k"])]
+    drawn = [
+        _sheet(plan, dataset, members, distances, number, title)
+        for number, title in enumerate(_titles(dataset, members))
+    ]
     tables = [_counts(dataset, members)] if gallery.labelled(dataset) else []
     if found["tried"]:
         tried = [[int(k), value] for k, value in found["tried"].items()]
         tables.append(report.Table(("clusters", "silhouette"), tried, "Numbers of clusters that were tried"))
     prose = (
-        "K-means over the normalised vectors. Each sheet goes from the centre of its cluster outwards. "
-        "projection.html, beside this page, is a map of all photos."
+        "K-means on the normalised vectors. Each sheet goes from the centre of its cluster outwards. "
+        "Distances are between vectors of length 1."
     )
-    yield report.Section("Clusters", prose=[prose], figures=drawn, tables=tables)
+    link = report.Link("Map of the photos", "projection.html", "in the folder of this report")
+    links = [link] if (record.run.path / "projection.html").is_file() else []
+    yield report.Section("Clusters", prose=[prose], figures=drawn, tables=tables, links=links)
 
 
 def _sheet(
-    plan: Plan, dataset: Dataset, members: np.ndarray, distances: np.ndarray, number: int
+    plan: Plan, dataset: Dataset, members: np.ndarray, distances: np.ndarray, number: int, title: str
 ) -> reports_media.Picture:
     rows = np.flatnonzero(members == number)
     rows = rows[np.argsort(distances[rows], kind="stable")]
     # From the middle to the edge: evenly spread where there are more than are shown.
     shown = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), SHOWN_MEMBERS)).round().astype(int))]
     picture = contact_sheet.sheet(gallery.pictures(plan, dataset.frame.iloc[shown]))
-    said = f"{len(rows):,d} photos"
+    said = f"{len(rows):,d} photos, distance {distances[rows].min():.3f} to {distances[rows].max():.3f}"
     if gallery.labelled(dataset):
         shares = dataset.frame.iloc[rows]["label"].value_counts(normalize=True).head(3)
         said += ": " + ", ".join(f"{label} {report.percent(share, 0)}" for label, share in shares.items())
-    return reports_media.Picture(f"Cluster {number}", picture, caption=said, mime="image/png", width=1000)
+    return reports_media.Picture(title.capitalize(), picture, caption=said, mime="image/png", width=1000)
 
 
 def _counts(dataset: Dataset, members: np.ndarray) -> report.Table:
     table = pd.crosstab(dataset.frame["label"], members)
-    columns = ("class", *(f"cluster {number}" for number in table.columns))
+    columns = ("label", *(f"cluster {number}" for number in table.columns))
     return report.Table(
         columns,
         [[label, *row] for label, row in zip(table.index, table.to_numpy().tolist(), strict=True)],
-        "Photos by class and cluster",
+        "Photos by label and cluster",
     )
 
 
@@ -165,7 +302,8 @@ def _map(plan: Plan, record: Record, dataset: Dataset, unit: np.ndarray, members
         return
     frame = dataset.frame.iloc[rows]
     pictures = gallery.pictures(plan, frame)
-    groups = {"cluster": [str(number) for number in members[rows]]}
+    titles = _titles(dataset, members)
+    groups = {"cluster": [titles[number] for number in members[rows]]}
     groups |= {"label": list(frame["label"])} if gallery.labelled(dataset) else {}
     page = projection.Projection(
         title=plan.name,

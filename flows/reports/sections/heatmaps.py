@@ -2,21 +2,17 @@
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from features.datasets.dataset import Dataset
-from features.errors import DataError
 from flows.gate import expectations
 from flows.queries import inputs
-from flows.reports import media as reports_media
-from flows.reports import page
+from flows.reports import media, page
 from flows.reports.context import Context
 from flows.reports.sections import parts
-from flows.runs.run import Record
-from models.evaluation.classification import Evaluation
 from models.figures import overlays
 
 #: Places of a patch along the shorter side: a third of the work of the usual 14.
@@ -27,90 +23,99 @@ METHODS = {"occlusion": "occlusion", "grad_cam": "Grad-CAM"}
 
 
 def heatmaps(context: Context) -> Iterator[page.Section]:
-    """Explain some answers of the training graph."""
+    """Explain some answers of the training graph, each in a row: what was given, then its heatmaps."""
     plan, record, dataset = context.plan, context.record, context.dataset
     functions = record.networks.functions(plan, record.run, dataset)
     values = inputs.coarse(context.network.featurizer.spec.shape, POSITIONS)
-    chosen = [*hits(record, dataset), *worst(dataset, context.measured)]
-    rows, raws = _readable(dataset, chosen)
-    media: list[list[reports_media.Media]] = [[] for _ in raws]
-    for name, words in METHODS.items():
-        if name in functions and raws:
-            for place, item in enumerate(
-                _explained(functions[name], plan.task.raw.input, values, rows, raws, words)
-            ):
-                media[place].append(item)
-    absent = context.state.absent
-    shown = [item for items in media for item in items]
-    yield parts.heatmaps(shown, {METHODS.get(name, name): why for name, why in absent.items()})
+    methods = {words: functions[name] for name, words in METHODS.items() if name in functions}
+    items = []
+    for place in [*hits(context, SHOWN), *worst(context)] if methods else ():
+        item, raw = context.measured_example(place, ())
+        if raw:
+            items.append(
+                _explained(item, raw, methods, plan.task.raw.input, values, dataset.measured.iloc[place])
+            )
+    absent = {METHODS.get(name, name): why for name, why in context.state.absent.items()}
+    yield parts.heatmaps(items, absent)
 
 
-def hits(record: Record, dataset: Dataset) -> list[Any]:
-    """Choose of each of the largest classes the right answer whose score is the middle one."""
-    scores = np.load(record.run.outputs, allow_pickle=False)
-    frame = dataset.measured
-    targets = frame["target"].to_numpy(np.int64)
+def hits(context: Context, most: int) -> list[int]:
+    """Choose right answers of each of the largest classes in turn, those whose score is in the middle first.
+
+    Returns:
+        Places among the measured examples.
+    """
+    scores = np.load(context.record.run.outputs, allow_pickle=False)
+    targets = context.dataset.measured["target"].to_numpy(np.int64)
     right = scores.argmax(1) == targets
+    counts = np.bincount(targets[right], minlength=len(context.dataset.labels))
     found = []
-    for label in np.argsort(-np.bincount(targets[right], minlength=len(dataset.labels)), kind="stable"):
+    for label in np.argsort(-counts, kind="stable"):
         rows = np.flatnonzero(right & (targets == label))
-        if len(rows):
-            found.append(frame.iloc[rows[np.argsort(scores[rows, label], kind="stable")[len(rows) // 2]]])
-    return found[:SHOWN]
+        ordered = rows[np.argsort(scores[rows, label], kind="stable")]
+        from_middle = np.argsort(np.abs(np.arange(len(rows)) - len(rows) // 2), kind="stable")
+        found.append(ordered[from_middle].tolist())
+    return _in_turn(found, most)
 
 
-def worst(dataset: Dataset, measured: Evaluation) -> list[Any]:
-    """Choose the most confident mistakes."""
-    return [dataset.measured.iloc[int(row)] for row in measured.mistakes.head(SHOWN)["row"]]
+def _in_turn(groups: Sequence[Sequence[int]], most: int) -> list[int]:
+    """Take one of each group in turn, until there are so many."""
+    longest = max(map(len, groups), default=0)
+    taken = [group[turn] for turn in range(longest) for group in groups if turn < len(group)]
+    return taken[:most]
 
 
-def _readable(dataset: Dataset, chosen: Sequence[Any]) -> tuple[list[Any], list[bytes]]:
-    rows, raws = [], []
-    for row in chosen:
-        try:
-            raws.append(dataset.read(row))
-        except DataError:
-            continue
-        rows.append(row)
-    return rows, raws
+def worst(context: Context) -> list[int]:
+    """Choose the most confident mistakes; places among the measured examples."""
+    return [int(row) for row in context.measured.mistakes.head(SHOWN)["row"]]
 
 
 def _explained(
-    function: Any,
+    item: media.Media,
+    raw: bytes,
+    methods: Mapping[str, Any],
     argument: str,
     values: Mapping[str, str],
-    rows: Sequence[Any],
-    raws: Sequence[bytes],
-    method: str,
-) -> list[reports_media.Media]:
-    # One example at a time: the longest sound decides the size of a batch's map.
-    return [
-        _item(
-            row,
-            overlays.read(
-                expectations.call(method, function, _question(function, argument, values, raw)).outputs
-            ),
-            method,
-        )
-        for row, raw in zip(rows, raws, strict=True)
-    ]
+    row: Any,
+) -> media.Media:
+    """Put an example beside the heatmaps of its answer, one for each method."""
+    views, line = [], ""
+    for method, function in methods.items():
+        # One example at a time: the longest sound decides the size of a batch's map.
+        question = {argument: np.array([raw], dtype=object)} | inputs.usual(function, [argument], 1, values)
+        explanation = overlays.read(expectations.call(method, function, question).outputs)
+        views = views or [_given(item, explanation)]
+        title = f"{method}, up to {explanation.reach:.2g}"
+        views.append(_view(title, overlays.overlaid(explanation), explanation))
+        line = parts.answered(row["label"], explanation.label, explanation.score)
+    return replace(item, lines=[line], views=views)
 
 
-def _question(function: Any, argument: str, values: Mapping[str, str], raw: bytes) -> dict[str, np.ndarray]:
-    return {argument: np.array([raw], dtype=object)} | inputs.usual(function, [argument], 1, values)
+def _given(item: media.Media, explanation: overlays.Explanation) -> media.View:
+    """Show what was given: the photo, or the sound as the network gets it."""
+    if explanation.sound or item.data is None:
+        return _view("as the network gets it", overlays.picture(explanation), explanation)
+    return media.View("photo", item.data, item.mime, item.sharp)
 
 
-def _item(row: Any, explanation: overlays.Explanation, method: str) -> reports_media.Media:
-    hit = row["label"] == explanation.label
-    told = f"is {row['label']}" if hit else f"is {row['label']}, taken for {explanation.label}"
-    lines = [f"{told} ({explanation.score:.2f})", f"{method}, strongest {explanation.reach:.2g}"]
-    picture = Image.fromarray(overlays.overlaid(explanation))
-    sharp = max(picture.size) <= reports_media.SMALL
-    if explanation.sound:
-        picture = picture.resize(
-            (reports_media.THUMBNAIL, reports_media.THUMBNAIL // 2), Image.Resampling.BILINEAR
-        )
+def _view(title: str, pixels: np.ndarray, explanation: overlays.Explanation) -> media.View:
+    picture, sound = Image.fromarray(pixels), explanation.sound
+    sharp = not sound and max(picture.size) <= media.SMALL
+    if sound:
+        size = (media.THUMBNAIL, media.THUMBNAIL // 2)
+        picture = picture.resize(size, Image.Resampling.BILINEAR)
     stream = io.BytesIO()
-    picture.save(stream, "PNG" if sharp else "JPEG", **({} if sharp else {"quality": 85}))
-    mime = "image/png" if sharp else "image/jpeg"
-    return reports_media.Media(str(row["name"]), lines, stream.getvalue(), mime, sharp=sharp)
+    picture.save(stream, "PNG" if sharp else "JPEG", **({} if sharp else {"quality": 88}))
+    axes = _axes(explanation) if sound else None
+    return media.View(title, stream.getvalue(), "image/png" if sharp else "image/jpeg", sharp, axes)
+
+
+def _axes(explanation: overlays.Explanation) -> media.Axes:
+    """Mark time and frequency of a sound."""
+    seconds, cell = explanation.seconds, explanation.cell or 1
+    frames, bands = explanation.seen.shape
+    frame = float(seconds[1] - seconds[0]) / cell if len(seconds) > 1 else 1 / max(frames, 1)
+    middles = np.interp(
+        np.arange(bands), (np.arange(len(explanation.hertz)) + 0.5) * cell - 0.5, explanation.hertz
+    )
+    return media.sound_axes(frames * frame, middles)

@@ -8,8 +8,8 @@ import numpy as np
 
 from flows.reports import media
 from flows.reports.context import Context
-from flows.reports.media import Media
-from flows.reports.page import Fact, Section, Table
+from flows.reports.media import Media, Picture
+from flows.reports.page import Fact, Headline, Section, Table
 from flows.reports.sections import parts
 from models.evaluation.notes import HOP, TOLERANCE, Heard, matched
 from models.figures import notes as figures
@@ -38,9 +38,33 @@ def facts(context: Context) -> list[Fact]:
     return [
         Fact("test takes", int(metrics["test/examples"])),
         Fact("test notes", int(metrics["test/notes"])),
-        Fact("training takes", int((context.dataset.frame["split"] == "train").sum())),
+        parts.training_examples(context.dataset, "training takes"),
         Fact("frame F1", f"{metrics['test/frame_f1']:.3f}"),
     ]
+
+
+def headline(context: Context) -> Headline:
+    """Show the F1 of the notes."""
+    return parts.headline(context.measured)
+
+
+def lead(context: Context) -> Section:
+    """Show the notes of the take whose F1 is in the middle."""
+    order = np.argsort(context.measured.takes["note_f1"].to_numpy(), kind="stable")
+    place = int(order[len(order) // 2])
+    item, _ = context.measured_example(place, ["the recording"])
+    return Section(
+        f"A typical take: {posixpath.basename(item.title)}", figures=[_rolls(context, place)], media=[item]
+    )
+
+
+def _rolls(context: Context, place: int) -> Picture:
+    truth, heard = context.measured.truth[place], context.measured.heard[place]
+    pairs = matched(truth, heard.notes)
+    draw = partial(figures.true_and_heard, truth, heard.notes, pairs)
+    return media.picture(
+        "Played and heard", draw, "A note is right if its key is, and its onset within 50 ms."
+    )
 
 
 def metrics(context: Context) -> Iterator[Section]:
@@ -71,14 +95,10 @@ def takes(context: Context) -> Iterator[Section]:
         row = measured.takes.iloc[place]
         said = f"note F1 {row['note_f1']:.3f}, frame F1 {row['frame_f1']:.3f}"
         item, _ = context.measured_example(int(place), ["the recording", said])
-        truth, heard = measured.truth[place], measured.heard[place]
-        pairs = matched(truth, heard.notes)
-        caption = "A note is right if its key is, and its onset within 50 ms."
-        rolls = partial(figures.true_and_heard, truth, heard.notes, pairs)
         yield Section(
             f"{'Worst' if number < half else 'Best'} take: {posixpath.basename(item.title)}",
-            figures=[media.picture("Played and heard", rolls, caption)],
-            media=[item, _played(heard)],
+            figures=[_rolls(context, int(place))],
+            media=[item, _played(measured.heard[place])],
         )
 
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flows.reports.media import Media, picture
-from flows.reports.page import Fact, Range, Section, Table
+from flows.reports.media import Media, Picture, picture
+from flows.reports.page import Code, Fact, Headline, Legend, Section, Table, cell
 from models.figures import classification, curves
 
 if TYPE_CHECKING:
@@ -26,14 +26,41 @@ MEANINGS = {
 }
 
 
-def headline(evaluation: Any) -> Range | None:
-    """Show the main metric with its interval; None where that is no share from 0 to 1."""
+#: Metrics whose name in code is not what a reader calls them.
+NAMES = {
+    "r2": "R²",
+    "bleu": "BLEU",
+    "wer": "word error rate",
+    "map50": "mean average precision at an overlap of 0.50",
+    "note_f1": "F1 of the notes",
+    "mean_error_px": "mean error",
+}
+
+
+def headline(evaluation: Any, **fields: Any) -> Headline:
+    """Show the main metric with its interval.
+
+    Args:
+        evaluation: with ``split`` and ``interval``.
+        **fields: of the Headline, such as ``unit`` and ``baseline``.
+    """
     interval = evaluation.interval
-    if interval.metric == "loss" or not 0 <= interval.low <= interval.high <= 1:
-        return None
-    name = interval.metric.replace("_", " ").replace("r2", "R²").replace("bleu", "BLEU")
-    note = f"{interval.confidence:.0%} interval ({interval.method})".replace("%", " %")
-    return Range(f"{evaluation.split} {name}", interval.value, interval.low, interval.high, note)
+    name = NAMES.get(interval.metric, interval.metric.replace("_", " "))
+    note = interval_name(evaluation)
+    if interval.metric == "loss":
+        fields = {"unit": "nats", "ends": None} | fields
+    return Headline(f"{evaluation.split} {name}", interval.value, interval.low, interval.high, note, **fields)
+
+
+def training_examples(dataset: Any, name: str = "training examples") -> Fact:
+    """Count what was trained on."""
+    return Fact(name, int((dataset.frame["split"] == "train").sum()))
+
+
+def answered(true: object, predicted: object, score: float | None = None) -> str:
+    """Say in a line what an example is, and what was answered."""
+    sure = "" if score is None else f" ({score:.2f})"
+    return f"true: {true}, predicted: {predicted}{sure}"
 
 
 def windows(shown: Sequence[tuple[str, np.ndarray, np.ndarray]], labels: Sequence[str]) -> Section:
@@ -47,7 +74,9 @@ def windows(shown: Sequence[tuple[str, np.ndarray, np.ndarray]], labels: Sequenc
         picture(title, lambda theme, a=starts, b=scores: classification.window_scores(a, b, labels, theme))
         for title, starts, scores in shown
     ]
-    prose = "The longest test examples, window by window; an example's answer is the mean over its windows."
+    prose = (
+        "The longest test examples, window by window. The answer to an example is the mean over its windows."
+    )
     return Section("Windows", prose=[prose], figures=drawn)
 
 
@@ -61,7 +90,7 @@ def texts(rows: Sequence[Sequence[object]], vocabulary: int, max_tokens: int | N
         max_tokens: of a text; None for all.
     """
     read = f"the first {max_tokens:,d} tokens of each" if max_tokens else "every token"
-    columns = ("split", "median tokens", "most tokens", "texts cut", "tokens unknown")
+    columns = ("split", "median length, tokens", "longest, tokens", "texts cut", "tokens unknown")
     table = Table(columns, rows, "Texts by split", frozenset(columns[3:]))
     prose = f"The network knows {vocabulary:,d} tokens and reads {read}."
     return Section("Texts", prose=[prose], tables=[table])
@@ -79,7 +108,7 @@ def metrics(evaluation: "Evaluation") -> Section:
             meaning = meaning.replace("k highest", f"{evaluation.top_k} highest")
         if short.endswith(("_low", "_high")):
             meaning = (
-                f"{'lower' if short.endswith('_low') else 'upper'} end of the {_interval_name(evaluation)}"
+                f"{'lower' if short.endswith('_low') else 'upper'} end of the {interval_name(evaluation)}"
             )
         rows.append([name, int(value) if short == "examples" else value, meaning])
     return Section("Metrics", tables=[Table(("metric", "value", "meaning"), rows)])
@@ -104,7 +133,7 @@ def number_metrics(evaluation: Any) -> Section:
         columns = ("name", "r2", "mae", "rmse", "mse", "mse_of_mean", "mse_of_zero")
         each = evaluation.numbers[list(columns)].to_numpy(object).tolist()
         tables.append(Table(columns, each, "By number"))
-    return Section("Metrics", prose=[f"Intervals: {_interval_name(evaluation)}."], tables=tables)
+    return Section("Metrics", prose=[f"Intervals: {interval_name(evaluation)}."], tables=tables)
 
 
 #: Metrics that are counts.
@@ -146,10 +175,11 @@ def metric_table(evaluation: Any, meanings: Mapping[str, str], **words: str) -> 
 
 def _ends(figures: Mapping[str, float], name: str) -> str | None:
     low, high = figures.get(f"{name}_low"), figures.get(f"{name}_high")
-    return None if low is None or high is None else f"{low:.3g} to {high:.3g}"
+    return None if low is None or high is None else f"{cell(low)} to {cell(high)}"
 
 
-def _interval_name(evaluation: Any) -> str:
+def interval_name(evaluation: Any) -> str:
+    """Name the interval of the main metric."""
     interval = evaluation.interval
     return f"{100 * interval.confidence:.0f} % interval ({interval.method})"
 
@@ -171,13 +201,14 @@ def classes(evaluation: "Evaluation") -> Section:
         f"The weakest classes first, with the number of {evaluation.split} examples in brackets.",
     )
     every = Table(
-        ("class", "precision", "recall", "F1", "support", "predicted"),
+        ("class", "precision", "recall", "F1", "examples", "predicted"),
         rows,
         "Every class",
         shares,
         folded=len(rows) > 24,
     )
-    return Section("Classes", figures=[matrix, bars], tables=[every, *_confusions(evaluation)])
+    tables = [every, *_confusions(evaluation)]
+    return Section("Classes", figures=[matrix, bars], tables=tables)
 
 
 def _confusions(evaluation: "Evaluation", most: int = 10) -> list[Table]:
@@ -211,14 +242,22 @@ def calibration(evaluation: "Evaluation") -> Section:
     )
 
 
-def training(epochs: Sequence[Mapping[str, object]]) -> Section:
+def training(epochs: Sequence[Mapping[str, object]], *others: Picture) -> Section:
     """Show the learning curves.
 
     Args:
         epochs: as for ``models.figures.curves.learning_curves``.
+        *others: figures beside them.
     """
     curve = picture("Learning curves", lambda theme: curves.learning_curves(epochs, theme))
-    return Section("Training", figures=[curve])
+    return Section("Training", figures=[curve, *others])
+
+
+def trainings(
+    title: str, epochs: Mapping[str, Sequence[Mapping[str, object]]], main: str, caption: str, best: str = ""
+) -> Picture:
+    """Draw the learning curves of several trainings; arguments as of ``models.figures.curves.compared``."""
+    return picture(title, lambda theme: curves.compared(epochs, main, theme, best), caption)
 
 
 def kernels(weights: np.ndarray) -> Section:
@@ -232,36 +271,43 @@ def kernels(weights: np.ndarray) -> Section:
     return Section("Kernels", figures=[tiles])
 
 
-def mistakes(media: Sequence[Media], total: int, split: str = "test") -> Section:
+def mistakes(media: Sequence[Media], total: int, split: str = "test", legend: Legend = ()) -> Section:
     """Show the most confident mistakes.
 
     Args:
         media: gallery items, the most confident first.
         total: how many mistakes there are.
         split: where they were made.
+        legend: what colours in them mean.
     """
     if not total:
         return Section("Mistakes", prose=[f"None: every {split} example was predicted right."])
     prose = f"{total:,d} {split} example{'s were' if total > 1 else ' was'} predicted wrong"
-    prose += f"; shown are the {len(media)} with the highest scores." if len(media) < total else "."
-    return Section("Mistakes", prose=[prose], media=media)
+    prose += f". Shown are the {len(media)} with the highest scores." if len(media) < total else "."
+    prose += " The number in brackets is the score of the predicted class."
+    return Section("Mistakes", prose=[prose], media=media, legend=legend)
+
+
+#: What the colours of evidence mean, in texts and in heatmaps.
+EVIDENCE: Legend = (("for", "speaks for the answer"), ("against", "speaks against it"))
 
 
 def heatmaps(media: Sequence[Media], absent: Mapping[str, str]) -> Section:
     """Show where in some examples the evidence lies.
 
     Args:
-        media: overlays, typical hits first and then the worst mistakes.
+        media: what was given beside its overlays, typical hits first and then the worst mistakes.
         absent: method that the network has not, to the reason.
     """
     prose = [f"There is no {method}: {reason}." for method, reason in sorted(absent.items())]
     if media:
         prose = [
             "Where the evidence for the answer lies, in typical right answers and then in the most confident "
-            "wrong ones: blue speaks for the answer, orange against it, each up to its own strongest.",
+            "mistakes. Each heatmap has its own scale, up to its strongest value.",
             *prose,
         ]
-    return Section("Heatmaps", prose=prose, media=media)
+    legend = EVIDENCE if media else ()
+    return Section("Heatmaps", prose=prose, media=media, legend=legend, wide=True)
 
 
 def latency(milliseconds: Sequence[float], what: str) -> Section:
@@ -283,20 +329,30 @@ def checks(rows: Sequence[Sequence[object]]) -> Section:
     """Tabulate what the gate checked.
 
     Args:
-        rows: check, what was got, what was expected, and the outcome, each.
+        rows: the outcome, the check, what was got, and what was expected, each.
     """
-    return Section("Gate", tables=[Table(("check", "got", "expected", "outcome"), rows)])
+    return Section("Gate", tables=[Table(("outcome", "check", "got", "expected"), rows)])
 
 
-def reproduction(recipe: str, command: str, facts: Mapping[str, object]) -> Section:
+def reproduction(
+    recipe: str, command: str, seed: int, versions: Mapping[str, str], hashes: Mapping[str, str]
+) -> Section:
     """Show everything that is needed to reproduce this model.
 
     Args:
         recipe: the resolved recipe as YAML.
         command: the command line.
-        facts: such as seed, dataset fingerprint, commit and library versions, by name.
+        seed: of the training.
+        versions: of the libraries, by name.
+        hashes: such as the dataset's fingerprint, by name.
     """
-    code = f"$ {command}\n\n{recipe}" if command else recipe
+    code = [Code(f"$ {command}", "Command")] if command else []
     return Section(
-        "Reproduction", facts=[Fact(name, value) for name, value in facts.items()], code=code.strip()
+        "Reproduction",
+        prose=[f"Seed {seed}."],
+        code=[*code, Code(recipe.strip(), "The recipe, resolved", folded=True)],
+        tables=[
+            Table(("library", "version"), list(versions.items()), "Versions", folded=True),
+            Table(("what", "value"), list(hashes.items()), "Hashes", folded=True),
+        ],
     )

@@ -5,15 +5,18 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from sacrebleu.metrics import BLEU
 
 from flows.reports import media
 from flows.reports.context import Context
 from flows.reports.media import Picture
-from flows.reports.page import Fact, Section, Table
+from flows.reports.page import Fact, Headline, Section, Table
 from flows.reports.sections import parts
 from models.export.export import answer
 from models.figures import translation
 
+#: Translations at the top of the page.
+LEADING = 3
 #: Translations shown, and examples whose attention is drawn.
 SHOWN, DRAWN = 24, 6
 #: Sub-words of the longest sentence that is drawn: a wider map cannot be read on a phone.
@@ -36,11 +39,32 @@ def facts(context: Context) -> list[Fact]:
     metrics = context.measured.metrics
     return [
         Fact("test pairs", int(metrics["test/examples"])),
-        Fact("training pairs", int((context.dataset.frame["split"] == "train").sum())),
+        parts.training_examples(context.dataset, "training pairs"),
         Fact("sub-words", context.network.featurizer.size),
-        Fact("BLEU", f"{metrics['test/bleu']:.1f}"),
         Fact("chrF", f"{metrics['test/chrf']:.1f}"),
     ]
+
+
+def headline(context: Context) -> Headline:
+    """Show the BLEU beside that of the sources themselves."""
+    measured, rows = context.measured, context.measured.sentences
+    sources = [_source(context, one) for one in rows.itertuples()]
+    copied = BLEU().corpus_score(sources, [list(rows["target"])]).score
+    interval = measured.interval
+    ends = (0.0, 100.0)
+    note = parts.interval_name(measured)
+    values = (100 * value for value in (interval.value, interval.low, interval.high))
+    return Headline(
+        "test BLEU", *values, note, unit="", baseline=copied, against="the source, copied", ends=ends
+    )
+
+
+def lead(context: Context) -> Section:
+    """Show some translations, from the best to the worst."""
+    sentences = context.measured.sentences
+    places = np.unique(np.linspace(0, len(sentences) - 1, min(LEADING, len(sentences))).round().astype(int))
+    items = [_shown(context, one) for one in sentences.iloc[places[::-1]].itertuples()]
+    return Section("Test sentences, from the highest chrF to the lowest", media=items)
 
 
 def metrics(context: Context) -> Iterator[Section]:
@@ -105,8 +129,8 @@ def worst(context: Context) -> Iterator[Section]:
         [_source(context, one), str(one.translation), str(one.target), float(one.chrf)]
         for one in sentences.iloc[spread].itertuples()
     ]
-    columns = ("source", "translation", "target", "chrF")
-    prose = "A translation may be right and yet have little in common with the one target that is given."
+    columns = ("source", "translation", "reference", "chrF")
+    prose = "A translation can be right and still have little in common with its one reference."
     yield Section(
         "Worst translations",
         prose=[prose],
@@ -120,5 +144,6 @@ def _source(context: Context, sentence: Any) -> str:
 
 
 def _shown(context: Context, sentence: Any) -> media.Media:
-    lines = [f"target: {sentence.target}", f"chrF {sentence.chrf:.1f}"]
-    return media.text(str(sentence.translation).encode(), _source(context, sentence), lines)
+    lines = [f"reference: {sentence.target}", f"chrF {sentence.chrf:.1f} of 100"]
+    translation = str(sentence.translation) or "(nothing)"
+    return media.text(translation.encode(), f"source: {_source(context, sentence)}", lines)

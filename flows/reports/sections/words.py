@@ -15,6 +15,7 @@ from flows.reports.sections import parts
 from flows.runs import networks
 from flows.runs.plan import Plan
 from flows.runs.run import Record
+from models.evaluation import uncertainty
 from models.evaluation import words as word_evaluation
 from models.figures import planes
 from models.search import clustering
@@ -47,18 +48,25 @@ def _write_map(plan: Plan, record: Record, words: tuple[str, ...], vectors: np.n
         title=plan.name,
         caption=f"{len(rows):,d} frequent words of {LETTERS} letters and more: nearby words are similar; "
         "large distances mean little.",
-        points=[projection.Point(words[row], [f"rank {row + 1:,d} by frequency"]) for row in rows],
+        points=[projection.Point(words[row], [f"rank by frequency: {row + 1:,d}"]) for row in rows],
         layouts={"t-SNE": planes.flattened(vectors[rows]), "PCA": planes.principal(vectors[rows])},
-        colours={"cluster": [str(one) for one in _groups(vectors[rows], plan.request.seed)]},
+        colours={"group": _named(words, vectors, rows, plan.request.seed)},
     )
     path = record.run.path / "projection.html"
     projection.write(page, path)
     record.tracked.artifact(path)
 
 
-def _groups(vectors: np.ndarray, seed: int) -> np.ndarray:
-    unit = unit_rows(vectors)
-    return clustering.cluster(unit, min(GROUPS, clustering.different(unit)), seed).members
+def _named(words: tuple[str, ...], vectors: np.ndarray, rows: list[int], seed: int) -> list[str]:
+    """Group words, and name each group by the words nearest to its centre; return the name for each word."""
+    unit = unit_rows(vectors[rows])
+    grouped = clustering.cluster(unit, min(GROUPS, clustering.different(unit)), seed)
+    names = []
+    for number, centre in enumerate(unit_rows(grouped.centres)):
+        inside = np.flatnonzero(grouped.members == number)
+        nearest = inside[np.argsort(-(unit[inside] @ centre), kind="stable")][:3]
+        names.append(", ".join(words[rows[place]] for place in nearest))
+    return [names[number] for number in grouped.members]
 
 
 def facts(context: Context) -> list[report.Fact]:
@@ -69,6 +77,44 @@ def facts(context: Context) -> list[report.Fact]:
         report.Fact("dimensions", int(vectors.shape[1])),
         report.Fact("words of text", int(networks.knowledge(context.plan, context.dataset)["tokens"])),
     ]
+
+
+def headline(context: Context) -> report.Headline | None:
+    """Show the correlation with people's ratings; None where too few of the rated words are known."""
+    figures = context.state.metrics
+    for name, test in (("wordsim353", "WordSim-353"), ("simlex999", "SimLex-999")):
+        if (value := figures.get(f"eval/{name}_spearman")) is not None:
+            pairs = int(figures[f"eval/{name}_pairs"])
+            interval = uncertainty.of_rank_correlation(name, value, pairs)
+            note = f"95 % interval over {pairs:,d} pairs (Bonett and Wright 2000)"
+            return report.Headline(
+                f"rank correlation with people's ratings ({test})",
+                value,
+                interval.low,
+                interval.high,
+                note,
+                unit="",
+                baseline=0.0,
+                against="random vectors",
+                ends=(min(0.0, interval.low), 1.0),
+            )
+    return None
+
+
+def lead(context: Context) -> report.Section | None:
+    """Draw frequent words on a plane."""
+    words, vectors = word_vectors.vectors_of(context.network)
+    chosen = _telling(words, MAPPED)
+    if len(chosen) < 3:
+        return None
+    place = {word: number for number, word in enumerate(words)}
+    points = planes.flattened(vectors[[place[word] for word in chosen]])
+    drawn = media.picture(
+        "Map of words",
+        lambda theme: planes.word_map(points, chosen, theme),
+        "Nearby words have similar vectors (t-SNE over cosines). Large distances mean little.",
+    )
+    return report.Section("Frequent words", figures=[drawn])
 
 
 def training(context: Context) -> Iterator[report.Section]:
@@ -111,19 +157,11 @@ def neighbours(context: Context) -> Iterator[report.Section]:
     yield report.Section("Neighbours", prose=[prose], tables=[report.Table(("word", "nearest words"), rows)])
 
 
-def word_map(context: Context) -> Iterator[report.Section]:
-    """Draw frequent words on a plane, and write the interactive map."""
+def projected(context: Context) -> Iterator[report.Section]:
+    """Write the interactive map, and say where it is."""
     words, vectors = word_vectors.vectors_of(context.network)
     _write_map(context.plan, context.record, words, vectors)
-    chosen = _telling(words, MAPPED)
-    if len(chosen) < 3:
-        return
-    place = {word: number for number, word in enumerate(words)}
-    points = planes.flattened(vectors[[place[word] for word in chosen]])
-    drawn = media.picture(
-        "Map of words",
-        lambda theme: planes.word_map(points, chosen, theme),
-        "Nearby words have similar vectors, by t-SNE over cosines (van der Maaten and Hinton 2008); "
-        "large distances on the map mean little.",
-    )
-    yield report.Section("Map", figures=[drawn])
+    if (context.record.run.path / "projection.html").is_file():
+        prose = f"Up to {PROJECTED} frequent words on a page with search, zoom and groups."
+        link = report.Link("Map of the words", "projection.html", "in the folder of this report")
+        yield report.Section("Map", prose=[prose], links=[link])

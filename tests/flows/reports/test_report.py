@@ -13,8 +13,8 @@ from PIL import Image
 
 from flows.reports import dataset, media
 from flows.reports import page as report
-from flows.reports.media import Media, Picture
-from flows.reports.page import Fact, Range, Report, Section, Table, render
+from flows.reports.media import Axes, Media, Picture, View
+from flows.reports.page import Code, Fact, Headline, Link, Report, Section, Table, render
 from flows.reports.sections import parts
 from models.evaluation import classification
 
@@ -84,6 +84,8 @@ def decoded(uri):
 
 def full_report(labels):
     found = evaluation(labels)
+    view = View(HOSTILE, png("blue"), "image/png", axes=Axes([(0.0, HOSTILE)], [(0.5, HOSTILE)]))
+    shown = Media(HOSTILE, views=[view, view])
     wrong = [media.image(png("red"), f"{HOSTILE}.png", [f"true {labels[0]}"])]
     body = (
         parts.metrics(found),
@@ -101,10 +103,18 @@ def full_report(labels):
         ),
         parts.latency([1.0, 2.0, 3.0], "One by one."),
         parts.checks([["parity", HOSTILE, None, "passed"]]),
-        parts.reproduction(f"name: {HOSTILE}", "servable train", {"seed": 0, "commit": HOSTILE}),
+        parts.reproduction(f"name: {HOSTILE}", "servable train", 0, {HOSTILE: HOSTILE}, {"commit": HOSTILE}),
     )
     return Report(
-        HOSTILE, HOSTILE, HOSTILE, "good", body, HOSTILE, parts.headline(found), [Fact(HOSTILE, HOSTILE)]
+        title=HOSTILE,
+        kind=HOSTILE,
+        verdict=HOSTILE,
+        tone="good",
+        sections=body,
+        subtitle=HOSTILE,
+        headline=parts.headline(found, baseline=0.25, against=HOSTILE),
+        lead=Section(HOSTILE, media=[Media(HOSTILE, cells=[(HOSTILE, HOSTILE)]), shown]),
+        facts=[Fact(HOSTILE, HOSTILE)],
     )
 
 
@@ -162,11 +172,14 @@ def test_navigation_reaches_every_section(hostile):
 
 
 def test_headline_shows_value_interval_and_verdict():
-    headline = Range("test accuracy", 0.954, 0.915, 0.9804, "95 % bootstrap interval")
+    headline = Headline(
+        "test accuracy", 0.954, 0.915, 0.9804, "95 % bootstrap interval", baseline=0.25, against="always a"
+    )
     found = page(headline=headline, subtitle="Version 3", facts=[Fact("classes", 2)])
     for expected in (
         "95.4 %",
         "91.5 % to 98.0 %, 95 % bootstrap interval",
+        "always a: 25.0 %",
         "Version 3",
         "Gate passed",
         "classes 2",
@@ -231,7 +244,9 @@ def test_figures_too_large_as_svg_become_png():
         (0.0, "0.000"),
         (np.float32(0.5), "0.500"),
         (12.345, "12.3"),
-        (12345.678, "12,345.7"),
+        (999.96, "1,000"),
+        (12345.678, "12,350"),
+        (-0.5, "-0.500"),
         (1.2e-7, "1.2e-07"),
         (math.inf, "inf"),
         (True, "True"),
@@ -257,6 +272,52 @@ def test_number_columns_are_aligned_right_and_shares_get_bars():
     assert [a.get("class") for a in found.all("th")] == [None, "number", None]
     assert [a.get("class") for a in found.all("td")] == [None, "number", None, None, "number", "number"]
     assert [a["style"] for a in found.all("i")] == ["width:25.0%"]
+
+
+def test_a_phone_stacks_what_it_has_no_room_for():
+    short = Table(("class", "recall", "F1"), [["a", 0.25, 0.5]])
+    long = Table(("metric", "value", "meaning"), [["x", 0.25, "recall averaged over the classes"]])
+    found = page(Section("S", tables=[short, long]))
+    assert [a["class"].split() for a in found.all("table")] == [["narrow"], ["narrow", "stacked", "hoisted"]]
+    assert [a["data-label"] for a in found.all("td")] == [
+        "class",
+        "recall",
+        "F1",
+        "metric",
+        "value",
+        "meaning",
+    ]
+
+
+def test_views_of_an_example_stand_in_one_row_with_their_axes():
+    axes = Axes([(0.0, "0"), (0.5, "1")], [(0.25, "440")])
+    views = [View("photo", png("red"), "image/png"), View("heatmap", png("blue"), "image/png", axes=axes)]
+    found = page(Section("S", media=[Media("x.wav", views=views)], wide=True))
+    assert "--count:2" in [a.get("style") for a in found.all("div")]
+    assert [a["alt"] for a in found.all("img")] == ["x.wav: photo", "x.wav: heatmap"]
+    assert "photo Hz 440 0 1 s heatmap" in found.text
+
+
+def test_marks_of_a_sound_are_its_seconds_and_hertz():
+    axes = media.sound_axes(2.0, np.linspace(100, 4000, 40))
+    assert list(axes.across) == [(0.0, "0"), (0.25, "0.5"), (0.5, "1"), (0.75, "1.5"), (1.0, "2")]
+    assert [text for _, text in axes.up] == ["100", "1,400", "2,700", "4,000"]
+    assert [place for place, _ in axes.up] == pytest.approx([0.0125, 0.3375, 0.6625, 0.9875])
+
+
+def test_cells_of_a_row_are_named_and_links_are_only_followed_by_the_reader():
+    link = Link("The run", "http://127.0.0.1:5000/#/runs/1", "start it")
+    found = page(Section("S", media=[Media("row 7", cells=[("age", "71"), ("sex", "")])], links=[link]))
+    assert "age 71 sex – row 7" in found.text
+    assert {"href": link.address, "rel": "noreferrer"} in found.all("a")
+    assert not [a for tag, a in found.elements if tag != "a" and "href" in a]
+
+
+def test_what_is_rarely_read_is_folded():
+    section = parts.reproduction("name: cnn", "", 3, {"python": "3.12"}, {"weights": "ab12"})
+    found = page(section)
+    assert len(found.all("details")) == 3
+    assert "Seed 3." in found.text
 
 
 def test_gallery_images_are_upright_and_small():
@@ -326,7 +387,7 @@ def test_classes_section_lists_the_confusions_by_frequency():
 
 @pytest.mark.parametrize(
     ("shown", "total", "text"),
-    [(0, 0, "None: every"), (1, 1, "1 test example was"), (2, 9, "shown are the 2")],
+    [(0, 0, "None: every"), (1, 1, "1 test example was"), (2, 9, "Shown are the 2")],
 )
 def test_mistakes_section_counts(shown, total, text):
     section = parts.mistakes([Media("x")] * shown, total)
@@ -338,14 +399,15 @@ def test_loss_as_the_main_metric_has_no_percentage():
     found = classification.evaluate(
         rng.integers(0, 2, 30), np.full((30, 2), 0.5), ("a", "b"), main="loss", resamples=10
     )
-    assert parts.headline(found) is None
+    assert parts.headline(found).unit == "nats"
+    assert parts.headline(found).written(0.6931) == "0.693 nats"
     assert list({row[0] for row in parts.metrics(found).tables[0].rows}) != []
 
 
 def test_equal_data_give_an_equal_page():
     made = datetime(2026, 1, 2, tzinfo=UTC)
     first, second = (
-        Report("m", "t", "v", "plain", (Section("S", code="x: 1"),), created=made) for _ in range(2)
+        Report("m", "t", "v", "plain", (Section("S", code=(Code("x: 1"),)),), created=made) for _ in range(2)
     )
     assert render(first) == render(second)
     assert "2026-01-02 00:00 UTC" in render(first)

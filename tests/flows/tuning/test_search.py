@@ -62,6 +62,8 @@ def test_a_search_goes_on_after_it_was_cut_off(request_of: Request, monkeypatch:
     assert outcome.request.overrides[-2:] == tuple(
         f"{key}={json.dumps(value)}" for key, value in outcome.params.items()
     )
+    page = (outcome.folder / "report.html").read_text()
+    assert "Learning curves of the trials" in page
     kept = json.loads((outcome.folder / "trials.json").read_text())
     assert [row["number"] for row in kept] == [row["number"] for row in outcome.trials]
     assert not list(outcome.folder.glob("*/final.npz"))
