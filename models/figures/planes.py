@@ -57,11 +57,11 @@ def word_map(points: np.ndarray, words: Sequence[str], theme: Theme = LIGHT) -> 
         words: n of them.
         theme: colours.
     """
-    figure, (axes,) = canvas(11.0, 6.0, theme)
+    figure, (axes,) = canvas(8.0, 6.4, theme)
     axes.plot(points[:, 0], points[:, 1], ".", markersize=3, color=theme.good)
     for (x, y), word in zip(points, words, strict=True):
         axes.annotate(
-            shorten(word, 16), (x, y), (2, 2), textcoords="offset points", fontsize=7.5, color=theme.ink
+            shorten(word, 16), (x, y), (2, 2), textcoords="offset points", fontsize=10, color=theme.ink
         )
     axes.set_xticks([])
     axes.set_yticks([])

@@ -167,7 +167,10 @@
       title.textContent = point.title;
       text.append(title);
       const lines = [...point.lines];
-      for (const [name, groups] of Object.entries(data.colours)) lines.push(`${name}: ${groups.names[groups.of[number]]}`);
+      for (const [name, groups] of Object.entries(data.colours)) {
+        const group = groups.names[groups.of[number]];
+        lines.push(group.startsWith(name) ? group : `${name}: ${group}`);
+      }
       for (const line of lines) {
         const row = document.createElement("div");
         row.textContent = line;
@@ -235,9 +238,8 @@
   }
 
   function wordsOf(number) {
-    const point = data.points[number];
     const groups = Object.values(data.colours).map((one) => one.names[one.of[number]]);
-    return [point.title, ...point.lines, ...groups].join("\n").toLowerCase();
+    return [data.points[number].title, ...groups].join("\n").toLowerCase();
   }
 
   const search = document.getElementById("search"), count = document.getElementById("count");

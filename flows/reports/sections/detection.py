@@ -103,7 +103,7 @@ def metrics(context: Context) -> Iterator[Section]:
         "Metrics",
         tables=[
             parts.metric_table(measured, MEANINGS),
-            Table(tuple(measured.per_class.columns), rows, "By class", folded=len(rows) > 24),
+            Table(_headings(measured.per_class), rows, "By class", folded=len(rows) > 24),
         ],
         figures=[
             media.picture(
@@ -113,6 +113,14 @@ def metrics(context: Context) -> Iterator[Section]:
             )
         ],
     )
+
+
+#: Column of the table of classes to its heading.
+_HEADINGS = {"name": "class", "ap": "AP", "ap50": "AP at 0.50", "ap75": "AP at 0.75"}
+
+
+def _headings(table: pd.DataFrame) -> tuple[str, ...]:
+    return tuple(_HEADINGS.get(str(name), str(name)) for name in table.columns)
 
 
 def errors(context: Context) -> Iterator[Section]:

@@ -97,6 +97,8 @@ def attention(context: Context) -> Iterator[Section]:
     found = answer(functions["attention"], short)
     written = np.char.str_len(found["target_tokens"].astype(np.bytes_)).astype(bool).sum(axis=1)
     chosen = [place for place in range(len(short)) if written[place] <= _LONGEST][:DRAWN]
+    if not chosen:
+        return
     yield Section(
         "Attention",
         prose=[

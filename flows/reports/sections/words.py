@@ -23,7 +23,7 @@ from models.search.vector_index import unit_rows
 
 #: Words whose neighbours are shown, and words on the map; of so many letters, since the most frequent words
 #: of any language are short and say little.
-SHOWN, MAPPED, LETTERS = 24, 100, 4
+SHOWN, MAPPED, LETTERS = 24, 60, 4
 NEIGHBOURS = 6
 #: Words on the interactive map, and the groups that it colours.
 PROJECTED, GROUPS = 300, 10
