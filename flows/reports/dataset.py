@@ -160,7 +160,7 @@ def ingested(card: Mapping[str, Any]) -> list[Table]:
             [f"{decision.topic} {decision.name}".strip(), decision.choice, decision.reason]
             for decision in decided
         ]
-        columns: tuple[str, ...] = ("about", "decided", "because")
+        columns: tuple[str, ...] = ("about", "choice", "reason")
         if not any(reason for *_, reason in rows):
             rows, columns = [row[:2] for row in rows], columns[:2]
         tables.append(Table(columns, rows, "Decided at ingest", folded=len(rows) > 24))

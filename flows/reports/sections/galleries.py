@@ -32,7 +32,7 @@ MEANINGS = {
     "eval/recall_at_10": "share of the exact 10 nearest that the published index returns",
     "eval/items": "photos in the index",
     "eval/near_duplicates": "pairs of photos with a cosine of {least} or more (model.near_duplicate)",
-    "eval/clusters": "clusters",
+    "eval/clusters": "number of clusters",
     "eval/silhouette": "how much closer photos are to their own cluster than to the next, -1 to 1",
     "eval/ari_embeddings": "agreement of clusters and labels: 0 by chance, 1 if identical (adjusted Rand)",
     "eval/ari_pixels": "the same, of clusters of raw pixels",
@@ -242,7 +242,7 @@ def _pair(plan: Plan, rows: Any, cosine: float) -> reports_media.Media:
     """Show two photos side by side: apart, a row of the page would end between them."""
     first, second = rows["name"]
     picture = contact_sheet.sheet(gallery.pictures(plan, rows), columns=2, side=160)
-    return reports_media.Media(first, [second, f"cosine {cosine:.4f}"], picture)
+    return reports_media.Media(first, [second, f"cosine {cosine:.3f}"], picture)
 
 
 def clusters(context: Context) -> Iterator[report.Section]:

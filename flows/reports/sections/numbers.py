@@ -22,7 +22,7 @@ def facts(context: Context) -> list[Fact]:
     """Count examples and numbers."""
     return [
         Fact("test examples", int(context.measured.metrics["test/examples"])),
-        Fact("numbers", len(context.dataset.labels)),
+        Fact("numbers to predict", len(context.dataset.labels)),
         parts.training_examples(context.dataset),
     ]
 
