@@ -74,6 +74,21 @@ def test_places_are_those_of_the_image_whatever_its_form(example: Trained) -> No
         assert (answers["boxes"] <= np.tile(sizes, 2)[:, None]).all()
 
 
+def test_the_report_begins_with_examples_and_says_what_the_model_costs_and_how_it_is_called(
+    example: Trained,
+) -> None:
+    page = example.run.report.read_text()
+    header, _, rest = page.partition("<header>")[2].partition("</header>")
+    lead = header.partition('<div class="lead">')[2]
+    assert "<img" in lead or "<blockquote" in lead
+    for fact in ("training time", "parameters", "size of the release"):
+        assert f"<dt>{fact}</dt>" in header
+    network = opened(example)[1].networks.network(opened(example)[0], opened(example)[1].load_dataset())
+    assert f"<bdi>{network.model.count_params():,d}</bdi>" in header
+    for code in ("servable predict golden", "/v1/models/golden:predict", "client.predict("):
+        assert code in rest.replace("&#34;", '"')
+
+
 @pytest.mark.parametrize("example", PLACES, indirect=True)
 def test_the_report_has_the_sections_of_its_task(example: Trained) -> None:
     page = example.run.report.read_text()

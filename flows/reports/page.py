@@ -43,6 +43,14 @@ class Fact:
 
 
 @dataclass(frozen=True)
+class Baseline:
+    """What a metric is compared with: in words, and its value."""
+
+    name: str
+    value: float
+
+
+@dataclass(frozen=True)
 class Headline:
     """The metric that decides, with its interval and what it is compared with.
 
@@ -53,8 +61,7 @@ class Headline:
         high: upper end.
         note: what the interval is.
         unit: ``%`` shows shares from 0 to 1 as percentages; any other stands behind the number.
-        baseline: what the number is compared with; None for nothing.
-        against: what the baseline is, in words.
+        baselines: what the number is compared with.
         ends: of the scale that is drawn below; None draws none.
     """
 
@@ -64,8 +71,7 @@ class Headline:
     high: float | None = None
     note: str = ""
     unit: str = "%"
-    baseline: float | None = None
-    against: str = ""
+    baselines: Sequence[Baseline] = ()
     ends: tuple[float, float] | None = (0.0, 1.0)
 
     def written(self, value: float) -> str:

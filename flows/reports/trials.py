@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flows.reports.page import Headline, Report, Section, Table
+from flows.reports.page import Baseline, Headline, Report, Section, Table
 from flows.reports.sections import parts
 
 
@@ -29,9 +29,8 @@ def compose(
     words = metric.replace("_", " ")
     # The first trial has the settings of the recipe.
     own = values.get(0)
-    headline = Headline(
-        f"best {words}", values[best], unit="", baseline=own, against="the recipe as it stands", ends=None
-    )
+    baselines = [] if own is None else [Baseline("the recipe as it stands", own)]
+    headline = Headline(f"best {words}", values[best], unit="", baselines=baselines, ends=None)
     return Report(
         title=name,
         kind=f"search for settings of {task}",

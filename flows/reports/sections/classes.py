@@ -9,7 +9,7 @@ from features.spec import SPLITS
 from features.texts.tokenizer import count
 from flows.reports import media
 from flows.reports.context import Context
-from flows.reports.page import Fact, Headline, Section
+from flows.reports.page import Baseline, Fact, Headline, Section
 from flows.reports.sections import heatmaps, parts
 from models.explain import token_occlusion
 from models.export import signatures
@@ -34,9 +34,9 @@ def facts(context: Context) -> list[Fact]:
 
 def headline(context: Context) -> Headline:
     """Show the accuracy beside that of the most frequent class."""
-    baseline = context.measured.metrics.get("test/majority_accuracy")
-    against = "always the most frequent class"
-    return parts.headline(context.measured, baseline=baseline, against=against)
+    value = context.measured.metrics.get("test/majority_accuracy")
+    majority = [] if value is None else [Baseline("always the most frequent class", value)]
+    return parts.headline(context.measured, baselines=[*majority, *parts.linear(context)])
 
 
 def lead(context: Context) -> Section | None:

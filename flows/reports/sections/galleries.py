@@ -58,14 +58,12 @@ def search_headline(context: Context) -> report.Headline | None:
             "recall of the index", found, note="share of the exact 10 nearest that it returns"
         )
     ends = (figures.get(f"{name}_low"), figures.get(f"{name}_high"))
-    baseline = figures.get(f"{name}_pixels")
     return report.Headline(
         "precision among the 10 nearest",
         figures[name],
         *ends,
         BOOTSTRAP,
-        baseline=baseline,
-        against="search by raw pixels",
+        baselines=_baselines("search by raw pixels", figures.get(f"{name}_pixels")),
     )
 
 
@@ -80,8 +78,7 @@ def cluster_headline(context: Context) -> report.Headline | None:
             *ends,
             BOOTSTRAP,
             unit="",
-            baseline=figures.get("eval/ari_pixels"),
-            against="clusters of raw pixels",
+            baselines=_baselines("clusters of raw pixels", figures.get("eval/ari_pixels")),
         )
     value = figures.get("eval/silhouette")
     return (
@@ -89,6 +86,10 @@ def cluster_headline(context: Context) -> report.Headline | None:
         if value is None
         else report.Headline("silhouette", value, note="-1 to 1", unit="", ends=(-1.0, 1.0))
     )
+
+
+def _baselines(name: str, value: float | None) -> list[report.Baseline]:
+    return [] if value is None else [report.Baseline(name, value)]
 
 
 def search_lead(context: Context) -> report.Section:

@@ -79,7 +79,8 @@ def _explained(
     row: Any,
 ) -> media.Media:
     """Put an example beside the heatmaps of its answer, one for each method."""
-    views, line = [], ""
+    views: list[media.View] = []
+    line = ""
     for method, function in methods.items():
         # One example at a time: the longest sound decides the size of a batch's map.
         question = {argument: np.array([raw], dtype=object)} | inputs.usual(function, [argument], 1, values)

@@ -10,7 +10,7 @@ from features.images.preview import preview
 from features.targets import upright
 from flows.reports import media
 from flows.reports.context import Context
-from flows.reports.page import Fact, Headline, Section, Table
+from flows.reports.page import Baseline, Fact, Headline, Section, Table
 from flows.reports.sections import parts
 from models.figures import keypoints, marks
 
@@ -46,8 +46,7 @@ def headline(context: Context) -> Headline:
     return parts.headline(
         measured,
         unit="px",
-        baseline=baseline,
-        against="always the mean shape of the training split",
+        baselines=[Baseline("always the mean shape of the training split", baseline)],
         ends=(0.0, 1.1 * max(baseline, measured.interval.high, 1e-6)),
     )
 

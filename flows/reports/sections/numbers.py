@@ -8,7 +8,7 @@ import numpy as np
 
 from flows.reports import media
 from flows.reports.context import Context
-from flows.reports.page import Fact, Headline, Section, cell
+from flows.reports.page import Baseline, Fact, Headline, Section, cell
 from flows.reports.sections import parts
 from models.figures import regression
 
@@ -32,11 +32,12 @@ def headline(context: Context) -> Headline:
     measured = context.measured
     spread = measured.targets.var(axis=0)
     of_mean = 1 - measured.numbers["mse_of_mean"].to_numpy()[spread > 0] / spread[spread > 0]
+    name = "always the mean of the training split"
+    mean = [Baseline(name, float(of_mean.mean()))] if len(of_mean) else []
     return parts.headline(
         measured,
         unit="",
-        baseline=float(of_mean.mean()) if len(of_mean) else None,
-        against="always the mean of the training split",
+        baselines=[*mean, *parts.linear(context)],
         ends=(min(0.0, measured.interval.low), 1.0),
     )
 
@@ -57,9 +58,8 @@ def lead(context: Context) -> Section:
 def _item(context: Context, example: Any) -> media.Media:
     """Show an example with its numbers, each by name where there are several."""
     measured, row = context.measured, int(example.row)
-    line = parts.answered(
-        *(_written(measured.names, each[row]) for each in (measured.targets, measured.values))
-    )
+    true, predicted = (_written(measured.names, each[row]) for each in (measured.targets, measured.values))
+    line = parts.answered(true, predicted)
     return context.measured_example(row, [line])[0]
 
 

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flows.reports.media import Media, Picture, picture
-from flows.reports.page import Code, Fact, Headline, Legend, Section, Table, cell
+from flows.reports.page import Baseline, Code, Fact, Headline, Legend, Section, Table, cell
+from flows.steps import baseline
+from models.baselines import linear as linear_model
 from models.figures import classification, curves
 
 if TYPE_CHECKING:
+    from flows.reports.context import Context
     from models.evaluation.classification import Evaluation
 
 #: What a metric's name means, for readers who did not choose it.
@@ -50,6 +53,12 @@ def headline(evaluation: Any, **fields: Any) -> Headline:
     if interval.metric == "loss":
         fields = {"unit": "nats", "ends": None} | fields
     return Headline(f"{evaluation.split} {name}", interval.value, interval.low, interval.high, note, **fields)
+
+
+def linear(context: "Context") -> list[Baseline]:
+    """Return the linear baseline of a task, where it was measured."""
+    value = context.state.metrics.get(baseline.linear_name(context.plan.task.objective.report))
+    return [] if value is None else [Baseline(linear_model.describe(context.plan.task), value)]
 
 
 def training_examples(dataset: Any, name: str = "training examples") -> Fact:

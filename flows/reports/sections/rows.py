@@ -31,7 +31,7 @@ def lead(context: Context) -> Section | None:
     if table is None:
         return None
     what = _SCORES[_kind(context)][0]
-    caption = f"{_SHUFFLED}. Lines are the deviation over {REPEATS} shuffles."
+    caption = f"{_shuffled(context)} Lines are the deviation over {REPEATS} shuffles."
     draw = partial(importance_figures.importance, table, what)
     return Section("What the answers depend on", figures=[picture("Feature importance", draw, caption)])
 
@@ -44,15 +44,20 @@ def importance(context: Context) -> Iterator[Section]:
         yield Section("Feature importance", prose=[prose])
         return
     what = _SCORES[_kind(context)][0]
-    prose = f"{_SHUFFLED}. Columns that say the same stand in for each other, and each looks less important."
+    prose = (
+        f"{_shuffled(context)} Columns that say the same stand in for each other, "
+        "and each looks less important."
+    )
     columns = ("column", f"fall of {what}", "deviation")
     rows = table.to_numpy(object).tolist()
     shown = Table(columns, rows, f"Mean and deviation over {REPEATS} shuffles", folded=len(rows) > 24)
     yield Section("Feature importance", prose=[prose], tables=[shown])
 
 
-#: What permutation importance is, for readers who did not choose it.
-_SHUFFLED = "How far the score on test rows falls if the values of one column are dealt to other rows"
+def _shuffled(context: Context) -> str:
+    """Say what permutation importance is, for readers who did not choose it."""
+    rows = "the rows it was trained on (the folds leave no others)" if context.folds else "test rows"
+    return f"How far the score on {rows} falls if the values of one column are dealt to other rows."
 
 
 def _kind(context: Context) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from flows.reports.context import Context
-from flows.reports.page import Fact, Headline, Legend, Section, Table, percent
+from flows.reports.page import Baseline, Fact, Headline, Legend, Section, Table, percent
 from flows.reports.sections import parts
 from models.evaluation.transcripts import chunks
 
@@ -41,7 +41,7 @@ def facts(context: Context) -> list[Fact]:
 def headline(context: Context) -> Headline:
     """Show the word error rate beside that of saying nothing."""
     ends = (0.0, max(1.0, context.measured.interval.high))
-    return parts.headline(context.measured, baseline=1.0, against="recognising nothing", ends=ends)
+    return parts.headline(context.measured, baselines=[Baseline("recognising nothing", 1.0)], ends=ends)
 
 
 def lead(context: Context) -> Section:

@@ -10,7 +10,7 @@ from sacrebleu.metrics import BLEU
 from flows.reports import media
 from flows.reports.context import Context
 from flows.reports.media import Picture
-from flows.reports.page import Fact, Headline, Section, Table
+from flows.reports.page import Baseline, Fact, Headline, Section, Table
 from flows.reports.sections import parts
 from models.export.export import answer
 from models.figures import translation
@@ -50,12 +50,18 @@ def headline(context: Context) -> Headline:
     measured, rows = context.measured, context.measured.sentences
     sources = [_source(context, one) for one in rows.itertuples()]
     copied = BLEU().corpus_score(sources, [list(rows["target"])]).score
-    interval = measured.interval
-    ends = (0.0, 100.0)
-    note = parts.interval_name(measured)
-    values = (100 * value for value in (interval.value, interval.low, interval.high))
+    value, low, high = (
+        100 * one for one in (measured.interval.value, measured.interval.low, measured.interval.high)
+    )
     return Headline(
-        "test BLEU", *values, note, unit="", baseline=copied, against="the source, copied", ends=ends
+        "test BLEU",
+        value,
+        low,
+        high,
+        parts.interval_name(measured),
+        unit="",
+        baselines=[Baseline("the source, copied", copied)],
+        ends=(0.0, 100.0),
     )
 
 

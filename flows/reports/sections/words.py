@@ -94,8 +94,7 @@ def headline(context: Context) -> report.Headline | None:
                 interval.high,
                 note,
                 unit="",
-                baseline=0.0,
-                against="random vectors",
+                baselines=[report.Baseline("random vectors", 0.0)],
                 ends=(min(0.0, interval.low), 1.0),
             )
     return None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flows.reports import page as report
-from flows.reports.page import Fact, Headline, Report, Section, Table
+from flows.reports.page import Baseline, Fact, Headline, Report, Section, Table
 from flows.reports.projection import map as projection
 from flows.reports.projection.map import Point, Projection
 from tests import browser
@@ -94,7 +94,9 @@ def test_a_report_fits_a_phone_and_reads_outcome_first(chromium: Browser, tmp_pa
         Section("Gate", tables=[Table(("outcome", "check", "got", "expected"), rows)]),
         Section("Classes", tables=[Table(("class", *"abcdefgh"), [["x" * 20, *range(100, 108)]])]),
     ]
-    headline = Headline("test accuracy", 0.9, 0.8, 0.95, "95 % interval", baseline=0.5, against="always a")
+    headline = Headline(
+        "test accuracy", 0.9, 0.8, 0.95, "95 % interval", baselines=[Baseline("always a", 0.5)]
+    )
     made = Report(
         "pets", "image-classification", "published", "good", sections, headline=headline, facts=[Fact("a", 1)]
     )

@@ -14,7 +14,7 @@ from PIL import Image
 from flows.reports import dataset, media
 from flows.reports import page as report
 from flows.reports.media import Axes, Media, Picture, View
-from flows.reports.page import Code, Fact, Headline, Link, Report, Section, Table, render
+from flows.reports.page import Baseline, Code, Fact, Headline, Link, Report, Section, Table, render
 from flows.reports.sections import parts
 from models.evaluation import classification
 
@@ -112,7 +112,7 @@ def full_report(labels):
         tone="good",
         sections=body,
         subtitle=HOSTILE,
-        headline=parts.headline(found, baseline=0.25, against=HOSTILE),
+        headline=parts.headline(found, baselines=[Baseline(HOSTILE, 0.25)]),
         lead=Section(HOSTILE, media=[Media(HOSTILE, cells=[(HOSTILE, HOSTILE)]), shown]),
         facts=[Fact(HOSTILE, HOSTILE)],
     )
@@ -173,7 +173,12 @@ def test_navigation_reaches_every_section(hostile):
 
 def test_headline_shows_value_interval_and_verdict():
     headline = Headline(
-        "test accuracy", 0.954, 0.915, 0.9804, "95 % bootstrap interval", baseline=0.25, against="always a"
+        "test accuracy",
+        0.954,
+        0.915,
+        0.9804,
+        "95 % bootstrap interval",
+        baselines=[Baseline("always a", 0.25)],
     )
     found = page(headline=headline, subtitle="Version 3", facts=[Fact("classes", 2)])
     for expected in (

@@ -93,7 +93,9 @@ def test_the_published_model_has_the_folds_measure(outcome: tuple) -> None:
     assert summary["metrics"]["test/accuracy"] == pytest.approx(np.average(each, weights=sizes))
     repository = Repository(root / "workspace" / "repository")
     assert repository.stable("folded") == summary["version"]
-    assert "96" in Path(summary["report"]).read_text()
+    page = Path(summary["report"]).read_text()
+    assert "96" in page
+    assert "Learning curves of the folds" in page
 
 
 def test_folds_are_nested_runs(outcome: tuple) -> None:
