@@ -74,7 +74,7 @@ def calibration(context: Context) -> Iterator[Section]:
 
 def training(context: Context) -> Iterator[Section]:
     """Show the learning curves."""
-    folds = context.folds
+    folds = {f"fold {name}": epochs for name, epochs in context.folds.items()}
     metric = context.plan.task.objective.report.partition("/")[2]
     caption = "One line for each training, each measured on its own validation split."
     curves = [parts.trainings("Learning curves of the folds", folds, metric, caption)] if folds else []

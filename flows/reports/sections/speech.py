@@ -19,9 +19,9 @@ MEANINGS = {
     "wer": "word error rate: substituted, missing and added words over the words said",
     "cer": "character error rate, likewise, spaces included",
     "sentence_error_rate": "share of recordings with any error",
-    "substitutions": "words taken for others",
+    "substitutions": "words recognised as others",
     "deletions": "words missing in the answers",
-    "insertions": "words that were not said",
+    "insertions": "words recognised that were not said",
     "words": "words said",
     "examples": "recordings measured",
 }
