@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import yaml
 
@@ -123,9 +124,15 @@ def _links(context: Context) -> Iterator[Link]:
         uri = context.record.tracking.uri
         shared = addresses.is_server(uri)
         note = "" if shared else "start it with servable ui"
-        yield Link("The run in MLflow", f"{uri.rstrip('/') if shared else MLFLOW}/#/runs/{run}", note)
+        yield Link("The run in MLflow", f"{site(uri) if shared else MLFLOW}/#/runs/{run}", note)
     if (context.record.run.path / "projection.html").is_file():
         yield Link("Map of the examples", "projection.html", "in the folder of this report")
+
+
+def site(uri: str) -> str:
+    """Return a server's address without user and password, and without a slash at its end."""
+    parts = urlsplit(uri)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
 
 
 def latency(context: Context) -> Iterator[Section]:
