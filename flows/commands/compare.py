@@ -27,13 +27,17 @@ def compare(
         from flows.reports import comparison as comparisons
         from flows.reports import page
 
-    with terminal.progress_bars(quiet=quiet):
+    with terminal.hushed(quiet), terminal.progress_bars(quiet=quiet):
         comparison = comparisons.compare(place, versioned(first), versioned(second), terminal.report_progress)
     if html is not None:
         page.write(comparisons.page(comparison), html)
-        terminal.note(f"page: {html}")
+        if not quiet:
+            terminal.note(f"page: {html}")
     if json_output:
         print(json.dumps(comparison.as_json()))
+        return
+    if quiet:
+        print(comparison.verdict)
         return
     rows = [
         (

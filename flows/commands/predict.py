@@ -105,7 +105,8 @@ def predict(
         for command in prediction.commands(question, place, rest_target if curl else None):
             print(command)
         return 0
-    return _answered(question, place, csv, out, as_json=json_output, quiet=quiet)
+    with terminal.hushed(quiet):
+        return _answered(question, place, csv, out, as_json=json_output, quiet=quiet)
 
 
 def _answered(

@@ -25,6 +25,7 @@ class Request:
     seed: int = 0
     accept_worse: bool = False
     restart: bool = False
+    force: bool = False
     workspace: str = "workspace"
 
     def as_parameters(self) -> dict[str, Any]:
