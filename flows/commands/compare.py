@@ -21,8 +21,11 @@ def compare(
 ) -> None:
     """Compare two models on the same examples: metrics with intervals, and where they disagree."""
     from flows.console import quiet as quieting
+    from flows.runs import listing
 
     place = Workspace.existing(workspace)
+    for model, version in map(versioned, (first, second)):
+        listing.find(place, model, version)
     with quieting.native_stderr():
         from flows.reports import comparison as comparisons
         from flows.reports import page

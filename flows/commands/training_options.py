@@ -78,7 +78,7 @@ def requested(
         accept_worse=accept_worse,
         restart=restart,
         force=force,
-        workspace=str(Workspace.open(workspace).root),
+        workspace=str(Workspace.at(workspace).root),
     )
 
 

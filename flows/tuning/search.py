@@ -94,9 +94,8 @@ def search(request: Request, limits: Limits) -> Outcome:
 
 
 def _search(request: Request, limits: Limits) -> Outcome:
-    plain, wanted = spaces.parse(request.overrides)
-    auto = request.recipe == "auto"
-    base = replace(request, recipe=None if auto else request.recipe, overrides=plain)
+    _, wanted = spaces.parse(request.overrides)
+    auto, base = request.recipe == "auto", spaces.plain(request)
     plan = plans.resolve(base)
     space = dict(spaces.qualified(wanted, settings.names(plan.task)))
     if auto:
