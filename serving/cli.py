@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from features.errors import ServableError
-from serving import logs
+from serving import logs, quiet
 from serving.engine import allocator
 from serving.server import flags
 
@@ -63,7 +63,8 @@ def _serve(parsed: flags.Parsed) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     allocator.keep_memory()
     # Imported late: --help and wrong flags need no TensorFlow.
-    from serving.server.server import Server
+    with quiet.native_stderr():  # it would be no JSON, and tells nothing
+        from serving.server.server import Server
 
     # What was imported stays: without this each unloaded version has the collector walk through it all,
     # half a second in which no request is answered.

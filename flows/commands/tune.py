@@ -11,7 +11,6 @@ from flows.commands.options import JsonOption, QuietOption
 from flows.commands.training_options import takes_a_request
 from flows.console import terminal
 from flows.runs.request import Request
-from flows.tuning import space
 
 if TYPE_CHECKING:
     from flows.tuning.search import Outcome
@@ -34,6 +33,8 @@ def tune(
     --set KEY=A,B,C and --set KEY=LOW..HIGH say what is tried; --recipe auto tries every recipe of the task.
     Repeat the command to go on with a search that was cut off.
     """
+    from flows.tuning import space
+
     space.check(request)
     launch.check(space.plain(request), local=local)
     from flows.console import quiet as quieting
