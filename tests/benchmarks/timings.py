@@ -14,7 +14,7 @@ from tests.benchmarks.bulk import _server
 from tests.benchmarks.subjects import Subject
 from tests.benchmarks.table import ROOT, Table, machine
 
-TURNS = 5
+TURNS = 3
 MODELS = 20
 DATA = ("--data", ".", "--name", "x")
 #: Usage errors, the slowest of which is shown.
