@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from features.datasets import dataset as datasets
 from features.datasets import folds
 from features.errors import ExportError, ServableError
-from flows.console import run_log
+from flows.console import run_log, terminal
 from flows.orchestration.warm_process import Examiner
 from flows.runs.directory import RunDirectory, open_run
 from flows.runs.networks import Networks
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from flows.tracking.tracked_run import TrackedRun
     from flows.tracking.tracking import Tracking
 
-log = logging.getLogger(__name__)
+#: What ends a run is said on the terminal by whoever catches it.
+log = logging.getLogger(terminal.LOGGER)
 
 
 @dataclass(frozen=True)

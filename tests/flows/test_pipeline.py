@@ -175,7 +175,7 @@ def test_a_worse_training_is_refused_and_kept_until_it_is_accepted(trained: Trai
     # Report and log are kept and named, and the run in MLflow says why.
     (run,) = [run for run in trained.workspace.runs("golden").iterdir() if run != trained.run.path]
     assert line.endswith(f". The log is {run / 'run.log'}")
-    assert "ERROR flows.runs.run: ExportError: the gate refused golden" in (run / "run.log").read_text()
+    assert "ERROR flows: ExportError: the gate refused golden" in (run / "run.log").read_text()
     assert f"report of the refused run: {run / 'report.html'}" in done.stderr
     assert str(run / "report.html") in line
     assert "refused by the gate: not worse than serving" in (run / "report.html").read_text()

@@ -34,7 +34,7 @@ def test_a_training_logs_stages_epochs_and_notes(trained: Trained) -> None:
     assert all(LINE.fullmatch(line) for line in lines)
     told = "\n".join(texts(trained.run.log))
     # Reading the data comes before the run has a folder.
-    assert told.index("INFO flows.pipeline: ingest ...") < told.index("INFO flows.runs.run: run ")
+    assert told.index("INFO flows.pipeline: ingest ...") < told.index("INFO flows: run ")
     for stage, seconds in trained.summary["seconds"].items():
         assert stage == "total" or f"INFO flows.pipeline: {stage}: {seconds:.1f} s" in told
     epochs = re.findall(r"epoch (\d+): loss [\d.]+.*; validation: loss", told)
