@@ -87,6 +87,6 @@ def train(task: str, folder: Path) -> Trained:
     mlflow_store.database(folder / "mlruns")
     data = golden.GOLDEN[task](folder / "data")
     # A command of its own would not turn warnings of libraries into errors either.
-    with terminal.progress_bars(quiet=True), warnings.catch_warnings(action="ignore"):
+    with terminal.hushed(), terminal.progress_bars(quiet=True), warnings.catch_warnings(action="ignore"):
         summary = launch.run(request(task, data, folder / "workspace"), local=True)
     return Trained(data, Workspace.open(folder / "workspace"), summary)
