@@ -1,7 +1,13 @@
 # Everything happens in .venv, made from uv.lock with checked hashes. uv itself, where the machine
 # has none, goes into .uv: no root, no change to the user's Python. Bytecode is compiled once here:
 # without it TensorFlow takes ten seconds to import wherever Python may not write its caches.
-PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+ifndef PYTHON
+PYTHON := $(shell for each in python3.11 python3.12 python3.13 python3; do \
+	$$each -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& command -v $$each && break; done)
+endif
+# Where the machine has no such Python, uv brings one of its own.
+INTERPRETER := $(or $(PYTHON),3.11)
 UV_VERSION := 0.13.9
 UV := $(shell command -v uv || echo .uv/bin/uv)
 BIN := .venv/bin
@@ -13,12 +19,12 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 install: .venv/.installed
 
 .uv/bin/uv:
-	@$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info[:2] <= (3, 12), f"Python 3.11 or 3.12 is needed, found {sys.version.split()[0]}: make PYTHON=/path/to/python3.11"'
-	$(PYTHON) -m venv .uv
+	$(or $(PYTHON),python3) -m venv .uv
 	.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 .venv/.installed: uv.lock pyproject.toml | $(filter .uv/bin/uv,$(UV))
-	$(UV) sync --locked --compile-bytecode --python $(PYTHON)
+	@$(if $(PYTHON),,echo "No Python 3.11 to 3.13 on this machine: uv installs 3.11 for this folder alone")
+	$(UV) sync --locked --compile-bytecode --python $(INTERPRETER)
 	@touch $@
 
 demo: install
@@ -28,7 +34,7 @@ test: install
 	$(BIN)/python -m pytest
 
 check: install
-	$(UV) lock --check --python $(PYTHON)
+	$(UV) lock --check --python $(INTERPRETER)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

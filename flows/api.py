@@ -46,6 +46,7 @@ def train(
     seed: int = 0,
     accept_worse: bool = False,
     restart: bool = False,
+    force: bool = False,
     workspace: str | Path | None = None,
     prefect: bool = False,
     quiet: bool = False,
@@ -65,6 +66,7 @@ def train(
         seed: of splits, order, augmentation and dropout.
         accept_worse: publish even if worse than the version in service.
         restart: start over instead of resuming an unfinished run.
+        force: publish even if the version in service has equal weights.
         workspace: folder of all output files; None for SERVABLE_WORKSPACE, or ``workspace``.
         prefect: run as a Prefect flow, which takes some seconds longer to start.
         quiet: show no progress.
@@ -86,9 +88,10 @@ def train(
         seed,
         accept_worse,
         restart,
+        force,
         str(Workspace.open(_folder(workspace)).root),
     )
-    with terminal.progress_bars(quiet=quiet):
+    with terminal.hushed(quiet), terminal.progress_bars(quiet=quiet):
         summary = launch.run(request, local=not prefect)
     return load(name, summary["version"], workspace=workspace)
 

@@ -18,6 +18,7 @@ from flows.commands import (
     diagnose,
     doctor,
     explain,
+    export,
     metadata,
     models,
     predict,
@@ -80,6 +81,7 @@ COMMANDS = (
     publish.publish,
     promote.promote,
     rollback.rollback,
+    export.export,
     delete.delete,
     prune.prune,
     schedule.schedule,
@@ -125,7 +127,9 @@ def _run(arguments: list[str]) -> int:
     try:
         code = _code(app(arguments, standalone_mode=False))
     except ServableError as error:
-        terminal.fail(str(error))
+        from flows.console import crash
+
+        terminal.fail(crash.text(error))
         return error.exit_code
     except BrokenPipeError:
         return 0
@@ -151,5 +155,5 @@ def _unexpected(error: Exception) -> int:
         return int(getattr(error, "exit_code", 2))
     from flows.console import crash
 
-    terminal.fail(crash.sentence(error))
+    terminal.fail(crash.text(error))
     return crash.exit_code(error)

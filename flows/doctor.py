@@ -2,21 +2,23 @@
 
 import importlib
 import importlib.metadata
+import re
 import shutil
 import site
 import socket
 import subprocess
 import sys
 import tomllib
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from features.errors import ConfigError
 from flows import interfaces
-from flows.console import server_log
+from flows.console import quiet, server_log
 from flows.console.redaction import mask
-from flows.orchestration import addresses, prefect_api
+from flows.orchestration import addresses, prefect_api, probing
 from flows.tracking import rejects, tracking
 from flows.workspace import Workspace
 
@@ -87,7 +89,9 @@ def _locked_versions() -> Iterator[Finding]:
 def _imports() -> Iterator[Finding]:
     for part in PARTS:
         try:
-            module = importlib.import_module(part)
+            # What they announce and deprecate is no finding.
+            with quiet.native_stderr(), warnings.catch_warnings(action="ignore"):
+                module = importlib.import_module(part)
         except Exception as error:
             yield Finding(
                 "FAIL", part, f"cannot be imported: {type(error).__name__}: {error}. make clean install"
@@ -109,25 +113,55 @@ def _prefect_server() -> Iterator[Finding]:
 
 
 def _addresses(workspace: Workspace) -> Iterator[Finding]:
-    """Check MLFLOW_TRACKING_URI and PREFECT_API_URL, and whether their servers respond."""
+    """Check MLFLOW_TRACKING_URI and PREFECT_API_URL, and what answers there."""
     try:
-        uri = tracking.tracking_uri(workspace)
-        yield _reached("tracking", uri, not addresses.is_server(uri) or interfaces.answers(uri))
+        yield _tracking(tracking.tracking_uri(workspace))
     except ConfigError as error:
         yield Finding("FAIL", "tracking", str(error))
     try:
         api = prefect_api.configured_api()
-        if api:
-            yield _reached("prefect api", api, prefect_api.answers(api))
-        else:
-            yield Finding("ok", "prefect api", "none configured: every training starts its own")
+        yield (
+            _prefect(api)
+            if api
+            else Finding("ok", "prefect api", "none configured: every training starts its own")
+        )
     except ConfigError as error:
         yield Finding("FAIL", "prefect api", str(error))
 
 
-def _reached(part: str, address: str, answers: bool) -> Finding:
-    shown = mask(address)
-    return Finding("ok", part, shown) if answers else Finding("note", part, f"{shown} does not respond")
+def _tracking(uri: str) -> Finding:
+    if not addresses.is_server(uri):
+        return Finding("ok", "tracking", mask(uri))
+    response = probing.get(uri, "/version")
+    if response.status is None:
+        todo = "trainings go on and keep their events; start it, or correct or unset MLFLOW_TRACKING_URI"
+        return Finding("note", "tracking", _silent(uri, response, todo))
+    return _known("tracking", "MLflow", uri, response, addresses.TRACKING)
+
+
+def _prefect(api: str) -> Finding:
+    if api.startswith(prefect_api.CLOUD):
+        return Finding("ok", "prefect api", f"{mask(api)}, not asked: it needs a key")
+    response = probing.get(api, "/version")
+    if response.status is None:
+        todo = "start it, correct or unset PREFECT_API_URL, or train with --local"
+        return Finding("FAIL", "prefect api", _silent(api, response, todo))
+    return _known("prefect api", "Prefect", api, response, addresses.API)
+
+
+def _silent(address: str, response: probing.Response, todo: str) -> str:
+    return f"{mask(address)} does not respond ({response.text}): {todo}"
+
+
+def _known(part: str, product: str, address: str, response: probing.Response, variable: str) -> Finding:
+    """Tell whether the answer to a question for the version is one."""
+    version = response.text.strip('"')
+    if response.status == 200 and re.fullmatch(r"\d+\.\d+[\w.+-]*", version):
+        return Finding("ok", part, f"{product} {version} at {mask(address)}")
+    if response.status in (401, 403):
+        return Finding("ok", part, f"{mask(address)} responds, and needs a login")
+    text = f"what responds at {mask(address)} is not {product} (HTTP {response.status}): correct {variable}"
+    return Finding("FAIL", part, text)
 
 
 def _server_logs(workspace: Workspace) -> Iterator[Finding]:
@@ -170,7 +204,8 @@ def _hub(workspace: Workspace) -> Iterator[Finding]:
 
 
 def _disk(workspace: Workspace) -> Iterator[Finding]:
-    free = shutil.disk_usage(workspace.root).free / 2**30
+    there = next(folder for folder in (workspace.root, *workspace.root.parents) if folder.is_dir())
+    free = shutil.disk_usage(there).free / 2**30
     text = f"{free:.1f} GiB free for {workspace.root}"
     yield (
         Finding("ok", "disk", text) if free > 2 else Finding("FAIL", "disk", f"{text}: at least 2 are needed")

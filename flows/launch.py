@@ -42,8 +42,12 @@ def check(request: Request, *, local: bool) -> None:
     """Check what a training needs from outside before anything is imported.
 
     Raises:
+        ServableError: the request is mistaken, as of `flows.runs.usage.check`.
         ConfigError: the address of MLflow or Prefect cannot work.
     """
+    from flows.runs import usage
+
+    usage.check(request)
     check_addresses(Workspace.open(Path(request.workspace)), local=local)
 
 
@@ -57,7 +61,7 @@ def preview(request: Request) -> dict[str, Any]:
     Raises:
         ServableError: whatever would stop the training before it begins.
     """
-    check_addresses(Workspace.open(Path(request.workspace)), local=True)
+    check(request, local=True)
     with quiet.native_stderr():
         from features.ingest.ingest import ingest
         from flows.console import terminal

@@ -1,5 +1,6 @@
 """The training flow: from a source of examples to a served release, as a contents page."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from features.errors import ExportError
-from flows.console import terminal
+from flows.console import run_log, terminal
 from flows.courses import gallery, image_clustering, image_search, word_vectors
 from flows.gate import gate as gates
 from flows.gate.gate import pass_gate
@@ -25,7 +26,9 @@ from flows.steps.featurize import featurize
 from flows.steps.ingest import ingest
 from flows.steps.publish import publish
 from flows.steps.train import fit
+from flows.steps.unchanged import unchanged
 from flows.workspace import Workspace
+from serving.repository.repository import Repository
 
 
 def train_model(
@@ -38,6 +41,7 @@ def train_model(
     seed: int = 0,
     accept_worse: bool = False,
     restart: bool = False,
+    force: bool = False,
     workspace: str = "workspace",
 ) -> dict[str, Any]:
     """Train, check and publish one model; the parameters are those of ``servable train``.
@@ -55,10 +59,16 @@ def train_model(
         seed,
         accept_worse,
         restart,
+        force,
         workspace,
     )
+    with run_log.begun():
+        return _train(request)
+
+
+def _train(request: Request) -> dict[str, Any]:
     intent = plan.resolve(request)
-    course = COURSES.get(task, TRAINING)
+    course = COURSES.get(request.task, TRAINING)
     clock = Clock()
     with clock("ingest"):
         dataset = course.ingest(intent)
@@ -70,14 +80,21 @@ def train_model(
                 cross_validate(intent, record)
         record.examiner.start()  # it imports TensorFlow meanwhile
         try:
-            for stage, step in course.steps.items():
-                with clock(stage), terminal.busy(stage, shown=stage in SILENT):
-                    step(intent, record)
-                record.run.record(seconds=clock.seconds)
+            take(course.learning, intent, record, clock)
+            if unchanged(intent, record) is None:
+                take(course.releasing, intent, record, clock)
         except ExportError:
-            report_refusal(intent, record, course.steps["report"])
+            report_refusal(intent, record, course.releasing["report"])
             raise
         return summarise(intent, record, clock)
+
+
+def take(steps: "Steps", intent: Plan, record: Record, clock: "Clock") -> None:
+    """Take steps in their order, timed and shown."""
+    for stage, step in steps.items():
+        with clock(stage), terminal.busy(stage, shown=stage in SILENT):
+            step(intent, record)
+        record.run.record(seconds=clock.seconds)
 
 
 def publish_kept(workspace: Workspace, name: str, reason: str) -> dict[str, Any]:
@@ -109,14 +126,13 @@ def publish_kept(workspace: Workspace, name: str, reason: str) -> dict[str, Any]
         workspace=str(workspace.root),
     )
     intent, clock = Plan(request, state.recipe), Clock()
-    with open_record(intent, state.dataset, run=run) as record:
+    with run_log.begun(), open_record(intent, state.dataset, run=run) as record:
         run.record(gate=verdict)
         record.tracked.tags(
             {"servable.accepted": reason, "servable.refused": "", "mlflow.note.content": reason}
         )
-        for stage in ("publish", "report"):
-            with clock(stage), terminal.busy(stage):
-                COURSES.get(request.task, TRAINING).steps[stage](intent, record)
+        releasing = COURSES.get(request.task, TRAINING).releasing
+        take({stage: releasing[stage] for stage in ("publish", "report")}, intent, record, clock)
         return summarise(intent, record, clock)
 
 
@@ -133,74 +149,58 @@ def report_refusal(intent: Plan, record: Record, write: Callable[[Plan, Record],
         terminal.note(f"report of the refused run: {path}")
 
 
+log = logging.getLogger(__name__)
+
+#: Steps in their order, by the name of the stage.
+Steps = Mapping[str, Callable[[Plan, Record], Any]]
+
+
 @dataclass(frozen=True)
 class Course:
     """What a request goes through.
 
     Attributes:
         ingest: makes the dataset.
-        steps: what follows, in order, by the stage's name.
+        learning: what follows, up to the trained weights.
+        releasing: what follows then, unless the version in service has equal weights.
     """
 
     ingest: Callable[[Plan], DatasetReference]
-    steps: Mapping[str, Callable[[Plan, Record], Any]]
+    learning: Steps
+    releasing: Steps
 
 
-#: A network that learns from labelled examples.
-TRAINING = Course(
-    ingest,
-    {
-        "featurize": featurize,
-        "train": fit,
+def releasing(evaluate: Callable[[Plan, Record], Any], export: Callable[[Plan, Record], Any]) -> Steps:
+    """Return the steps from trained weights to a release."""
+    return {
         "evaluate": evaluate,
         "export": export,
         "draw": draw,
         "gate": pass_gate,
         "publish": publish,
         "report": write_report,
-    },
-)
+    }
+
+
+#: A network that learns from labelled examples.
+TRAINING = Course(ingest, {"featurize": featurize, "train": fit}, releasing(evaluate, export))
 
 #: Tasks that take another course, by name.
 COURSES: dict[str, Course] = {
     "image-search": Course(
         ingest,
-        {
-            "featurize": gallery.featurize,
-            "index": image_search.fit,
-            "evaluate": image_search.evaluate,
-            "export": gallery.export,
-            "draw": draw,
-            "gate": pass_gate,
-            "publish": publish,
-            "report": write_report,
-        },
+        {"featurize": gallery.featurize, "index": image_search.fit},
+        releasing(image_search.evaluate, gallery.export),
     ),
     "image-clustering": Course(
         ingest,
-        {
-            "featurize": gallery.featurize,
-            "cluster": image_clustering.fit,
-            "evaluate": image_clustering.evaluate,
-            "export": gallery.export,
-            "draw": draw,
-            "gate": pass_gate,
-            "publish": publish,
-            "report": write_report,
-        },
+        {"featurize": gallery.featurize, "cluster": image_clustering.fit},
+        releasing(image_clustering.evaluate, gallery.export),
     ),
     "word-vectors": Course(
         ingest,
-        {
-            "featurize": word_vectors.featurize,
-            "train": word_vectors.fit,
-            "evaluate": word_vectors.evaluate,
-            "export": word_vectors.export,
-            "draw": draw,
-            "gate": pass_gate,
-            "publish": publish,
-            "report": write_report,
-        },
+        {"featurize": word_vectors.featurize, "train": word_vectors.fit},
+        releasing(word_vectors.evaluate, word_vectors.export),
     ),
 }
 
@@ -218,27 +218,41 @@ class Clock:
     def __call__(self, stage: str) -> Iterator[None]:
         """Time the body under this stage's name."""
         begin = time.monotonic()
+        log.info("%s ...", stage)
         try:
             yield
         finally:
             self.seconds[stage] = round(time.monotonic() - begin, 3)
+            log.info("%s: %.1f s", stage, self.seconds[stage])
 
 
 def summarise(intent: Plan, record: Record, clock: Clock) -> dict[str, Any]:
     """Gather what scripts and people want to know of a finished training."""
     state = record.run.read()
-    artifacts.name_flow_run(f"{intent.request.task} {intent.name} version {state.version}")
-    terminal.note(f"{intent.name} version {state.version} is published and stable")
+    stays = state.unchanged is not None
+    version = state.unchanged if stays else state.version
+    assert version is not None, "a finished training has published a version, or found it unchanged"
+    artifacts.name_flow_run(
+        f"{intent.request.task} {intent.name} version {version}{' unchanged' if stays else ''}"
+    )
+    terminal.note(
+        f"{intent.name} is unchanged: version {version} has equal weights and stays; --force publishes anew"
+        if stays
+        else f"{intent.name} version {version} is published and stable"
+    )
     return {
         "model": intent.name,
         "task": intent.request.task,
         "recipe": intent.recipe["name"],
-        "version": state.version,
+        "version": version,
+        "unchanged": stays,
         "run_id": record.tracked.run_id,
         "dataset": {**record.dataset.counts(), "fingerprint": record.dataset.fingerprint},
+        "metric": state.metric,
         "metrics": state.metrics,
-        "release": state.release,
-        "report": str(record.run.report),
+        "release": state.release or str(Repository(intent.workspace.repository).path(intent.name, version)),
+        "report": str(listing.report(intent.workspace, intent.name, version) or record.run.report),
         "run": str(record.run.path),
+        "log": str(record.run.log),
         "seconds": clock.seconds | {"total": round(sum(clock.seconds.values()), 3)},
     }

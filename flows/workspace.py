@@ -44,13 +44,18 @@ class Workspace:
     root: Path
 
     @classmethod
+    def at(cls, root: Path | None = None) -> "Workspace":
+        """Return the address of a workspace, whether or not it is there."""
+        return cls((root or default_root()).absolute())
+
+    @classmethod
     def open(cls, root: Path | None = None) -> "Workspace":
         """Make the folder if it is missing and return its address.
 
         Raises:
             AccessError: the folder cannot be made or written.
         """
-        workspace = cls((root or default_root()).absolute())
+        workspace = cls.at(root)
         try:
             workspace.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -68,7 +73,7 @@ class Workspace:
         Raises:
             NoInputError: there is none.
         """
-        workspace = cls((root or default_root()).absolute())
+        workspace = cls.at(root)
         if not workspace.root.is_dir():
             raise NoInputError(
                 "no workspace",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from features.errors import ServableError
+from serving import logs, quiet
 from serving.engine import allocator
 from serving.server import flags
 
@@ -28,15 +29,19 @@ def main(argv: Sequence[str], repository: Path | None = None) -> int:
         argv: flags, without the program's name.
         repository: root of the repository to serve where no flag names a model.
     """
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    parsed = None
     try:
         parsed = flags.parse(argv, repository)
         if parsed.message is not None:
             print(parsed.message, flush=True)
             return 0
+        logs.configure(parsed.log_format)
         return _serve(parsed)
     except ServableError as error:
-        print(f"error: {error}", file=sys.stderr)
+        if parsed is not None and parsed.log_format == logs.JSON:
+            logging.getLogger(__name__).error("%s", error)
+        else:
+            print(f"error: {error}", file=sys.stderr)
         return error.exit_code
 
 
@@ -58,7 +63,8 @@ def _serve(parsed: flags.Parsed) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     allocator.keep_memory()
     # Imported late: --help and wrong flags need no TensorFlow.
-    from serving.server.server import Server
+    with quiet.native_stderr():  # it would be no JSON, and tells nothing
+        from serving.server.server import Server
 
     # What was imported stays: without this each unloaded version has the collector walk through it all,
     # half a second in which no request is answered.

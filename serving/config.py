@@ -39,6 +39,7 @@ class Options:
         rest_max_body: largest body of a REST request in bytes, after decompression.
         rest_idle_seconds: seconds an HTTP connection may stay without a whole request header.
         monitoring_config_file: a MonitoringConfig in text format, which can turn on the Prometheus page.
+        metrics: have the Prometheus page where the server listens on loopback and no file says whether.
         grpc_socket_path: a Unix socket to listen on for gRPC as well.
         grpc_channel_arguments: further arguments of the gRPC server, by name.
         ssl_config_file: an SSLConfig in text format: gRPC and REST listen with TLS.
@@ -83,6 +84,7 @@ class Options:
     rest_max_body: int = MAX_REST_BODY_BYTES
     rest_idle_seconds: float = 10.0
     monitoring_config_file: Path | None = None
+    metrics: bool = False
     grpc_socket_path: Path | None = None
     grpc_channel_arguments: tuple[tuple[str, str | int], ...] = ()
     ssl_config_file: Path | None = None

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,16 +56,24 @@ def request(task: str, data: Path, root: Path, *, overrides: tuple[str, ...] = (
     return Request(task=task, data=str(data), overrides=(*golden.SMALL[task], *overrides), **wanted)
 
 
+#: How ``servable`` is run from the checkout.
+PROGRAM = (sys.executable, "-m", "flows")
+
+
 def command(
-    *arguments: object, workspace: Path, timeout: float = 800, **environment: str
+    *arguments: object,
+    workspace: Path,
+    timeout: float = 800,
+    program: Sequence[str] = PROGRAM,
+    **environment: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``servable`` in a process of its own, with nothing configured but what is given."""
     inherited = {
         k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PREFECT", "SERVABLE", "TFHUB"))
     }
     return subprocess.run(
-        [sys.executable, "-m", "flows", *map(str, arguments)],
-        cwd=ROOT,
+        [*program, *map(str, arguments)],
+        cwd=ROOT if program is PROGRAM else workspace.parent,
         env=inherited | {"SERVABLE_WORKSPACE": str(workspace)} | NO_SERVER_KEPT | environment,
         capture_output=True,
         text=True,
@@ -87,6 +96,6 @@ def train(task: str, folder: Path) -> Trained:
     mlflow_store.database(folder / "mlruns")
     data = golden.GOLDEN[task](folder / "data")
     # A command of its own would not turn warnings of libraries into errors either.
-    with terminal.progress_bars(quiet=True), warnings.catch_warnings(action="ignore"):
+    with terminal.hushed(), terminal.progress_bars(quiet=True), warnings.catch_warnings(action="ignore"):
         summary = launch.run(request(task, data, folder / "workspace"), local=True)
     return Trained(data, Workspace.open(folder / "workspace"), summary)

@@ -37,11 +37,15 @@ def activations(
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Draw the activation maps of a layer for one file."""
-    with quieting.native_stderr():
-        from flows.queries import raw_inputs
-        from flows.runs import finished
+    from flows.queries import raw_inputs
+    from flows.runs import listing
+
+    place = Workspace.existing(workspace)
     raw_inputs.require([] if file is None else [file])
-    training = finished.find(Workspace.open(workspace), name, version)
+    listing.find(place, name, version)
+    with quieting.native_stderr():
+        from flows.runs import finished
+    training = finished.find(place, name, version)
     for row in _listed(training) if file is None else [_drawn(training, file, layer, out)]:
         print(json.dumps(row) if json_output else _sentence(row))
 

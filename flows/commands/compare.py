@@ -21,19 +21,26 @@ def compare(
 ) -> None:
     """Compare two models on the same examples: metrics with intervals, and where they disagree."""
     from flows.console import quiet as quieting
+    from flows.runs import listing
 
     place = Workspace.existing(workspace)
+    for model, version in map(versioned, (first, second)):
+        listing.find(place, model, version)
     with quieting.native_stderr():
         from flows.reports import comparison as comparisons
         from flows.reports import page
 
-    with terminal.progress_bars(quiet=quiet):
+    with terminal.hushed(quiet), terminal.progress_bars(quiet=quiet):
         comparison = comparisons.compare(place, versioned(first), versioned(second), terminal.report_progress)
     if html is not None:
         page.write(comparisons.page(comparison), html)
-        terminal.note(f"page: {html}")
+        if not quiet:
+            terminal.note(f"page: {html}")
     if json_output:
         print(json.dumps(comparison.as_json()))
+        return
+    if quiet:
+        print(comparison.verdict)
         return
     rows = [
         (

@@ -19,10 +19,10 @@ def delete(
     """Delete a model, or one version of it; its runs and data stay (see prune)."""
     from flows.runs import removal
 
+    place = Workspace.existing(workspace)
     model, version = versioned(name)
     what = f"every version of {model}" if version is None else f"version {version} of {model}"
     if not confirmed(f"delete {what}?", yes):
         raise UsageError("nothing was deleted", got="no confirmation", todo="repeat with --yes")
-    place = Workspace.existing(workspace)
     deleted = removal.delete(place, model_name(model), version, reason or "deleted by hand")
     terminal.note(f"{model}: deleted version {', '.join(map(str, deleted))}")

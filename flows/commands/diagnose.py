@@ -40,13 +40,15 @@ def diagnose(
 ) -> None:
     """Follow one example from its bytes to the answer, and name the first stage that differs and why."""
     from flows.console import quiet as quieting
+    from flows.runs import listing
 
     place = Workspace.existing(workspace)
+    model, version = versioned(name)
+    listing.find(place, model, version)
     with quieting.native_stderr():
         from flows.diagnosis import evidence, walk
         from flows.queries.places import Place
 
-    model, version = versioned(name)
     client = evidence.evidence(tensor, answer)
     found = walk.diagnose(
         place,

@@ -11,7 +11,7 @@ def models(workspace: WorkspaceOption = None, json_output: JsonOption = False) -
     """List the published models with their test metrics."""
     from flows.runs import releases
 
-    rows = releases.published(Workspace.open(workspace))
+    rows = releases.published(Workspace.existing(workspace))
     if json_output:
         for row in rows:
             print(json.dumps(row))

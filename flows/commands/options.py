@@ -13,7 +13,7 @@ WorkspaceOption = Annotated[
     typer.Option("--workspace", help="Folder of all output files (or SERVABLE_WORKSPACE).", metavar="DIR"),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="Hide progress.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Print the result alone, and errors.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 TargetOption = Annotated[
     str,

@@ -22,7 +22,7 @@ from flows.commands.options import (
 )
 from flows.console import quiet as quieting
 from flows.console import terminal
-from flows.workspace import Workspace, default_root
+from flows.workspace import Workspace
 from serving.security import Security
 
 if TYPE_CHECKING:
@@ -98,14 +98,14 @@ def predict(
     further = prediction.named(inputs or (), positive=positive, negative=negative, k=count)
     sent = [*(examples or ()), *map(raw_inputs.Typed, text or ())]
     question = prediction.Question(name, sent, further, signature, version, timeout, input_column, private)
-    place = Place(
-        target, Security(tls, ca, token_file), Workspace((workspace or default_root()).absolute()), local
-    )
+    home = Workspace.existing(workspace) if local else Workspace.at(workspace)
+    place = Place(target, Security(tls, ca, token_file), home, local)
     if curl or grpcurl:
         for command in prediction.commands(question, place, rest_target if curl else None):
             print(command)
         return 0
-    return _answered(question, place, csv, out, as_json=json_output, quiet=quiet)
+    with terminal.hushed(quiet):
+        return _answered(question, place, csv, out, as_json=json_output, quiet=quiet)
 
 
 def _answered(

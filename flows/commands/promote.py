@@ -18,5 +18,5 @@ def promote(
     """Make a published version the stable one."""
     from flows.runs import releases
 
-    releases.promote(Workspace.open(workspace), model_name(name), version, reason or "promoted by hand")
+    releases.promote(Workspace.existing(workspace), model_name(name), version, reason or "promoted by hand")
     terminal.note(f"{name}: version {version} is stable")

@@ -29,15 +29,17 @@ def publish(
         )
     place = Workspace.existing(workspace)
     from flows.console import quiet as quieting
+    from flows.runs import listing
 
+    listing.refused(place, run)
     with quieting.native_stderr():
         from flows import pipeline
 
-    with terminal.progress_bars(quiet=quiet):
+    with terminal.hushed(quiet), terminal.progress_bars(quiet=quiet):
         summary = pipeline.publish_kept(place, run, reason.strip())
     if json_output:
         print(json.dumps(summary))
     else:
         from flows.console import summary as summaries
 
-        summaries.show(summary)
+        summaries.show(summary, quiet=quiet)

@@ -34,10 +34,7 @@ def recipes(
 
 def _settings(task: str, recipe: str) -> list[dict[str, Any]]:
     """Describe the settings of a recipe; those without a default must be given."""
-    from flows.console import quiet
-
-    with quiet.native_stderr():
-        from flows.runs import plan, settings
+    from flows.runs import settings
 
     return [
         {
@@ -46,7 +43,7 @@ def _settings(task: str, recipe: str) -> list[dict[str, Any]]:
             "default": "(required)" if each.required else each.default,
             "meaning": each.meaning,
         }
-        for each in settings.listed(plan.typed_sections(task, recipe))
+        for each in settings.listed(settings.typed_sections(task, recipe))
     ]
 
 

@@ -17,5 +17,6 @@ def rollback(
     """Make the previously stable version stable again."""
     from flows.runs import releases
 
-    version = releases.rollback(Workspace.open(workspace), model_name(name), reason or "rolled back by hand")
+    place = Workspace.existing(workspace)
+    version = releases.rollback(place, model_name(name), reason or "rolled back by hand")
     terminal.note(f"{name}: version {version} is stable again")

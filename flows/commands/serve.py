@@ -7,6 +7,9 @@ import typer
 from flows.console import quiet as quieting
 from flows.workspace import Workspace
 
+#: Flags with which nothing of the workspace is served.
+_ELSEWHERE = {"model_base_path", "model_config_file", "help", "version"}
+
 
 def serve(context: typer.Context) -> None:
     """Serve the published models over gRPC and REST."""
@@ -15,7 +18,9 @@ def serve(context: typer.Context) -> None:
 
     arguments = list(context.args)
     root = _take_workspace(arguments)
-    raise typer.Exit(serving_cli.main(arguments, repository=Workspace.open(root).repository))
+    flags = {word.lstrip("-").partition("=")[0] for word in arguments}
+    place = Workspace.at(root) if flags & _ELSEWHERE else Workspace.existing(root)
+    raise typer.Exit(serving_cli.main(arguments, repository=place.repository))
 
 
 def _take_workspace(arguments: list[str]) -> Path | None:

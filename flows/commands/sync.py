@@ -18,7 +18,7 @@ def sync(
     """Send waiting tracking events to MLflow."""
     from flows.tracking import rejects, tracking
 
-    place = Workspace.open(workspace)
+    place = Workspace.existing(workspace)
     terminal.note(tracking.replay(place, rejected=rejected))
     if left := rejects.describe(place.spool):
         terminal.note(left)

@@ -27,7 +27,7 @@ def train(
     quiet: QuietOption = False,
 ) -> None:
     """Train a model on your data, evaluate it and publish it."""
-    with terminal.progress_bars(quiet=quiet):
+    with terminal.hushed(quiet), terminal.progress_bars(quiet=quiet):
         if dry_run:
             _preview(launch.preview(request), json_output)
             return
@@ -37,7 +37,7 @@ def train(
     else:
         from flows.console import summary as summaries
 
-        summaries.show(summary)
+        summaries.show(summary, quiet=quiet)
 
 
 def _preview(preview: dict[str, Any], json_output: bool) -> None:

@@ -55,6 +55,9 @@ def requested(
     restart: Annotated[
         bool, typer.Option("--restart", help="Start over instead of resuming an unfinished run.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Publish even if the version in service has equal weights.")
+    ] = False,
     workspace: WorkspaceOption = None,
 ) -> Request:
     """Turn the options into a request.
@@ -74,7 +77,8 @@ def requested(
         seed=seed,
         accept_worse=accept_worse,
         restart=restart,
-        workspace=str(Workspace.open(workspace).root),
+        force=force,
+        workspace=str(Workspace.at(workspace).root),
     )
 
 

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from flows.commands.options import JsonOption, QuietOption
 from flows.commands.training_options import takes_a_request
 from flows.console import terminal
 from flows.runs.request import Request
+
+if TYPE_CHECKING:
+    from flows.tuning.search import Outcome
 
 
 @takes_a_request
@@ -30,19 +33,34 @@ def tune(
     --set KEY=A,B,C and --set KEY=LOW..HIGH say what is tried; --recipe auto tries every recipe of the task.
     Repeat the command to go on with a search that was cut off.
     """
-    launch.check(request, local=local)
+    from flows.tuning import space
+
+    space.check(request)
+    launch.check(space.plain(request), local=local)
     from flows.console import quiet as quieting
 
     with quieting.native_stderr():
         from flows.tuning import search as searches
 
-    with terminal.progress_bars(quiet=quiet):
+    with terminal.hushed(quiet), terminal.progress_bars(quiet=quiet):
         outcome = searches.search(request, searches.Limits(trials, minutes))
         summary = launch.run(outcome.request, local=local) if train else None
     if json_output:
         found = {key: value for key, value in asdict(outcome).items() if key not in ("request", "folder")}
         print(json.dumps(found | {"overrides": list(outcome.request.overrides), "training": summary}))
         return
+    if not quiet:
+        _show_trials(outcome)
+    own = "" if outcome.own is None else f"; the recipe as it stands {outcome.own:.4g}"
+    print(f"best {outcome.metric} {outcome.value:.4g}{own}")
+    print(f"report of the search: {outcome.folder / 'report.html'}")
+    if summary is not None:
+        from flows.console import summary as summaries
+
+        summaries.show(summary, quiet=quiet)
+
+
+def _show_trials(outcome: "Outcome") -> None:
     ordered = sorted(outcome.trials, key=lambda row: (row["value"] is None, row["number"]))
     rows = [
         (
@@ -54,13 +72,6 @@ def tune(
         for row in ordered
     ]
     terminal.table("trials", ("trial", "state", outcome.metric, "settings"), rows)
-    own = "" if outcome.own is None else f"; the recipe as it stands {outcome.own:.4g}"
-    print(f"best {outcome.metric} {outcome.value:.4g}{own}")
-    print(f"report of the search: {outcome.folder / 'report.html'}")
-    if summary is not None:
-        from flows.console import summary as summaries
-
-        summaries.show(summary)
 
 
 def _cell(value: object) -> str:

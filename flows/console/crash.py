@@ -9,6 +9,7 @@ import os
 import traceback
 from dataclasses import dataclass
 
+from features.errors import ServableError
 from flows.workspace import Workspace
 
 
@@ -76,6 +77,12 @@ def exit_code(error: Exception) -> int:
     """
     found = cause(error)
     return 70 if found is None else found.exit_code
+
+
+def text(error: Exception) -> str:
+    """Describe any error in one line, with what was noted on its way, such as the log of the run."""
+    told = str(error) if isinstance(error, ServableError) else sentence(error)
+    return ". ".join([told.rstrip("."), *getattr(error, "__notes__", ())])
 
 
 def sentence(error: Exception) -> str:

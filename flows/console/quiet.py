@@ -1,28 +1,5 @@
 """Keep TensorFlow's start-up chatter off the terminal."""
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from serving.quiet import native_stderr
 
-
-@contextmanager
-def native_stderr() -> Iterator[None]:
-    """Send what native code writes to file descriptor 2 to nowhere while the body runs.
-
-    TensorFlow announces its CPU features from C++ before any log level is read. Only imports
-    belong in the body: their failures are Python exceptions and are not lost.
-    """
-    try:
-        kept = os.dup(2)
-    except OSError:
-        # There is no stderr, as under some schedulers.
-        yield
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+__all__ = ["native_stderr"]

@@ -8,18 +8,34 @@ from flows.console import terminal
 SHOWN = ("test/", "eval/", "cv/")
 
 
-def show(summary: dict[str, Any]) -> None:
-    """Print the main figures of a training and where to look next."""
+def show(summary: dict[str, Any], *, quiet: bool = False) -> None:
+    """Print the main figures of a training and where to look next.
+
+    Args:
+        summary: of the training.
+        quiet: print one line alone.
+    """
     metrics = summary["metrics"]
+    if quiet:
+        print(line(summary))
+        return
     shown = [(name, figure(value)) for name, value in sorted(metrics.items()) if name.startswith(SHOWN)]
     terminal.table(f"{summary['model']} version {summary['version']}", ("metric", "value"), shown)
     stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in summary["seconds"].items())
     terminal.note(f"seconds: {stages}")
     terminal.note(f"report:  {summary['report']}")
+    terminal.note(f"log:     {summary['log']}")
     terminal.note(f"release: {summary['release']}")
     terminal.note(
         f"serve:   servable serve, then servable predict {summary['model']} {_asked(summary['task'])}"
     )
+
+
+def line(summary: dict[str, Any]) -> str:
+    """Return the result of a training in one line: model, version and the metric that decides."""
+    version = f"{summary['model']} version {summary['version']}{' unchanged' if summary['unchanged'] else ''}"
+    name = summary["metric"]
+    return f"{version}: {name} {figure(summary['metrics'][name])}" if name in summary["metrics"] else version
 
 
 def _asked(task: str) -> str:

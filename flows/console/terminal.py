@@ -5,6 +5,7 @@ Results go to stdout, so that they can be piped; progress, notes and errors go t
 
 import datetime
 import io
+import logging
 import math
 import sys
 import threading
@@ -32,6 +33,10 @@ from features import spec
 #: What takes longer than this shows progress.
 QUIET_SECONDS = 2.0
 
+#: Logs what is shown, for the log file of a run.
+LOGGER = "flows"
+log = logging.getLogger(LOGGER)
+
 stdout = Console(width=None if sys.stdout.isatty() else 200)
 stderr = Console(stderr=True)
 
@@ -53,9 +58,44 @@ def escape_unprintable() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def note(text: str) -> None:
-    """Print one line to stderr."""
+def show(text: str) -> None:
+    """Print one line to stderr, also with ``--quiet``."""
     stderr.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """Print one line to stderr, unless ``--quiet`` hides it, and log it."""
+    log.info(text)
+    _say(text)
+
+
+def warn(text: str) -> None:
+    """Print one line to stderr that ``--quiet`` does not hide, and log it as a warning."""
+    log.warning(text)
+    show(text)
+
+
+def _say(text: str) -> None:
+    if not _quiet:
+        show(text)
+
+
+_quiet = False
+
+
+@contextmanager
+def hushed(quiet: bool = True) -> Iterator[None]:
+    """Print no notes meanwhile, as with ``--quiet``; warnings and errors are printed.
+
+    Args:
+        quiet: False changes nothing.
+    """
+    global _quiet
+    before, _quiet = _quiet, quiet or _quiet
+    try:
+        yield
+    finally:
+        _quiet = before
 
 
 def fail(text: str) -> None:
@@ -92,12 +132,18 @@ class Display(Protocol):
     def describe(self, stage: str, text: str) -> None:
         """Show what a stage has reached, such as the metrics of an epoch."""
 
+    def mark(self, stage: str, text: str) -> None:
+        """Show beside a stage, as long as it lasts, how it began."""
+
 
 class _Silent:
     def __call__(self, stage: str, done: int, total: int | None) -> None:
         pass
 
     def describe(self, stage: str, text: str) -> None:
+        pass
+
+    def mark(self, stage: str, text: str) -> None:
         pass
 
 
@@ -122,7 +168,19 @@ def report_epoch(phase: str, epoch: int, metrics: Mapping[str, float]) -> None:
         name.removeprefix("validation_"): own.pop(name) for name in [*own] if name.startswith("validation_")
     }
     text = f"epoch {epoch}: {_figures(own)}" + (f"; validation: {_figures(held_out)}" if held_out else "")
+    log.info("train: %s: %s", phase, text)
     _current.describe(f"train: {phase}", text)
+
+
+def report_resumed(stage: str, epoch: int) -> None:
+    """Show from which epoch on a training that was cut off goes on.
+
+    Args:
+        stage: of the training, as it reports progress.
+        epoch: counted over all phases, from 1.
+    """
+    log.info("%s: resumed at epoch %d", stage, epoch)
+    _current.mark(stage, f"resumed at epoch {epoch}")
 
 
 def _figures(metrics: Mapping[str, float]) -> str:
@@ -188,6 +246,11 @@ class _Bars:
         if stage in self.ids:
             self.bars.update(self.ids[stage], reached=printable(text))
 
+    def mark(self, stage: str, text: str) -> None:
+        if stage not in self.ids:
+            self(stage, 0, None)
+        self.bars.update(self.ids[stage], description=printable(f"{stage}, {text}"))
+
 
 class _Lines:
     """For log files: a line when a stage has taken two seconds, and at each further tenth of it."""
@@ -203,14 +266,14 @@ class _Lines:
         with self.lock:
             if stage not in self.begun and total is None:
                 self.begun[stage] = time.monotonic()
-                note(f"{stage} ...")
+                _say(f"{stage} ...")
                 return
             begun = self.begun.setdefault(stage, time.monotonic())
             if time.monotonic() - begun < QUIET_SECONDS or tenth <= self.shown.get(stage, -1):
                 return
             self.shown[stage] = tenth
         if total != 1:
-            note(f"{stage}: {done:,}{f' of {total:,}' if total else ''}")
+            _say(f"{stage}: {done:,}{f' of {total:,}' if total else ''}")
 
     def describe(self, stage: str, text: str) -> None:
         with self.lock:
@@ -218,7 +281,10 @@ class _Lines:
             if self.described.get(stage) == self.shown.get(stage):
                 return
             self.described[stage] = self.shown[stage]
-        note(f"{stage}: {text}")
+        _say(f"{stage}: {text}")
+
+    def mark(self, stage: str, text: str) -> None:
+        _say(f"{stage}: {text}")
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -103,6 +103,7 @@ def _train(plan: Plan, record: Record, network: Network, history_file: Path) -> 
         seed=plan.request.seed,
         progress=terminal.report_progress,
         on_epoch=on_epoch,
+        on_resume=lambda epoch: terminal.report_resumed("train", epoch),
     )
     network.model.get_layer("space").fill(vectors)
     write_file(history_file, json.dumps(_epochs(journal)))

@@ -50,9 +50,9 @@ def write(code: int, text: str) -> None:
 def write_error(error: BaseException) -> None:
     """Leave word of the error that ends the training."""
     if isinstance(error, ServableError):
-        write(error.exit_code, str(error))
+        write(error.exit_code, crash.text(error))
     elif isinstance(error, Exception):
-        write(crash.exit_code(error), crash.sentence(error))
+        write(crash.exit_code(error), crash.text(error))
     else:
         interrupted = isinstance(error, KeyboardInterrupt)
         write(130 if interrupted else 143, "interrupted" if interrupted else "terminated")

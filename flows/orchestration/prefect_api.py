@@ -11,6 +11,9 @@ from flows.console import redaction
 from flows.orchestration import addresses
 from flows.workspace import Workspace
 
+#: Prefect's own cloud, which is taken at its word.
+CLOUD = "https://api.prefect.cloud"
+
 
 def configured_api() -> str | None:
     """Return the address of the Prefect API the user has configured, or None.
@@ -60,7 +63,7 @@ def environment(workspace: Workspace) -> dict[str, str]:
 
 def answers(api_url: str) -> bool:
     """Return whether a Prefect API answers at this address; Prefect's cloud is taken at its word."""
-    if api_url.startswith("https://api.prefect.cloud"):
+    if api_url.startswith(CLOUD):
         return True
     try:
         health = f"{addresses.without_userinfo(api_url)}/health"

@@ -12,11 +12,12 @@ from flows.queries import refusals
 from flows.workspace import Workspace
 from serving.client.client import Client
 from serving.config import is_loopback
-from serving.errors import ServerError
+from serving.errors import NotFound, ServerError
 from serving.security import PLAIN, Security
 
 if TYPE_CHECKING:
     from serving.client.predictor import Predictor
+    from serving.repository.repository import Repository
 
 
 @dataclass(frozen=True)
@@ -68,18 +69,24 @@ class Place:
         near = self.target.startswith("unix:") or is_loopback(self.target.rpartition(":")[0])
         if not (refused and near) or self.workspace is None:
             return False
-        repository = Repository(self.workspace.repository)
-        published = repository.versions(name) if name in repository.models() else []
-        return version in published if version is not None else repository.stable(name) is not None
+        return _is_published(Repository(self.workspace.repository), name, version)
 
     def _loaded(self, name: str, version: int | None) -> "Predictor":
         from serving.repository.repository import Repository
 
-        with quieting.native_stderr():
-            from serving.inference.local import LocalModel
         assert self.workspace is not None, "a model is loaded from a workspace"
         repository = Repository(self.workspace.repository)
+        if not _is_published(repository, name, version):  # before TensorFlow is imported
+            missing = NotFound("no such version", model=name, version=version)
+            raise refusals.unknown(missing, repository.models(), repository.versions)
+        with quieting.native_stderr():
+            from serving.inference.local import LocalModel
         try:
             return LocalModel(repository, name, version)
         except ServerError as error:
             raise refusals.unknown(error, repository.models(), repository.versions) from error
+
+
+def _is_published(repository: "Repository", name: str, version: int | None) -> bool:
+    published = repository.versions(name) if name in repository.models() else []
+    return version in published if version is not None else repository.stable(name) is not None

@@ -26,16 +26,25 @@ def _docstring(path: Path) -> str:
     return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
 
 
+def require(task: str) -> None:
+    """Check that there is a task of this name.
+
+    Raises:
+        ConfigError: there is none; lists those there are.
+    """
+    if task not in _names():
+        raise ConfigError(
+            "no such task", got=task, expected=f"one of {', '.join(_names())}", todo=near(task, _names())
+        )
+
+
 def recipes(task: str) -> list[tuple[str, bool, str]]:
     """List the recipes of a task: name, whether it is the default, and what it is for.
 
     Raises:
         ConfigError: there is no such task.
     """
-    if task not in _names():
-        raise ConfigError(
-            "no such task", got=task, expected=f"one of {', '.join(_names())}", todo=near(task, _names())
-        )
+    require(task)
     default = config.default_recipe(task)
     return [
         (name, name == default, _comment(config.RECIPES / task / f"{name}.yaml"))

@@ -41,6 +41,11 @@ class RunDirectory:
         return self.evaluation / "outputs.npy"
 
     @property
+    def log(self) -> Path:
+        """What happened in the run, line by line."""
+        return self.path / "run.log"
+
+    @property
     def report(self) -> Path:
         """The self-contained report page."""
         return self.path / "report.html"

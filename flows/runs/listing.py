@@ -10,6 +10,7 @@ import psutil
 from features.errors import NoInputError
 from features.names import near
 from flows.runs.directory import RunDirectory
+from flows.runs.state import RunState
 from flows.workspace import Workspace
 from serving.repository.repository import Repository
 
@@ -43,20 +44,23 @@ def _described(model: str, run: RunDirectory) -> dict[str, Any]:
     state = run.read()
     recipe = state.recipe or {}
     value = state.metrics.get(state.metric or "")
-    stale = state.state == "running" and not is_running(run)
     changed = datetime.fromtimestamp(run.state_file.stat().st_mtime, UTC)
     return {
         "model": model,
         "run": run.path.name,
-        "state": "cut off" if stale else state.state,
+        "state": _state(state, stale=state.state == "running" and not is_running(run)),
         "task": recipe.get("task"),
         "recipe": recipe.get("name"),
-        "version": state.version,
+        "version": state.version or state.unchanged,
         "metric": state.metric,
         "value": None if value is None else round(value, 4),
         "changed": changed.isoformat(timespec="seconds"),
         "report": str(run.report) if run.report.is_file() else None,
     }
+
+
+def _state(state: RunState, *, stale: bool) -> str:
+    return "cut off" if stale else "unchanged" if state.unchanged is not None else state.state
 
 
 def find(workspace: Workspace, name: str, version: int | None = None) -> RunDirectory:
@@ -86,6 +90,15 @@ def find(workspace: Workspace, name: str, version: int | None = None) -> RunDire
         expected=f"one of {', '.join(models)}" if models else "a published model",
         todo=None if name in models else near(name, models),
     )
+
+
+def report(workspace: Workspace, name: str, version: int) -> Path | None:
+    """Return the report of the run that a version came from; None where either is gone."""
+    try:
+        path = find(workspace, name, version).report
+    except NoInputError:
+        return None
+    return path if path.is_file() else None
 
 
 def refused(workspace: Workspace, name: str) -> RunDirectory:

@@ -1,27 +1,22 @@
 """What a training will do, resolved before it begins: every setting checked, every default filled in."""
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
-from features.errors import NoInputError, UsageError
 from features.sources.recognise import Columns
 from flows.runs import recipe as config
-from flows.runs import settings
+from flows.runs import settings, usage
 from flows.runs.request import Request
 from flows.tracking import tracking
-from flows.workspace import Workspace, fingerprint, model_name
+from flows.workspace import Workspace, fingerprint
 from models import tasks
 from models.task import Task
 
 #: Sections of a recipe beside ``task`` and ``name``; the task says what its own three are made of.
 SECTIONS = ("data", "featurizer", "model", "augmentation", "training", "gate")
-_ROLES = ("input", "target", "split", "fold")
 
 
 @dataclass(frozen=True)
@@ -86,32 +81,11 @@ def resolve(request: Request) -> Plan:
         NoInputError: the data or the recipe file do not exist.
         ConfigError: no such task, an unknown setting or a bad value; MLFLOW_TRACKING_URI cannot work.
     """
-    model_name(request.name)
+    usage.check(request)
     tracking.tracking_uri(Workspace.open(Path(request.workspace)))
-    columns(request.columns)
     task = tasks.find(request.task)
-    if not _exists(request.data):
-        raise NoInputError(
-            "the data does not exist", got=request.data[:200], todo="check the path given to --data"
-        )
-    if not 0 <= request.seed < 2**32:
-        raise UsageError("invalid seed", got=request.seed, expected=f"an integer from 0 to {2**32 - 1}")
     recipe = config.read_recipe(request.task, request.recipe, request.overrides, settings.names(task))
     return Plan(request, config.resolve(recipe, sections(task, request.seed)))
-
-
-def typed_sections(task: str, recipe: str) -> dict[str, BaseModel]:
-    """Return the typed settings of a recipe as it stands, by section.
-
-    Raises:
-        ConfigError: no such task, an unknown setting or a bad value.
-        UsageError: no such recipe.
-        NoInputError: the recipe's file does not exist.
-    """
-    content = config.read_recipe(task, recipe)
-    checks = sections(tasks.find(task), seed=0)
-    resolved = config.resolve(content, checks)
-    return {section: check(resolved[section]) for section, check in checks.items()}
 
 
 def columns(given: Mapping[str, str | list[str]]) -> Columns:
@@ -120,40 +94,13 @@ def columns(given: Mapping[str, str | list[str]]) -> Columns:
     Raises:
         UsageError: there is no such role.
     """
-    if unknown := sorted(given.keys() - set(_ROLES)):
-        raise UsageError(
-            "no such role of a column", got=ascii(unknown[0]), expected=f"one of {', '.join(_ROLES)}"
-        )
-    several = sorted(role for role, named in given.items() if not isinstance(named, str) and role != "target")
-    if several:
-        raise UsageError(
-            f"several columns cannot be the {several[0]}", got=ascii(given[several[0]]), expected="one column"
-        )
+    usage.check_roles(given)
     named: dict[str, Any] = {
         role: column if isinstance(column, str) else tuple(column) for role, column in given.items()
     }
     return Columns(**named)
 
 
-def _exists(path: str) -> bool:
-    try:
-        return Path(path).exists()
-    except OSError:  # a name longer than the file system takes
-        return False
-
-
 def sections(task: Task, seed: int) -> dict[str, config.Check]:
     """Name the check of every section of a task's recipes."""
-    # The splits follow the seed of the training, where there are any.
-    common = {"seed": seed} if "seed" in task.rules.model_fields else {}
-    given = {"data": common}
-    return {
-        section: functools.partial(_checked, kind, section, given.get(section, {}))
-        for section, kind in settings.types(task).items()
-    }
-
-
-def _checked(
-    kind: type[BaseModel], section: str, given: dict[str, Any], content: dict[str, Any]
-) -> BaseModel:
-    return config.check(kind, given | content, section)
+    return usage.checks(settings.types(task), seed)

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from flows.orchestration import prefect_api
 from flows.workspace import Workspace
 
 
@@ -25,6 +24,7 @@ class Request:
     seed: int = 0
     accept_worse: bool = False
     restart: bool = False
+    force: bool = False
     workspace: str = "workspace"
 
     def as_parameters(self) -> dict[str, Any]:
@@ -38,6 +38,7 @@ def check_addresses(workspace: Workspace, *, local: bool = False) -> None:
     Raises:
         ConfigError: one of them cannot work.
     """
+    from flows.orchestration import prefect_api
     from flows.tracking import tracking
 
     tracking.tracking_uri(workspace)

@@ -1,5 +1,6 @@
 """One training's record: run folder, dataset and tracked MLflow run, opened and closed together."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from features.datasets import dataset as datasets
 from features.datasets import folds
 from features.errors import ExportError, ServableError
+from flows.console import run_log, terminal
 from flows.orchestration.warm_process import Examiner
 from flows.runs.directory import RunDirectory, open_run
 from flows.runs.networks import Networks
@@ -20,6 +22,9 @@ from flows.runs.state import DatasetReference
 if TYPE_CHECKING:
     from flows.tracking.tracked_run import TrackedRun
     from flows.tracking.tracking import Tracking
+
+#: What ends a run is said on the terminal by whoever catches it.
+log = logging.getLogger(terminal.LOGGER)
 
 
 @dataclass(frozen=True)
@@ -68,10 +73,27 @@ def open_record(
         label: names a nested run.
         run: to go on with, whatever its state; None for the one of the plan's key.
     """
-    from flows.tracking import tracking
-
     key = plan.key(dataset.fingerprint)
     run = run or open_run(plan.workspace, plan.name, key, restart=plan.request.restart)
+    with run_log.opened(run.log):
+        log.info("run %s of %s in process %d", run.path.name, plan.name, os.getpid())
+        try:
+            with _opened(plan, dataset, run, key, parent, label) as record:
+                yield record
+        except Exception as error:
+            unforeseen = not isinstance(error, ServableError)
+            log.error("%s: %s", type(error).__name__, error, exc_info=unforeseen)
+            if parent is None:
+                error.add_note(f"The log is {run.log}")
+            raise
+
+
+@contextmanager
+def _opened(
+    plan: Plan, dataset: DatasetReference, run: RunDirectory, key: str, parent: Record | None, label: str
+) -> Iterator[Record]:
+    from flows.tracking import tracking
+
     ledger = tracking.open_tracking(plan.workspace) if parent is None else parent.tracking
     nested = {"mlflow.parentRunId": parent.tracked.run_id or ""} if parent is not None else {}
     tracked = ledger.start(
@@ -96,6 +118,7 @@ def open_record(
         seed=plan.request.seed,
         dataset=dataset,
         metric=plan.task.objective.report,
+        unchanged=None,
     )
     status, note = "FAILED", ""
     try:

@@ -1,14 +1,17 @@
 """The settings of a recipe: their names, values, defaults and meanings."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, RootModel
 from pydantic_core import PydanticUndefined
 
+from flows.runs import catalogue, schemas, usage
 from flows.runs import recipe as config
-from models.task import Task
+
+if TYPE_CHECKING:
+    from models.task import Task
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,21 @@ class Setting:
     meaning: str
 
 
-def types(task: Task) -> dict[str, type[BaseModel]]:
+def typed_sections(task: str, recipe: str | None) -> dict[str, BaseModel]:
+    """Return the typed settings of a recipe as it stands, by section; imports no task, which takes seconds.
+
+    Raises:
+        ConfigError: no such task, an unknown setting or a bad value.
+        UsageError: no such recipe.
+        NoInputError: the recipe's file does not exist.
+    """
+    catalogue.require(task)
+    kinds = schemas.types(task)
+    resolved = config.resolve(config.read_recipe(task, recipe), usage.checks(kinds, seed=0))
+    return {section: kind.model_validate(resolved[section]) for section, kind in kinds.items()}
+
+
+def types(task: "Task") -> dict[str, type[BaseModel]]:
     """Return the type of every section of a task's recipes."""
     return {
         "data": task.rules,
@@ -42,12 +59,9 @@ def types(task: Task) -> dict[str, type[BaseModel]]:
     }
 
 
-def names(task: Task) -> dict[str, set[str]]:
+def names(task: "Task") -> dict[str, set[str]]:
     """Return the names of the settings of every section, whatever its ``kind``."""
-    return {
-        section: {name for each in _variants(kind) for name in each.model_fields}
-        for section, kind in types(task).items()
-    }
+    return schemas.names(types(task))
 
 
 def listed(sections: Mapping[str, BaseModel]) -> list[Setting]:
@@ -67,11 +81,3 @@ def _settings(section: str, typed: BaseModel) -> Iterator[Setting]:
 
 def _plain(value: Any) -> Any:
     return None if value is PydanticUndefined else list(value) if isinstance(value, tuple) else value
-
-
-def _variants(kind: type[BaseModel]) -> Sequence[type[BaseModel]]:
-    """Return the types that a section chooses from by its ``kind``: those of a discriminated union."""
-    if not issubclass(kind, RootModel):
-        return (kind,)
-    annotation = kind.model_fields["root"].annotation
-    return get_args(annotation) or (annotation,)

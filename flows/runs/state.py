@@ -108,6 +108,7 @@ class RunState(_Kept):
         gate: the verdict, once there is one.
         version: that it was published as.
         release: folder of the release.
+        unchanged: the version in service, which has the same origin and weights; none was published.
     """
 
     key: str = ""
@@ -127,6 +128,7 @@ class RunState(_Kept):
     gate: Verdict | None = None
     version: int | None = None
     release: str | None = None
+    unchanged: int | None = None
 
     def changed(self, changes: Mapping[str, object]) -> Self:
         """Return the state with some fields changed.

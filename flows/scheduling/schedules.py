@@ -11,6 +11,7 @@ from features.errors import UnavailableError, UsageError
 from flows.console import quiet
 from flows.console.redaction import mask
 from flows.orchestration import prefect_api, step
+from flows.runs import usage
 from flows.runs.request import Request, check_addresses
 from flows.workspace import Workspace
 
@@ -56,6 +57,9 @@ class When:
             raise UsageError(
                 "invalid --interval", got=self.interval, expected=f"1 to {LONGEST_INTERVAL} seconds"
             )
+        # Six fields would be read with the seconds last, where other programs have them first.
+        if self.cron is not None and not (len(self.cron.split()) == 5 or self.cron.startswith("@")):
+            raise _unreadable(self.cron)
 
     def schedule(self) -> "Schedule":
         """Make Prefect's schedule of it.
@@ -69,14 +73,17 @@ class When:
         if self.interval is not None:
             return Interval(self.interval, timezone="UTC")
         cron = str(self.cron)
-        # Six fields would be read with the seconds last, where other programs have them first.
-        if not (len(cron.split()) == 5 or cron.startswith("@")) or not _is_due_some_day(cron):
-            raise UsageError(
-                "cannot read --cron",
-                got=ascii(cron),
-                expected="five fields that match some date, such as '0 3 * * *'",
-            )
+        if not _is_due_some_day(cron):
+            raise _unreadable(cron)
         return Cron(cron, timezone="UTC")
+
+
+def _unreadable(cron: str) -> UsageError:
+    return UsageError(
+        "cannot read --cron",
+        got=ascii(cron),
+        expected="five fields that match some date, such as '0 3 * * *'",
+    )
 
 
 def _is_due_some_day(cron: str) -> bool:
@@ -123,6 +130,7 @@ def deploy(request: Request, when: When) -> str:
         UsageError: the schedule cannot be read.
     """
     when.check()
+    usage.check(request)
     workspace = Workspace.open(Path(request.workspace))
     check_addresses(workspace)
     step.set_environment(workspace)

@@ -43,6 +43,7 @@ def described(card: dict[str, Any], quarantine: Path) -> list[str]:
     return [
         _sentence(counts, card, quarantine),
         *([_splits(card)] if "splits" in card else []),
+        *(_too_small(card["splits"]["test"]) if card.get("labels") and "splits" in card else []),
         *(f"  {line}" for line in decisions.summarise(decisions.from_card(card))),
     ]
 
@@ -53,6 +54,15 @@ def _splits(card: dict[str, Any]) -> str:
     given = set(card["splits_given"])
     note = " (the data's validation split is the test split: they have no other)"
     return f"splits: {sizes}" + (note if "validation" in given and "test" not in given else "")
+
+
+def _too_small(tests: int) -> list[str]:
+    """Warn of a test split on which even a perfect model could not be told from a good one."""
+    if not 0 < tests < FEW_TESTS:
+        return []
+    low = tests / (tests + _Z2)  # Wilson's interval where all are right
+    text = f"only {tests} test examples: even {tests} of {tests} right would be {low:.0%} to 100%"
+    return [f"{text} (95% interval)"]
 
 
 def _columns(card: dict[str, Any]) -> list[list[str]] | None:
@@ -84,6 +94,11 @@ def _skips(card: dict[str, Any]) -> str:
         for reason, count in card["skip_reasons"].items()
     )
 
+
+#: Fewer test examples than this are warned of: all right would be less than 93 to 100 %.
+FEW_TESTS = 50
+#: Square of the normal distribution's 97.5th percentile.
+_Z2 = 1.959964**2
 
 #: What is counted, by the layout of the source.
 _FOUND = {"corpus": "lines", "table": "rows", "split-tables": "rows"}

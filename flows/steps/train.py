@@ -33,9 +33,18 @@ def fit(plan: Plan, record: Record, watch: Watch | None = None) -> str:
     objective = plan.task.objective
     assert isinstance(objective, Objective), "a task without a loss takes a course of its own"
 
+    first = 1
+
+    def on_resume(phase: str, epoch: int, unfinished: bool) -> None:
+        nonlocal first
+        first = epoch
+        if unfinished:
+            terminal.report_resumed(f"train: {phase}", epoch)
+
     def on_epoch(phase: str, epoch: int, metrics: dict[str, float]) -> None:
         record.tracked.metrics(by_split(metrics), step=epoch)
-        terminal.report_epoch(phase, epoch, metrics)
+        if epoch >= first:
+            terminal.report_epoch(phase, epoch, metrics)
         if watch is not None:
             watch(epoch, metrics)
 
@@ -51,6 +60,7 @@ def fit(plan: Plan, record: Record, watch: Watch | None = None) -> str:
         restart=plan.request.restart,
         progress=terminal.report_progress,
         on_epoch=on_epoch,
+        on_resume=on_resume,
     )
     record.tracked.metrics(networks.figures(plan, dataset))
     networks.save(record.run, network)

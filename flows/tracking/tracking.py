@@ -50,7 +50,7 @@ def open_tracking(workspace: Workspace, notify: Callable[[str], None] | None = N
         tracking_uri(workspace),
         workspace.spool,
         artifacts=workspace.mlruns / "artifacts",
-        notify=notify or terminal.note,
+        notify=notify or terminal.warn,
     )
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from features.errors import DataError, ServableError, UsageError
 from features.storage.files import write_file
-from flows.console import terminal
+from flows.console import run_log, terminal
 from flows.reports import page, trials
 from flows.runs import plan as plans
 from flows.runs import settings
@@ -90,9 +90,13 @@ def search(request: Request, limits: Limits) -> Outcome:
         DataError: no trial came to an end.
         ServableError: whatever stops every training of the request.
     """
-    plain, wanted = spaces.parse(request.overrides)
-    auto = request.recipe == "auto"
-    base = replace(request, recipe=None if auto else request.recipe, overrides=plain)
+    with run_log.begun():
+        return _search(request, limits)
+
+
+def _search(request: Request, limits: Limits) -> Outcome:
+    _, wanted = spaces.parse(request.overrides)
+    auto, base = request.recipe == "auto", spaces.plain(request)
     plan = plans.resolve(base)
     space = dict(spaces.qualified(wanted, settings.names(plan.task)))
     if auto:

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from features.errors import UsageError
+from flows.runs import schemas, usage
+from flows.runs.request import Request
 
 if TYPE_CHECKING:
     import optuna
@@ -78,6 +80,26 @@ def parse(overrides: Iterable[str]) -> tuple[tuple[str, ...], dict[str, Range | 
         else:
             plain.append(override)
     return tuple(plain), space
+
+
+def check(request: Request) -> None:
+    """Check a search as far as that takes no time; `flows.tuning.search` checks all of it.
+
+    Raises:
+        ServableError: the request is mistaken, or names what cannot be searched.
+    """
+    usage.check(plain(request))
+    qualified(parse(request.overrides)[1], schemas.names(schemas.types(request.task)))
+
+
+def plain(request: Request) -> Request:
+    """Return the request of a search without what it searches: the recipe's own values stand there.
+
+    Raises:
+        UsageError: a range cannot be read.
+    """
+    overrides, _ = parse(request.overrides)
+    return replace(request, recipe=None if request.recipe == "auto" else request.recipe, overrides=overrides)
 
 
 def _range(override: str, text: str) -> Range:

@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 
 #: Called after each epoch with the phase's name, the epoch counted over all phases, and its metrics.
 OnEpoch = Callable[[str, int, dict[str, float]], None]
+#: Called where a phase was begun before: its name, its next epoch counted over all phases, and whether it
+#: is not finished.
+OnResume = Callable[[str, int, bool], None]
 
 
 class TrainingDivergedError(DataError):
@@ -75,6 +78,7 @@ def train(
     restart: bool = False,
     progress: Progress = silent,
     on_epoch: OnEpoch = lambda phase, epoch, metrics: None,
+    on_resume: OnResume = lambda phase, epoch, unfinished: None,
 ) -> History:
     """Train every phase of a network, going on from its checkpoints where there are any.
 
@@ -90,6 +94,7 @@ def train(
         restart: discard checkpoints of other settings instead of refusing them.
         progress: told the step within each epoch.
         on_epoch: told each epoch's metrics; again for the epochs before a resume, in order.
+        on_resume: told where each phase goes on, before its earlier epochs are told again.
 
     Raises:
         ConfigError: the checkpoints belong to other settings.
@@ -105,7 +110,7 @@ def train(
     with listening() as bell:
         for phase in network.phases:
             leg = Leg(phase, target, objective, settings, checkpoints / phase.name, seed)
-            rows += leg.run(dataset, stores, len(rows), bell, progress, on_epoch)
+            rows += leg.run(dataset, stores, len(rows), bell, progress, on_epoch, on_resume)
     if network.calibrate is not None:
         phase = network.phases[-1]
         cache = feature_store.FeatureStore(stores / feature_store.fingerprint(phase.stage))
@@ -139,7 +144,14 @@ class Leg:
         self.sums: dict[str, float] = {}
 
     def run(
-        self, dataset: Dataset, stores: Path, before: int, bell: Bell, progress: Progress, on_epoch: OnEpoch
+        self,
+        dataset: Dataset,
+        stores: Path,
+        before: int,
+        bell: Bell,
+        progress: Progress,
+        on_epoch: OnEpoch,
+        on_resume: OnResume,
     ) -> list[dict[str, Any]]:
         """Train the phase to its end and return a row per epoch."""
         cache = feature_store.FeatureStore(stores / feature_store.fingerprint(self.phase.stage))
@@ -148,6 +160,8 @@ class Leg:
         )
         self._prepare(training)
         self._resume(training)
+        if self.epoch or self.step:
+            on_resume(self.phase.name, before + self.epoch + 1, not self._finished())
         for number, row in enumerate(self.rows):
             on_epoch(self.phase.name, before + number + 1, row["metrics"])
         while not self._finished():
@@ -204,7 +218,6 @@ class Leg:
         steps = self.optimizer.iterations
         steps.assign(int(steps.numpy()) * state["batch_size"] // self.batch_size)
         self.step = state["step"] * state["batch_size"] // self.batch_size
-        log.info("phase %s goes on from epoch %d, step %d", self.phase.name, self.epoch + 1, self.step)
 
     def _halve_batch(self, training: Examples) -> None:
         if not self.settings.auto_batch or self.batch_size < self.settings.batch_size or self.batch_size == 1:

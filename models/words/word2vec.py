@@ -55,6 +55,7 @@ def train(
     seed: int,
     progress: Progress = silent,
     on_epoch: OnEpoch = lambda epoch, metrics: None,
+    on_resume: Callable[[int], None] = lambda epoch: None,
 ) -> np.ndarray:
     """Train, or go on from the newest checkpoint.
 
@@ -68,6 +69,7 @@ def train(
         seed: of vectors and sampling.
         progress: called with stage ``train`` and hundredths of an epoch.
         on_epoch: called with each epoch's number, from 1, and its metrics.
+        on_resume: called with the number of the epoch that a training goes on with.
 
     Returns:
         float32 [words, dimensions], in the order of ``counts``.
@@ -82,6 +84,7 @@ def train(
     state = kept.restore(held) or {"epoch": 0}
     if state["epoch"]:
         network.random.set_state(_unpacked(state["random"]))
+        on_resume(state["epoch"] + 1)
     loss = Loss(tokens, list(counts), network, seed)
     saved = time.monotonic()
     with listening() as bell:

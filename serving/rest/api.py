@@ -24,6 +24,7 @@ from serving import errors
 from serving.engine.core import Core
 from serving.inference import predict
 from serving.inference.services import Services
+from serving.metrics import PATH as METRICS_PATH
 from serving.metrics import Metrics
 from serving.rest import json_examples, json_input, json_output
 from serving.rest.page import document
@@ -35,6 +36,11 @@ HTML = "text/html; charset=utf-8"
 
 #: Paths of the page to try models, and of what it lists; TensorFlow Serving has neither.
 PAGE, LIST = "/", "/models.json"
+
+_METRICS_OFF = (
+    "Not found: the metrics page is off; --monitoring_config_file=FILE turns it on, with the text "
+    "'prometheus_config { enable: true }' in FILE"
+)
 
 #: Characters of a message that travel.
 MESSAGE_LIMIT = 4096
@@ -133,7 +139,12 @@ class RestApi:
             return Reply(200, b"ok\n", TEXT) if self._core.is_ready() else Reply(503, b"not ready\n", TEXT)
         if self._metrics_path is not None and path == self._metrics_path:
             return Reply(200, self._metrics.page(), TEXT)
+        if path == METRICS_PATH:
+            return refusal(404, _METRICS_OFF if self._metrics_path is None else self._metrics_elsewhere())
         return None
+
+    def _metrics_elsewhere(self) -> str:
+        return f"Not found: the metrics are at {self._metrics_path}, as --monitoring_config_file says"
 
     def _for_people(self, method: str, path: str) -> Reply | None:
         """Answer with the page, or the models it offers; None for any other path."""

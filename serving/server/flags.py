@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import ConfigError, UsageError
+from serving import logs
 from serving.config import MAX_REST_BODY_BYTES, PAGE_LOOPBACK, PAGES, Options
 
 #: REST port of ``servable serve`` if none is given.
@@ -44,6 +45,7 @@ class Parsed:
 
     options: Options
     message: str | None = None
+    log_format: str = logs.TEXT
 
 
 class _Parser(argparse.ArgumentParser):
@@ -71,6 +73,9 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--port", type=int, default=8500, help="gRPC port; 0 chooses a free one")
     flags.add_argument(
         "--grace_seconds", type=float, default=30.0, help="seconds for requests in progress on SIGTERM"
+    )
+    flags.add_argument(
+        "--log_format", choices=logs.FORMATS, default=logs.TEXT, help="log lines as text or as JSON objects"
     )
     _add_grpc(flags)
     _add_rest(flags)
@@ -232,7 +237,7 @@ def parse(argv: Sequence[str], repository: Path | None = None) -> Parsed:
         return Parsed(Options(), flags.format_help())
     if values.version:
         return Parsed(Options(), version_text())
-    return Parsed(_options(values, repository))
+    return Parsed(_options(values, repository), log_format=values.log_format)
 
 
 def _two_hyphens(word: str) -> str:
@@ -303,6 +308,7 @@ def _doors(values: argparse.Namespace, *, served: bool) -> dict[str, Any]:
         "rest_page": values.rest_api_page,
         "rest_max_body": values.rest_api_max_body_bytes,
         "monitoring_config_file": values.monitoring_config_file,
+        "metrics": served,
     }
 
 

@@ -11,7 +11,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from features.errors import ConfigError
 from serving import text_configs
-from serving.config import Options
+from serving.config import Options, is_loopback
 from serving.engine import batching_parameters
 from serving.engine.batching import Batcher
 from serving.engine.batching_parameters import Parameters
@@ -95,7 +95,7 @@ class Server:
             services,
             self._core,
             self.metrics,
-            metrics_path=prometheus_path(options.monitoring_config_file),
+            metrics_path=prometheus_path(options),
             cors=options.rest_cors,
             page=options.has_page,
         )
@@ -290,13 +290,13 @@ def _config(options: Options) -> model_server_config_pb2.ModelServerConfig:
     return config
 
 
-def prometheus_path(file: Path | None) -> str | None:
-    """Return the path of the Prometheus page in a MonitoringConfig, or None if it is off.
+def prometheus_path(options: Options) -> str | None:
+    """Return the path of the Prometheus page, or None if it is off.
 
     Raises:
-        InvalidArgument: the file cannot be read or parsed.
+        InvalidArgument: the MonitoringConfig cannot be read or parsed.
     """
-    if file is None:
-        return None
-    config = text_configs.monitoring_config(file).prometheus_config
+    if options.monitoring_config_file is None:
+        return METRICS_PATH if options.metrics and is_loopback(options.host) else None
+    config = text_configs.monitoring_config(options.monitoring_config_file).prometheus_config
     return (config.path or METRICS_PATH) if config.enable else None

@@ -21,6 +21,7 @@ from tests.benchmarks import (
     speech,
     swaps,
     texts,
+    timings,
     translations,
     words,
 )
@@ -39,6 +40,7 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "loop": loop.loop,
         "places": places.latency,
         "bulk": bulk.bulk,
+        "timings": timings.timings,
         "transcripts": speech.latency,
         "translation-latency": translations.latency,
         "transcription": music.latency,

@@ -51,7 +51,18 @@ def loop() -> Table:
 
 def _trainings(folder: Path, data: Path) -> dict[str, float]:
     def train(*options: str) -> Callable[[], object]:
-        line = ("train", "image-classification", "--data", data, "--name", "ants", "--seed", "1", *options)
+        line = (
+            "train",
+            "image-classification",
+            "--data",
+            data,
+            "--name",
+            "ants",
+            "--seed",
+            "1",
+            "--force",
+            *options,
+        )
         return lambda: _servable(folder, *line, "--set", f"model.backbone={MODULE}")
 
     work = {BARE: lambda: _bare(folder, data), SECOND: train(), LOCAL: train("--local")}

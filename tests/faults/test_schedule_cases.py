@@ -137,6 +137,7 @@ def test_a_training_scheduled_by_cron_runs_and_is_published(served: Served, case
         "seed": 3,
         "accept_worse": True,
         "restart": True,
+        "force": False,
         "workspace": str(served.root),
     }
     with served.process("worker") as worker:

@@ -1,9 +1,11 @@
-"""``servable demo``: the whole product in one command, with a real Prefect server of its own."""
+"""``servable demo``: the whole product in one command, from a wheel, with a Prefect server of its own."""
 
 import json
 import os
 import re
 import subprocess
+import sys
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,10 @@ import pytest
 from flows.orchestration import prefect_server
 from flows.workspace import Workspace
 from tests import mlflow_store
+from tests.conftest import ROOT
 from tests.trained import command
 
+ROOMS = ("features", "models", "serving", "flows")
 STAGES = ["ingest", "featurize", "train", "evaluate", "export", "draw", "gate", "publish", "report"]
 #: Model to task, in the order of the demo.
 MODELS = {
@@ -26,10 +30,38 @@ MODELS = {
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, subprocess.CompletedProcess[str]]:
+def program(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """The command of a wheel in an environment of its own, with the dependencies of this one."""
+    folder = tmp_path_factory.mktemp("installed")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    venv.create(folder / "env", with_pip=True)
+    python, (wheel,) = folder / "env" / "bin" / "python", folder.glob("*.whl")
+    install = [python, "-m", "pip", "install", "--no-index", "--no-deps", wheel]
+    subprocess.run(install, check=True, capture_output=True, timeout=120)
+    (packages,) = (folder / "env" / "lib").glob("python*/site-packages")
+    # What a path file names is searched, but its own path files, which lead to this checkout, are not read.
+    (packages / "dependencies.pth").write_text(f"{Path(pytest.__file__).parent.parent}\n")
+    return (str(folder / "env" / "bin" / "servable"),)
+
+
+@pytest.fixture(scope="module")
+def demo(
+    tmp_path_factory: pytest.TempPathFactory, program: tuple[str, ...]
+) -> tuple[Workspace, subprocess.CompletedProcess[str]]:
     folder = tmp_path_factory.mktemp("demo")
     mlflow_store.database(folder / "mlruns")
-    return Workspace.open(folder / "workspace"), command("demo", workspace=folder / "workspace")
+    place = folder / "workspace"
+    return Workspace.open(place), command("demo", workspace=place, program=program)
+
+
+def test_a_wheel_holds_all_that_is_no_code(program: tuple[str, ...]) -> None:
+    (packages,) = Path(program[0]).parent.parent.glob("lib/python*/site-packages")
+    kept = {path.relative_to(ROOT) for room in ROOMS for path in (ROOT / room).rglob("*") if path.is_file()}
+    wanted = {path for path in kept if path.suffix not in (".pyc", ".py")}
+    assert len(wanted) > 40
+    assert {path for path in wanted if not (packages / path).is_file()} == set()
+    assert command("--version", workspace=packages / "none", program=program).stdout.startswith("servable ")
 
 
 def test_it_tells_what_it_does_and_where_to_look(demo: tuple) -> None:

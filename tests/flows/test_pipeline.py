@@ -168,7 +168,7 @@ def test_k1_a_training_without_its_tracking_server_loses_nothing(trained: Traine
 def test_a_worse_training_is_refused_and_kept_until_it_is_accepted(trained: Trained) -> None:
     """Untrained weights against the serving version, through the command line."""
     worse = trained.request(overrides=("training.learning_rate=1e-9", "training.epochs=1"))
-    done = command(*arguments(worse), "--local", "--quiet", workspace=trained.workspace.root)
+    done = command(*arguments(worse), "--local", workspace=trained.workspace.root)
     assert done.returncode == 73, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert "not worse than serving" in line
@@ -177,8 +177,10 @@ def test_a_worse_training_is_refused_and_kept_until_it_is_accepted(trained: Trai
     repository = Repository(trained.workspace.repository)
     assert repository.stable("golden") == 1
     assert list((trained.workspace.candidates / "golden").glob("*/1/saved_model.pb"))
-    # The report is kept and named, and the run in MLflow says why.
+    # Report and log are kept and named, and the run in MLflow says why.
     (run,) = [run for run in trained.workspace.runs("golden").iterdir() if run != trained.run.path]
+    assert line.endswith(f". The log is {run / 'run.log'}")
+    assert "ERROR flows: ExportError: the gate refused golden" in (run / "run.log").read_text()
     assert f"report of the refused run: {run / 'report.html'}" in done.stderr
     assert str(run / "report.html") in line
     assert "refused by the gate: not worse than serving" in (run / "report.html").read_text()

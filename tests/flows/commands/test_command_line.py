@@ -48,6 +48,7 @@ def error_of(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[in
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "workspace").mkdir()
     monkeypatch.setenv("SERVABLE_WORKSPACE", str(tmp_path / "workspace"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return tmp_path
@@ -137,7 +138,7 @@ def test_a_workspace_that_cannot_be_made(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SERVABLE_WORKSPACE", str(tmp_path / "file" / "workspace"))
-    code, line = error_of(capsys, "models")
+    code, line = error_of(capsys, "train", TASK, "--data", tmp_path, "--name", "x", "--local")
     assert code == 77
     assert "--workspace" in line
 

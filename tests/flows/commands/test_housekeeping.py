@@ -81,14 +81,14 @@ def test_settings_of_a_recipe_have_value_default_and_meaning(capsys) -> None:
     assert listed["featurizer.height"]["value"] == recipe["featurizer"]["height"]
     assert listed["model.kind"]["default"] == "(required)"
     assert all(row["meaning"] for row in listed.values())
-    resolved = plan.typed_sections(TASK, "cnn")
+    resolved = settings.typed_sections(TASK, "cnn")
     assert {name.partition(".")[0] for name in listed} == set(resolved)
 
 
 @pytest.mark.parametrize("task", sorted(tasks.TASKS))
 def test_every_setting_of_every_task_is_found_by_its_name(task: str) -> None:
     named = settings.names(tasks.find(task))
-    for each in settings.listed(plan.typed_sections(task, None)):
+    for each in settings.listed(settings.typed_sections(task, None)):
         section, _, name = each.key.partition(".")
         assert name in named[section]
 

@@ -48,6 +48,33 @@ def test_quiet_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_resumed_training_says_so_on_its_line(monkeypatch) -> None:
+    for terminal_of_its_own in (False, True):
+        shown = io.StringIO()
+        console = Console(file=shown, force_terminal=terminal_of_its_own, width=160)
+        monkeypatch.setattr(terminal, "stderr", console)
+        with terminal.progress_bars() as progress:
+            terminal.report_resumed("train: head", 4)
+            progress("train: head", 300, 1_000)
+            terminal.report_epoch("head", 4, METRICS)
+        assert "train: head" in shown.getvalue()
+        assert "resumed at epoch 4" in shown.getvalue()
+        assert "/?" not in shown.getvalue()
+
+
+def test_quiet_hides_notes_but_no_warnings(monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(terminal, "stderr", Console(file=shown))
+    with terminal.hushed(), terminal.hushed(False):
+        terminal.note("a note")
+        terminal.warn("a warning")
+    terminal.note("another note")
+    assert shown.getvalue().splitlines() == ["a warning", "another note"]
+    result = {"model": "pets", "version": 2, "unchanged": True, "metric": "test/accuracy"}
+    summary.show(result | {"metrics": {"test/accuracy": 0.9375}}, quiet=True)
+    assert capsys.readouterr().out == "pets version 2 unchanged: test/accuracy 0.9375\n"
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(20.0, "20"), (20400.0, "20,400"), (0.83893, "0.8389"), (1.0, "1"), (0.000012345, "1.234e-05")],
