@@ -61,7 +61,9 @@ class Options:
         inter_op_threads: threads that run independent operations of one request; -1 runs them in the
             caller's thread, 0 lets TensorFlow choose.
         intra_op_threads: threads within one operation; 0 lets TensorFlow choose.
-        batching: put concurrent requests together.
+        batching: put concurrent requests together, as batching_parameters_file says.
+        auto_batching: put requests together that arrive while the model is busy, where that changes no
+            answer; not with batching.
         batching_parameters_file: a BatchingParameters in text format.
         per_model_batching: read each version's own batching_params.pbtxt in place of that file's sizes.
         labels_for_unavailable: allow a label on a version that is not loaded yet.
@@ -105,6 +107,7 @@ class Options:
     inter_op_threads: int = -1
     intra_op_threads: int = 0
     batching: bool = False
+    auto_batching: bool = False
     batching_parameters_file: Path | None = None
     per_model_batching: bool = False
     labels_for_unavailable: bool = False
@@ -117,12 +120,16 @@ class Options:
     @property
     def request_threads(self) -> int:
         """Requests of gRPC that are worked on at a time."""
-        return self.threads or (BATCHING_THREADS if self.batching else THREADS)
+        return self.threads or (BATCHING_THREADS if self._batches else THREADS)
 
     @property
     def rest_request_threads(self) -> int:
         """Requests of REST that are worked on at a time."""
-        return self.rest_threads or (BATCHING_THREADS if self.batching else 4 * (os.cpu_count() or 1))
+        return self.rest_threads or (BATCHING_THREADS if self._batches else 4 * (os.cpu_count() or 1))
+
+    @property
+    def _batches(self) -> bool:
+        return self.batching or self.auto_batching
 
     @property
     def has_page(self) -> bool:

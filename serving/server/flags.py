@@ -132,7 +132,13 @@ def _add_rest(flags: argparse.ArgumentParser) -> None:
 
 
 def _add_session(flags: argparse.ArgumentParser) -> None:
-    _add_boolean(flags, "enable_batching", "combine concurrent requests into batches")
+    _add_boolean(
+        flags,
+        "enable_batching",
+        "combine concurrent requests into batches; without the flag, models of the workspace combine "
+        "those that arrive while the model is busy",
+        default=None,
+    )
     flags.add_argument("--batching_parameters_file", type=_path, help="BatchingParameters in text format")
     _add_boolean(
         flags, "enable_per_model_batching_parameters", "read each version's own batching_params.pbtxt"
@@ -208,7 +214,9 @@ def _add_loading(flags: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_boolean(flags: argparse.ArgumentParser, name: str, text: str, *, default: bool = False) -> None:
+def _add_boolean(
+    flags: argparse.ArgumentParser, name: str, text: str, *, default: bool | None = False
+) -> None:
     flags.add_argument(f"--{name}", type=boolean, nargs="?", const=True, default=default, help=text)
 
 
@@ -254,9 +262,11 @@ def _options(values: argparse.Namespace, repository: Path | None) -> Options:
             todo="pass one of them",
         )
     _check(values)
+    served = repository if file is None and base is None else None
     settings = {**_doors(values, served=repository is not None), **_loading(values)}
     return Options(
-        repository=repository if file is None and base is None else None,
+        repository=served,
+        auto_batching=served is not None and values.enable_batching is None,
         model_name=values.model_name,
         model_base_path=base if file is None else None,
         model_config_file=file,
@@ -326,7 +336,7 @@ def _loading(values: argparse.Namespace) -> dict[str, Any]:
         "session_config_file": values.tensorflow_session_config_file,
         "inter_op_threads": values.tensorflow_inter_op_parallelism or both or -1,
         "intra_op_threads": values.tensorflow_intra_op_parallelism or both,
-        "batching": values.enable_batching,
+        "batching": bool(values.enable_batching),
         "batching_parameters_file": values.batching_parameters_file,
         "per_model_batching": values.enable_per_model_batching_parameters,
     }

@@ -16,6 +16,7 @@ from serving.engine import batching_parameters
 from serving.engine.batching import Batcher
 from serving.engine.batching_parameters import Parameters
 from serving.engine.core import PLATFORM, Core
+from serving.engine.joining import Joiner
 from serving.engine.manager import LoadPolicy, Manager
 from serving.engine.servable import Servable, Served, SessionOptions
 from serving.engine.states import StateMonitor, VersionState
@@ -225,7 +226,9 @@ def _core(options: Options, tell: Callable[[], None]) -> Core:
         parameters = common and batching_parameters.parameters_for(
             path, common, own=options.per_model_batching
         )
-        return Batcher(servable, parameters) if parameters else servable
+        if parameters:
+            return Batcher(servable, parameters)
+        return Joiner(servable) if options.auto_batching else servable
 
     policy = LoadPolicy(options.load_threads, options.max_load_retries, options.load_retry_seconds)
     return Core(
