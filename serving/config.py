@@ -28,7 +28,8 @@ class Options:
     """Settings of a Server; one of repository, model_base_path, model_config_file says what is served.
 
     Attributes:
-        host: address to listen on; other than loopback only with insecure_listen.
+        host: address to listen on; other than loopback only with TLS and tokens or client certificates, or
+            with insecure_listen.
         port: gRPC port; 0 takes a free one.
         rest_port: port of the REST interface; None for none, 0 takes a free one.
         rest_threads: REST requests that are worked on at a time; 0 means four per processor, or
@@ -42,6 +43,7 @@ class Options:
         grpc_socket_path: a Unix socket to listen on for gRPC as well.
         grpc_channel_arguments: further arguments of the gRPC server, by name.
         ssl_config_file: an SSLConfig in text format: gRPC and REST listen with TLS.
+        token_file: tokens, one per line, of which every call needs one but for health.
         repository: root of a Repository, followed live: each model's stable version.
         model_name: name under which model_base_path is served.
         model_base_path: a folder of version directories.
@@ -71,7 +73,7 @@ class Options:
         allowed_model_roots: folders, beside those named here, below which a configuration that arrives
             over the network may name base paths.
         check_method_names: insist on the method names of signatures.
-        insecure_listen: allow an address other than loopback, without TLS.
+        insecure_listen: allow an address other than loopback without those.
         max_message_bytes: largest request and answer.
     """
 
@@ -88,6 +90,7 @@ class Options:
     grpc_socket_path: Path | None = None
     grpc_channel_arguments: tuple[tuple[str, str | int], ...] = ()
     ssl_config_file: Path | None = None
+    token_file: Path | None = None
     repository: Path | None = None
     model_name: str = "default"
     model_base_path: Path | None = None
@@ -151,13 +154,18 @@ class Options:
         for name, port in (("port", self.port), ("rest_port", self.rest_port or 0)):
             if not 0 <= port <= LAST_PORT:
                 raise ConfigError(f"invalid {name}", got=port, expected=f"0 to {LAST_PORT}")
-        if not self.insecure_listen and not is_loopback(self.host):
-            raise ConfigError(
-                "refusing to listen on the network without authentication",
-                got=f"host {self.host}",
-                expected="a loopback address",
-                todo="use 127.0.0.1, or allow it with --insecure_listen",
-            )
+        if not (self.insecure_listen or self.ssl_config_file or is_loopback(self.host)):
+            raise exposed(self.host)
+
+
+def exposed(host: str) -> ConfigError:
+    """Make the error of a server that anybody on the network could call, or listen to."""
+    return ConfigError(
+        "refusing to listen on the network without authentication and encryption",
+        got=f"host {host}",
+        expected="a loopback address, or TLS and tokens or client certificates",
+        todo="use 127.0.0.1, add --ssl_config_file and --token_file, or allow it with --insecure_listen",
+    )
 
 
 def is_loopback(host: str) -> bool:

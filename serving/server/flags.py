@@ -65,9 +65,9 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--help", action="store_true", help="show this message and exit")
     _add_boolean(flags, "version", "show versions and exit")
     flags.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on (loopback unless --insecure_listen)"
+        "--host", default="127.0.0.1", help="address to listen on; beyond loopback with TLS and tokens"
     )
-    _add_boolean(flags, "insecure_listen", "allow an address that others can reach, without authentication")
+    _add_boolean(flags, "insecure_listen", "allow an address that others can reach, without TLS and tokens")
     flags.add_argument("--port", type=int, default=8500, help="gRPC port; 0 chooses a free one")
     flags.add_argument(
         "--grace_seconds", type=float, default=30.0, help="seconds for requests in progress on SIGTERM"
@@ -98,6 +98,9 @@ def _add_grpc(flags: argparse.ArgumentParser) -> None:
     )
     flags.add_argument(
         "--ssl_config_file", type=_path, help="SSLConfig in text format: gRPC and REST with TLS"
+    )
+    flags.add_argument(
+        "--token_file", type=_path, help="bearer tokens, one per line; every call but health needs one"
     )
     _add_boolean(flags, "enable_serialization_as_tensor_content", "answer Predict with tensor_content")
 
@@ -306,6 +309,7 @@ def _doors(values: argparse.Namespace, *, served: bool) -> dict[str, Any]:
         "grpc_socket_path": values.grpc_socket_path,
         "grpc_channel_arguments": values.grpc_channel_arguments,
         "ssl_config_file": values.ssl_config_file,
+        "token_file": values.token_file,
         "rest_port": _rest_port(values, served=served),
         "rest_threads": values.rest_api_num_threads,
         "rest_timeout": values.rest_api_timeout_in_ms / 1000,
