@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from serving.engine import deadline
 from serving.engine.batch import check_outputs, filled_size, merge, parts, rows_of
 from serving.engine.batching_parameters import Parameters
 from serving.engine.servable import Servable
@@ -28,13 +29,14 @@ from serving.errors import InvalidArgument, Unavailable
 class _Task:
     """One request, or one part of a large one, on its way through a queue."""
 
-    __slots__ = ("_ended", "arrays", "error", "outputs", "since", "size")
+    __slots__ = ("_ended", "arrays", "error", "is_waited_for", "outputs", "since", "size")
 
     def __init__(self, arrays: list[np.ndarray], size: int) -> None:
         self.arrays, self.size = arrays, size
         self.outputs: list[np.ndarray] | None = None
         self.error: Exception | None = None
         self.since = time.monotonic()
+        self.is_waited_for = deadline.caller()
         # A lock that is held until the end: a threading.Event costs four times as much.
         self._ended = threading.Lock()
         self._ended.acquire()
@@ -54,6 +56,15 @@ class _Task:
             raise self.error
         assert self.outputs is not None
         return self.outputs
+
+
+def _is_waited_for(task: _Task) -> bool:
+    """Return whether a task's caller still waits; end the task if not."""
+    waits = task.is_waited_for()
+    if not waits:
+        task.error = deadline.passed()
+        task.end()
+    return waits
 
 
 class _Queue:
@@ -209,6 +220,9 @@ class Batcher:
         return tasks
 
     def _process(self, key: Any, tasks: list[_Task]) -> None:
+        tasks = list(filter(_is_waited_for, tasks))
+        if not tasks:
+            return
         try:
             self._run_together(key, tasks)
         except Exception as error:

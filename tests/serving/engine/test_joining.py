@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from serving.config import BATCHING_THREADS, THREADS
 from serving.engine.batching_parameters import JOINED_ROWS
 from serving.engine.joining import QUICK_ROWS, Joiner
 from serving.errors import InvalidArgument
-from serving.server import flags
 from tests.serving.engine.held import Held, ask, floats, while_held
 
 
@@ -182,18 +180,3 @@ def test_many_callers_of_many_shapes_all_get_their_own(joined):
         found = list(pool.map(call, range(300)))
     assert found == [[float(n * shapes[n][1])] * shapes[n][0] for n in range(300)]
     assert (joiner._queues, joiner._busy) == ({}, 0)
-
-
-def test_models_of_the_workspace_are_joined_unless_a_flag_says_how(tmp_path):
-    base = f"--model_base_path={tmp_path}"
-    for arguments, repository, joins, batches in (
-        ([], tmp_path, True, False),
-        (["--enable_batching"], tmp_path, False, True),
-        (["--enable_batching=false"], tmp_path, False, False),
-        ([base], tmp_path, False, False),
-        ([base], None, False, False),
-        ([base, "--enable_batching"], None, False, True),
-    ):
-        options = flags.parse(arguments, repository).options
-        assert (options.auto_batching, options.batching) == (joins, batches), arguments
-        assert options.request_threads == (BATCHING_THREADS if joins or batches else THREADS)
