@@ -4,6 +4,7 @@ A request that finds the model idle runs at once, in the thread that it came in,
 The others wait for a run to end, and what waits then is one batch. There is no timer.
 """
 
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,9 +13,11 @@ import numpy as np
 from tensorflow.core.framework import tensor_shape_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from serving.config import THREADS
 from serving.engine.batching import Batcher, _Task
 from serving.engine.batching_parameters import JOINED_ROWS, Parameters
 from serving.engine.servable import Servable
+from serving.engine.workers import aside
 
 #: Rows that a request may have and that may wait: the limits of the doors are enough.
 UNLIMITED = 2**31
@@ -40,13 +43,17 @@ class Joiner(Batcher):
     Args:
         servable: what runs the batches.
         slots: runs of the model at a time.
+        alone: runs at a time of requests that cannot be joined.
     """
 
-    def __init__(self, servable: Servable, slots: int = Parameters.num_batch_threads) -> None:
+    def __init__(
+        self, servable: Servable, slots: int = Parameters.num_batch_threads, alone: int = THREADS
+    ) -> None:
         super().__init__(servable, Parameters(max_batch_size=UNLIMITED, num_batch_threads=slots))
         signatures = servable.signatures.values()
         self._inputs, self._outputs = _shapes(signatures)
         self._counts = {found.inputs[COUNT].name for found in signatures if COUNT in found.inputs}
+        self._alone = threading.Semaphore(alone)
         self._joinable: dict[_Key, bool] = {}
         self._seconds_per_row: dict[Any, float] = {}
 
@@ -61,13 +68,22 @@ class Joiner(Batcher):
             ServerError: the runtime's status.
         """
         if not self._can_join(feeds, fetches):
-            return self._servable.run(feeds, fetches)
+            return self._run_unjoined(feeds, fetches)
         if not self._enter():
             return super().run(feeds, fetches)
         try:
             return self._servable.run(feeds, fetches)
         finally:
             self._leave()
+
+    def _run_unjoined(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> list[np.ndarray]:
+        # More threads than without batching are there to wait for a batch: not all of them may run the model.
+        if not self._alone.acquire(blocking=False):
+            aside(self._alone.acquire)
+        try:
+            return self._servable.run(feeds, fetches)
+        finally:
+            self._alone.release()
 
     def _enter(self) -> bool:
         """Begin a run, if none is under way and nobody waits for one."""

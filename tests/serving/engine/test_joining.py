@@ -111,6 +111,17 @@ def test_answers_whose_width_the_longest_row_decides_are_not_joined(joined, rank
         assert (short.result(30)["mask"].tolist(), long.result(30)["mask"].tolist()) == ([[1]], [[1, 1, 1]])
 
 
+def test_requests_that_run_alone_are_bounded_too(joined, ranking):
+    joiner, held = joined(ranking, alone=1)
+    held.gate.clear()
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(ask, joiner, "widest", length=np.array([n], np.int32)) for n in (1, 2)]
+        assert held.entered.acquire(timeout=30)
+        assert not held.entered.acquire(timeout=0.1)
+        held.gate.set()
+        assert [one.result(30)["mask"].tolist() for one in both] == [[[1]], [[1, 1]]]
+
+
 def test_requests_of_one_count_are_joined_and_others_are_not(joined, ranking):
     joiner, held = joined(ranking, slots=1)
     counts = (2, 3, 2, 3, 2)
