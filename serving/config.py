@@ -28,7 +28,8 @@ class Options:
     """Settings of a Server; one of repository, model_base_path, model_config_file says what is served.
 
     Attributes:
-        host: address to listen on; other than loopback only with insecure_listen.
+        host: address to listen on; other than loopback only with TLS and tokens or client certificates, or
+            with insecure_listen.
         port: gRPC port; 0 takes a free one.
         rest_port: port of the REST interface; None for none, 0 takes a free one.
         rest_threads: REST requests that are worked on at a time; 0 means four per processor, or
@@ -43,6 +44,7 @@ class Options:
         grpc_socket_path: a Unix socket to listen on for gRPC as well.
         grpc_channel_arguments: further arguments of the gRPC server, by name.
         ssl_config_file: an SSLConfig in text format: gRPC and REST listen with TLS.
+        token_file: tokens, one per line, of which every call needs one but for health.
         repository: root of a Repository, followed live: each model's stable version.
         model_name: name under which model_base_path is served.
         model_base_path: a folder of version directories.
@@ -62,7 +64,9 @@ class Options:
         inter_op_threads: threads that run independent operations of one request; -1 runs them in the
             caller's thread, 0 lets TensorFlow choose.
         intra_op_threads: threads within one operation; 0 lets TensorFlow choose.
-        batching: put concurrent requests together.
+        batching: put concurrent requests together, as batching_parameters_file says.
+        auto_batching: put requests together that arrive while the model is busy, where that changes no
+            answer; not with batching.
         batching_parameters_file: a BatchingParameters in text format.
         per_model_batching: read each version's own batching_params.pbtxt in place of that file's sizes.
         labels_for_unavailable: allow a label on a version that is not loaded yet.
@@ -70,7 +74,7 @@ class Options:
         allowed_model_roots: folders, beside those named here, below which a configuration that arrives
             over the network may name base paths.
         check_method_names: insist on the method names of signatures.
-        insecure_listen: allow an address other than loopback, without TLS.
+        insecure_listen: allow an address other than loopback without those.
         max_message_bytes: largest request and answer.
     """
 
@@ -88,6 +92,7 @@ class Options:
     grpc_socket_path: Path | None = None
     grpc_channel_arguments: tuple[tuple[str, str | int], ...] = ()
     ssl_config_file: Path | None = None
+    token_file: Path | None = None
     repository: Path | None = None
     model_name: str = "default"
     model_base_path: Path | None = None
@@ -107,6 +112,7 @@ class Options:
     inter_op_threads: int = -1
     intra_op_threads: int = 0
     batching: bool = False
+    auto_batching: bool = False
     batching_parameters_file: Path | None = None
     per_model_batching: bool = False
     labels_for_unavailable: bool = False
@@ -119,12 +125,16 @@ class Options:
     @property
     def request_threads(self) -> int:
         """Requests of gRPC that are worked on at a time."""
-        return self.threads or (BATCHING_THREADS if self.batching else THREADS)
+        return self.threads or (BATCHING_THREADS if self._batches else THREADS)
 
     @property
     def rest_request_threads(self) -> int:
         """Requests of REST that are worked on at a time."""
-        return self.rest_threads or (BATCHING_THREADS if self.batching else 4 * (os.cpu_count() or 1))
+        return self.rest_threads or (BATCHING_THREADS if self._batches else 4 * (os.cpu_count() or 1))
+
+    @property
+    def _batches(self) -> bool:
+        return self.batching or self.auto_batching
 
     @property
     def has_page(self) -> bool:
@@ -146,13 +156,18 @@ class Options:
         for name, port in (("port", self.port), ("rest_port", self.rest_port or 0)):
             if not 0 <= port <= LAST_PORT:
                 raise ConfigError(f"invalid {name}", got=port, expected=f"0 to {LAST_PORT}")
-        if not self.insecure_listen and not is_loopback(self.host):
-            raise ConfigError(
-                "refusing to listen on the network without authentication",
-                got=f"host {self.host}",
-                expected="a loopback address",
-                todo="use 127.0.0.1, or allow it with --insecure_listen",
-            )
+        if not (self.insecure_listen or self.ssl_config_file or is_loopback(self.host)):
+            raise exposed(self.host)
+
+
+def exposed(host: str) -> ConfigError:
+    """Make the error of a server that anybody on the network could call, or listen to."""
+    return ConfigError(
+        "refusing to listen on the network without authentication and encryption",
+        got=f"host {host}",
+        expected="a loopback address, or TLS and tokens or client certificates",
+        todo="use 127.0.0.1, add --ssl_config_file and --token_file, or allow it with --insecure_listen",
+    )
 
 
 def is_loopback(host: str) -> bool:

@@ -39,7 +39,7 @@ class Security:
     def _roots(self) -> bytes | None:
         if self.ca is None:
             return None
-        content = _read(self.ca)
+        content = read(self.ca)
         if b"-----BEGIN CERTIFICATE-----" not in content:
             raise ConfigError(f"{self.ca} holds no certificate", expected="PEM text")
         return content
@@ -47,7 +47,7 @@ class Security:
     def _token(self) -> str | None:
         if self.token_file is None:
             return None
-        token = _read(self.token_file).decode("ascii", "replace").strip()
+        token = read(self.token_file).decode("ascii", "replace").strip()
         if not token or not token.isascii() or not token.isprintable():
             raise ConfigError(f"{self.token_file} holds no token", expected="one line of ASCII")
         return token
@@ -77,7 +77,12 @@ class Security:
 PLAIN = Security()
 
 
-def _read(path: Path) -> bytes:
+def read(path: Path) -> bytes:
+    """Read a file.
+
+    Raises:
+        NoInputError, AccessError: it cannot be read.
+    """
     try:
         return path.read_bytes()
     except PermissionError as error:

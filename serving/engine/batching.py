@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from serving.engine import deadline
 from serving.engine.batch import check_outputs, filled_size, merge, parts, rows_of
 from serving.engine.batching_parameters import Parameters
 from serving.engine.servable import Servable
@@ -28,13 +29,14 @@ from serving.errors import InvalidArgument, Unavailable
 class _Task:
     """One request, or one part of a large one, on its way through a queue."""
 
-    __slots__ = ("_ended", "arrays", "error", "outputs", "since", "size")
+    __slots__ = ("_ended", "arrays", "error", "is_waited_for", "outputs", "since", "size")
 
     def __init__(self, arrays: list[np.ndarray], size: int) -> None:
         self.arrays, self.size = arrays, size
         self.outputs: list[np.ndarray] | None = None
         self.error: Exception | None = None
         self.since = time.monotonic()
+        self.is_waited_for = deadline.caller()
         # A lock that is held until the end: a threading.Event costs four times as much.
         self._ended = threading.Lock()
         self._ended.acquire()
@@ -56,21 +58,35 @@ class _Task:
         return self.outputs
 
 
-class _Queue:
-    """Tasks that can share a batch: same tensors, dtypes and, unless padded, shapes of a row."""
+def _is_waited_for(task: _Task) -> bool:
+    """Return whether a task's caller still waits; end the task if not."""
+    waits = task.is_waited_for()
+    if not waits:
+        task.error = deadline.passed()
+        task.end()
+    return waits
 
-    def __init__(self) -> None:
+
+class _Queue:
+    """Tasks that can share a batch: same tensors, dtypes and, unless padded, shapes of a row.
+
+    Args:
+        room: rows up to which they are put together.
+    """
+
+    def __init__(self, room: int) -> None:
+        self.room = room
         self.tasks: deque[_Task] = deque()
         self.rows = 0
 
-    def due(self, room: int, timeout: float) -> float:
-        """Return the time from which its first batch may run."""
-        since = self.tasks[0].since
-        return since if self.rows >= room else since + timeout
+    @property
+    def is_full(self) -> bool:
+        """Whether its tasks fill a batch."""
+        return self.rows >= self.room
 
-    def take(self, room: int) -> list[_Task]:
+    def take(self) -> list[_Task]:
         """Take out the tasks of one batch; a task larger than the room goes by itself."""
-        taken: list[_Task] = []
+        room, taken = self.room, list[_Task]()
         while self.tasks and (not taken or self.tasks[0].size <= room):
             taken.append(self.tasks.popleft())
             room -= taken[-1].size
@@ -91,12 +107,14 @@ class Batcher:
         self.name, self.version, self.path = servable.name, servable.version, servable.path
         self.signatures: dict[str, meta_graph_pb2.SignatureDef] = servable.signatures
         self.plans = servable.plans
-        self._room, self._timeout = parameters.room, parameters.batch_timeout
+        self._timeout = parameters.batch_timeout
         # Of the queues and the threads; the condition tells that there is more to do.
         self._lock = threading.Lock()
         self._more = threading.Condition(self._lock)
         self._queues: dict[Any, _Queue] = {}
         self._threads: list[threading.Thread] = []
+        # Runs of the model under way.
+        self._busy = 0
         self._closed = False
 
     def run(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> list[np.ndarray]:
@@ -119,7 +137,7 @@ class Batcher:
         if size > limit:
             raise InvalidArgument(f"Task size {size} is larger than maximum input batch size {limit}")
         arrays = [np.asarray(value) for value in feeds.values()]
-        key = (tuple(feeds), tuple(fetches), tuple(map(self._kind, arrays)))
+        key = (tuple(feeds), tuple(fetches), tuple(map(self._kind, feeds, arrays)))
         tasks = [_Task(*part) for part in parts(arrays, size, self._parameters.execution_size)]
         self._enqueue(key, tasks, size)
         outputs = [task.result() for task in tasks]
@@ -129,21 +147,32 @@ class Batcher:
             else [np.concatenate(pieces) for pieces in zip(*outputs, strict=True)]
         )
 
-    def _kind(self, array: np.ndarray) -> Any:
+    def _kind(self, name: str, array: np.ndarray) -> Any:
+        """Return what the inputs of this name have in common in a batch."""
         return (array.dtype, array.ndim if self._parameters.pad_variable_length_inputs else array.shape[1:])
 
     def _enqueue(self, key: Any, tasks: list[_Task], size: int) -> None:
         with self._lock:
             if not self._threads:
                 self._start()
-            queue = self._queues.get(key) or _Queue()
+            queue = self._queues.get(key) or _Queue(self._room(key))
             full = self._parameters.max_enqueued_batches * self._parameters.max_batch_size
             if queue.rows + size > full:
                 raise Unavailable("The batch scheduling queue to which this task was submitted is full")
             self._queues[key] = queue
             queue.tasks.extend(tasks)
             queue.rows += size
-            self._more.notify(len(tasks))
+            if self._due(queue) is not None:
+                self._more.notify(len(tasks))
+
+    def _due(self, queue: _Queue) -> float | None:
+        """Return the time from which a queue's first batch may run, or None if a run has to end first."""
+        since = queue.tasks[0].since
+        return since if queue.is_full else since + self._timeout
+
+    def _room(self, key: Any) -> int:
+        """Return the rows up to which requests are put together."""
+        return self._parameters.room
 
     def _start(self) -> None:
         # Not before the first request: most versions of most models are never asked.
@@ -155,28 +184,45 @@ class Batcher:
     def _work(self) -> None:
         while (batch := self._next()) is not None:
             self._process(*batch)
+            self._leave()
+
+    def _leave(self) -> None:
+        """Count a run of the model out."""
+        with self._lock:
+            self._busy -= 1
+            if self._queues:
+                self._more.notify()
 
     def _next(self) -> tuple[Any, list[_Task]] | None:
         """Wait for a batch that is due and take it; None when the version is closed."""
         with self._lock:
             while not self._closed:
-                dues = {key: queue.due(self._room, self._timeout) for key, queue in self._queues.items()}
+                dues = {
+                    key: due for key, queue in self._queues.items() if (due := self._due(queue)) is not None
+                }
                 key = min(dues, key=dues.__getitem__, default=None)
                 wait = None if key is None else dues[key] - time.monotonic()
                 if wait is None or wait > 0:
                     self._more.wait(wait)
                     continue
-                queue = self._queues[key]
-                tasks = queue.take(self._room)
-                if not queue.tasks:
-                    del self._queues[key]
-                if self._queues:
-                    # The word of what is left may have come to this thread.
-                    self._more.notify()
-                return key, tasks
+                return key, self._take(key)
         return None
 
+    def _take(self, key: Any) -> list[_Task]:
+        queue = self._queues[key]
+        tasks = queue.take()
+        self._busy += 1
+        if not queue.tasks:
+            del self._queues[key]
+        if self._queues:
+            # The word of what is left may have come to this thread.
+            self._more.notify()
+        return tasks
+
     def _process(self, key: Any, tasks: list[_Task]) -> None:
+        tasks = list(filter(_is_waited_for, tasks))
+        if not tasks:
+            return
         try:
             self._run_together(key, tasks)
         except Exception as error:
@@ -204,10 +250,13 @@ class Batcher:
             merge(column, filler, pad=self._parameters.pad_variable_length_inputs) for column in columns
         ]
         outputs = self._servable.run(dict(zip(feeds, merged, strict=True)), fetches)
-        check_outputs(outputs, size + filler)
+        self._check(key, outputs, size + filler)
         bounds = list(itertools.accumulate((task.size for task in tasks), initial=0))
         for task, (start, end) in zip(tasks, itertools.pairwise(bounds), strict=True):
             task.outputs = [values[start:end] for values in outputs]
+
+    def _check(self, key: Any, outputs: Sequence[np.ndarray], size: int) -> None:
+        check_outputs(outputs, size)
 
     def close(self) -> None:
         """End the threads and free the servable; no run may be under way."""

@@ -11,7 +11,7 @@ from grpc import StatusCode
 
 from serving.engine.manager import Manager
 from serving.engine.servable import Served
-from serving.engine.source import aspired_versions, versions_on_disk
+from serving.engine.source import aspired_versions, identity, versions_on_disk
 from serving.engine.states import State, StateMonitor
 from serving.errors import (
     ERRORS,
@@ -55,6 +55,8 @@ class Core:
         self._live_config = live_config
         self._models: dict[str, Any] = {}
         self._labels: dict[str, dict[str, tuple[int, ...]]] = {}
+        # The folders in which versions were last found.
+        self._bases: dict[str, tuple[int, int] | None] = {}
         self._config_lock = threading.RLock()
         self._stop = threading.Event()
         self._poller: threading.Thread | None = None
@@ -252,8 +254,11 @@ class Core:
                 # A base path that is gone for a moment takes nothing down.
                 _log.error("%s", error)
                 continue
-            # Nor does a listing that is empty for a moment.
-            if versions or not self.manager.available(name):
+            base = identity(Path(entry.base_path))
+            if versions:
+                self._bases[name] = base
+            # Nor does an empty folder in its place, as of a disk that is not mounted.
+            if base == self._bases.get(name) or not self.manager.available(name):
                 self.manager.aspire(name, versions)
 
     def models(self) -> list[str]:

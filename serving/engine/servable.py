@@ -21,7 +21,7 @@ from tensorflow.python.saved_model import loader_impl
 
 from features.errors import DataError, ServableError
 from serving import errors
-from serving.engine import allocator
+from serving.engine import allocator, deadline
 from serving.engine.workers import aside
 from serving.repository.release import MANIFEST, MODEL_FILES, Release
 
@@ -129,6 +129,8 @@ class Servable:
         Raises:
             ServerError: the runtime's status.
         """
+        if not deadline.caller()():
+            raise deadline.passed()
         try:
             values = aside(self._callable(tuple(feeds), tuple(fetches)), *feeds.values())
         except tf.errors.OpError as error:

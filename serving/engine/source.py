@@ -24,7 +24,7 @@ def parse_version(name: str) -> int | None:
 
 
 def versions_on_disk(base: Path, model: str) -> dict[int, Path]:
-    """Return the directories below a base path whose names are numbers.
+    """Return what lies below a base path under a number; what is no directory fails to load, as there.
 
     Raises:
         NotFound, PermissionDenied: the base path is not there, or cannot be read.
@@ -39,11 +39,20 @@ def versions_on_disk(base: Path, model: str) -> dict[int, Path]:
     versions: dict[int, Path] = {}
     for entry in entries:
         number = parse_version(entry.name)
-        if number is not None and entry.is_dir():
+        if number is not None:
             versions[number] = base / entry.name
-        elif entry.name[:1].isnumeric() or number is not None:
+        elif entry.name[:1].isnumeric():
             _warn_once(f"{base}/{entry.name}", "%s is skipped: a version is a directory named by a number")
     return versions
+
+
+def identity(base: Path) -> tuple[int, int] | None:
+    """Return what tells a folder from another of the same path, or None if there is none."""
+    try:
+        status = base.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _warn_once(subject: str, message: str) -> None:

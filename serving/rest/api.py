@@ -28,14 +28,12 @@ from serving.metrics import PATH as METRICS_PATH
 from serving.metrics import Metrics
 from serving.rest import json_examples, json_input, json_output
 from serving.rest.page import document
+from serving.rest.routes import PAGE, Route, is_open, route_of
 from serving.service_names import SIGNATURE_DEF
 
 JSON = "application/json"
 TEXT = "text/plain"
 HTML = "text/html; charset=utf-8"
-
-#: Paths of the page to try models, and of what it lists; TensorFlow Serving has neither.
-PAGE, LIST = "/", "/models.json"
 
 _METRICS_OFF = (
     "Not found: the metrics page is off; --monitoring_config_file=FILE turns it on, with the text "
@@ -45,7 +43,6 @@ _METRICS_OFF = (
 #: Characters of a message that travel.
 MESSAGE_LIMIT = 4096
 
-_API = re.compile(r"/v1/.*", re.IGNORECASE | re.DOTALL)
 _WHICH = r"(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
 _CALL = re.compile(
     rf"/v1/models/(?P<model>[^/:]+){_WHICH}:(?P<method>classify|regress|predict)", re.IGNORECASE
@@ -106,6 +103,19 @@ class RestApi:
     ) -> None:
         self._services, self._core, self._metrics = services, core, metrics
         self._metrics_path, self._cors, self._page = metrics_path, cors, page
+        self._routes: dict[Route, Callable[[str, str, bytes, str], Reply]] = {
+            Route.LIVE: lambda *_: Reply(200, b"ok\n", TEXT),
+            Route.READY: self._ready,
+            Route.METRICS: lambda *_: Reply(200, self._metrics.page(), TEXT),
+            Route.PAGE: self._for_people,
+            Route.LIST: self._for_people,
+            Route.PREFLIGHT: self._preflight,
+            Route.API: self._api,
+        }
+
+    def is_open(self, method: str, path: str) -> bool:
+        """Return whether a request is answered without a token, where one is required."""
+        return is_open(method, path, self._metrics_path)
 
     def answer(self, method: str, path: str, body: bytes, origin: str = "") -> Reply:
         """Answer a request.
@@ -116,46 +126,45 @@ class RestApi:
             body: the body, decompressed.
             origin: the Origin header.
         """
-        own = self._own(path) or self._for_people(method, path)
-        if own is not None:
-            return own
-        if not _API.fullmatch(path):
-            return refusal(404, "Not found: the REST API lies below /v1/models")
-        headers = dict(_CORS) if self._cors else {}
-        if method == "OPTIONS":
-            # A preflight; the real server answers it whether or not other origins are then allowed.
-            return Reply(200 if _WEB_ORIGIN.search(origin) else 400, b"", headers=headers)
+        route = route_of(method, path, self._metrics_path)
+        if route is None:
+            return refusal(404, self._missing(path))
+        return self._routes[route](method, path, body, origin)
+
+    def _ready(self, *_: object) -> Reply:
+        return Reply(200, b"ok\n", TEXT) if self._core.is_ready() else Reply(503, b"not ready\n", TEXT)
+
+    def _preflight(self, method: str, path: str, body: bytes, origin: str) -> Reply:
+        # The real server answers it whether or not other origins are then allowed.
+        return Reply(200 if _WEB_ORIGIN.search(origin) else 400, b"", headers=self._headers())
+
+    def _headers(self) -> dict[str, str]:
+        return dict(_CORS) if self._cors else {}
+
+    def _api(self, method: str, path: str, body: bytes, origin: str) -> Reply:
         try:
-            return Reply(200, self._call(method, path, body), headers=headers)
+            return Reply(200, self._call(method, path, body), headers=self._headers())
         except Exception as error:
             code = errors.code_of(error)
             reply = refusal(errors.HTTP_STATUS[code], errors.words_of(error))
-            return Reply(reply.status, reply.body, headers=headers)
+            return Reply(reply.status, reply.body, headers=self._headers())
 
-    def _own(self, path: str) -> Reply | None:
-        if path == "/livez":
-            return Reply(200, b"ok\n", TEXT)
-        if path == "/readyz":
-            return Reply(200, b"ok\n", TEXT) if self._core.is_ready() else Reply(503, b"not ready\n", TEXT)
-        if self._metrics_path is not None and path == self._metrics_path:
-            return Reply(200, self._metrics.page(), TEXT)
-        if path == METRICS_PATH:
-            return refusal(404, _METRICS_OFF if self._metrics_path is None else self._metrics_elsewhere())
-        return None
-
-    def _metrics_elsewhere(self) -> str:
+    def _missing(self, path: str) -> str:
+        """Say why there is nothing at a path."""
+        if path != METRICS_PATH:
+            return "Not found: the REST API lies below /v1/models"
+        if self._metrics_path is None:
+            return _METRICS_OFF
         return f"Not found: the metrics are at {self._metrics_path}, as --monitoring_config_file says"
 
-    def _for_people(self, method: str, path: str) -> Reply | None:
-        """Answer with the page, or the models it offers; None for any other path."""
-        if path not in (PAGE, LIST) or method not in ("GET", "HEAD"):
-            return None
+    def _for_people(self, method: str, path: str, *_: object) -> Reply:
+        """Answer with the page, or the models it offers."""
         if not self._page:
             return refusal(404, "Not found: the page is off; --rest_api_page=network turns it on everywhere")
         if path == PAGE:
             return Reply(200, document.served(), HTML, PAGE_HEADERS)
         models = [{"name": name, "labels": self._core.labels(name)} for name in self._core.models()]
-        return Reply(200, json.dumps({"models": models}).encode(), headers=dict(_CORS) if self._cors else {})
+        return Reply(200, json.dumps({"models": models}).encode(), headers=self._headers())
 
     def _call(self, method: str, path: str, body: bytes) -> bytes:
         match = {"POST": _CALL, "GET": _MODEL}.get(method, _NOTHING).fullmatch(path)

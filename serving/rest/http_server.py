@@ -13,6 +13,8 @@ from serving.errors import HTTP_STATUS, InvalidArgument, code_of
 from serving.rest.api import Reply, RestApi, refusal
 from serving.rest.callers import Callers
 from serving.rest.inflation import Inflater
+from serving.rest.routes import LIVE, READY
+from serving.tokens import HEADER, REFUSAL, Tokens
 
 #: Seconds a connection may stay without a whole request header.
 IDLE_SECONDS = 10.0
@@ -20,7 +22,7 @@ IDLE_SECONDS = 10.0
 BODY_SECONDS = 10.0
 _MEGABYTE = 1 << 20
 #: Paths that tell the server's health.
-PROBES = ("/livez", "/readyz")
+PROBES = (LIVE, READY)
 
 
 class RestServer:
@@ -37,6 +39,7 @@ class RestServer:
         max_body: largest body in bytes, after decompression.
         idle_seconds: seconds a connection may stay without a whole request header.
         tls: listen with TLS; None for plain HTTP.
+        tokens: those of which a request needs one; None for none.
 
     Raises:
         UnavailableError: the port is taken; on start.
@@ -55,11 +58,12 @@ class RestServer:
         max_body: int,
         idle_seconds: float = IDLE_SECONDS,
         tls: ssl.SSLContext | None = None,
+        tokens: Tokens | None = None,
     ) -> None:
         self._api, self._callers = api, callers
         self._host, self._wanted = host, port
         self._room, self._timeout, self._max_body = threads + queue, timeout, max_body
-        self._idle_seconds, self._tls = idle_seconds, tls
+        self._idle_seconds, self._tls, self._tokens = idle_seconds, tls, tokens
         self._workers = concurrent.futures.ThreadPoolExecutor(threads, "rest")
         # Health is told even while every worker is busy with a long body.
         self._prober = concurrent.futures.ThreadPoolExecutor(1, "rest-health")
@@ -138,6 +142,8 @@ class RestServer:
         unwanted = self._callers.refusal(request.method, request.path, request.headers)
         if unwanted is not None:
             return refusal(403, unwanted)
+        if not self._is_admitted(request):
+            return Reply(401, refusal(401, REFUSAL).body, headers={"WWW-Authenticate": "Bearer"})
         if self._draining and request.path != "/livez":
             return Reply(
                 503, refusal(503, "the server is shutting down").body, headers={"Connection": "close"}
@@ -147,6 +153,12 @@ class RestServer:
                 429, refusal(429, "too many requests are waiting").body, headers={"Retry-After": "1"}
             )
         return None
+
+    def _is_admitted(self, request: web.BaseRequest) -> bool:
+        if self._tokens is None or self._api.is_open(request.method, _path(request)):
+            return True
+        headers = request.headers.getall(HEADER, [])
+        return len(headers) == 1 and self._tokens.admit(headers[0])
 
     async def _body(self, request: web.BaseRequest) -> bytes | Reply:
         too_large = refusal(413, f"the body is larger than {self._max_body} bytes")
@@ -173,7 +185,7 @@ class RestServer:
         return b"".join(parts)
 
     async def _answer(self, request: web.BaseRequest, body: bytes) -> Reply:
-        path = request.raw_path.partition("?")[0]
+        path = _path(request)
         origin = request.headers.get("Origin", "")
         pool = self._prober if path in PROBES else self._workers
         work = self._loop.run_in_executor(pool, self._api.answer, request.method, path, body, origin)
@@ -187,6 +199,11 @@ class RestServer:
         except asyncio.CancelledError:
             work.cancel()
             raise
+
+
+def _path(request: web.BaseRequest) -> str:
+    """Return the path as it was sent, percent signs and all, without query."""
+    return request.raw_path.partition("?")[0]
 
 
 def _response(reply: Reply) -> web.Response:

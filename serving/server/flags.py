@@ -67,9 +67,9 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--help", action="store_true", help="show this message and exit")
     _add_boolean(flags, "version", "show versions and exit")
     flags.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on (loopback unless --insecure_listen)"
+        "--host", default="127.0.0.1", help="address to listen on; beyond loopback with TLS and tokens"
     )
-    _add_boolean(flags, "insecure_listen", "allow an address that others can reach, without authentication")
+    _add_boolean(flags, "insecure_listen", "allow an address that others can reach, without TLS and tokens")
     flags.add_argument("--port", type=int, default=8500, help="gRPC port; 0 chooses a free one")
     flags.add_argument(
         "--grace_seconds", type=float, default=30.0, help="seconds for requests in progress on SIGTERM"
@@ -104,6 +104,9 @@ def _add_grpc(flags: argparse.ArgumentParser) -> None:
     flags.add_argument(
         "--ssl_config_file", type=_path, help="SSLConfig in text format: gRPC and REST with TLS"
     )
+    flags.add_argument(
+        "--token_file", type=_path, help="bearer tokens, one per line; every call but health needs one"
+    )
     _add_boolean(flags, "enable_serialization_as_tensor_content", "answer Predict with tensor_content")
 
 
@@ -137,7 +140,13 @@ def _add_rest(flags: argparse.ArgumentParser) -> None:
 
 
 def _add_session(flags: argparse.ArgumentParser) -> None:
-    _add_boolean(flags, "enable_batching", "combine concurrent requests into batches")
+    _add_boolean(
+        flags,
+        "enable_batching",
+        "combine concurrent requests into batches; without the flag, models of the workspace combine "
+        "those that arrive while the model is busy",
+        default=None,
+    )
     flags.add_argument("--batching_parameters_file", type=_path, help="BatchingParameters in text format")
     _add_boolean(
         flags, "enable_per_model_batching_parameters", "read each version's own batching_params.pbtxt"
@@ -213,7 +222,9 @@ def _add_loading(flags: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_boolean(flags: argparse.ArgumentParser, name: str, text: str, *, default: bool = False) -> None:
+def _add_boolean(
+    flags: argparse.ArgumentParser, name: str, text: str, *, default: bool | None = False
+) -> None:
     flags.add_argument(f"--{name}", type=boolean, nargs="?", const=True, default=default, help=text)
 
 
@@ -259,9 +270,11 @@ def _options(values: argparse.Namespace, repository: Path | None) -> Options:
             todo="pass one of them",
         )
     _check(values)
+    served = repository if file is None and base is None else None
     settings = {**_doors(values, served=repository is not None), **_loading(values)}
     return Options(
-        repository=repository if file is None and base is None else None,
+        repository=served,
+        auto_batching=served is not None and values.enable_batching is None,
         model_name=values.model_name,
         model_base_path=base if file is None else None,
         model_config_file=file,
@@ -301,6 +314,7 @@ def _doors(values: argparse.Namespace, *, served: bool) -> dict[str, Any]:
         "grpc_socket_path": values.grpc_socket_path,
         "grpc_channel_arguments": values.grpc_channel_arguments,
         "ssl_config_file": values.ssl_config_file,
+        "token_file": values.token_file,
         "rest_port": _rest_port(values, served=served),
         "rest_threads": values.rest_api_num_threads,
         "rest_timeout": values.rest_api_timeout_in_ms / 1000,
@@ -332,7 +346,7 @@ def _loading(values: argparse.Namespace) -> dict[str, Any]:
         "session_config_file": values.tensorflow_session_config_file,
         "inter_op_threads": values.tensorflow_inter_op_parallelism or both or -1,
         "intra_op_threads": values.tensorflow_intra_op_parallelism or both,
-        "batching": values.enable_batching,
+        "batching": bool(values.enable_batching),
         "batching_parameters_file": values.batching_parameters_file,
         "per_model_batching": values.enable_per_model_batching_parameters,
     }

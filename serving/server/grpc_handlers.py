@@ -17,6 +17,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving import errors
+from serving.engine.deadline import waiting
 from serving.inference.services import Services, _log
 from serving.metrics import Metrics
 from serving.service_names import LIST_SERVICE, MODEL, PREDICTION
@@ -64,7 +65,8 @@ def handler(kind: type[Message], answer: Callable[[Any], Message]) -> grpc.RpcMe
 
     def handle(raw: bytes, context: grpc.ServicerContext) -> bytes:
         try:
-            return serialized(answer(parsed(kind, raw)))
+            with waiting(context.is_active):
+                return serialized(answer(parsed(kind, raw)))
         except Exception as error:
             code = errors.code_of(error)
             if code in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):

@@ -14,7 +14,9 @@ from serving import listening, service_names
 from serving.config import Options
 from serving.engine.workers import Workers
 from serving.errors import InvalidArgument, ServerError
+from serving.server.admission import Admission
 from serving.server.ssl_file import SslFile
+from serving.tokens import Tokens
 
 #: Health names: the protocol's own, and the short ones that TensorFlow Serving sets.
 PREDICTION_HEALTH = ("", service_names.PREDICTION, "PredictionService")
@@ -29,13 +31,16 @@ class GrpcServer:
     Args:
         options: where to listen and with what bounds.
         handlers: the services.
+        tokens: those of which a call needs one; None for none.
 
     Raises:
         InvalidArgument: the SSLConfig cannot be read, or its key and certificate do not fit.
         UnavailableError: a port is taken; on start.
     """
 
-    def __init__(self, options: Options, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+    def __init__(
+        self, options: Options, handlers: Iterable[grpc.GenericRpcHandler], tokens: Tokens | None = None
+    ) -> None:
         self._options = options
         self._credentials = None if options.ssl_config_file is None else Certificates(options.ssl_config_file)
         self._health = health.HealthServicer()
@@ -43,6 +48,7 @@ class GrpcServer:
         self._server = grpc.server(
             self._workers,
             handlers=list(handlers),
+            interceptors=[] if tokens is None else [Admission(tokens)],
             options=_arguments(options),
             maximum_concurrent_rpcs=options.request_threads + options.queue,
         )

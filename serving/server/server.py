@@ -11,11 +11,12 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from features.errors import ConfigError
 from serving import text_configs
-from serving.config import Options, is_loopback
+from serving.config import Options, exposed, is_loopback
 from serving.engine import batching_parameters
 from serving.engine.batching import Batcher
 from serving.engine.batching_parameters import Parameters
 from serving.engine.core import PLATFORM, Core
+from serving.engine.joining import Joiner
 from serving.engine.manager import LoadPolicy, Manager
 from serving.engine.servable import Servable, Served, SessionOptions
 from serving.engine.states import StateMonitor, VersionState
@@ -25,12 +26,14 @@ from serving.inference import warmup
 from serving.metrics import PATH as METRICS_PATH
 from serving.metrics import Metrics
 from serving.repository.repository import Repository
-from serving.rest.api import LIST, PAGE, RestApi
+from serving.rest.api import RestApi
 from serving.rest.callers import Callers
 from serving.rest.http_server import RestServer
+from serving.rest.routes import LIST, PAGE
 from serving.server import grpc_handlers
 from serving.server.grpc_server import GrpcServer, bracketed
-from serving.server.ssl_file import HttpsContext
+from serving.server.ssl_file import HttpsContext, SslFile
+from serving.tokens import Tokens
 
 _log = logging.getLogger(__name__)
 
@@ -48,11 +51,14 @@ class Server:
 
     def __init__(self, options: Options) -> None:
         options.check()
+        _check_callers(options)
         self.options = options
+        self._tokens = None if options.token_file is None else Tokens(options.token_file)
         self._core = _core(options, self._tell_health)
         self._services = _services(options, self._core)
         self.metrics = Metrics()
-        self._grpc = GrpcServer(options, grpc_handlers.handlers(self._services, self.metrics))
+        handlers = grpc_handlers.handlers(self._services, self.metrics)
+        self._grpc = GrpcServer(options, handlers, self._tokens)
         self._listens = False
         self._rest: RestServer | None = None
         self._stopping = threading.Lock()
@@ -110,6 +116,7 @@ class Server:
             max_body=options.rest_max_body,
             idle_seconds=options.rest_idle_seconds,
             tls=None if options.ssl_config_file is None else HttpsContext(options.ssl_config_file).made(),
+            tokens=self._tokens,
         )
         self._rest.start()
 
@@ -195,6 +202,18 @@ class Server:
         self.stop()
 
 
+def _check_callers(options: Options) -> None:
+    """Refuse to listen on the network where nothing tells one caller from another.
+
+    Raises:
+        ConfigError: there is neither a token nor a client's certificate.
+    """
+    if options.insecure_listen or options.token_file is not None or is_loopback(options.host):
+        return
+    if options.ssl_config_file is None or not SslFile(options.ssl_config_file).read().client_verify:
+        raise exposed(options.host)
+
+
 class _Told(StateMonitor):
     """A monitor that says when a state changed."""
 
@@ -225,7 +244,9 @@ def _core(options: Options, tell: Callable[[], None]) -> Core:
         parameters = common and batching_parameters.parameters_for(
             path, common, own=options.per_model_batching
         )
-        return Batcher(servable, parameters) if parameters else servable
+        if parameters:
+            return Batcher(servable, parameters)
+        return Joiner(servable) if options.auto_batching else servable
 
     policy = LoadPolicy(options.load_threads, options.max_load_retries, options.load_retry_seconds)
     return Core(

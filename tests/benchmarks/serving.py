@@ -16,6 +16,8 @@ from statistics import median
 
 import psutil
 
+from flows.workspace import Workspace
+from serving.repository.repository import Repository
 from tests.benchmarks.subjects import Subject, subjects
 from tests.benchmarks.table import ROOT, Table, machine
 
@@ -24,8 +26,12 @@ CALLERS = (1, 8, 32)
 #: minute later, and ratios compare what stood side by side.
 TURNS = int(os.environ.get("SERVABLE_BENCH_TURNS", "3"))
 SECONDS = float(os.environ.get("SERVABLE_BENCH_SECONDS", "1"))
+#: Of `servable serve` to FastAPI with 32 callers.
+AIM = "1.4 (photo), 1.5 (text, most_similar)"
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
-PLAIN, BATCHING, MLFLOW = "servable", "servable, batching", "mlflow models serve"
+#: `servable serve` as it stands, and the server by TensorFlow Serving's flags, which runs each request alone.
+SERVE, PLAIN, BATCHING = "servable serve", "servable", "servable, batching"
+MLFLOW = "mlflow models serve"
 
 
 @dataclass(frozen=True)
@@ -152,14 +158,16 @@ def _servers(subject: Subject) -> Iterator[tuple[list[str], list[Door]]]:
     if subject.name == "half_plus_two":
         port = _free()
         yield [*rivals, "echo", str(port)], [("echo, gRPC", "grpc", port, PREDICT, subject.grpc)]
-    for label, extra in ((PLAIN, []), (BATCHING, ["--enable_batching"])):
+    base = f"--model_base_path={subject.path.parent}"
+    for label, starts in (
+        (SERVE, ["flows", "serve", "--workspace", str(_workspace(subject))]),
+        (PLAIN, ["serving", base]),
+        (BATCHING, ["serving", base, "--enable_batching"]),
+    ):
         port, rest = _free(), _free()
-        command = [
-            *(sys.executable, "-m", "serving", f"--port={port}", f"--rest_api_port={rest}"),
-            *(f"--model_base_path={subject.path.parent}", *extra),
-        ]
+        command = [sys.executable, "-m", *starts, f"--port={port}", f"--rest_api_port={rest}"]
         doors: list[Door] = [(f"{label}, gRPC", "grpc", port, PREDICT, subject.grpc)]
-        if label == PLAIN:
+        if label != BATCHING:
             doors.append((f"{label}, REST", "http", rest, "/v1/models/default:predict", subject.rest))
         yield command, doors
     port, told = _free(), str(subject.description)
@@ -168,6 +176,13 @@ def _servers(subject: Subject) -> Iterator[tuple[list[str], list[Door]]]:
     _output("rivals", "log", told, model)
     door = (MLFLOW, "http", port, "/invocations", subject.instances)
     yield [*rivals, "mlflow", str(port), str(model)], [door]
+
+
+def _workspace(subject: Subject) -> Path:
+    """Make a workspace whose repository has the subject's model, as ``default``."""
+    root = subject.folder / f"{subject.name}-workspace"
+    Repository(Workspace.open(root).repository).publish("default", subject.path, {})
+    return root
 
 
 def ratios(cells: Sequence[Cell]) -> Table:
@@ -185,6 +200,13 @@ def ratios(cells: Sequence[Cell]) -> Table:
                 "0.6 (half_plus_two)",
                 lambda by: by.ratio(f"{PLAIN}, gRPC", "echo, gRPC"),
             ),
+            ("servable serve, gRPC to FastAPI", AIM, lambda by: by.ratio(f"{SERVE}, gRPC", "FastAPI")),
+            ("servable serve, REST to FastAPI", AIM, lambda by: by.ratio(f"{SERVE}, REST", "FastAPI")),
+            (
+                "servable serve, p50 of one caller to plain",
+                "at most 1.1",
+                lambda by: by.lone(f"{SERVE}, gRPC", f"{PLAIN}, gRPC"),
+            ),
             ("gRPC to FastAPI", "1.5", lambda by: by.ratio(f"{PLAIN}, gRPC", "FastAPI")),
             ("gRPC to FastAPI, batching", "1.5", lambda by: by.ratio(f"{BATCHING}, gRPC", "FastAPI")),
             ("the limit to FastAPI", "", lambda by: by.ratio(None, "FastAPI")),
@@ -192,6 +214,7 @@ def ratios(cells: Sequence[Cell]) -> Table:
             ("gRPC to mlflow models serve, batching", "4", lambda by: by.ratio(f"{BATCHING}, gRPC", MLFLOW)),
             ("the limit to mlflow models serve", "", lambda by: by.ratio(None, MLFLOW)),
             ("REST to gRPC", "0.6", lambda by: by.ratio(f"{PLAIN}, REST", f"{PLAIN}, gRPC")),
+            ("servable serve, peak MB over loaded", "at most 300", lambda by: by.memory(SERVE)),
             ("peak MB over loaded", "at most 300", lambda by: by.memory(PLAIN)),
             ("peak MB over loaded, batching", "at most 300", lambda by: by.memory(BATCHING)),
         )
@@ -216,6 +239,11 @@ class _By:
         """Divide a server's requests a second by another's; None stands for the limit."""
         above, below = self._rate(server), self._rate(other)
         return round(above / below, 2) if above and below else ""
+
+    def lone(self, server: str, other: str) -> object:
+        """Divide a server's p50 with one caller by another's."""
+        p50 = {cell.server: cell.p50 for cell in self._all if cell.callers == CALLERS[0]}
+        return round((p50[server] or 0) / (p50[other] or 1), 2)
 
     def tail(self, server: str) -> object:
         """Divide p99 by p50."""

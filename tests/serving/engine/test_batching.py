@@ -1,7 +1,6 @@
 """Batching: who shares a run of the model, what is padded, and that a bad request spoils no other."""
 
 import os
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,29 +11,10 @@ from serving.config import Options
 from serving.engine.batch import filled_size, merge, padded, parts
 from serving.engine.batching import Batcher
 from serving.engine.batching_parameters import JOINED_ROWS, Parameters, parameters_for
-from serving.engine.servable import Servable
 from serving.errors import FailedPrecondition, InvalidArgument, Unavailable
 from serving.server.server import Server, _threads_of_a_batch
 from tests.serving.conftest import config_text
-
-
-class Held(Servable):
-    """A real servable that notes the rows and the thread of each run, and can be held back."""
-
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
-        self.sizes = []
-        self.threads = set()
-        self.gate = threading.Event()
-        self.entered = threading.Semaphore(0)
-        self.gate.set()
-
-    def run(self, feeds, fetches):
-        self.entered.release()
-        assert self.gate.wait(30)
-        self.sizes.append(len(next(iter(feeds.values()))))
-        self.threads.add(threading.current_thread())
-        return super().run(feeds, fetches)
+from tests.serving.engine.held import Held, ask, floats, while_held
 
 
 @pytest.fixture
@@ -56,55 +36,26 @@ def batched(held):
     assert not any(thread.is_alive() for thread in made[0]._threads)
 
 
-def _ask(batcher, signature, **inputs):
-    found = batcher.signatures[signature]
-    feeds = {found.inputs[name].name: value for name, value in inputs.items()}
-    aliases = sorted(found.outputs)
-    values = batcher.run(feeds, [found.outputs[alias].name for alias in aliases])
-    return dict(zip(aliases, values, strict=True))
-
-
-def _floats(*values):
-    return np.array(values, np.float32)
-
-
-def _while_held(held, batcher, calls):
-    """Start one call that occupies the only slot, queue the others behind it, then let all go on."""
-    held.gate.clear()
-    with ThreadPoolExecutor(len(calls) + 1) as pool:
-        first = pool.submit(_ask, batcher, "refuse_negative", x=_floats(4))
-        assert held.entered.acquire(timeout=30)
-        waiting = []
-        for count, (signature, inputs) in enumerate(calls, 1):
-            waiting.append(pool.submit(_ask, batcher, signature, **inputs))
-            while sum(len(queue.tasks) for queue in batcher._queues.values()) < count:
-                if waiting[-1].done():
-                    break
-        held.gate.set()
-        assert first.result(30)["root"].tolist() == [2.0]
-        return waiting
-
-
 def test_requests_that_wait_share_one_run_and_get_their_own_rows(batched, held):
     batcher = batched(Parameters(num_batch_threads=1))
-    calls = [("refuse_negative", {"x": _floats(n * n, n * n)}) for n in range(5)]
-    results = _while_held(held, batcher, calls)
+    calls = [("refuse_negative", {"x": floats(n * n, n * n)}) for n in range(5)]
+    results = while_held(held, batcher, calls)
     assert [result.result(30)["root"].tolist() for result in results] == [[n, n] for n in range(5)]
     assert held.sizes == [1, 10]
 
 
 def test_requests_join_up_to_a_number_of_rows_and_a_larger_one_runs_whole(batched, held):
     batcher = batched(Parameters(num_batch_threads=1, joined_rows=4))
-    calls = [("refuse_negative", {"x": _floats(*[9] * rows)}) for rows in (3, 1, 2, 7, 1)]
-    results = _while_held(held, batcher, calls)
+    calls = [("refuse_negative", {"x": floats(*[9] * rows)}) for rows in (3, 1, 2, 7, 1)]
+    results = while_held(held, batcher, calls)
     assert [result.result(30)["root"].tolist() for result in results] == [[3] * n for n in (3, 1, 2, 7, 1)]
     assert held.sizes == [1, 4, 2, 7, 1]
 
 
 def test_a_bad_request_fails_alone_s16(batched, held):
     batcher = batched(Parameters(num_batch_threads=1))
-    calls = [("refuse_negative", {"x": _floats(x)}) for x in (9, -1, 16)]
-    good, bad, other = _while_held(held, batcher, calls)
+    calls = [("refuse_negative", {"x": floats(x)}) for x in (9, -1, 16)]
+    good, bad, other = while_held(held, batcher, calls)
     assert good.result(30)["root"].tolist() == [3.0]
     assert other.result(30)["root"].tolist() == [4.0]
     with pytest.raises(InvalidArgument, match="x below zero"):
@@ -114,7 +65,7 @@ def test_a_bad_request_fails_alone_s16(batched, held):
 def test_shapes_that_differ_form_batches_of_their_own(batched, held):
     batcher = batched(Parameters(num_batch_threads=1))
     calls = [("ragged", {"x": np.ones((1, width), np.float32)}) for width in (2, 3, 2)]
-    results = _while_held(held, batcher, calls)
+    results = while_held(held, batcher, calls)
     assert [result.result(30)["total"].tolist() for result in results] == [[2.0], [3.0], [2.0]]
     assert sorted(held.sizes) == [1, 1, 2]
 
@@ -122,7 +73,7 @@ def test_shapes_that_differ_form_batches_of_their_own(batched, held):
 def test_padding_joins_shapes_with_the_first_value(batched, held):
     batcher = batched(Parameters(num_batch_threads=1, pad_variable_length_inputs=True))
     calls = [("ragged", {"x": np.full((1, width), 5, np.float32)}) for width in (2, 3)]
-    results = _while_held(held, batcher, calls)
+    results = while_held(held, batcher, calls)
     # The narrow row is padded to width 3 with its own 5.
     assert [result.result(30)["total"].tolist() for result in results] == [[15.0], [15.0]]
     assert [result.result(30)["width"].tolist() for result in results] == [[3], [3]]
@@ -131,24 +82,24 @@ def test_padding_joins_shapes_with_the_first_value(batched, held):
 
 def test_allowed_sizes_fill_a_batch_up(batched, held):
     batcher = batched(Parameters(max_batch_size=4, allowed_batch_sizes=(2, 4)))
-    assert _ask(batcher, "refuse_negative", x=_floats(1, 4, 9))["root"].tolist() == [1.0, 2.0, 3.0]
-    assert _ask(batcher, "refuse_negative", x=_floats(25))["root"].tolist() == [5.0]
+    assert ask(batcher, "refuse_negative", x=floats(1, 4, 9))["root"].tolist() == [1.0, 2.0, 3.0]
+    assert ask(batcher, "refuse_negative", x=floats(25))["root"].tolist() == [5.0]
     assert held.sizes == [4, 2]
 
 
 def test_large_requests_are_refused_or_cut(batched, held):
     cutting = batched(Parameters(max_batch_size=8, max_execution_batch_size=3))
     with pytest.raises(InvalidArgument, match="Task size 9 is larger than maximum input batch size 8"):
-        _ask(cutting, "refuse_negative", x=np.ones(9, np.float32))
+        ask(cutting, "refuse_negative", x=np.ones(9, np.float32))
     squares = np.arange(8, dtype=np.float32) ** 2
-    assert _ask(cutting, "refuse_negative", x=squares)["root"].tolist() == list(range(8))
+    assert ask(cutting, "refuse_negative", x=squares)["root"].tolist() == list(range(8))
     assert held.sizes == [3, 3, 2]
 
 
 def test_a_full_queue_refuses_at_once(batched, held):
     parameters = Parameters(max_batch_size=2, max_enqueued_batches=1, num_batch_threads=1)
-    calls = [("refuse_negative", {"x": _floats(1)}) for _ in range(3)]
-    results = _while_held(held, batched(parameters), calls)
+    calls = [("refuse_negative", {"x": floats(1)}) for _ in range(3)]
+    results = while_held(held, batched(parameters), calls)
     assert [result.exception(30) is None for result in results] == [True, True, False]
     with pytest.raises(Unavailable, match="queue to which this task was submitted is full"):
         results[2].result()
@@ -158,7 +109,7 @@ def test_a_free_slot_waits_for_company_until_the_batch_is_full(batched, held):
     parameters = Parameters(max_batch_size=3, batch_timeout=60.0, num_batch_threads=1)
     batcher = batched(parameters)
     with ThreadPoolExecutor(3) as pool:
-        found = list(pool.map(lambda x: _ask(batcher, "refuse_negative", x=_floats(x)), (1, 4, 9)))
+        found = list(pool.map(lambda x: ask(batcher, "refuse_negative", x=floats(x)), (1, 4, 9)))
     assert [answer["root"].tolist() for answer in found] == [[1.0], [2.0], [3.0]]
     assert held.sizes == [3]
 
@@ -166,20 +117,20 @@ def test_a_free_slot_waits_for_company_until_the_batch_is_full(batched, held):
 def test_a_full_batch_runs_while_another_waits_for_company(batched, held):
     batcher = batched(Parameters(max_batch_size=2, batch_timeout=60.0, num_batch_threads=1))
     with ThreadPoolExecutor(4) as pool:
-        lone = pool.submit(_ask, batcher, "ragged", x=np.ones((1, 3), np.float32))
+        lone = pool.submit(ask, batcher, "ragged", x=np.ones((1, 3), np.float32))
         while not batcher._queues:
             assert not lone.done()
-        pair = [pool.submit(_ask, batcher, "ragged", x=np.ones((1, 2), np.float32)) for _ in range(2)]
+        pair = [pool.submit(ask, batcher, "ragged", x=np.ones((1, 2), np.float32)) for _ in range(2)]
         assert [answer.result(30)["total"].tolist() for answer in pair] == [[2.0], [2.0]]
         assert not lone.done()
-        last = _ask(batcher, "ragged", x=np.zeros((1, 3), np.float32))
+        last = ask(batcher, "ragged", x=np.zeros((1, 3), np.float32))
         assert (lone.result(30)["total"].tolist(), last["total"].tolist()) == ([3.0], [0.0])
     assert held.sizes == [2, 2]
 
 
 def test_a_run_that_waits_its_time_goes_alone(batched, held):
     batcher = batched(Parameters(max_batch_size=2, batch_timeout=0.02, num_batch_threads=2))
-    assert _ask(batcher, "refuse_negative", x=_floats(4))["root"].tolist() == [2.0]
+    assert ask(batcher, "refuse_negative", x=floats(4))["root"].tolist() == [2.0]
     assert held.sizes == [1]
 
 
@@ -187,25 +138,25 @@ def test_batches_run_in_threads_of_their_own(batched, held):
     batcher = batched(Parameters(num_batch_threads=2))
     assert batcher._threads == []
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda x: _ask(batcher, "refuse_negative", x=_floats(x)), range(40)))
+        list(pool.map(lambda x: ask(batcher, "refuse_negative", x=floats(x)), range(40)))
     assert held.threads <= set(batcher._threads)
 
 
 def test_inputs_and_outputs_need_the_batch_axis(batched):
     batcher = batched(Parameters())
     with pytest.raises(FailedPrecondition, match="Batched output tensor has 0 dimensions"):
-        _ask(batcher, "no_batch", x=_floats(1, 2))
+        ask(batcher, "no_batch", x=floats(1, 2))
     with pytest.raises(InvalidArgument, match="must have at least one dimension"):
-        _ask(batcher, "any_rank", x=np.float32(1))
+        ask(batcher, "any_rank", x=np.float32(1))
     with pytest.raises(InvalidArgument, match="equal 0th-dimension size"):
-        _ask(
+        ask(
             batcher,
             "serving_default",
             a=np.ones((2, 2), np.float32),
             b=np.ones(1, np.int64),
             c=np.array([b"x"], object),
         )
-    assert _ask(batcher, "refuse_negative", x=_floats())["root"].shape == (0,)
+    assert ask(batcher, "refuse_negative", x=floats())["root"].shape == (0,)
 
 
 def test_many_callers_of_many_shapes_all_get_their_own(batched):
@@ -218,7 +169,7 @@ def test_many_callers_of_many_shapes_all_get_their_own(batched):
 
     def call(number):
         x = np.full(shapes[number], number, np.float32)
-        return _ask(batcher, "ragged", x=x)["total"].tolist()
+        return ask(batcher, "ragged", x=x)["total"].tolist()
 
     with ThreadPoolExecutor(16) as pool:
         found = list(pool.map(call, range(300)))
@@ -281,7 +232,7 @@ def test_a_server_batches_both_doors(models, tmp_path):
         batching_parameters_file=tmp_path / "batching.txt",
     )
     with Server(options) as server, Client(server.target) as client, ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda x: client.predict("line", x=_floats(x))["y"].tolist(), range(100)))
+        found = list(pool.map(lambda x: client.predict("line", x=floats(x))["y"].tolist(), range(100)))
         assert found == [[x / 2 + 6] for x in range(100)]
         with pytest.raises(InvalidArgument, match="larger than maximum input batch size 64"):
             client.predict("line", x=np.ones(65, np.float32))

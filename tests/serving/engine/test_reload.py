@@ -1,5 +1,6 @@
 """Models that come, go and get labels while the server runs."""
 
+import shutil
 import time
 from pathlib import Path
 
@@ -108,6 +109,23 @@ def test_a_policy_of_several_versions_and_back(reload, client, base):
     until(lambda: versions(client) == [3, 2])
     reload(config(("line", base)))
     until(lambda: versions(client) == [3])
+
+
+def test_a_version_that_is_a_file_fails_and_a_model_without_versions_is_unloaded(client, base, models):
+    (base / "9").write_text("no directory")
+    until(lambda: [one.state for one in client.status("line") if one.version == 9] == ["END"])
+    (failed,) = client.status("line", 9)
+    assert (failed.code, "Could not find SavedModel" in failed.message) == ("NOT_FOUND", True)
+    assert client.predict("line", x=X).version == 3
+    (base / "9").unlink()
+    for number in (1, 2, 3):
+        shutil.rmtree(base / str(number))
+    until(lambda: versions(client) == [])
+    with pytest.raises(errors.NotFound, match="Servable not found"):
+        client.predict("line", x=X)
+    models.copy_line(2, base)
+    until(lambda: versions(client) == [2])
+    assert client.predict("line", x=X)["y"] == [5.0]
 
 
 def test_models_are_added_and_taken_away(reload, client, base):
