@@ -16,7 +16,7 @@ from flows.reports.report import draw, write_report
 from flows.runs import listing, plan
 from flows.runs.plan import Plan
 from flows.runs.request import Request
-from flows.runs.run import Record, open_record, seen
+from flows.runs.run import Record, open_record, run_label, seen
 from flows.runs.state import DatasetReference
 from flows.steps.cross_validation import cross_validate, whole_view
 from flows.steps.evaluate import evaluate
@@ -110,12 +110,11 @@ def publish_kept(workspace: Workspace, name: str, reason: str) -> dict[str, Any]
     intent, clock = Plan(request, state.recipe), Clock()
     with open_record(intent, state.dataset, run=run) as record:
         run.record(gate=verdict)
-        record.tracked.tags(
-            {"servable.accepted": reason, "servable.refused": "", "mlflow.note.content": reason}
-        )
+        record.tracked.tags({"servable.accepted": reason, "servable.refused": ""})
         for stage in ("publish", "report"):
             with clock(stage), terminal.busy(stage):
                 COURSES.get(request.task, TRAINING).steps[stage](intent, record)
+        record.tracked.describe(f"Published although worse: {reason}\n\n{record.tracked.description}")
         return summarise(intent, record, clock)
 
 
@@ -226,7 +225,7 @@ class Clock:
 def summarise(intent: Plan, record: Record, clock: Clock) -> dict[str, Any]:
     """Gather what scripts and people want to know of a finished training."""
     state = record.run.read()
-    artifacts.name_flow_run(f"{intent.request.task} {intent.name} version {state.version}")
+    artifacts.name_flow_run(run_label(intent, record.run))
     terminal.note(f"{intent.name} version {state.version} is published and stable")
     return {
         "model": intent.name,
