@@ -82,7 +82,6 @@ COMMANDS = (
     rollback.rollback,
     delete.delete,
     prune.prune,
-    schedule.schedule,
     worker.worker,
     ui.ui,
     doctor.doctor,
@@ -97,6 +96,7 @@ app.command(
 )(serve.serve)
 for _command in COMMANDS:
     app.command()(_command)
+app.add_typer(schedule.app, name="schedule")
 
 
 @app.callback()

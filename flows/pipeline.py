@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from features.errors import ExportError
+from features.storage import locks
 from flows.console import terminal
 from flows.courses import gallery, image_clustering, image_search, word_vectors
 from flows.gate import gate as gates
@@ -58,8 +59,23 @@ def train_model(
         workspace,
     )
     intent = plan.resolve(request)
-    course = COURSES.get(task, TRAINING)
-    clock = Clock()
+    with alone(intent):
+        return _train(intent, COURSES.get(task, TRAINING), Clock())
+
+
+@contextmanager
+def alone(intent: Plan) -> Iterator[None]:
+    """Let no two trainings of one model run at a time: they would compete for its next version.
+
+    Raises:
+        TemporaryError: another process trains a model of this name; names it.
+    """
+    lock = intent.workspace.locks / f"{intent.name}.lock"
+    with locks.exclusive(lock, f"a training of the model {intent.name}"):
+        yield
+
+
+def _train(intent: Plan, course: "Course", clock: "Clock") -> dict[str, Any]:
     with clock("ingest"):
         dataset = course.ingest(intent)
     if intent.columns.fold is not None:

@@ -1,6 +1,7 @@
 """What one finished training leaves: summary, release, report, MLflow run, registered model."""
 
 import json
+import os
 import re
 import sqlite3
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from features.datasets import dataset as datasets
+from features.errors import TemporaryError
+from flows import pipeline
 from flows.tracking import tracking
 from serving.repository.repository import Repository
 from tests import mlflow_store
@@ -157,6 +160,15 @@ def test_nothing_left_to_send_and_no_candidate_left_behind(trained: Trained) -> 
     assert not list((trained.workspace.candidates / "golden").glob("*/1/saved_model.pb"))
     with tracking.open_tracking(trained.workspace) as ledger:
         assert ledger.pending() == 0
+
+
+def test_one_training_of_a_model_runs_at_a_time(trained: Trained) -> None:
+    parameters = trained.request().as_parameters()
+    with (
+        pipeline.alone(trained.plan()),
+        pytest.raises(TemporaryError, match=rf"training of the model golden is .* process {os.getpid()} on"),
+    ):
+        pipeline.train_model(**parameters)
 
 
 def test_k1_a_training_without_its_tracking_server_loses_nothing(trained: Trained, tmp_path: Path) -> None:
