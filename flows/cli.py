@@ -18,6 +18,7 @@ from flows.commands import (
     diagnose,
     doctor,
     explain,
+    import_model,
     metadata,
     models,
     predict,
@@ -96,6 +97,7 @@ app.command(
 )(serve.serve)
 for _command in COMMANDS:
     app.command()(_command)
+app.command("import")(import_model.import_model)
 app.add_typer(schedule.app, name="schedule")
 
 
