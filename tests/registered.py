@@ -19,6 +19,7 @@ import pandas as pd
 from flows.gate.expectations import Call, read_calls, read_expectations
 from flows.orchestration.prefect_server import free_port
 from flows.runs.run import Record, expectations
+from flows.tracking import tracking
 from tests import harness
 from tests.trained import Trained
 
@@ -35,6 +36,9 @@ def folder(example: Trained) -> Path:
     """Return the folder of the files of the registered champion."""
     import mlflow
 
+    with tracking.open_tracking(example.workspace) as ledger:
+        # On a busy machine a training ends before everything is sent.
+        assert ledger.drain(600), ledger.trouble
     mlflow.set_tracking_uri(store(example))
     return Path(mlflow.artifacts.download_artifacts("models:/golden@champion"))
 

@@ -25,7 +25,7 @@ def fetch(ledger: Ledger, name: str, alias: str | None, version: str | None, fol
         client = ledger.client
     except AwayError as error:
         raise UnavailableError("cannot ask MLflow for the model", got=str(error)) from error
-    from mlflow.artifacts import download_artifacts
+    import mlflow
     from mlflow.exceptions import MlflowException
 
     try:
@@ -33,7 +33,9 @@ def fetch(ledger: Ledger, name: str, alias: str | None, version: str | None, fol
             version = str(client.get_model_version_by_alias(name, alias).version)
         uri = client.get_model_version_download_uri(name, str(version))
         folder.mkdir(parents=True, exist_ok=True)
-        return Path(download_artifacts(artifact_uri=uri, dst_path=str(folder), tracking_uri=ledger.uri))
+        # A server names the files by a model's id, which MLflow looks up in the store set here.
+        mlflow.set_tracking_uri(ledger.uri)
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
     except (MlflowException, OSError) as error:
         raise NoInputError(
             f"cannot fetch models:/{name}{f'@{alias}' if alias else f'/{version}'}",
