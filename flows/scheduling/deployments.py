@@ -124,12 +124,14 @@ def _words(schedule: Any) -> str:
     """Describe one of Prefect's schedules as `when.When` does."""
     from flows.scheduling.when import When
 
-    interval = getattr(schedule, "interval", None)
+    interval, rrule = getattr(schedule, "interval", None), getattr(schedule, "rrule", None)
+    if rrule is not None:  # Prefect puts a date in front, from which a rule counts
+        rrule = "; ".join(line for line in rrule.splitlines() if not line.startswith("DTSTART"))
     return str(
         When(
             cron=getattr(schedule, "cron", None),
             interval=int(interval.total_seconds()) if interval is not None else None,
-            rrule=getattr(schedule, "rrule", None),
+            rrule=rrule,
             timezone=schedule.timezone or "UTC",
         )
     )

@@ -105,11 +105,16 @@ def _look(url: str, installed: bool) -> bool:
     return True
 
 
-def reap(client: "SyncPrefectClient") -> list[str]:
-    """Mark the runs as crashed that this host began and whose process is gone; return their names."""
+def reap(client: "SyncPrefectClient", grace: float = PENDING_SECONDS) -> list[str]:
+    """Mark the runs as crashed that this host began and whose process is gone; return their names.
+
+    Args:
+        client: of the server.
+        grace: seconds for which a run that has just changed its state is left alone.
+    """
     from prefect.states import Crashed
 
-    dead = [(run, reason) for run in _begun(client) if (reason := _death(run))]
+    dead = [(run, reason) for run in _begun(client) if (reason := _death(run, grace))]
     for run, reason in dead:
         client.set_flow_run_state(run.id, Crashed(message=reason), force=True)
         terminal.note(f"{run.name}: marked as crashed: {reason}")
@@ -127,11 +132,11 @@ def _begun(client: "SyncPrefectClient") -> "list[FlowRun]":
     return list(client.read_flow_runs(flow_run_filter=wanted, limit=200))
 
 
-def _death(run: "FlowRun") -> str:
+def _death(run: "FlowRun", grace: float) -> str:
     """Return why a run cannot be alive; empty if it may be, or if another host knows."""
     where, _, rest = (run.infrastructure_pid or "").partition(" ")
     pid, _, since = rest.partition(" ")
-    if run.state is None or _age(run.state.timestamp) < PENDING_SECONDS:
+    if run.state is None or _age(run.state.timestamp) < grace:
         return ""
     if not where and run.state.is_pending() and run.deployment_id:
         return "its worker ended before it had started a process"
