@@ -248,7 +248,7 @@ def test_runs_of_dead_processes_are_marked_as_crashed(served: Served, cases: Pat
             begun(Running, dead.replace(recovery.host(), "elsewhere")),
         ]
         # A run that has just begun may not have a process yet.
-        assert recovery.reap(client) == []
+        assert recovery.reap(client, grace=3600) == []
         assert len(recovery.reap(client, grace=0)) == 3
         assert {client.read_flow_run(run).state_name for run in lost} == {"Crashed"}
         states = [client.read_flow_run(run).state_name for run in kept]
