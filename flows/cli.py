@@ -19,6 +19,7 @@ from flows.commands import (
     doctor,
     explain,
     export,
+    import_model,
     metadata,
     models,
     predict,
@@ -84,7 +85,6 @@ COMMANDS = (
     export.export,
     delete.delete,
     prune.prune,
-    schedule.schedule,
     worker.worker,
     ui.ui,
     doctor.doctor,
@@ -99,6 +99,8 @@ app.command(
 )(serve.serve)
 for _command in COMMANDS:
     app.command()(_command)
+app.command("import")(import_model.import_model)
+app.add_typer(schedule.app, name="schedule")
 
 
 @app.callback()

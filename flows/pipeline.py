@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from features.errors import ExportError
+from features.storage import locks
 from flows.console import run_log, terminal
 from flows.courses import gallery, image_clustering, image_search, word_vectors
 from flows.gate import gate as gates
@@ -17,7 +18,7 @@ from flows.reports.report import draw, write_report
 from flows.runs import listing, plan
 from flows.runs.plan import Plan
 from flows.runs.request import Request
-from flows.runs.run import Record, open_record, seen
+from flows.runs.run import Record, open_record, run_label, seen
 from flows.runs.state import DatasetReference
 from flows.steps.cross_validation import cross_validate, whole_view
 from flows.steps.evaluate import evaluate
@@ -68,8 +69,23 @@ def train_model(
 
 def _train(request: Request) -> dict[str, Any]:
     intent = plan.resolve(request)
-    course = COURSES.get(request.task, TRAINING)
-    clock = Clock()
+    with alone(intent):
+        return _run(intent, COURSES.get(request.task, TRAINING), Clock())
+
+
+@contextmanager
+def alone(intent: Plan) -> Iterator[None]:
+    """Let no two trainings of one model run at a time: they would compete for its next version.
+
+    Raises:
+        TemporaryError: another process trains a model of this name; names it.
+    """
+    lock = intent.workspace.locks / f"{intent.name}.lock"
+    with locks.exclusive(lock, f"a training of the model {intent.name}"):
+        yield
+
+
+def _run(intent: Plan, course: "Course", clock: "Clock") -> dict[str, Any]:
     with clock("ingest"):
         dataset = course.ingest(intent)
     if intent.columns.fold is not None:
@@ -128,11 +144,10 @@ def publish_kept(workspace: Workspace, name: str, reason: str) -> dict[str, Any]
     intent, clock = Plan(request, state.recipe), Clock()
     with run_log.begun(), open_record(intent, state.dataset, run=run) as record:
         run.record(gate=verdict)
-        record.tracked.tags(
-            {"servable.accepted": reason, "servable.refused": "", "mlflow.note.content": reason}
-        )
+        record.tracked.tags({"servable.accepted": reason, "servable.refused": ""})
         releasing = COURSES.get(request.task, TRAINING).releasing
         take({stage: releasing[stage] for stage in ("publish", "report")}, intent, record, clock)
+        record.tracked.describe(f"Published although worse: {reason}\n\n{record.tracked.description}")
         return summarise(intent, record, clock)
 
 
@@ -232,9 +247,7 @@ def summarise(intent: Plan, record: Record, clock: Clock) -> dict[str, Any]:
     stays = state.unchanged is not None
     version = state.unchanged if stays else state.version
     assert version is not None, "a finished training has published a version, or found it unchanged"
-    artifacts.name_flow_run(
-        f"{intent.request.task} {intent.name} version {version}{' unchanged' if stays else ''}"
-    )
+    artifacts.name_flow_run(f"{run_label(intent, record.run)}{' unchanged' if stays else ''}")
     terminal.note(
         f"{intent.name} is unchanged: version {version} has equal weights and stays; --force publishes anew"
         if stays

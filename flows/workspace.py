@@ -119,6 +119,11 @@ class Workspace:
         return self.root / "spool"
 
     @property
+    def locks(self) -> Path:
+        """One file per model that was trained, locked while it is."""
+        return self.root / "locks"
+
+    @property
     def prefect(self) -> Path:
         """Prefect's home: its database, results and profiles."""
         return self.root / "prefect"

@@ -60,19 +60,17 @@ def check_servable(
     wanted = settled(wanted, 2 * PARITY) if "paths" in wanted else wanted
     function = tf.saved_model.load(str(release)).signatures["serving_default"]
     outputs = function(**{task.raw.input: tf.constant(list(raws))})
-    _compare({name: value.numpy() for name, value in outputs.items()}, wanted)
+    compare({name: value.numpy() for name, value in outputs.items()}, wanted)
     with (
         tempfile.TemporaryDirectory() as folder,
         Server(Options(port=0, model_name="golden", model_base_path=_alone(release, folder))) as server,
         Client(server.target, timeout=600) as client,
     ):
-        _compare(dict(client.predict("golden", {task.raw.input: list(raws)})), wanted)
+        compare(dict(client.predict("golden", {task.raw.input: list(raws)})), wanted)
         one = client.predict("golden", {task.raw.input: list(raws[:1])})
-        _compare(dict(one), {name: value[:1] for name, value in wanted.items()})
+        compare(dict(one), {name: value[:1] for name, value in wanted.items()})
         for call in calls(functions, forms(network, task.raw.input, raws[:3])):
-            _compare(
-                dict(client.predict("golden", call.inputs, signature=call.signature)), dict(call.outputs)
-            )
+            compare(dict(client.predict("golden", call.inputs, signature=call.signature)), dict(call.outputs))
         described = client.metadata("golden")
     assert set(described.signatures) == set(functions)
     assert set(functions) | set(absent(network, task, labels)) == set(task.signatures)
@@ -126,7 +124,8 @@ def _alone(release: Path, folder: str) -> Path:
     return Path(folder) / "base"
 
 
-def _compare(answers: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> None:
+def compare(answers: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> None:
+    """Find equal texts, and numbers that differ by rounding alone."""
     assert answers.keys() == wanted.keys()
     for name, expected in wanted.items():
         # A batch's longest example decides the length of some outputs; the rest is filled up with zeros.

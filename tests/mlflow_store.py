@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.tracking.mlflow_store import Ledger
+from flows.tracking.tags import INTERNAL
 from flows.tracking.tracking import Tracking
 
 
@@ -76,7 +77,11 @@ class Workplace:
             "name": run.info.run_name,
             "end": run.info.end_time,
             "params": run.data.params,
-            "tags": {k: v for k, v in run.data.tags.items() if not k.startswith("servable.")},
+            "tags": {
+                k: v.replace(run.info.run_id, "RUN")
+                for k, v in run.data.tags.items()
+                if not k.startswith(("servable.", INTERNAL))
+            },
             "metrics": {name: self.history(run.info.run_id, name) for name in sorted(run.data.metrics)},
             "artifacts": sorted(self.artifacts(run.info.run_id)),
             "inputs": [(i.dataset.name, i.dataset.digest) for i in run.inputs.dataset_inputs],

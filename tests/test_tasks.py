@@ -21,7 +21,7 @@ from models.tasks import TASKS
 from serving.client.client import Client
 from serving.config import Options
 from serving.server.server import Server
-from tests import browser, golden, harness
+from tests import browser, golden, harness, registered
 from tests.trained import Trained, train
 
 #: Tasks with the featurizer of another one, which is checked there.
@@ -54,6 +54,10 @@ def test_training_graph_release_and_live_server_answer_alike(example: Trained) -
     network = record.networks.trained(plan, record.run, dataset)
     release = Path(example.summary["release"])
     harness.check_servable(network, plan.task, dataset.labels, release, raws)
+
+
+def test_mlflow_answers_with_the_registered_model(example: Trained) -> None:
+    registered.check(example)
 
 
 @pytest.mark.parametrize("example", PLACES, indirect=True)

@@ -1,23 +1,96 @@
-"""``servable schedule``: deploy a training as a scheduled Prefect flow."""
+"""``servable schedule``: deploy a training as a scheduled Prefect flow; list, pause, resume and remove."""
 
-from typing import Annotated
+import json
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from flows.commands.options import JsonOption, WorkspaceOption
 from flows.commands.training_options import takes_a_request
 from flows.console import terminal
 from flows.runs.request import Request
+from flows.workspace import Workspace
 
 
+class Schedules(TyperGroup):
+    """Commands on schedules, of which ``add`` need not be named: ``servable schedule TASK ...``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read what does not begin with the name of another command as the arguments of ``add``."""
+        if args and args[0] not in self.commands:
+            args = ["add", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=Schedules,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Schedule a training; list, pause, resume or remove schedules.",
+)
+
+
+@app.command(epilog="Further commands: servable schedule list, pause NAME, resume NAME, remove NAME.")
 @takes_a_request
-def schedule(
+def add(
     request: Request,
-    cron: Annotated[str | None, typer.Option(help="Cron expression of five fields, in UTC.")] = None,
+    cron: Annotated[str | None, typer.Option(help="Cron expression of five fields.")] = None,
     interval: Annotated[
         int | None, typer.Option(help="Interval in seconds, instead of --cron.", metavar="SECONDS")
     ] = None,
+    rrule: Annotated[
+        str | None,
+        typer.Option(help="Rule of iCalendar, such as FREQ=WEEKLY;BYDAY=MO, instead of --cron."),
+    ] = None,
+    timezone: Annotated[
+        str, typer.Option(help="Time zone of the schedule, such as Europe/Berlin.", metavar="ZONE")
+    ] = "UTC",
 ) -> None:
     """Schedule a training as a Prefect deployment."""
     from flows.scheduling import schedules
+    from flows.scheduling.when import When
 
-    terminal.note(schedules.deploy(request, schedules.When(cron, interval)))
+    terminal.note(schedules.deploy(request, When(cron, interval, rrule, timezone)))
+
+
+@app.command("list")
+def list_schedules(workspace: WorkspaceOption = None, json_output: JsonOption = False) -> None:
+    """List the scheduled trainings."""
+    from flows.scheduling import deployments
+
+    rows = deployments.described(Workspace.open(workspace))
+    if json_output:
+        for row in rows:
+            print(json.dumps(row))
+        return
+    columns = ("model", "task", "when", "next", "paused", "last")
+    cells = [["-" if row[name] is None else row[name] for name in columns] for row in rows]
+    terminal.table("", columns, cells)
+
+
+@app.command()
+def pause(name: str, workspace: WorkspaceOption = None) -> None:
+    """Start no further training of a model until it is resumed."""
+    from flows.scheduling import deployments
+
+    deployments.pause(Workspace.open(workspace), name)
+    terminal.note(f"{name}: paused")
+
+
+@app.command()
+def resume(name: str, workspace: WorkspaceOption = None) -> None:
+    """Train a model again when it is due."""
+    from flows.scheduling import deployments
+
+    deployments.resume(Workspace.open(workspace), name)
+    terminal.note(f"{name}: resumed")
+
+
+@app.command()
+def remove(name: str, workspace: WorkspaceOption = None) -> None:
+    """Delete the schedule of a model; its runs stay in Prefect."""
+    from flows.scheduling import deployments
+
+    deployments.remove(Workspace.open(workspace), name)
+    terminal.note(f"{name}: no longer scheduled")

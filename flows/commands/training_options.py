@@ -53,7 +53,7 @@ def requested(
         bool, typer.Option("--accept-worse", help="Publish even if worse than the version in service.")
     ] = False,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Start over instead of resuming an unfinished run.")
+        bool, typer.Option("--restart", help="Train again instead of resuming, or reusing, an earlier run.")
     ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Publish even if the version in service has equal weights.")

@@ -45,10 +45,12 @@ def featurize(plan: Plan, record: Record) -> str:
     record.networks.forget()
     network = record.networks.network(plan, dataset)
     new = len(_cache(plan, network.phases[0].stage).missing(list(dataset.frame["sha256"])))
-    training.featurize(network, dataset, plan.workspace.features, progress=terminal.report_progress)
+    training.featurize(network, dataset, plan.workspace.features, progress=artifacts.report_progress)
+    if not new:
+        step.reuse("the vectors of all photos")
     terminal.note(f"{new:,d} photos embedded, {dataset.frame['sha256'].nunique() - new:,d} cached")
     for stage in _seen(dataset):
-        feature_store.compute(stage, dataset, _cache(plan, stage), progress=terminal.report_progress)
+        feature_store.compute(stage, dataset, _cache(plan, stage), progress=artifacts.report_progress)
     return str(plan.workspace.features)
 
 

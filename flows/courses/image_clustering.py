@@ -24,6 +24,7 @@ def fit(plan: Plan, record: Record) -> str:
     dataset = record.load_dataset()
     network = record.networks.network(plan, dataset)
     if gallery.is_filled(record, network):
+        step.reuse("the clusters of a finished training")
         return str(record.run.weights)
     unit = gallery.fill(plan, network, dataset.frame)
     settings, seed = plan.sections["model"], plan.request.seed

@@ -31,6 +31,7 @@ def fit(plan: Plan, record: Record) -> str:
     dataset = record.load_dataset()
     network = record.networks.network(plan, dataset)
     if gallery.is_filled(record, network):
+        step.reuse("the index of a finished training")
         return str(record.run.weights)
     unit, clusters = gallery.fill(plan, network, items(plan, dataset)), network.model.get_layer("clusters")
     groups = min(clusters.count, clustering.different(unit))

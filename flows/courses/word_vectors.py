@@ -42,6 +42,8 @@ def featurize(plan: Plan, record: Record) -> str:
     record.networks.forget()
     known = networks.knowledge(plan, corpus)
     path = _tokens(plan, corpus)
+    if path.is_file():
+        step.reuse("the corpus as words")
     if not path.is_file() and plan.sections["model"].root.kind == "word2vec":
         texts = _counted(corpus.texts(plan.sections["featurizer"].wrapped))
         words.write(words.cut(word_vectors.tokenizer(networks.blueprint(plan, corpus)), texts), path)
@@ -62,6 +64,7 @@ def fit(plan: Plan, record: Record) -> str:
     """Train, or go on where a training was cut off; return the file of the final vectors."""
     history_file = record.run.path / "history.json"
     if record.run.weights.is_file() and history_file.is_file():
+        step.reuse("the vectors of a finished training")
         return str(record.run.weights)
     corpus = record.load_dataset()
     network = record.networks.network(plan, corpus)
@@ -101,7 +104,7 @@ def _train(plan: Plan, record: Record, network: Network, history_file: Path) -> 
         settings=settings,
         checkpoints=record.run.checkpoints / "word2vec",
         seed=plan.request.seed,
-        progress=terminal.report_progress,
+        progress=artifacts.report_progress,
         on_epoch=on_epoch,
         on_resume=lambda epoch: terminal.report_resumed("train", epoch),
     )

@@ -65,12 +65,14 @@ def _serving(plan: Plan, record: Record) -> dict[str, Any] | None:
     if stable is None:
         return None
     release = repository.release(plan.name, stable)
-    described = {
+    described: dict[str, Any] = {
         "version": stable,
         "path": str(release.path),
         "dataset": record.dataset.directory,
         "value": None,
     }
+    if "imported" in release.manifest:
+        return described | {"note": "it was imported"}
     objective = plan.task.objective
     same = release.manifest.get("dataset", {}).get("fingerprint") == record.dataset.fingerprint
     if same or objective.anywhere:

@@ -35,6 +35,11 @@ class Outcome:
     due: datetime.datetime
 
 
+def scheduled() -> bool:
+    """Return whether a worker of ours started this process."""
+    return VARIABLE in os.environ
+
+
 def worst(codes: Iterable[int]) -> int:
     """Choose the worst of several exit codes; 0 where there is none. An unknown code is the worst."""
     rank = {code: place for place, code in enumerate(WORST_FIRST)}

@@ -52,6 +52,8 @@ def environment(workspace: Workspace) -> dict[str, str]:
         "PREFECT_LOGGING_LEVEL": "INFO",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         "PREFECT_CLI_PROMPT": "false",
+        # The shortest there is: a run whose process has died is found out by its silence.
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         # Its SQLite database has several writers: on a busy machine they wait, not fail.
         "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
         "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",

@@ -2,8 +2,10 @@
 
 Prefect calls a unit of work a task; here it is a step, so that Task keeps one meaning. Steps return
 references (paths, fingerprints, run ids) and are idempotent: their output folders are named by the
-fingerprint of their inputs. Prefect's own result cache is therefore off; results are persisted as
-JSON so that the UI can show them.
+fingerprint of their inputs. Prefect's own result cache, which knows no files, is therefore off: a step
+whose output is there already says so with :func:`reuse`, and Prefect shows it as Cached. Results are
+persisted as JSON so that the UI can show them. Each step waits for the one before it, so that the graph of
+a run reads from ingest to publish.
 """
 
 import functools
@@ -12,6 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +50,7 @@ def step(
             from prefect.cache_policies import NO_CACHE
 
             return prefect.task(
-                function,
+                _with_reuse(function),
                 name=name,
                 task_run_name=_from_arguments(run_name) if callable(run_name) else run_name,
                 retries=retries,
@@ -60,11 +63,61 @@ def step(
 
         @functools.wraps(function)
         def call(*arguments: Any, **options: Any) -> Any:
-            return (as_task() if in_flow_run() else function)(*arguments, **options)
+            return (
+                _chained(as_task(), *arguments, **options)
+                if in_flow_run()
+                else function(*arguments, **options)
+            )
 
         return call
 
     return decorate
+
+
+#: What the step that runs reports of its reuse; None outside a flow run.
+_reuse: ContextVar[list[str] | None] = ContextVar("reuse", default=None)
+
+#: The state of the last step that was completed, by flow run.
+_last: dict[Any, Any] = {}
+
+
+def reuse(what: str) -> None:
+    """Say in the body of a step that its output is there already; Prefect then shows the step as Cached.
+
+    Args:
+        what: is reused, as a sentence for the page of the run.
+    """
+    if (notes := _reuse.get()) is not None:
+        notes.append(what)
+
+
+def _with_reuse(function: Callable) -> Callable:
+    """Let a step end in a state that says what it reused, if anything."""
+
+    @functools.wraps(function)
+    def run(*arguments: Any, **options: Any) -> Any:
+        from prefect.states import Completed
+
+        notes: list[str] = []
+        token = _reuse.set(notes)
+        try:
+            result = function(*arguments, **options)
+        finally:
+            _reuse.reset(token)
+        return Completed(name="Cached", message="; ".join(notes), data=result) if notes else result
+
+    return run
+
+
+def _chained(task: Any, *arguments: Any, **options: Any) -> Any:
+    """Run a task behind the last completed one of this flow run; its errors come out unchanged."""
+    run_id = flow_run_id()
+    before = [_last[run_id]] if run_id in _last else None
+    state = task(*arguments, **options, return_state=True, wait_for=before)
+    result = state.result()
+    # Without its result, parts of which Prefect would take for those of earlier steps.
+    _last[run_id] = state.model_copy(update={"data": True})
+    return result
 
 
 def _from_arguments(run_name: Callable[..., str]) -> Callable[[], str]:
@@ -93,6 +146,16 @@ def in_flow_run() -> bool:
     from prefect.context import FlowRunContext
 
     return FlowRunContext.get() is not None
+
+
+def flow_run_id() -> Any:
+    """Return the id of the flow run that this code runs in, which there must be."""
+    from prefect.context import FlowRunContext
+
+    context = FlowRunContext.get()
+    assert context is not None, "outside a flow run"
+    assert context.flow_run is not None, "a flow run under way has a record"
+    return context.flow_run.id
 
 
 def as_flow(function: Callable, *, name: str, run_name: str | Callable[[], str] | None = None) -> Any:

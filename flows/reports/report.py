@@ -9,7 +9,7 @@ import yaml
 
 from features import decisions
 from flows.orchestration import artifacts, step
-from flows.reports import ending, page
+from flows.reports import card, ending, page
 from flows.reports.context import Context
 from flows.reports.page import Fact, Headline, Report, Section
 from flows.reports.sections import (
@@ -26,7 +26,8 @@ from flows.reports.sections import (
     words,
 )
 from flows.runs.plan import Plan
-from flows.runs.run import Record
+from flows.runs.provenance import versions
+from flows.runs.run import Record, run_label
 
 #: From a training to the sections it has under a name; none where there is nothing to show.
 Part = Callable[[Context], Iterable[Section]]
@@ -187,17 +188,25 @@ def _keep(context: Context, report: Report) -> str:
     record, dataset = context.record, context.dataset
     page.write(report, record.run.report)
     tracked = record.tracked
-    tracked.artifact(record.run.report)
-    tracked.text(yaml.safe_dump(context.plan.recipe, sort_keys=False), "recipe.yaml")
+    tracked.artifact(record.run.report, card.REPORT)
+    tracked.text(yaml.safe_dump(context.plan.recipe, sort_keys=False), "recipe/recipe.yaml")
+    tracked.text(json.dumps(versions(), indent=1), "environment/versions.json")
     tracked.text(json.dumps(dataset.card, indent=1, default=str), "dataset/card.json")
     decided = "\n".join(map(str, decisions.from_card(dataset.card)))
     tracked.text(decided or "nothing was left open", "dataset/decisions.txt")
     tracked.artifact(dataset.quarantine, "dataset")
     tracked.artifact(_figure_files(record, report))
-    name = context.plan.name
-    note = f"[report]({record.run.report.as_uri()}) of {name}: {report.verdict}"
-    artifacts.show_markdown(artifacts.artifact_key("report", name), note, "Report")
+    tracked.describe(card.card(context, report), run_label(context.plan, record.run))
+    key, name = artifacts.artifact_key("report", context.plan.name), context.plan.name
+    artifacts.show_markdown(key, _for_prefect(context, report), f"What the training of {name} came to")
     return str(record.run.report)
+
+
+def _for_prefect(context: Context, report: Report) -> str:
+    """Write the card for Prefect: links lead to MLflow's server, and pictures stand in the text."""
+    record = context.record
+    page = record.tracking.page(record.tracked)
+    return card.linked(card.card(context, report), page) + card.pictures(report)
 
 
 def _figure_files(record: Record, report: Report) -> Path:

@@ -1,5 +1,6 @@
 """The folder of one training run, and what is recorded there."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,14 +65,23 @@ class RunDirectory:
         return state
 
 
-def open_run(workspace: Workspace, name: str, key: str, *, restart: bool = False) -> RunDirectory:
+#: What a training with the same key, code and libraries would write again, byte for byte.
+REPEATED = ("final.npz", "history.json", "history.jsonl", "clusters.json", "evaluation")
+
+
+def open_run(
+    workspace: Workspace, name: str, key: str, *, restart: bool = False, code: str = ""
+) -> RunDirectory:
     """Return the unfinished run with this key to resume, or a new one.
+
+    A new run begins with the weights and scores of the last run that has the same key and code.
 
     Args:
         workspace: where runs live.
         name: the model.
         key: fingerprint of all that decides the outcome: task, recipe, dataset, seed.
         restart: leave an unfinished run alone and begin anew.
+        code: fingerprint of the code and libraries; empty reuses nothing.
     """
     taken = list(_numbered(workspace.runs(name), key))
     if taken and not restart and taken[-1][1].read().state not in ("finished", "refused"):
@@ -79,7 +89,24 @@ def open_run(workspace: Workspace, name: str, key: str, *, restart: bool = False
     number = taken[-1][0] + 1 if taken else 1
     run = RunDirectory(workspace.runs(name) / f"{key}-{number}")
     run.path.mkdir(parents=True)
+    if taken and code and not restart and taken[-1][1].read().code == code:
+        _repeat(taken[-1][1], run)
     return run
+
+
+def _repeat(earlier: RunDirectory, run: RunDirectory) -> None:
+    """Take over what an equal training has come to; its files are only ever replaced, never changed."""
+    state = earlier.read()
+    if not earlier.weights.is_file() or state.cross_validation is not None:
+        return
+    for path in map(earlier.path.joinpath, REPEATED):
+        if path.is_dir():
+            shutil.copytree(path, run.path / path.name)
+        elif path.is_file():
+            shutil.copy2(path, run.path / path.name)
+    run.record(
+        code=state.code, weights_hash=state.weights_hash, embedding=state.embedding, metrics=state.metrics
+    )
 
 
 def _numbered(folder: Path, key: str) -> Iterator[tuple[int, RunDirectory]]:

@@ -12,12 +12,22 @@ from features.datasets import dataset as datasets
 from features.datasets import folds
 from features.errors import ExportError, ServableError
 from flows.console import run_log, terminal
+from flows.orchestration.outcome import scheduled
 from flows.orchestration.warm_process import Examiner
 from flows.runs.directory import RunDirectory, open_run
 from flows.runs.networks import Networks
 from flows.runs.plan import Plan
-from flows.runs.provenance import command_line, git_commit, versions
+from flows.runs.provenance import (
+    command_line,
+    fingerprint_of_code,
+    git_branch,
+    git_commit,
+    git_repository,
+    user,
+    versions,
+)
 from flows.runs.state import DatasetReference
+from flows.tracking.tags import VERSION
 
 if TYPE_CHECKING:
     from flows.tracking.tracked_run import TrackedRun
@@ -74,11 +84,12 @@ def open_record(
         run: to go on with, whatever its state; None for the one of the plan's key.
     """
     key = plan.key(dataset.fingerprint)
-    run = run or open_run(plan.workspace, plan.name, key, restart=plan.request.restart)
+    code = fingerprint_of_code()
+    run = run or open_run(plan.workspace, plan.name, key, restart=plan.request.restart, code=code)
     with run_log.opened(run.log):
         log.info("run %s of %s in process %d", run.path.name, plan.name, os.getpid())
         try:
-            with _opened(plan, dataset, run, key, parent, label) as record:
+            with _opened(plan, dataset, run, (key, code), parent, label) as record:
                 yield record
         except Exception as error:
             unforeseen = not isinstance(error, ServableError)
@@ -90,18 +101,26 @@ def open_record(
 
 @contextmanager
 def _opened(
-    plan: Plan, dataset: DatasetReference, run: RunDirectory, key: str, parent: Record | None, label: str
+    plan: Plan,
+    dataset: DatasetReference,
+    run: RunDirectory,
+    keys: tuple[str, str],
+    parent: Record | None,
+    label: str,
 ) -> Iterator[Record]:
     from flows.tracking import tracking
 
+    key, code = keys
     ledger = tracking.open_tracking(plan.workspace) if parent is None else parent.tracking
     nested = {"mlflow.parentRunId": parent.tracked.run_id or ""} if parent is not None else {}
     tracked = ledger.start(
         plan.name,
-        run_name=f"{run.path.name} {label}".rstrip(),
+        run_name=run_label(plan, run, label),
         key=f"{plan.name}/{run.path.name}",
         params=_params(plan),
-        tags=_tags(plan) | {name: value for name, value in nested.items() if value},
+        tags=_tags(plan)
+        | {"servable.run": f"{plan.name}/{run.path.name}"}
+        | {name: value for name, value in nested.items() if value},
     )
     tracked.dataset(
         Path(plan.request.data).name,
@@ -113,6 +132,8 @@ def _opened(
     run.record(
         state="running",
         key=key,
+        # Weights that stand there already are those of the code that made them.
+        code=run.read().code if run.weights.is_file() else code,
         pid=os.getpid(),
         recipe=plan.recipe,
         seed=plan.request.seed,
@@ -127,7 +148,8 @@ def _opened(
     except ExportError as error:
         run.record(state="refused")
         note = str(error)
-        tracked.tags({"servable.refused": note, "mlflow.note.content": f"Refused: {note}"})
+        tracked.tags({"servable.refused": note})
+        tracked.describe(f"Refused: {note}\n\n{tracked.description}")
         raise
     except (KeyboardInterrupt, SystemExit) as error:
         status, note = "KILLED", type(error).__name__
@@ -167,10 +189,42 @@ def _tags(plan: Plan) -> dict[str, str]:
     return {
         "servable.task": plan.request.task,
         "servable.data": plan.request.data,
-        "servable.command": command_line(),
-        "mlflow.source.git.commit": git_commit(),
-        **{f"version.{name}": version for name, version in versions().items()},
+        **{f"{VERSION}{name}": version for name, version in versions().items()},
+        **{f"mlflow.{name}": value for name, value in _source().items() if value},
     }
+
+
+def _source() -> dict[str, str]:
+    """Return who started what, and from which code, under the names that MLflow shows."""
+    commit = git_commit()
+    return {
+        "user": user(),
+        "source.name": command_line() or "servable",
+        "source.type": "JOB" if scheduled() else "LOCAL",
+        "source.git.commit": commit.removesuffix("-dirty"),
+        "source.git.dirty": str(commit.endswith("-dirty")) if commit else "",
+        "source.git.branch": git_branch(),
+        "source.git.repoURL": git_repository(),
+    }
+
+
+def run_label(plan: Plan, run: RunDirectory, label: str = "") -> str:
+    """Name a run for people: model, recipe, version once there is one, and what tells it from others.
+
+    Args:
+        plan: of the training.
+        run: its folder, which is named by the key and a number.
+        label: of a nested run.
+    """
+    version, (key, _, number) = run.read().version, run.path.name.partition("-")
+    parts = (
+        plan.name,
+        plan.recipe["name"],
+        label,
+        f"v{version}" if version is not None else "",
+        key[:6] if number in ("", "1") else f"{key[:6]}-{number}",
+    )
+    return " ".join(filter(None, parts))
 
 
 def candidate(plan: Plan, record: Record) -> Path:

@@ -92,6 +92,7 @@ class RunState(_Kept):
 
     Attributes:
         key: names all that decides the outcome.
+        code: fingerprint of the code and libraries that it ran with.
         state: running, finished, refused, failed or killed; empty for a new run.
         pid: of the process that runs it, or ran it last.
         recipe: as it was resolved.
@@ -112,6 +113,7 @@ class RunState(_Kept):
     """
 
     key: str = ""
+    code: str = ""
     state: str = ""
     pid: int | None = None
     recipe: dict[str, Any] | None = None

@@ -3,99 +3,27 @@
 import contextlib
 import io
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from features.errors import UnavailableError, UsageError
+from features.errors import UnavailableError
 from flows.console import quiet
 from flows.console.redaction import mask
 from flows.orchestration import prefect_api, step
 from flows.runs import usage
 from flows.runs.request import Request, check_addresses
+from flows.scheduling.when import When
 from flows.workspace import Workspace
 
 if TYPE_CHECKING:
     from prefect.schedules import Schedule
 
 POOL = "servable"
+#: Of every deployment of ours, and of their runs.
+TAG = "servable"
 ROOT = Path(__file__).resolve().parents[2]
 ENTRYPOINT = "flows/deployment.py:train_model"
-#: Prefect plans no run that is further away than a hundred days.
-LONGEST_INTERVAL = 100 * 24 * 3600
-
-
-@dataclass(frozen=True)
-class When:
-    """When a training is due: by a cron expression, or every so many seconds.
-
-    Attributes:
-        cron: of five fields, in UTC.
-        interval: in seconds, from 1 to a hundred days.
-    """
-
-    cron: str | None = None
-    interval: int | None = None
-
-    def __str__(self) -> str:
-        """Describe it in words."""
-        return f"at '{self.cron}' UTC" if self.cron is not None else f"every {self.interval} seconds"
-
-    def check(self) -> None:
-        """Find out whether exactly one is given, and whether it is in range.
-
-        Raises:
-            UsageError: otherwise.
-        """
-        if (self.cron is None) == (self.interval is None):
-            raise UsageError(
-                "the schedule needs one of --cron and --interval",
-                got="both" if self.cron is not None else "neither",
-                expected="--cron 'FIVE FIELDS' or --interval SECONDS",
-            )
-        if self.interval is not None and not 1 <= self.interval <= LONGEST_INTERVAL:
-            raise UsageError(
-                "invalid --interval", got=self.interval, expected=f"1 to {LONGEST_INTERVAL} seconds"
-            )
-        # Six fields would be read with the seconds last, where other programs have them first.
-        if self.cron is not None and not (len(self.cron.split()) == 5 or self.cron.startswith("@")):
-            raise _unreadable(self.cron)
-
-    def schedule(self) -> "Schedule":
-        """Make Prefect's schedule of it.
-
-        Raises:
-            UsageError: the cron expression cannot be read, or no date ever fits it.
-        """
-        from prefect.schedules import Cron, Interval
-
-        self.check()
-        if self.interval is not None:
-            return Interval(self.interval, timezone="UTC")
-        cron = str(self.cron)
-        if not _is_due_some_day(cron):
-            raise _unreadable(cron)
-        return Cron(cron, timezone="UTC")
-
-
-def _unreadable(cron: str) -> UsageError:
-    return UsageError(
-        "cannot read --cron",
-        got=ascii(cron),
-        expected="five fields that match some date, such as '0 3 * * *'",
-    )
-
-
-def _is_due_some_day(cron: str) -> bool:
-    """Return whether Prefect's server can schedule a cron expression: not the 30th of February."""
-    import asyncio
-
-    from prefect.server.schemas.schedules import CronSchedule
-
-    try:
-        return bool(asyncio.run(CronSchedule(cron=cron, timezone="UTC").get_dates(1)))
-    except ValueError:
-        return False
 
 
 def api(workspace: Workspace) -> str:
@@ -140,13 +68,21 @@ def deploy(request: Request, when: When) -> str:
     plan.resolve(request)
     schedule = when.schedule()
     url = api(workspace)
-    parameters = _elsewhere(request).as_parameters()
+    parameters = _form(_elsewhere(request).as_parameters())
     name = f"{request.task}-{request.name}"
     with step.connected(url):
         _ensure_pool()
         _deploy(name, schedule, parameters)
     page = f"{step.page(url)}/deployments"
     return f"deployed servable-train/{name}, due {when}: {page}. Run it with: servable worker"
+
+
+def _form(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Put the file of a recipe into the parameter of its own."""
+    recipe = parameters["recipe"]
+    if recipe and Path(recipe).suffix in (".yaml", ".yml"):
+        return parameters | {"recipe": None, "recipe_file": recipe}
+    return parameters
 
 
 def _deploy(name: str, schedule: "Schedule", parameters: dict[str, Any]) -> None:
@@ -160,7 +96,10 @@ def _deploy(name: str, schedule: "Schedule", parameters: dict[str, Any]) -> None
             work_pool_name=POOL,
             schedule=schedule,
             parameters=parameters,
-            tags=["servable", parameters["task"]],
+            tags=[TAG, parameters["task"]],
+            description=f"Train and publish {parameters['name']}, a model for {parameters['task']}.",
+            # Two trainings of one model would compete for its next version: the second waits.
+            concurrency_limit=1,
             build=False,
             push=False,
             print_next_steps=False,

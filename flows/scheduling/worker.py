@@ -21,6 +21,7 @@ from flows.console.redaction import mask
 from flows.orchestration import outcome, prefect_api, step
 from flows.orchestration.outcome import Outcome
 from flows.runs.request import check_addresses
+from flows.scheduling import recovery
 from flows.scheduling.schedules import POOL, api
 from flows.tracking import tracking
 from flows.workspace import Workspace
@@ -62,7 +63,7 @@ def work(workspace: Workspace, *, once: bool = False, limit: int = 1) -> int:
     os.environ.update({name: value for name, value in SILENCE.items() if name not in os.environ})
     url = api(workspace)
     os.environ["MLFLOW_TRACKING_URI"] = tracking.tracking_uri(workspace)
-    with step.connected(url), _watched(workspace, url):
+    with step.connected(url), _watched(workspace, url), recovery.watching(url):
         if not once:
             terminal.note(f"waiting for trainings from {step.page(url)}; press Ctrl-C to stop")
             return outcome.worst(ended.code for ended in _serve(url, once=False, limit=limit))
@@ -202,7 +203,7 @@ class _Started:
         """Note the process."""
         self._pids[self._run] = pid
         if self._inner is not None:
-            self._inner.started(pid)
+            self._inner.started(recovery.identifier(pid))
 
 
 def _name(flow_run: "FlowRun") -> str:

@@ -18,6 +18,15 @@ from models.task import Evaluation
 @step.step("evaluate", run_name="evaluate {plan.name}")
 def evaluate(plan: Plan, record: Record) -> dict[str, float]:
     """Measure the model on the test split, or by its folds; return the metrics by name."""
+    metrics = evaluated(record) or measure(plan, record)
+    record.tracked.metrics(metrics, step=0)
+    rows = [{"metric": name, "value": value} for name, value in sorted(metrics.items())]
+    artifacts.show_table(artifacts.artifact_key("metrics", plan.name), rows, f"Test metrics of {plan.name}")
+    return metrics
+
+
+def measure(plan: Plan, record: Record) -> dict[str, float]:
+    """Keep what the network answers to the test split, and the metrics; return them by name."""
     dataset = record.load_dataset()
     folded = record.run.read().cross_validation
     if folded is None:
@@ -36,10 +45,16 @@ def evaluate(plan: Plan, record: Record) -> dict[str, float]:
         terminal.note(f"note: {remark}")
     write_file(record.run.evaluation / "metrics.json", json.dumps(metrics, indent=1))
     record.run.record(metrics=metrics)
-    record.tracked.metrics(metrics, step=0)
-    rows = [{"metric": name, "value": value} for name, value in sorted(metrics.items())]
-    artifacts.show_table(artifacts.artifact_key("metrics", plan.name), rows, f"Test metrics of {plan.name}")
     return metrics
+
+
+def evaluated(record: Record) -> dict[str, float]:
+    """Return the metrics that this training has kept already, or reused; empty if it has none yet."""
+    state = record.run.read()
+    if state.metrics and record.run.outputs.is_file() and state.cross_validation is None:
+        step.reuse("the scores and metrics of the test split")
+        return state.metrics
+    return {}
 
 
 def evaluation(plan: Plan, record: Record, dataset: Dataset) -> Evaluation:

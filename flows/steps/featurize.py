@@ -1,7 +1,6 @@
 """The featurize step: compute and cache what the training takes as input."""
 
-from flows.console import terminal
-from flows.orchestration import step
+from flows.orchestration import artifacts, step
 from flows.runs.plan import Plan
 from flows.runs.run import Record
 from models.training import training
@@ -12,10 +11,13 @@ def featurize(plan: Plan, record: Record) -> str:
     """Fill the feature stores for every example not cached yet; return their folder."""
     dataset = record.load_dataset()
     record.networks.forget()
+    network = record.networks.network(plan, dataset)
+    if not training.uncached(network, dataset, plan.workspace.features):
+        step.reuse(f"the features of all {len(dataset.frame):,} examples")
     training.featurize(
-        record.networks.network(plan, dataset),
+        network,
         dataset,
         plan.workspace.features,
-        progress=terminal.report_progress,
+        progress=artifacts.report_progress,
     )
     return str(plan.workspace.features)

@@ -14,6 +14,7 @@ from flows.runs.state import DatasetReference
 @step.step("ingest", run_name="ingest {plan.request.data}", retries=2)
 def ingest(plan: Plan) -> DatasetReference:
     """Read, check and split the data."""
+    known = _snapshots(plan.workspace.datasets)
     dataset = make_dataset(
         Path(plan.request.data),
         raw=plan.task.raw,
@@ -21,8 +22,10 @@ def ingest(plan: Plan) -> DatasetReference:
         columns=plan.columns,
         rules=plan.rules,
         root=plan.workspace.datasets,
-        progress=terminal.report_progress,
+        progress=artifacts.report_progress,
     )
+    if dataset.directory.name in known:
+        step.reuse(f"dataset {dataset.fingerprint[:12]}: the data are those of an earlier training")
     card = dataset.card
     counts = {key: card[key] for key in ("found", "accepted", "quarantined", "skipped")}
     for line in described(card, dataset.quarantine):
@@ -35,6 +38,10 @@ def ingest(plan: Plan) -> DatasetReference:
     return DatasetReference(
         directory=str(dataset.directory), fingerprint=dataset.fingerprint, **counts, columns=_columns(card)
     )
+
+
+def _snapshots(folder: Path) -> set[str]:
+    return {child.name for child in folder.iterdir()} if folder.is_dir() else set()
 
 
 def described(card: dict[str, Any], quarantine: Path) -> list[str]:

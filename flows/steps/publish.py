@@ -32,8 +32,10 @@ def publish(plan: Plan, record: Record) -> dict[str, Any]:
         plan.name,
         release=release.version,
         examples={plan.task.raw.input: examples[:2]},
-        tags=dict(state.metrics) | {"task": plan.request.task},
+        tags={name: f"{value:.4g}" for name, value in state.metrics.items()} | {"task": plan.request.task},
         description=without(state.absent),
+        kind=plan.request.task,
+        figures=list(state.metrics),
     )
     record.tracking.promote(plan.name, release.version, ALIAS)
     return {"version": release.version, "release": str(release.path)}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 from features.storage.files import write_file
 from flows.console import terminal
-from flows.orchestration import step
+from flows.orchestration import artifacts, step
 from flows.runs import networks
 from flows.runs.plan import Plan
 from flows.runs.run import Record
@@ -27,6 +27,10 @@ def fit(plan: Plan, record: Record, watch: Watch | None = None) -> str:
     """
     history_file = record.run.path / "history.json"
     if record.run.weights.is_file() and history_file.is_file():
+        step.reuse("the weights of a finished training")
+        for epoch, row in enumerate(json.loads(history_file.read_text()), start=1):
+            record.tracked.metrics(by_split(row["metrics"]), step=epoch)
+        record.tracked.metrics(networks.figures(plan, record.load_dataset()))
         return str(record.run.weights)
     dataset = record.load_dataset()
     network = record.networks.network(plan, dataset)
@@ -58,7 +62,7 @@ def fit(plan: Plan, record: Record, watch: Watch | None = None) -> str:
         checkpoints=record.run.checkpoints,
         seed=plan.request.seed,
         restart=plan.request.restart,
-        progress=terminal.report_progress,
+        progress=artifacts.report_progress,
         on_epoch=on_epoch,
         on_resume=on_resume,
     )

@@ -22,7 +22,7 @@ from flows.tracking.outbox import IDS, REJECTED, Event, Journal, Spool, now
 from flows.tracking.rejects import AGAIN
 
 LOG = frozenset({"start", "resume", "metrics", "params", "tags", "dataset", "finish", "damaged"})
-FILES = frozenset({"artifact", "register", *OF_MODELS})
+FILES = frozenset({"artifact", "register", "describe", *OF_MODELS})
 
 FIRST_DELAY, LONGEST_DELAY = 1.0, 60.0
 BUSY_DELAY = 0.3  #: another process is sending the run

@@ -19,10 +19,20 @@ import psutil
 
 from flows.console.redaction import mask, slug
 from flows.orchestration import addresses
-from flows.tracking import mlflow_model
+from flows.tracking import descriptions, mlflow_model
 from flows.tracking.databases import make_database
 from flows.tracking.outbox import Event, Spool
 from flows.tracking.processes import host, is_alive
+from flows.tracking.tags import (
+    HOST_TAG,
+    KIND_TAG,
+    NOTE_TAG,
+    PID_TAG,
+    RELEASE_TAG,
+    RUN_TAG,
+    SINCE_TAG,
+    TRAINING_KIND,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -44,9 +54,6 @@ ENVIRONMENT = {
 
 #: MLflow's error codes for what repeating cannot mend.
 _FINAL = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE"}
-
-RUN_TAG, HOST_TAG, PID_TAG, SINCE_TAG = "servable.spool", "servable.host", "servable.pid", "servable.started"
-NOTE_TAG, RELEASE_TAG, EVENT_TAG = "servable.note", "servable.release", "servable.event"
 
 
 class AwayError(Exception):
@@ -198,7 +205,8 @@ class Ledger:
             if not self.is_server:
                 place = (self.artifacts / slug(name, 100)).resolve().as_uri()
             try:
-                return self.client.create_experiment(name, artifact_location=place)
+                kind = {KIND_TAG: TRAINING_KIND}
+                return self.client.create_experiment(name, artifact_location=place, tags=kind)
             except Exception as error:
                 if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
                     raise
@@ -206,6 +214,8 @@ class Ledger:
         _same(found.name, name)
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
+        if KIND_TAG not in found.tags:
+            self.client.set_experiment_tag(found.experiment_id, KIND_TAG, TRAINING_KIND)
         return found.experiment_id
 
     def _start(self, event: Event, cursor: dict[str, Any], directory: Path) -> None:
@@ -309,8 +319,13 @@ class Ledger:
         self.client.log_inputs(cursor["run_id"], [DatasetInput(dataset, tags)])
 
     def _register(self, event: Event, cursor: dict[str, Any], directory: Path) -> None:
-        version = mlflow_model.register(self.client, event.body, cursor, directory, remote=self.is_server)
-        cursor["versions"] = cursor.get("versions", {}) | {event.body["name"]: version}
+        name = event.body["name"]
+        made = mlflow_model.register(self.client, event.body, cursor, directory, remote=self.is_server)
+        cursor["versions"] = cursor.get("versions", {}) | {name: made.version}
+        cursor["models"] = cursor.get("models", {}) | {name: made.model_id}
+
+    def _describe(self, event: Event, cursor: dict[str, Any], directory: Path) -> None:
+        descriptions.describe(self.client, event.body, cursor)
 
     def _alias(self, event: Event, cursor: dict[str, Any], directory: Path) -> None:
         """Move an alias to a release, unless it has been moved by a later event already."""
@@ -376,6 +391,7 @@ HANDLERS = {
     "artifact": Ledger._artifact,
     "dataset": Ledger._dataset,
     "register": Ledger._register,
+    "describe": Ledger._describe,
     "alias": Ledger._alias,
     "withdraw": Ledger._withdraw,
 }

@@ -27,7 +27,7 @@ from flows.console.redaction import slug
 EVENTS, CURSOR, FILES, REJECTED = "events.jsonl", "cursor.json", "files", "rejected.jsonl"
 REJECTED_FILES = ".rejected"  #: what events of REJECTED would have uploaded, by run
 #: What a cursor keeps of MLflow's names for things.
-IDS = ("experiment_id", "run_id", "versions", "tables")
+IDS = ("experiment_id", "run_id", "versions", "models", "tables")
 GONE = ".gone-"  #: begins the name of a folder that is being deleted
 
 #: At most this many seconds of metrics are lost to a power failure; a killed process loses none.

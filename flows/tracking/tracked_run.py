@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from features.errors import InternalError
 from flows.console.redaction import mask, slug
-from flows.tracking import mlflow_model
-from flows.tracking.mlflow_store import RELEASE_TAG
+from flows.tracking import model_files, system_metrics
 from flows.tracking.outbox import Journal, number
+from flows.tracking.tags import RELEASE_TAG
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,12 +47,20 @@ class TrackedRun:
         """
         self.key = key
         self._journal, self._wake, self._known, self._forget = journal, wake, known, forget
+        self.description = ""
         self._seen = {
             (name, event.body["step"])
             for event in journal.read()
             if event.kind == "metrics"
             for name in event.body["metrics"]
         }
+
+        steps = [step for name, step in self._seen if name.startswith(system_metrics.PREFIX)]
+        self._sampler = (
+            system_metrics.Sampler(self.metrics, max(steps, default=-1) + 1)
+            if system_metrics.enabled()
+            else None
+        )
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -71,6 +79,12 @@ class TrackedRun:
     def run_id(self) -> str | None:
         """MLflow's id of the run; None until MLflow has been reached."""
         return self._known().get("run_id")
+
+    @property
+    def ids(self) -> tuple[str, str] | None:
+        """MLflow's ids of experiment and run; None until MLflow has been reached."""
+        known = self._known()
+        return (known["experiment_id"], known["run_id"]) if "run_id" in known else None
 
     def version(self, name: str) -> int | None:
         """Return the number MLflow gave to the version registered under a name, None until it has."""
@@ -113,6 +127,16 @@ class TrackedRun:
         """Record tags; secrets are masked, values cut at 8,000 characters."""
         if values:
             self.write("tags", tags=as_tags(values))
+
+    def describe(self, description: str, name: str = "") -> None:
+        """Set the description of the run and of what was registered from it, and the name of the run.
+
+        Args:
+            description: Markdown; the address ``artifact:PATH`` leads to an artifact of the run.
+            name: of the run; empty to leave it as it is.
+        """
+        self.description = mask(description)
+        self.write("describe", description=self.description[:LONGEST_TAG], name=mask(name))
 
     def artifact(self, path: Path, folder: str = "") -> None:
         """Keep a file or folder, as it is now, among the run's artifacts.
@@ -179,11 +203,13 @@ class TrackedRun:
         examples: Mapping[str, Sequence[Any]] | None = None,
         tags: Mapping[str, object] | None = None,
         description: str = "",
+        kind: str = "",
+        figures: Sequence[str] = (),
     ) -> None:
         """Register an exported SavedModel as a new version of a model.
 
-        Its MLflow signature is read from its ``serving_default``. The number of the version is
-        :meth:`version`, once MLflow has been reached.
+        Its MLflow signature is read from its signatures. The number of the version is :meth:`version`, once
+        MLflow has been reached. MLflow finds the model by the params, metrics and dataset of the run, too.
 
         Args:
             saved_model: the exported folder; its files are linked, so it may be deleted afterwards.
@@ -192,27 +218,48 @@ class TrackedRun:
             examples: a few examples of every input of ``serving_default``.
             tags: of the version, such as its test metric.
             description: of the version.
+            kind: MLflow's type of the model, such as the name of its task.
+            figures: names of the metrics of the run that are the model's.
 
         Raises:
             InternalError: the folder holds no SavedModel with a ``serving_default``.
         """
         try:
-            signature = mlflow_model.describe(saved_model)
+            signature = model_files.describe(saved_model)
         except (OSError, ValueError, IndexError) as error:
             raise InternalError(
                 f"cannot register {saved_model}", got=str(error), expected="a SavedModel"
             ) from error
-        staged = self._journal.stage(saved_model, name=mlflow_model.SAVED_MODEL, link=True)
+        staged = self._journal.stage(saved_model, name=model_files.SAVED_MODEL, link=True)
         self.write(
             "register",
             id=f"{self._journal.directory.name}-{staged}",
             name=slug(name),
             file=str(Path(staged).parent),
             signature=signature,
-            example=mlflow_model.example(examples) if examples else None,
+            example=model_files.example(examples) if examples else None,
             tags=as_tags(tags or {}) | {RELEASE_TAG: str(release)},
             description=mask(description),
+            model_type=kind,
+            **self._written(figures),
         )
+
+    def _written(self, figures: Sequence[str]) -> dict[str, Any]:
+        """Gather from the journal what a model takes over from its run.
+
+        Returns:
+            params by name; points, the last name, value, step and time of each metric; dataset, its name and
+            digest, or None.
+        """
+        params, points, dataset = dict[str, str](), dict[str, tuple[str, Any, int, int]](), None
+        names = set(map(slug, figures))
+        for event in self._journal.read():
+            params |= event.body.get("params", {})
+            for name in names & event.body.get("metrics", {}).keys():
+                points[name] = (name, event.body["metrics"][name], event.body["step"], event.at)
+            if event.kind == "dataset":
+                dataset = [event.body["name"], event.body["digest"]]
+        return {"params": params, "points": sorted(points.values()), "dataset": dataset}
 
     def finish(self, status: str = "FINISHED", note: str = "") -> None:
         """End the run; only the first call counts.
@@ -226,6 +273,8 @@ class TrackedRun:
             raise InternalError("unknown run status", got=status, expected=", ".join(STATUSES))
         if self._journal.closed:
             return
+        if self._sampler is not None:
+            self._sampler.stop()
         self.write("finish", status=status, note=mask(note)[:LONGEST_TAG])
         self._journal.close()
         self._forget()

@@ -18,8 +18,9 @@ from flows.console.redaction import mask, slug
 from flows.orchestration import addresses
 from flows.tracking import rejects
 from flows.tracking.delivery import Sender, generations
-from flows.tracking.mlflow_store import NOTE_TAG, RUN_TAG, AwayError, Ledger, this_process
+from flows.tracking.mlflow_store import AwayError, Ledger, this_process
 from flows.tracking.outbox import Journal, Spool, now
+from flows.tracking.tags import NOTE_TAG, RUN_TAG
 from flows.tracking.tracked_run import TrackedRun, as_tags
 from flows.workspace import Workspace
 
@@ -199,6 +200,13 @@ class Tracking:
             return Ledger(self.uri, self._artifacts).by_alias(slug(model), alias)
         except AwayError as error:
             raise UnavailableError("cannot read the champion from MLflow", got=str(error)) from error
+
+    def page(self, run: TrackedRun) -> str:
+        """Return the address of a run in the UI of MLflow's server; empty where either is missing."""
+        ids = run.ids
+        if not addresses.is_server(self.uri) or not ids:
+            return ""
+        return f"{mask(self.uri).rstrip('/')}/#/experiments/{ids[0]}/runs/{ids[1]}"
 
     @property
     def trouble(self) -> str:

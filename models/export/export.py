@@ -169,15 +169,23 @@ def _clean_on_failure(directory: Path, write: Callable[[], None]) -> None:
 
 def write_warmup(directory: Path, argument: str, raws: Sequence[bytes], model_name: str = "") -> None:
     """Write one PredictionLog per raw example where TensorFlow Serving looks for warmup requests."""
+    write_requests(directory, DEFAULT, [{argument: [raw]} for raw in raws], model_name)
+
+
+def write_requests(
+    directory: Path, signature: str, requests: Sequence[Mapping[str, Any]], model_name: str
+) -> None:
+    """Write one PredictionLog per request, arrays by input, where TensorFlow Serving looks for them."""
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
     path = directory / WARMUP
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for raw in raws:
+        for inputs in requests:
             request = predict_pb2.PredictRequest()
             request.model_spec.name = model_name
-            request.model_spec.signature_name = "serving_default"
-            request.inputs[argument].CopyFrom(tf.make_tensor_proto([raw]))
+            request.model_spec.signature_name = signature
+            for name, value in inputs.items():
+                request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
             log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
             writer.write(log.SerializeToString())

@@ -74,6 +74,44 @@ def _nodes(directory: Path) -> Iterator[tuple[str, str, str]]:
                 yield function.signature.name, node.name, node.op
 
 
+def to_binary(directory: Path) -> None:
+    """Write ``saved_model.pb`` in place of a ``saved_model.pbtxt``; does nothing where there is none.
+
+    Raises:
+        ExportError: it cannot be read.
+    """
+    text = directory / "saved_model.pbtxt"
+    if not text.is_file():
+        return
+    from google.protobuf import text_format
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    try:
+        model = text_format.Parse(text.read_text("utf-8"), saved_model_pb2.SavedModel())
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        raise ExportError(f"{text.name} cannot be read", got=str(error)[:200]) from error
+    write_file(directory / "saved_model.pb", model.SerializeToString(deterministic=True))
+    text.unlink()
+
+
+def unknown(directory: Path) -> list[str]:
+    """Describe the nodes whose op TensorFlow does not have, as ``op (node)``: those of other libraries."""
+    import tensorflow as tf  # noqa: F401 -- registers the ops
+    from tensorflow.python.framework import op_def_registry
+
+    functions = {
+        function.signature.name
+        for graph in _read(directory).meta_graphs
+        for function in graph.graph_def.library.function
+    }
+    found = {
+        f"{op} ({node})"
+        for _, node, op in _nodes(directory)
+        if op not in functions and op_def_registry.get(op) is None
+    }
+    return sorted(found)
+
+
 def ops(directory: Path) -> set[str]:
     """Name every op in the graph and its functions."""
     return {op for _, _, op in _nodes(directory)}

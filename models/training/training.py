@@ -65,6 +65,16 @@ def featurize(network: Network, dataset: Dataset, stores: Path, progress: Progre
         feature_store.compute(phase.stage, dataset, cache, progress=progress)
 
 
+def uncached(network: Network, dataset: Dataset, stores: Path) -> int:
+    """Count the examples that `featurize` would compute something of."""
+    contents = list(dataset.frame["sha256"])
+    missing = [
+        feature_store.FeatureStore(stores / feature_store.fingerprint(phase.stage)).missing(contents)
+        for phase in network.phases
+    ]
+    return len({content for each in missing for content in each})
+
+
 def train(
     network: Network,
     dataset: Dataset,

@@ -17,6 +17,7 @@ from tests.benchmarks import (
     music,
     numbers,
     places,
+    registered_models,
     serving,
     speech,
     swaps,
@@ -68,6 +69,7 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "reviews": texts.reviews,
         "word-vectors": words.vectors,
         "translations": translations.sentences,
+        "registered": registered_models.served,
     },
 }
 

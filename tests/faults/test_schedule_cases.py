@@ -5,6 +5,7 @@ import datetime
 import itertools
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -19,9 +20,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from features.errors import NoInputError
 from flows import cli
-from flows.orchestration import outcome, prefect_server
-from flows.scheduling import schedules
+from flows.orchestration import outcome, prefect_server, step
+from flows.scheduling import deployments, recovery, schedules
+from flows.scheduling.when import When
 from flows.workspace import Workspace
 from tests import mlflow_store
 from tests.conftest import ROOT
@@ -145,7 +148,7 @@ def test_a_training_scheduled_by_cron_runs_and_is_published(served: Served, case
         (run, *_) = wait_for(lambda: served.runs("minutely", "COMPLETED", "FAILED", "CRASHED"), worker)
         assert (run["state_name"], run["auto_scheduled"]) == ("Completed", True)
         assert datetime.datetime.fromisoformat(run["expected_start_time"]).second == 0
-        assert run["name"] == f"{TASK} minutely version 1"
+        assert re.fullmatch("minutely linear v1 [0-9a-f]{6}", run["name"])
         wait_for(lambda: f"{TASK} minutely: done\n" in said, worker)
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(120) == 143
@@ -181,6 +184,82 @@ def test_an_interval_of_seconds_and_one_schedule_for_each_model(served: Served, 
     deployment = served.deployment("often")["id"]
     request = urllib.request.Request(f"{served.api}/deployments/{deployment}", method="DELETE")
     urllib.request.urlopen(request, timeout=30).close()
+
+
+@contextlib.contextmanager
+def scheduled(served: Served, data: Path, name: str, when: When) -> Iterator[Workspace]:
+    """Schedule a model in this process, which uses the server meanwhile."""
+    kept = dict(os.environ)
+    os.environ |= {"PREFECT_API_URL": served.api, "MLFLOW_TRACKING_URI": served.store}
+    try:
+        schedules.deploy(schedules.Request(TASK, str(data), name, workspace=str(served.root)), when)
+        yield Workspace.open(served.root)
+    finally:
+        os.environ.clear()
+        os.environ.update(kept)
+
+
+def test_schedules_are_listed_paused_resumed_and_removed(served: Served, cases: Path) -> None:
+    when = When(rrule="FREQ=WEEKLY;BYDAY=MO;BYHOUR=3", timezone="Europe/Berlin")
+    with scheduled(served, cases / "mlflow-uri" / "base.csv", "weekly", when) as place:
+
+        def listed() -> dict[str, Any] | None:
+            return {row["model"]: row for row in deployments.described(place)}.get("weekly")
+
+        row = listed()
+        assert (row["task"], row["paused"], row["last"]) == (TASK, None, None)
+        assert row["when"] == "at 'FREQ=WEEKLY;BYDAY=MO;BYHOUR=3' Europe/Berlin"
+        assert served.deployment("weekly")["global_concurrency_limit"]["limit"] == 1
+        deployments.pause(place, "weekly")
+        assert listed()["paused"] == "yes"
+        deployments.resume(place, "weekly")
+        assert listed()["paused"] is None
+        deployments.remove(place, "weekly")
+        assert listed() is None
+        with pytest.raises(NoInputError, match="the model has no schedule; got weekly"):
+            deployments.pause(place, "weekly")
+
+
+def test_runs_of_dead_processes_are_marked_as_crashed(served: Served, cases: Path) -> None:
+    """Killed in PENDING and in RUNNING, alive, of another host; the automation is made once."""
+    from prefect.client.orchestration import get_client
+    from prefect.states import Pending, Running
+
+    with subprocess.Popen(["true"]) as ended:
+        dead = recovery.identifier(ended.pid)
+    alive = recovery.identifier(os.getpid())
+    with (
+        scheduled(served, cases / "mlflow-uri" / "base.csv", "dying", When(cron="0 0 1 1 *")),
+        step.connected(served.api),
+        get_client(sync_client=True) as client,
+    ):
+        deployment = served.deployment("dying")["id"]
+
+        def begun(state: Any, process: str | None) -> Any:
+            made = served.ask(f"deployments/{deployment}/create_flow_run", {})["id"]
+            client.set_flow_run_state(made, state(), force=True)
+            if process:
+                client.update_flow_run(made, infrastructure_pid=process)
+            return made
+
+        lost = [begun(Pending, None), begun(Pending, dead), begun(Running, dead)]
+        kept = [
+            begun(Pending, alive),
+            begun(Running, alive),
+            begun(Running, dead.replace(recovery.host(), "elsewhere")),
+        ]
+        # A run that has just begun may not have a process yet.
+        assert recovery.reap(client, grace=3600) == []
+        assert len(recovery.reap(client, grace=0)) == 3
+        assert {client.read_flow_run(run).state_name for run in lost} == {"Crashed"}
+        states = [client.read_flow_run(run).state_name for run in kept]
+        assert states == ["Pending", "Running", "Running"]
+        for run in kept:
+            client.delete_flow_run(run)
+        recovery.install(client)
+        assert recovery.install(client) is False
+        (automation,) = client.read_automations_by_name(recovery.AUTOMATION)
+        assert automation.trigger.within == datetime.timedelta(seconds=recovery.SILENCE_SECONDS)
 
 
 def test_worker_once_ends_with_the_worst_code(served: Served, tmp_path: Path) -> None:
@@ -277,7 +356,7 @@ def test_schedule_has_every_option_of_train(capsys: pytest.CaptureFixture[str]) 
         return {word for word in capsys.readouterr().out.split() if word.startswith("--")}
 
     assert options("train") - options("schedule") == {"--dry-run", "--local", "--json", "--quiet"}
-    assert options("schedule") - options("train") >= {"--cron", "--interval"}
+    assert options("schedule") - options("train") >= {"--cron", "--interval", "--rrule", "--timezone"}
 
 
 @pytest.mark.parametrize(
@@ -285,6 +364,9 @@ def test_schedule_has_every_option_of_train(capsys: pytest.CaptureFixture[str]) 
     [
         ((), "neither"),
         (("--cron", "* * * * *", "--interval", "60"), "both"),
+        (("--rrule", "FREQ=DAILY", "--interval", "60"), "both"),
+        (("--rrule", "FREQ=SOMETIMES"), "RFC 5545"),
+        (("--cron", "0 3 * * *", "--timezone", "Mars/Olympus"), "IANA name"),
         (("--cron", "nonsense"), "'nonsense'; expected five fields"),
         (("--cron", ""), "five fields"),
         (("--cron", "* * * *"), "five fields"),
@@ -308,9 +390,16 @@ def test_a_schedule_that_cannot_be_is_a_usage_error(
     assert words in line
 
 
+def test_rules_and_time_zones() -> None:
+    weekly = When(rrule="FREQ=WEEKLY;BYDAY=MO;BYHOUR=3", timezone="Europe/Berlin")
+    assert (weekly.schedule().rrule, weekly.schedule().timezone) == (weekly.rrule, "Europe/Berlin")
+    assert str(weekly) == "at 'FREQ=WEEKLY;BYDAY=MO;BYHOUR=3' Europe/Berlin"
+    assert When(cron="0 3 * * *", timezone="Asia/Tokyo").schedule().timezone == "Asia/Tokyo"
+
+
 @pytest.mark.parametrize("cron", ["0 3 * * *", "@daily", "*/15 8-18 * * mon-fri", "0 0 29 2 *"])
 def test_cron_expressions_that_are_read(cron: str) -> None:
-    assert schedules.When(cron=cron).schedule().cron == cron
+    assert When(cron=cron).schedule().cron == cron
 
 
 def test_a_role_that_no_column_has_is_a_usage_error(here: Path) -> None:

@@ -98,7 +98,7 @@ def test_events_that_wait_are_sent_after_the_mistake_is_mended(tmp_path, cases):
     (run,) = place.runs("first")
     assert run.info.status == "FINISHED"
     assert "test/accuracy" in run.data.metrics
-    assert "report.html" in place.artifacts(run.info.run_id)
+    assert "report/report.html" in place.artifacts(run.info.run_id)
     versions = place.client.search_model_versions("name = 'first'")
     assert [(int(version.version), version.tags["servable.release"]) for version in versions] == [(1, "1")]
     assert Path(root / "repository" / "first" / "1").is_dir()

@@ -1,6 +1,7 @@
 """What one finished training leaves: summary, release, report, MLflow run, registered model."""
 
 import json
+import os
 import re
 import sqlite3
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from features.datasets import dataset as datasets
+from features.errors import TemporaryError
+from flows import pipeline
 from flows.tracking import tracking
 from serving.repository.repository import Repository
 from tests import mlflow_store
@@ -79,17 +82,38 @@ def test_mlflow_knows_the_whole_run(trained: Trained) -> None:
     assert found["params"]["seed"] == "0"
     assert found["params"]["model.filters"] == "[4, 8]"
     assert found["params"]["training.epochs"] == "12"
-    assert found["tags"]["version.tensorflow"].startswith("2.")
+    assert found["tags"]["mlflow.servable.version.tensorflow"].startswith("2.")
+    # What a person sees of tags is what a person looks for.
+    shown = {name for name in found["tags"] if not name.startswith("mlflow.")}
+    assert shown == {"servable.task", "servable.data", "servable.run"}
+    assert found["tags"]["mlflow.source.type"] == "LOCAL"
+    key = trained.run.path.name[:6]
+    assert found["tags"]["mlflow.runName"] == f"golden cnn v1 {key}"
+    card = found["tags"]["mlflow.note.content"]
+    metrics = trained.summary["metrics"]
+    assert card.startswith(f"**test accuracy {100 * metrics['test/accuracy']:.1f} % (")
+    assert "published as version 1" in card
+    assert f"| test/accuracy | {metrics['test/accuracy']:.4g} |" in card
+    assert "96 of 96 examples used" in card
+    assert f"/runs/{trained.summary['run_id']}/artifacts/report/report.html)" in card
     # The epochs were told as they happened.
     assert [step for step, _ in found["metrics"]["train/loss"]] == list(range(1, 13))
     assert [step for step, _ in found["metrics"]["validation/accuracy"]] == list(range(1, 13))
     assert found["metrics"]["test/accuracy"] == [(0, trained.summary["metrics"]["test/accuracy"])]
     assert found["inputs"] == [("data", trained.summary["dataset"]["fingerprint"][:36])]
     folder = trained.workspace.mlruns / "artifacts" / "golden" / trained.summary["run_id"] / "artifacts"
-    assert (folder / "report.html").read_bytes() == trained.run.report.read_bytes()
+    assert {path.name for path in folder.iterdir()} == {
+        "dataset",
+        "environment",
+        "figures",
+        "recipe",
+        "report",
+        "tables",
+    }
+    assert (folder / "report" / "report.html").read_bytes() == trained.run.report.read_bytes()
     assert {path.name for path in (folder / "tables").iterdir()} >= {"per_class.json", "mistakes.json"}
     assert any((folder / "figures").glob("confusion*"))
-    assert (folder / "recipe.yaml").is_file()
+    assert (folder / "recipe" / "recipe.yaml").is_file()
 
 
 def test_the_registered_version_is_champion_and_answers(trained: Trained) -> None:
@@ -143,6 +167,15 @@ def test_nothing_left_to_send_and_no_candidate_left_behind(trained: Trained) -> 
         assert ledger.pending() == 0
 
 
+def test_one_training_of_a_model_runs_at_a_time(trained: Trained) -> None:
+    parameters = trained.request().as_parameters()
+    with (
+        pipeline.alone(trained.plan()),
+        pytest.raises(TemporaryError, match=rf"training of the model golden is .* process {os.getpid()} on"),
+    ):
+        pipeline.train_model(**parameters)
+
+
 def test_k1_a_training_without_its_tracking_server_loses_nothing(trained: Trained, tmp_path: Path) -> None:
     """A closed port for the whole run: one warning, a release, and later every event once."""
     mlflow_store.database(tmp_path / "mlruns")
@@ -190,7 +223,7 @@ def test_a_worse_training_is_refused_and_kept_until_it_is_accepted(trained: Trai
     tags = of_run(trained.workspace.mlruns / "mlflow.db", run_id)["tags"]
     for tag in ("servable.refused", "servable.note", "mlflow.note.content"):
         assert "the gate refused golden: not worse than serving; got test/accuracy 0." in tags[tag]
-    assert list(trained.workspace.mlruns.glob(f"**/{run_id}/artifacts/report.html"))
+    assert list(trained.workspace.mlruns.glob(f"**/{run_id}/artifacts/report/report.html"))
     assert f"servable publish golden/{run.name} --accept-worse" in line
     done = command("publish", "golden", "--accept-worse", workspace=trained.workspace.root)
     assert done.returncode == 2

@@ -73,3 +73,24 @@ def test_state_merges_and_a_damaged_file_counts_as_none(tmp_path):
     run.record(metrics={"test/r2": float("nan")})
     assert math.isnan(run.read().metrics["test/r2"])
     assert list(tmp_path.glob(".*")) == []
+
+
+def test_a_new_run_takes_over_what_the_same_code_came_to(tmp_path):
+    workspace = Workspace.open(tmp_path)
+    first = open_run(workspace, "pets", "k", code="a")
+    first.weights.write_bytes(b"weights")
+    first.evaluation.mkdir()
+    first.outputs.write_bytes(b"outputs")
+    first.report.write_text("of the first run")
+    first.record(state="finished", code="a", weights_hash="w", metrics={"test/accuracy": 0.5}, version=3)
+    second = open_run(workspace, "pets", "k", code="a")
+    assert second.path.name == "k-2"
+    assert (second.weights.read_bytes(), second.outputs.read_bytes()) == (b"weights", b"outputs")
+    assert (second.read().weights_hash, second.read().metrics) == ("w", {"test/accuracy": 0.5})
+    assert second.read().version is None
+    assert not second.report.exists()
+    for options in ({"code": "b"}, {"code": ""}, {"code": "a", "restart": True}):
+        second.record(state="finished")
+        other = open_run(workspace, "pets", "k", **options)
+        assert not other.weights.exists(), options
+        other.path.rmdir()

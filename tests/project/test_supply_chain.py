@@ -157,8 +157,13 @@ def test_the_top_level_is_as_documented() -> None:
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
 
 
-def test_prefect_yaml_names_a_flow_that_exists() -> None:
+def test_prefect_yaml_has_a_deployment_of_every_task() -> None:
+    """Its flow exists, takes the parameters, and refuses what does not fit."""
     import importlib
+
+    from jsonschema import Draft202012Validator
+
+    from models.tasks import TASKS
 
     described = yaml.safe_load((ROOT / "prefect.yaml").read_text())
     for deployment in described["deployments"]:
@@ -167,3 +172,6 @@ def test_prefect_yaml_names_a_flow_that_exists() -> None:
         known = set(flow.parameters.properties)
         assert set(deployment["parameters"]) <= known
         assert {"task", "data", "name"} <= set(deployment["parameters"])
+        form = Draft202012Validator(flow.parameters.model_dump())
+        assert not list(form.iter_errors(deployment["parameters"]))
+    assert [deployment["name"] for deployment in described["deployments"]] == sorted(TASKS)

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 from features.errors import InternalError, TemporaryError
-from flows.tracking import delivery, mlflow_store, tracking
+from flows.tracking import delivery, mlflow_store, tags, tracking
 from flows.tracking.mlflow_store import AwayError, Ledger
 from flows.tracking.outbox import REJECTED, Spool
 from flows.workspace import Workspace
@@ -49,8 +49,12 @@ def saved_model(tmp_path_factory):
             first = tf.strings.substr(image_bytes, 0, 1)
             return {"label": first, "score": size, "scores": tf.stack([size, 2 * size], -1)}
 
+        @tf.function(input_signature=[tf.TensorSpec([None, 2, 2], tf.float32, name="pixels")])
+        def embed(self, pixels):
+            return {"embedding": tf.reduce_sum(pixels, [1, 2])}
+
     folder, model = tmp_path_factory.mktemp("exported") / "1", Model()
-    tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
+    tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve, "embed": model.embed})
     (folder / "assets.extra").mkdir()
     (folder / "assets.extra" / "manifest.json").write_text("{}")
     return folder
@@ -69,9 +73,17 @@ def write_everything(place, saved_model, tracked):
         run.metrics({"train/loss": 1 / (step + 1), "validation/loss": 2.0}, step)
     run.text("seed: 0\n", "recipe.yaml")
     run.table(pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}), "tables/classes.json")
+    run.metrics({"test/accuracy": 0.9375})
     run.register(
-        saved_model, "pets", release=7, examples={"image_bytes": [b"abc"]}, tags={"test/accuracy": 0.9}
+        saved_model,
+        "pets",
+        release=7,
+        examples={"image_bytes": [b"abc"]},
+        tags={"test/accuracy": "0.9375"},
+        kind="image-classification",
+        figures=["test/accuracy"],
     )
+    run.describe("**0.9375** see the [report](artifact:report/report.html)", "pets cnn v7 abcdef")
     tracked.promote("pets", 7)
     run.tags({"late": "yes"})
     run.finish()
@@ -84,7 +96,15 @@ def test_everything_said_is_told_by_mlflow(place, saved_model):
         assert tracked.drain(), tracked.trouble
     (stored,) = place.runs()
     assert stored.info.run_id == run.run_id
-    assert (stored.info.status, stored.info.run_name) == ("FINISHED", "pets-1")
+    assert (stored.info.status, stored.info.run_name) == ("FINISHED", "pets cnn v7 abcdef")
+    link = f"#/experiments/{stored.info.experiment_id}/runs/{run.run_id}/artifacts/report/report.html"
+    described = f"**0.9375** see the [report]({link})"
+    assert stored.data.tags["mlflow.note.content"] == described
+    assert place.client.get_model_version("pets", 1).description == described
+    experiment = place.client.get_experiment(stored.info.experiment_id)
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    shown = [name for name in stored.data.tags if not name.startswith("mlflow.")]
+    assert sorted(shown) == ["late", "task"]
     assert stored.data.params == {"seed": "0", "model": '{"units": [8]}'}
     assert {"task": "t", "late": "yes"}.items() <= stored.data.tags.items()
     assert place.history(run.run_id, "train/loss") == [(0, 1.0), (1, 0.5), (2, 1 / 3), (3, 0.25)]
@@ -101,6 +121,35 @@ def test_everything_said_is_told_by_mlflow(place, saved_model):
     assert run.version("pets") == 1
     assert list(place.spool.iterdir()) == []
     assert place.notices == []
+
+
+def test_mlflow_finds_the_model_by_what_it_is_worth(place, saved_model):
+    """Metrics with the model's id and the dataset they were measured on, once; params; the type."""
+    import mlflow
+
+    with place.tracking() as tracked:
+        write_everything(place, saved_model, tracked)
+        assert tracked.drain(), tracked.trouble
+    (stored,) = place.runs()
+    mlflow.set_tracking_uri(place.uri)
+
+    def search(filter_string, **options):
+        found = mlflow.search_logged_models(
+            experiment_ids=[stored.info.experiment_id],
+            filter_string=filter_string,
+            order_by=[{"field_name": "metrics.test/accuracy", "ascending": False}],
+            output_format="list",
+            **options,
+        )
+        return [model.name for model in found]
+
+    assert search("metrics.`test/accuracy` > 0.9") == ["pets"]
+    assert search("metrics.`test/accuracy` > 0.9375") == []
+    assert search("params.seed = '0' AND model_type = 'image-classification'") == ["pets"]
+    used = {"dataset_name": "pets", "dataset_digest": "f" * 36}
+    assert search("metrics.`test/accuracy` > 0.9", datasets=[used]) == ["pets"]
+    assert search("metrics.`test/accuracy` > 0.9", datasets=[used | {"dataset_digest": "e"}]) == []
+    assert place.history(stored.info.run_id, "test/accuracy") == [(0, 0.9375)]
 
 
 def test_mlflow_reads_our_tables(place):
@@ -129,16 +178,28 @@ def test_registered_model_loads_and_predicts(place, saved_model):
         assert tracked.drain(), tracked.trouble
         champion = tracked.champion("pets")
     assert (champion["version"], champion["release"]) == (1, 7)
-    assert champion["tags"]["test/accuracy"] == "0.9"
+    assert champion["tags"]["test/accuracy"] == "0.9375"
     mlflow.set_tracking_uri(place.uri)
     model = mlflow.pyfunc.load_model("models:/pets@champion")
-    assert [(c.name, c.type.name) for c in model.metadata.signature.inputs] == [("image_bytes", "binary")]
+    inputs = [(c.name, str(c.type), c.required) for c in model.metadata.signature.inputs]
+    assert inputs == [
+        ("image_bytes", "DataType.binary", False),
+        ("pixels", "Array(Array(double))", False),
+    ]
     assert [c.name for c in model.metadata.signature.outputs] == ["label", "score", "scores"]
     answer = model.predict(model.input_example)
     assert answer["scores"].tolist() == [[3.0, 6.0]]
     answer = model.predict(pd.DataFrame({"image_bytes": [b"pq", b"rstu"]}))
     assert answer["score"].tolist() == [2.0, 4.0]
-    assert answer["label"].tolist() == [b"p", b"r"]
+    assert answer["label"].tolist() == ["p", "r"]
+    pixels = np.arange(8, dtype=np.float32).reshape(2, 2, 2)
+    given = pd.DataFrame({"pixels": pixels.tolist()})
+    answer = model.predict(given, params={"signature_name": "embed"})
+    assert answer["embedding"].tolist() == [0 + 1 + 2 + 3, 4 + 5 + 6 + 7]
+    with pytest.raises(ValueError, match="no signature 'nope'; the model has embed, serving_default"):
+        model.predict(given, params={"signature_name": "nope"})
+    with pytest.raises(ValueError, match="no input 'image_bytes'; serving_default takes image_bytes"):
+        model.predict(given)
     serve = mlflow.tensorflow.load_model("models:/pets/1")
     np.testing.assert_array_equal(serve(image_bytes=tf.constant([b"\xff\x00"]))["score"], [2.0])
     local = Path(mlflow.artifacts.download_artifacts("models:/pets/1"))
@@ -246,6 +307,26 @@ def test_same_key_goes_on_in_the_same_run_until_it_is_finished(place):
         assert tracked.drain(), tracked.trouble
     assert len(place.runs()) == 2
     assert again.run_id != run.run_id
+
+
+def test_system_metrics_are_sampled_while_a_run_goes_on_and_after_a_resume(place, monkeypatch):
+    import psutil
+
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true")
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.02")
+    name = "system/system_memory_usage_percentage"
+    for status in ("KILLED", "FINISHED"):
+        with place.tracking() as tracked:
+            _, run = start(place, tracked=tracked)
+            begin = max((step for metric, step in run._seen if metric == name), default=-1)
+            while (name, begin + 2) not in run._seen:
+                pass
+            run.finish(status)
+            assert tracked.drain(), tracked.trouble
+    points = place.history(run.run_id, name)
+    assert [step for step, _ in points] == list(range(len(points)))
+    assert abs(points[-1][1] - psutil.virtual_memory().percent) < 30
+    assert not [thread for thread in threading.enumerate() if thread.name == "system metrics"]
 
 
 def test_repeated_epochs_are_recorded_once(place):
@@ -471,7 +552,7 @@ def test_context_manager_tells_how_a_run_ended(place):
         with pytest.raises(KeyboardInterrupt), start(place, "stopped", tracked)[1]:
             raise KeyboardInterrupt
         start(place, "forgotten", tracked)
-    statuses = {run.data.tags["servable.spool"].split("~")[0]: run for run in place.runs()}
+    statuses = {run.data.tags[tags.RUN_TAG].split("~")[0]: run for run in place.runs()}
     assert {key: run.info.status for key, run in statuses.items()} == {
         "ok": "FINISHED",
         "failed": "FAILED",
@@ -540,12 +621,10 @@ def test_stale_run_without_a_spool_is_closed_too(place):
     client = place.client
     experiment = client.create_experiment("pets", artifact_location=place.folder.as_uri())
     here = dict(mlflow_store.this_process())
-    gone = client.create_run(experiment, tags=here | {mlflow_store.PID_TAG: "999999999"})
-    younger = client.create_run(experiment, tags=here | {mlflow_store.SINCE_TAG: "1000.0"})
+    gone = client.create_run(experiment, tags=here | {tags.PID_TAG: "999999999"})
+    younger = client.create_run(experiment, tags=here | {tags.SINCE_TAG: "1000.0"})
     alive = client.create_run(experiment, tags=here)
-    elsewhere = client.create_run(
-        experiment, tags=here | {mlflow_store.HOST_TAG: "other", mlflow_store.PID_TAG: "999999999"}
-    )
+    elsewhere = client.create_run(experiment, tags=here | {tags.HOST_TAG: "other", tags.PID_TAG: "999999999"})
     foreign = client.create_run(experiment)
     with place.tracking() as tracked:
         start(place, tracked=tracked)[1].finish()
