@@ -13,6 +13,7 @@ from serving.errors import HTTP_STATUS, InvalidArgument, code_of
 from serving.rest.api import Reply, RestApi, refusal
 from serving.rest.callers import Callers
 from serving.rest.inflation import Inflater
+from serving.service_names import CLIENT
 
 #: Seconds a connection may stay without a whole request header.
 IDLE_SECONDS = 10.0
@@ -176,7 +177,8 @@ class RestServer:
         path = request.raw_path.partition("?")[0]
         origin = request.headers.get("Origin", "")
         pool = self._prober if path in PROBES else self._workers
-        work = self._loop.run_in_executor(pool, self._api.answer, request.method, path, body, origin)
+        client = request.headers.get(CLIENT) or _connection(request)
+        work = self._loop.run_in_executor(pool, self._api.answer, request.method, path, body, origin, client)
         try:
             async with asyncio.timeout(self._timeout or None):
                 return await asyncio.shield(work)
@@ -187,6 +189,12 @@ class RestServer:
         except asyncio.CancelledError:
             work.cancel()
             raise
+
+
+def _connection(request: web.BaseRequest) -> str:
+    """Name the connection of a client that does not say who it is."""
+    peer = None if request.transport is None else request.transport.get_extra_info("peername")
+    return str(peer)
 
 
 def _response(reply: Reply) -> web.Response:
