@@ -18,6 +18,7 @@ from flows.commands import (
     diagnose,
     doctor,
     explain,
+    history,
     metadata,
     models,
     predict,
@@ -38,6 +39,7 @@ from flows.commands import (
     ui,
     verify,
     version,
+    watch,
     worker,
 )
 from flows.commands.open import open as open_page
@@ -80,6 +82,8 @@ COMMANDS = (
     publish.publish,
     promote.promote,
     rollback.rollback,
+    history.history,
+    watch.watch,
     delete.delete,
     prune.prune,
     schedule.schedule,

@@ -1,11 +1,19 @@
 """``servable serve``: start the model server."""
 
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import typer
 
 from flows.console import quiet as quieting
 from flows.workspace import Workspace
+
+#: Flags with which something else than the repository is served, or nothing.
+_ELSEWHERE = ("model_base_path", "model_config_file", "help", "version")
+_WITHOUT_WATCH = "--no-watch"
 
 
 def serve(context: typer.Context) -> None:
@@ -15,7 +23,32 @@ def serve(context: typer.Context) -> None:
 
     arguments = list(context.args)
     root = _take_workspace(arguments)
-    raise typer.Exit(serving_cli.main(arguments, repository=Workspace.open(root).repository))
+    watched = _take_watch(arguments)
+    workspace = Workspace.open(root)
+    with _watching(workspace) if watched else contextlib.nullcontext():
+        code = serving_cli.main(arguments, repository=workspace.repository)
+    raise typer.Exit(code)
+
+
+@contextlib.contextmanager
+def _watching(workspace: Workspace) -> Iterator[None]:
+    """Watch the models in a process of its own: it imports MLflow, and ends with this one."""
+    command = [sys.executable, "-m", "flows.promotion", str(workspace.root)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _take_watch(arguments: list[str]) -> bool:
+    """Return whether the models are watched, and take the flag that says no."""
+    if _WITHOUT_WATCH in arguments:
+        arguments.remove(_WITHOUT_WATCH)
+        return False
+    flags = {argument.lstrip("-").partition("=")[0] for argument in arguments if argument.startswith("-")}
+    return flags.isdisjoint(_ELSEWHERE)
 
 
 def _take_workspace(arguments: list[str]) -> Path | None:

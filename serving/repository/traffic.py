@@ -22,7 +22,7 @@ from serving.repository.labels import Canary
 FOLDER = "traffic"
 
 #: Scores kept of each version, the latest ones.
-MOST_SCORES = 500
+MOST_SCORES = 200
 
 #: Buckets of latency in each doubling.
 _STEPS = 4
@@ -57,10 +57,17 @@ class Tally:
 
     def since(self, before: "Tally") -> "Tally":
         """Return what came after an earlier tally; scores are the latest in any case."""
+        # A server that has gone meanwhile took its counts along.
         latencies = {
-            bucket: count - before.latencies.get(bucket, 0) for bucket, count in self.latencies.items()
+            bucket: max(0, count - before.latencies.get(bucket, 0))
+            for bucket, count in self.latencies.items()
         }
-        return Tally(self.requests - before.requests, self.errors - before.errors, latencies, self.scores)
+        return Tally(
+            max(0, self.requests - before.requests),
+            max(0, self.errors - before.errors),
+            latencies,
+            self.scores,
+        )
 
     def quantile(self, share: float) -> float:
         """Return a quantile of the latency in seconds; NaN without any."""

@@ -71,8 +71,8 @@ def test_servers_are_added_up_and_other_trials_left_out(tmp_path):
     told = traffic.read(base, trial)
     assert (told.servers, told.stable.requests, told.stable.errors) == (2, 8000, 0)
     assert (told.canary.requests, told.canary.errors, told.trouble) == (4, 2, "")
-    # The latest 500 of each server.
-    assert told.stable.scores == (0.25, 0.75) * 500
+    # The latest 200 of each server.
+    assert told.stable.scores == (0.25, 0.75) * 200
     # A bucket is a fifth wide: 2 ** (1 / 4).
     for share in (0.1, 0.5, 0.9):
         assert told.stable.quantile(share) == pytest.approx(np.quantile(latencies, share), rel=0.05)

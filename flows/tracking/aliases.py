@@ -1,0 +1,127 @@
+"""Aliases of registered models: where they point, whether somebody else has moved them, and moving them.
+
+A tag beside each alias says where Servable put it, and before it is moved also where it goes: an alias that
+points anywhere else was moved in MLflow.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from serving.repository.labels import CANARY, STABLE
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+#: MLflow's alias for each label of the repository.
+ALIASES = {STABLE: "champion", CANARY: "challenger"}
+
+#: In place of a release: a registered version that is none.
+UNKNOWN = -1
+
+RELEASE_TAG, REFUSED_TAG = "servable.release", "servable.refused"
+_NONE, _TO = "none", ">"
+
+
+@dataclass(frozen=True)
+class Alias:
+    """An alias of a registered model.
+
+    Attributes:
+        version: MLflow's number of the version that it points to; None if it points to none.
+        release: the release of that version; UNKNOWN if it is none, None if there is no version.
+        ours: the releases where Servable put it; empty if it never did.
+    """
+
+    version: str | None
+    release: int | None
+    ours: frozenset[int | None]
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether somebody else has moved it."""
+        return bool(self.ours) and self.release not in self.ours
+
+
+def registered(client: "MlflowClient") -> Iterator[Any]:
+    """Yield every registered model."""
+    token = None
+    while token != "":
+        page = client.search_registered_models(max_results=100, page_token=token)
+        yield from page
+        token = page.token or ""
+
+
+def read(client: "MlflowClient", model: Any, alias: str, releases: dict[tuple[str, str], int]) -> Alias:
+    """Read an alias.
+
+    Args:
+        client: of the store.
+        model: the registered model.
+        alias: name of the alias.
+        releases: of versions by model and number, as far as they are known; added to.
+    """
+    version = model.aliases.get(alias)
+    ours = _ours(model.tags.get(_tag(alias, "release"), ""))
+    if version is None:
+        return Alias(None, None, ours)
+    key = (model.name, str(version))
+    if key not in releases:
+        given = client.get_model_version(*key).tags.get(RELEASE_TAG, "")
+        if not given.isdecimal():  # it may be given later
+            return Alias(str(version), UNKNOWN, ours)
+        releases[key] = int(given)
+    return Alias(str(version), releases[key], ours)
+
+
+def point(client: "MlflowClient", model: Any, alias: str, release: int | None, at: int) -> bool:
+    """Move an alias to a release, or remove it.
+
+    Args:
+        client: of the store.
+        model: the registered model.
+        alias: name of the alias.
+        release: where it goes; None removes it.
+        at: when the move was made, in milliseconds since 1970.
+
+    Returns:
+        False if the release is not registered.
+    """
+    present = read(client, model, alias, {})
+    version = None if release is None else version_of(client, model.name, release)
+    if release is not None and version is None:
+        return False
+    if present.release != release:
+        way = f"{_text(present.release)}{_TO}{_text(release)}"
+        client.set_registered_model_tag(model.name, _tag(alias, "release"), way)
+        if version is None:
+            client.delete_registered_model_alias(model.name, alias)
+        else:
+            client.set_registered_model_alias(model.name, alias, version)
+    client.set_registered_model_tag(model.name, _tag(alias, "release"), _text(release))
+    client.set_registered_model_tag(model.name, _tag(alias, "at"), str(at))
+    return True
+
+
+def moved_at(tags: Mapping[str, str], alias: str) -> int:
+    """Return when the last move that Servable sent was made, in milliseconds since 1970."""
+    return int(tags.get(_tag(alias, "at"), 0))
+
+
+def version_of(client: "MlflowClient", name: str, release: int) -> str | None:
+    """Return MLflow's number of the version of a release; None if it is not registered."""
+    versions = client.search_model_versions(f"name = '{name}'")
+    return next((each.version for each in versions if each.tags.get(RELEASE_TAG) == str(release)), None)
+
+
+def _tag(alias: str, what: str) -> str:
+    return f"servable.alias.{alias}.{what}"
+
+
+def _text(release: int | None) -> str:
+    return _NONE if release is None else str(release)
+
+
+def _ours(text: str) -> frozenset[int | None]:
+    words = text.split(_TO) if text else []
+    return frozenset(None if word == _NONE else int(word) for word in words)

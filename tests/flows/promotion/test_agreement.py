@@ -1,0 +1,393 @@
+"""The repository and MLflow's registry, moved from either side, through crashes: never two truths once quiet."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+
+from features.errors import DataError, ExportError, NoInputError, UsageError
+from flows.promotion import agreement, moves
+from flows.promotion.watch import Watch
+from flows.tracking import tracking
+from flows.tracking.aliases import ALIASES, REFUSED_TAG, RELEASE_TAG
+from flows.tracking.mlflow_store import Ledger
+from flows.tracking.registry import Registry
+from flows.workspace import Workspace
+from serving.repository.labels import CANARY, STABLE
+from serving.repository.repository import Repository
+from tests import mlflow_store
+
+VERSIONS = (1, 2, 3)
+REFUSED = {"checks": [{"name": "parity", "passed": False, "got": "0.5", "expected": "at most 1e-05"}]}
+
+
+class Place:
+    """A workspace with one published and registered model, and MLflow as its own client sees it."""
+
+    def __init__(self, root: Path, client, name: str) -> None:
+        self.workspace, self.client, self.name = Workspace.open(root), client, name
+        self.repository = Repository(self.workspace.repository)
+        self.flag = root / "flag"
+        self.candidate = root / "candidate"
+        self.candidate.mkdir()
+        (self.candidate / "saved_model.pb").write_bytes(b"graph")
+        client.create_registered_model(name)
+        for version in VERSIONS:
+            self.publish({"metric": "accuracy", "metrics": {"accuracy": version / 10}}, promote=version == 1)
+            self.register(version)
+
+    def publish(self, manifest: dict, *, promote: bool = False) -> int:
+        return self.repository.publish(self.name, self.candidate, manifest, promote=promote).version
+
+    def register(self, release: int | None) -> str:
+        tags = {} if release is None else {RELEASE_TAG: str(release)}
+        return self.client.create_model_version(
+            self.name, str(self.candidate), tags=tags, await_creation_for=0
+        ).version
+
+    def number(self, release: int) -> str:
+        versions = self.client.search_model_versions(f"name = '{self.name}'")
+        return next(each.version for each in versions if each.tags.get(RELEASE_TAG) == str(release))
+
+    def click(self, label: str, release: int | None) -> None:
+        """Move an alias as MLflow's UI does."""
+        if release is None:
+            self.client.delete_registered_model_alias(self.name, ALIASES[label])
+        else:
+            self.client.set_registered_model_alias(self.name, ALIASES[label], self.number(release))
+
+    def aliases(self) -> dict[str, int | None]:
+        """Return the release of the alias of each label, as MLflow says it."""
+        given = self.client.get_registered_model(self.name).aliases
+        versions = {label: given.get(alias) for label, alias in ALIASES.items()}
+        return {
+            label: None if version is None else self._release(version) for label, version in versions.items()
+        }
+
+    def _release(self, version: str) -> int:
+        return int(self.client.get_model_version(self.name, version).tags.get(RELEASE_TAG, -1))
+
+    def labels(self) -> dict[str, int | None]:
+        return moves.labels(self.repository, self.name)
+
+    def settle(self) -> None:
+        agreement.settle(self.repository, Registry(self.workspace), [self.name])
+
+    def drain(self) -> None:
+        with tracking.open_tracking(self.workspace, lambda line: None):
+            pass
+
+    def history(self) -> list[dict]:
+        return self.repository.history(self.name)
+
+    @contextmanager
+    def struck(self, point: str | None) -> Iterator[None]:
+        """Let the body fail at a point, as a process that is killed there."""
+        if point is not None:
+            self.flag.touch()
+            os.environ |= {"SERVABLE_FAULT": f"{point}:raise", "SERVABLE_FAULT_FLAG": str(self.flag)}
+        try:
+            yield
+        except RuntimeError as error:
+            assert "rehearsed" in str(error)  # noqa: PT017
+        finally:
+            os.environ.pop("SERVABLE_FAULT", None)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> str:
+    return mlflow_store.database(tmp_path_factory.mktemp("mlflow"))
+
+
+@pytest.fixture(scope="module")
+def client(store):
+    return Ledger(store, Path()).client
+
+
+@pytest.fixture
+def make(store, client, tmp_path_factory, monkeypatch) -> Callable[[], Place]:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+
+    def made() -> Place:
+        root = tmp_path_factory.mktemp("place")
+        return Place(root, client, root.name)
+
+    return made
+
+
+@pytest.fixture
+def place(make) -> Place:
+    made = make()
+    made.settle()
+    assert made.aliases() == {STABLE: 1, CANARY: None}
+    return made
+
+
+def last(place: Place) -> tuple:
+    event = place.history()[-1]
+    return tuple(event.get(key) for key in ("event", "label", "previous", "version", "by"))
+
+
+def test_an_alias_moved_in_mlflow_is_followed(place):
+    place.click(STABLE, 2)
+    place.settle()
+    assert place.labels() == place.aliases() == {STABLE: 2, CANARY: None}
+    assert last(place) == ("promote", STABLE, 1, 2, "MLflow")
+    place.click(CANARY, 3)
+    place.settle()
+    assert place.labels() == place.aliases() == {STABLE: 2, CANARY: 3}
+    assert place.history()[-1]["share"] == 10.0
+    assert place.history()[-1]["metrics"] == {"accuracy": 0.3}
+    place.click(CANARY, None)
+    place.settle()
+    assert last(place) == ("rollback", CANARY, 3, None, "MLflow")
+    place.click(CANARY, 3)
+    place.settle()
+    # The canary becomes champion: it is a canary no longer, on either side.
+    place.click(STABLE, 3)
+    place.settle()
+    assert place.labels() == place.aliases() == {STABLE: 3, CANARY: None}
+    before = place.history()
+    place.settle()
+    assert place.history() == before
+
+
+def test_a_move_that_the_gate_refuses_is_moved_back_with_the_reason_in_a_tag(place):
+    refused = place.publish({"gate": REFUSED})
+    place.register(refused)
+    data = place.repository.path(place.name, 2) / "saved_model.pb"
+    data.write_bytes(b"changed")
+    wanted = {refused: "the gate refused version 4", 2: "saved_model.pb changed"}
+    for label in (STABLE, CANARY):
+        for version, words in wanted.items():
+            place.click(label, version)
+            place.settle()
+            assert place.labels() == place.aliases() == {STABLE: 1, CANARY: None}
+            tags = place.client.get_model_version(place.name, place.number(version)).tags
+            assert words in tags[REFUSED_TAG]
+            assert last(place) == ("refused", label, place.labels()[label], version, "MLflow")
+            assert words in place.history()[-1]["reason"]
+    place.click(STABLE, None)
+    place.settle()
+    assert place.aliases()[STABLE] == 1
+    assert "needs a champion" in place.history()[-1]["reason"]
+    foreign = place.register(None)
+    place.client.set_registered_model_alias(place.name, ALIASES[STABLE], foreign)
+    place.settle()
+    assert place.aliases()[STABLE] == 1
+    tags = place.client.get_model_version(place.name, foreign).tags
+    assert "has no release in the repository" in tags[REFUSED_TAG]
+    with pytest.raises(DataError, match="was changed after publishing"):
+        moves.promote(place.workspace, place.name, 2, "x")
+    with pytest.raises(ExportError, match="the gate refused version 4"):
+        moves.promote(place.workspace, place.name, refused, "x", share=10)
+
+
+def test_the_command_line_moves_the_aliases_and_wins_over_a_move_that_nobody_has_seen(place):
+    moves.promote(place.workspace, place.name, 2, "newer")
+    assert place.labels() == place.aliases() == {STABLE: 2, CANARY: None}
+    place.click(STABLE, 3)
+    moves.promote(place.workspace, place.name, 1, "older")
+    assert place.labels() == place.aliases() == {STABLE: 1, CANARY: None}
+    assert last(place) == ("refused", STABLE, 1, 3, "MLflow")
+    assert "promoted in the repository meanwhile" in place.history()[-1]["reason"]
+    moves.promote(place.workspace, place.name, 3, "trial", share=25)
+    assert place.labels() == place.aliases() == {STABLE: 1, CANARY: 3}
+    assert moves.rollback(place.workspace, place.name, "worse") == 1
+    assert place.labels() == place.aliases() == {STABLE: 1, CANARY: None}
+
+
+def test_a_release_that_is_not_registered_yet_is_waited_for(place):
+    version = place.publish({}, promote=True)
+    place.click(STABLE, 2)
+    before = place.history()
+    place.settle()
+    assert (place.aliases()[STABLE], place.history()) == (2, before)
+    place.register(version)
+    place.settle()
+    assert place.labels() == place.aliases() == {STABLE: version, CANARY: None}
+    assert last(place) == ("refused", STABLE, version, 2, "MLflow")
+
+
+def test_a_watch_looks_only_where_something_has_changed(place):
+    told: list[str] = []
+    watch = Watch(place.workspace, [place.name], told.append)
+    watch.look()
+    place.click(STABLE, 2)
+    watch._due = 0.0
+    watch.look()
+    assert place.labels()[STABLE] == 2
+    assert told == [f"{place.name}: alias champion was moved in MLflow: stable is version 2 now"]
+    watch._due = 0.0
+    watch.look()  # it sees its own writes once
+    watch._due = 0.0
+    watch.look()
+    assert watch._due == 0.0
+
+
+def test_a_watch_goes_on_while_mlflow_is_away(place, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    told: list[str] = []
+    watch = Watch(place.workspace, None, told.append)
+    for _ in range(3):
+        watch._due = 0.0
+        watch.look()
+    assert len(told) == 1
+    assert "cannot reach MLflow at http://127.0.0.1:9" in told[0]
+
+
+def test_a_workspace_without_a_store_gets_none(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    Watch(Workspace.open(tmp_path / "workspace"), None, lambda line: None).look()
+    assert not (tmp_path / "mlruns").exists()
+
+
+PROMOTER = """
+import sys
+from pathlib import Path
+from flows.promotion import moves
+from flows.workspace import Workspace
+moves.promote(Workspace.open(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3]), "killed")
+"""
+
+
+@pytest.mark.parametrize("point", ["move.after_record", "move.before_alias"])
+def test_killed_between_the_two_writes_the_alias_follows(place, point):
+    place.flag.touch()
+    fault = {"SERVABLE_FAULT": f"{point}:kill", "SERVABLE_FAULT_FLAG": str(place.flag)}
+    command = [sys.executable, "-c", PROMOTER, str(place.workspace.root), place.name, "2"]
+    done = subprocess.run(command, env=os.environ | fault, timeout=120, check=False)
+    assert done.returncode == -9
+    assert (place.labels()[STABLE], place.aliases()[STABLE]) == (2, 1)
+    place.settle()
+    assert place.labels() == place.aliases() == {STABLE: 2, CANARY: None}
+    assert last(place)[:4] == ("promote", STABLE, 1, 2)
+
+
+#: Where a process may be killed: nowhere, before or after a record, or with MLflow away.
+POINTS = st.sampled_from([None, None, "move.after_record", "move.before_alias"])
+SOME = st.sampled_from(VERSIONS)
+
+
+class Machine(RuleBasedStateMachine):
+    """People at the command line, people in MLflow's UI, a watch, crashes and an MLflow that is away."""
+
+    make: Callable[[], Place]
+    store: str
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = type(self).make()
+        self.place.settle()
+        self.unregistered: list[int] = []
+        #: Moves in the UI that nobody has overwritten there: label to version, history and label then.
+        self.clicks: dict[str, tuple[int | None, int, int | None]] = {}
+
+    def command(self, work: Callable[[], object], point: str | None) -> None:
+        with self.place.struck(point):
+            try:
+                work()
+            except (UsageError, NoInputError):
+                pass  # no earlier version, or the canary is stable already: nothing was done
+
+    @rule(version=SOME, point=POINTS)
+    def promote(self, version, point):
+        place = self.place
+        self.command(lambda: moves.promote(place.workspace, place.name, version, "promote"), point)
+
+    @rule(version=SOME, point=POINTS, share=st.sampled_from([10, 50]))
+    def try_out(self, version, point, share):
+        place = self.place
+        self.command(lambda: moves.promote(place.workspace, place.name, version, "try", share=share), point)
+
+    @rule(point=POINTS)
+    def roll_back(self, point):
+        self.command(lambda: moves.rollback(self.place.workspace, self.place.name, "back"), point)
+
+    @rule(version=SOME)
+    def promote_while_mlflow_is_away(self, version):
+        os.environ["MLFLOW_TRACKING_URI"] = "http://127.0.0.1:9"
+        try:
+            moves.promote(self.place.workspace, self.place.name, version, "away")
+        finally:
+            os.environ["MLFLOW_TRACKING_URI"] = type(self).store
+
+    @precondition(lambda self: len(self.unregistered) < 1)
+    @rule()
+    def publish(self):
+        self.unregistered.append(self.place.publish({}, promote=True))
+
+    @precondition(lambda self: self.unregistered)
+    @rule()
+    def register(self):
+        self.place.register(self.unregistered.pop())
+
+    @rule(label=st.sampled_from([STABLE, CANARY]), version=st.sampled_from([None, *VERSIONS]))
+    def click(self, label, version):
+        if self.place.aliases()[label] != version:
+            self.place.click(label, version)
+            self.clicks[label] = (version, len(self.place.history()), self.place.labels()[label])
+
+    @rule(point=POINTS)
+    def watch(self, point):
+        with self.place.struck(point):
+            self.place.settle()
+
+    @rule()
+    def send(self):
+        self.place.drain()
+
+    @rule()
+    def quiet(self):
+        place = self.place
+        while self.unregistered:
+            place.register(self.unregistered.pop())
+        place.drain()
+        for _ in range(2):
+            place.settle()
+        assert place.labels() == place.aliases()
+        before = place.history()
+        place.settle()
+        assert place.history() == before
+        for label, click in self.clicks.items():
+            self.check_recorded(label, *click)
+        self.clicks.clear()
+        self.check_chain()
+
+    def check_recorded(self, label, version, since, then):
+        """Check that a move in the UI was followed, refused, or made at the command line as well."""
+        events = self.place.history()[since:]
+        shown = {event["version"] for event in events if event.get("label") == label} | {then}
+        if label == CANARY and any(event.get("label") == STABLE for event in events):
+            shown.add(None)
+        assert version in shown
+
+    def check_chain(self):
+        """Check that each move of stable begins where the one before it ended."""
+        chain = [e for e in self.place.history() if e.get("label") == STABLE and e["event"] != "refused"]
+        for earlier, later in zip(chain, chain[1:], strict=False):
+            assert later["previous"] == earlier["version"]
+
+    def teardown(self):
+        self.quiet()
+        shutil.rmtree(self.place.workspace.root)
+
+
+def test_never_two_truths_once_it_is_quiet_and_every_move_is_in_the_history(make, store):
+    chosen = hypothesis.settings(
+        max_examples=int(os.environ.get("SERVABLE_MACHINE_EXAMPLES", "4")),
+        stateful_step_count=12,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    machine = type("Machine", (Machine,), {"make": staticmethod(make), "store": store})
+    run_state_machine_as_test(machine, settings=chosen)
