@@ -1,6 +1,5 @@
 """``servable watch``: keep repository and MLflow in step, and judge canaries."""
 
-import time
 from typing import Annotated
 
 import typer
@@ -21,12 +20,15 @@ def watch(
     models = None if name is None else [model_name(name)]
     watch = watching.Watch(Workspace.existing(workspace), models, terminal.note)
     shown: dict[str, str] = {}
-    while True:
-        for model, found in watch.look().items():
-            line = f"{model}: {watching.described(found)}"
-            if line != shown.get(model):
-                shown[model] = line
-                terminal.note(line)
-        if once:
-            return
-        time.sleep(watching.LOOK_SECONDS)
+
+    def report(model: str, found: watching.Judgement) -> None:
+        line = f"{model}: {watching.described(found)}"
+        if line != shown.get(model):
+            shown[model] = line
+            terminal.note(line)
+
+    if not once:
+        watch.run(report)
+    for each, found in watch.judge().items():
+        report(each, found)
+    watch.follow()

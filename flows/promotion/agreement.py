@@ -61,12 +61,9 @@ class _Label:
         else:
             self._refuse(f"version {present} was promoted in the repository meanwhile")
 
-    def _point(self, release: int | None) -> bool:
+    def _point(self, release: int | None) -> None:
         """Move the alias; a release that is not registered yet is waited for."""
-        # An alias that was never set and has nowhere to point is left alone.
-        if release is None and self.alias.version is None and not self.alias.ours:
-            return True
-        return self.registry.point(slug(self.model), self.label, release)
+        self.registry.point(slug(self.model), self.label, release)
 
     def _follow(self, release: int | None) -> None:
         try:

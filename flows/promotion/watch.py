@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -58,35 +59,45 @@ class Watch:
     """
 
     def __init__(self, workspace: Workspace, models: list[str] | None, notify: Callable[[str], None]) -> None:
-        self._workspace, self._models, self._notify = workspace, models, notify
+        self._models, self._notify = models, notify
         self._repository = Repository(workspace.repository)
         self._registry = Registry(workspace)
         self._trials: dict[str, _Trial] = {}
-        self._due, self._delay = 0.0, MLFLOW_SECONDS
+        self._delay = MLFLOW_SECONDS
         self._settled: object = None
 
-    def run(self) -> None:
-        """Look until the process ends."""
-        while True:
-            started = time.monotonic()
-            self.look()
-            time.sleep(max(0.1, LOOK_SECONDS - (time.monotonic() - started)))
+    def run(self, report: Callable[[str, Judgement], None] = lambda model, found: None) -> None:
+        """Look until the process ends.
 
-    def look(self) -> dict[str, Judgement]:
-        """Look once; return what was found of each canary under way."""
-        names = self._repository.models() if self._models is None else self._models
+        Args:
+            report: told of every canary at every look.
+        """
+        # MLflow may take long to answer: no canary waits for that.
+        threading.Thread(target=self._follow_on, name="follow", daemon=True).start()
+        while True:
+            for model, found in self.judge().items():
+                report(model, found)
+            time.sleep(LOOK_SECONDS)
+
+    def judge(self) -> dict[str, Judgement]:
+        """Judge each canary under way, and act on it; return what was found."""
         judgements = {}
         try:
             if self._repository.root.is_dir():
                 self._repository.write_config()
-            for model in names:
+            for model in self._names():
                 if (trial := self._repository.canary(model)) is not None:
                     judgements[model] = self._judge(model, trial)
         except (ServableError, OSError) as error:  # the disk may be full, or a version deleted just now
             self._notify(str(error))
-        if time.monotonic() >= self._due:
-            self._follow(names)
         return judgements
+
+    def _names(self) -> list[str]:
+        return self._repository.models() if self._models is None else self._models
+
+    def _follow_on(self) -> None:
+        while True:
+            time.sleep(self.follow())
 
     def _judge(self, model: str, canary: Canary) -> Judgement:
         seen = self._trials.get(model)
@@ -109,31 +120,30 @@ class Watch:
 
     def _act(self, model: str, canary: Canary, found: Judgement) -> None:
         if found.verdict == ROLL_BACK:
-            stable = moves.rollback(
-                self._workspace, model, found.reason, during=canary, by=BY, figures=found.figures
+            stable = self._repository.rollback(
+                model, found.reason, during=canary, by=BY, figures=found.figures
             )
             self._notify(
                 f"{model}: canary {canary.version} is rolled back to version {stable}: {found.reason}"
             )
         elif found.verdict == PROMOTE:
-            moves.promote(
-                self._workspace,
-                model,
-                canary.version,
-                found.reason,
-                during=canary,
-                by=BY,
-                figures=found.figures,
+            admission.admit(self._repository.release(model, canary.version))
+            self._repository.promote(
+                model, canary.version, found.reason, during=canary, by=BY, figures=found.figures
             )
             self._notify(f"{model}: canary {canary.version} is stable: {found.reason}")
 
-    def _follow(self, models: list[str]) -> None:
-        """Follow MLflow, unless neither side has changed since they agreed."""
-        state = (self._registry.stamp(), [moves.labels(self._repository, model) for model in models])
-        if state == self._settled:
-            return
+    def follow(self) -> float:
+        """Follow MLflow, unless neither side has changed since they agreed; return when to look again.
+
+        Returns:
+            Seconds; more after each look at which MLflow did not answer.
+        """
+        models = self._names()
         try:
-            agreement.settle(self._repository, self._registry, models, self._notify)
+            state = (self._registry.stamp(), [moves.labels(self._repository, model) for model in models])
+            if state != self._settled:
+                agreement.settle(self._repository, self._registry, models, self._notify)
         except UnavailableError as error:
             if self._delay == MLFLOW_SECONDS:
                 self._notify(f"{error}; it is asked again")
@@ -141,9 +151,8 @@ class Watch:
         except (ServableError, OSError) as error:
             self._notify(str(error))
         else:
-            self._delay = MLFLOW_SECONDS
-            self._settled = state
-        self._due = time.monotonic() + self._delay
+            self._delay, self._settled = MLFLOW_SECONDS, state
+        return self._delay
 
 
 def _is_enough(total: Traffic, before: Traffic) -> bool:

@@ -30,7 +30,7 @@ class Alias:
     Attributes:
         version: MLflow's number of the version that it points to; None if it points to none.
         release: the release of that version; UNKNOWN if it is none, None if there is no version.
-        ours: the releases where Servable put it; empty if it never did.
+        ours: the release where Servable put it, and one more while it moves it; None where it never did.
     """
 
     version: str | None
@@ -40,7 +40,7 @@ class Alias:
     @property
     def is_foreign(self) -> bool:
         """Whether somebody else has moved it."""
-        return bool(self.ours) and self.release not in self.ours
+        return self.release not in self.ours
 
 
 def registered(client: "MlflowClient") -> Iterator[Any]:
@@ -62,16 +62,24 @@ def read(client: "MlflowClient", model: Any, alias: str, releases: dict[tuple[st
         releases: of versions by model and number, as far as they are known; added to.
     """
     version = model.aliases.get(alias)
-    ours = _ours(model.tags.get(_tag(alias, "release"), ""))
-    if version is None:
-        return Alias(None, None, ours)
-    key = (model.name, str(version))
+    release = None if version is None else _release(client, model.name, str(version), releases)
+    way = model.tags.get(_tag(alias, "release"))
+    if way is not None:
+        ours = frozenset(map(_parsed, way.split(_TO)))
+    else:
+        # Earlier versions of Servable noted only when they had moved an alias.
+        ours = frozenset({release if moved_at(model.tags, alias) else None})
+    return Alias(version and str(version), release, ours)
+
+
+def _release(client: "MlflowClient", name: str, version: str, releases: dict[tuple[str, str], int]) -> int:
+    key = (name, version)
     if key not in releases:
         given = client.get_model_version(*key).tags.get(RELEASE_TAG, "")
         if not given.isdecimal():  # it may be given later
-            return Alias(str(version), UNKNOWN, ours)
+            return UNKNOWN
         releases[key] = int(given)
-    return Alias(str(version), releases[key], ours)
+    return releases[key]
 
 
 def point(client: "MlflowClient", model: Any, alias: str, release: int | None, at: int) -> bool:
@@ -122,6 +130,5 @@ def _text(release: int | None) -> str:
     return _NONE if release is None else str(release)
 
 
-def _ours(text: str) -> frozenset[int | None]:
-    words = text.split(_TO) if text else []
-    return frozenset(None if word == _NONE else int(word) for word in words)
+def _parsed(word: str) -> int | None:
+    return None if word == _NONE else int(word)
