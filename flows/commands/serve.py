@@ -31,15 +31,15 @@ def serve(context: typer.Context) -> None:
 
 
 @contextlib.contextmanager
-def _watching(workspace: Workspace) -> Iterator[None]:
+def _watching(workspace: Workspace) -> Iterator["subprocess.Popen[bytes]"]:
     """Watch the models in a process of its own: it imports MLflow, and ends with this one."""
     command = [sys.executable, "-m", "flows.promotion", str(workspace.root)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     try:
-        yield
+        yield process
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 def _take_watch(arguments: list[str]) -> bool:

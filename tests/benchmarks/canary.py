@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -42,7 +42,7 @@ class _Model(tf.Module):
         kind = tf.reduce_max(x)
         broken = tf.debugging.Assert(tf.logical_or(kind < 10, kind >= 20), ["planted fault"])
         with tf.control_dependencies([broken]):
-            busy = tf.where(tf.logical_and(kind >= 20, kind < 30), 200, 0)
+            busy = tf.where(tf.logical_and(kind >= 20, kind < 30), 25, 0)
             square = tf.fill([128, 128], kind * 1e-9)
             _, worked = tf.while_loop(
                 lambda count, _: count < busy, lambda count, value: (count + 1, value @ value), (0, square)
@@ -69,8 +69,9 @@ def canaries() -> Table:
     with tempfile.TemporaryDirectory() as folder:
         rows = list(_measured(Path(folder)))
     prose = (
-        f"`servable serve` with its watch; {CALLERS} gRPC callers, each request with another `servable-client`, "
-        f"in one process on the same machine; canaries answer {SHARE:g} % of the requests; {machine()}. "
+        f"`servable serve` with its watch; {CALLERS} gRPC callers, each request with another "
+        f"`servable-client`, in one process on the same machine; canaries answer {SHARE:g} % of the "
+        f"requests; MLflow on SQLite; {machine()}. "
         "A fault is planted by other inputs, on which only the canary is at fault."
     )
     return Table("canaries", "Canaries", prose, ("figure", "value", "target"), rows)
@@ -126,7 +127,9 @@ def _measured(folder: Path) -> Iterator[tuple[object, ...]]:
     models = [healthy(folder / "healthy"), healthy(folder / "other"), faulty(folder / "faulty")]
     for model in models:
         repository.publish("line", model, {}, promote=model is models[0])
+    registry = _registered(folder / "mlruns", repository)
     with _serving(workspace.root) as server, _Load(server) as load:
+        yield from _followed(registry, load)
         yield from _shared(repository, load)
         yield from _moved(repository, load)
         for fault in FAULTS:
@@ -134,6 +137,33 @@ def _measured(folder: Path) -> Iterator[tuple[object, ...]]:
         _until(lambda: load.count() >= 2 * REQUESTS)
     yield "requests in all", load.count(), ""
     yield "failed requests", load.versions[0], 0
+
+
+def _registered(folder: Path, repository: "Repository") -> Any:
+    """Register the versions of the model in a new MLflow store; return its client."""
+    from flows.tracking.aliases import RELEASE_TAG
+    from flows.tracking.mlflow_store import Ledger
+    from tests import mlflow_store
+
+    client = Ledger(mlflow_store.database(folder), folder).client
+    client.create_registered_model("line")
+    for version in repository.versions("line"):
+        place = str(repository.path("line", version))
+        client.create_model_version("line", place, tags={RELEASE_TAG: str(version)}, await_creation_for=0)
+    return client
+
+
+def _followed(registry: Any, load: _Load) -> Iterator[tuple[object, ...]]:
+    _until(lambda: registry.get_registered_model("line").aliases.get("champion") == "1")
+    for version in (2, 1):
+        before, began = load.versions[version], time.perf_counter()
+        registry.set_registered_model_alias("line", "champion", str(version))
+        _until(lambda version=version, before=before: load.versions[version] > before)
+        yield (
+            f"seconds from champion moved to {version} in MLflow to its first answer",
+            round(time.perf_counter() - began, 1),
+            "<= 5",
+        )
 
 
 def _shared(repository: "Repository", load: _Load) -> Iterator[tuple[object, ...]]:
