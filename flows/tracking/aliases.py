@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 #: MLflow's alias for each label of the repository.
 ALIASES = {STABLE: "champion", CANARY: "challenger"}
 
+#: The release of a version by name and time of creation of its model, and MLflow's number.
+Releases = dict[tuple[str, int, str], int]
+
 #: In place of a release: a registered version that is none.
 UNKNOWN = -1
 
@@ -52,17 +55,17 @@ def registered(client: "MlflowClient") -> Iterator[Any]:
         token = page.token or ""
 
 
-def read(client: "MlflowClient", model: Any, alias: str, releases: dict[tuple[str, str], int]) -> Alias:
+def read(client: "MlflowClient", model: Any, alias: str, releases: Releases) -> Alias:
     """Read an alias.
 
     Args:
         client: of the store.
         model: the registered model.
         alias: name of the alias.
-        releases: of versions by model and number, as far as they are known; added to.
+        releases: of versions, as far as they are known; added to.
     """
     version = model.aliases.get(alias)
-    release = None if version is None else _release(client, model.name, str(version), releases)
+    release = None if version is None else _release(client, model, str(version), releases)
     way = model.tags.get(_tag(alias, "release"))
     if way is not None:
         ours = frozenset(map(_parsed, way.split(_TO)))
@@ -72,10 +75,11 @@ def read(client: "MlflowClient", model: Any, alias: str, releases: dict[tuple[st
     return Alias(version and str(version), release, ours)
 
 
-def _release(client: "MlflowClient", name: str, version: str, releases: dict[tuple[str, str], int]) -> int:
-    key = (name, version)
+def _release(client: "MlflowClient", model: Any, version: str, releases: Releases) -> int:
+    # A model that was deleted and made again counts its versions from 1 again.
+    key = (model.name, model.creation_timestamp, version)
     if key not in releases:
-        given = client.get_model_version(*key).tags.get(RELEASE_TAG, "")
+        given = client.get_model_version(model.name, version).tags.get(RELEASE_TAG, "")
         if not given.isdecimal():  # it may be given later
             return UNKNOWN
         releases[key] = int(given)

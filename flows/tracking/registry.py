@@ -26,8 +26,7 @@ class Registry:
 
     def __init__(self, workspace: Workspace) -> None:
         self._ledger = Ledger(tracking_uri(workspace), workspace.mlruns / "artifacts")
-        self._releases: dict[tuple[str, str], int] = {}
-        self._models: dict[str, Any] = {}
+        self._releases: aliases.Releases = {}
 
     @property
     def name(self) -> str:
@@ -54,13 +53,12 @@ class Registry:
             UnavailableError: the store cannot be asked.
         """
         with self._reached() as client:
-            self._models = {model.name: model for model in aliases.registered(client)}
             return {
-                name: {
+                model.name: {
                     label: aliases.read(client, model, alias, self._releases)
                     for label, alias in ALIASES.items()
                 }
-                for name, model in self._models.items()
+                for model in aliases.registered(client)
             }
 
     def has(self, model: str, release: int | None) -> bool:

@@ -134,7 +134,6 @@ def _measured(folder: Path) -> Iterator[tuple[object, ...]]:
         yield from _moved(repository, load)
         for fault in FAULTS:
             yield from _planted(repository, load, fault)
-        _until(lambda: load.count() >= 2 * REQUESTS)
     yield "requests in all", load.count(), ""
     yield "failed requests", load.versions[0], 0
 
