@@ -12,9 +12,8 @@ def _end_with_parent() -> None:
 
 
 def main(root: str) -> None:
-    """Watch the models of a workspace, behind the requests of the server."""
+    """Watch the models of a workspace."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.nice(10)
     from flows.console import terminal
     from flows.promotion.watch import Watch
     from flows.workspace import Workspace
