@@ -1,5 +1,6 @@
 """A canary in a live server: who is answered by which version, what that costs, and how it ends."""
 
+import asyncio
 import collections
 import http.client
 import json
@@ -16,6 +17,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from serving import errors
+from serving.client.async_client import AsyncClient
 from serving.client.client import Client
 from serving.config import Options
 from serving.engine.trial import score_tensor
@@ -94,6 +96,14 @@ def test_clients_are_shared_out_and_stick_over_grpc_and_rest(repository, server,
     assert client.predict("line", x=X, label="stable").version == 1
     assert client.predict("line", x=X, label="canary").version == 2
     assert client.predict("line", x=X, version=2)["y"] == [5.0]
+
+    async def ask(key: str) -> int:
+        async with AsyncClient(server.target) as own:
+            return (await own.with_key(key).predict("line", x=X)).version
+
+    for number in range(4):
+        wanted = 2 if trial.answers("line", f"user-{number}") else 1
+        assert asyncio.run(ask(f"user-{number}")) == wanted
     connection = http.client.HTTPConnection(server.rest_target, timeout=10)
     for number in range(20):
         connection.request(
