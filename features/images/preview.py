@@ -18,6 +18,8 @@ def preview(raw: bytes, longest: int) -> "Image.Image | None":
 
     try:
         with Image.open(io.BytesIO(raw)) as opened:
+            # A large JPEG is decoded at a fraction of its size.
+            opened.draft("RGB", (longest, longest))
             picture = ImageOps.exif_transpose(opened).convert("RGB")
     except (OSError, ValueError, SyntaxError):
         return None

@@ -6,9 +6,11 @@ import numpy as np
 
 from features.datasets.dataset import Dataset
 from features.storage.files import write_file
+from flows.console import terminal
 from flows.orchestration import artifacts, step
 from flows.runs.plan import Plan
 from flows.runs.run import Record
+from flows.steps import baseline
 from models.evaluation import inference
 from models.task import Evaluation
 
@@ -29,6 +31,9 @@ def evaluate(plan: Plan, record: Record) -> dict[str, float]:
         np.save(record.run.outputs, outputs, allow_pickle=False)
         record.kept.pop("evaluation", None)
     metrics = evaluation(plan, record, dataset).metrics | (folded or {})
+    metrics |= baseline.measure(plan, record, dataset)
+    if remark := baseline.remark(plan, metrics):
+        terminal.note(f"note: {remark}")
     write_file(record.run.evaluation / "metrics.json", json.dumps(metrics, indent=1))
     record.run.record(metrics=metrics)
     record.tracked.metrics(metrics, step=0)

@@ -35,6 +35,8 @@ MOST_METRICS, MOST_OTHERS = 1000, 100
 
 #: Set unless the user did: one attempt per call, since the spool repeats; no usage reports.
 ENVIRONMENT = {
+    # The address of a run goes to stdout otherwise, where --json writes.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_DISABLE_TELEMETRY": "true",

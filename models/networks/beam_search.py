@@ -25,14 +25,14 @@ class Search:
         begin: symbol before the first.
         end: symbol that ends a sequence.
         beams: hypotheses kept of each example; 1 is the greedy search.
-        penalty: exponent of the length; 0 compares sums.
+        penalty: exponent of the length, a number or a variable; 0 compares sums.
         padding: what fills shorter sequences up.
     """
 
     begin: int
     end: int
     beams: int
-    penalty: float
+    penalty: Any
     padding: int = 0
 
     def run(self, step: Step, known: Any, limits: Any) -> tuple[Any, Any]:

@@ -19,15 +19,13 @@ from models.objective import Objective, PerExample
 _FEW = 10
 
 
-def network(
-    featurizer: Subwords, writer: Writer, search: tuple[int, float], growth: float, epochs: int
-) -> Network:
+def network(featurizer: Subwords, writer: Writer, beams: int, growth: float, epochs: int) -> Network:
     """Join sub-words, a network over them and the search for its answers.
 
     Args:
         featurizer: of both languages.
         writer: the network.
-        search: width of the beam, and exponent of the length.
+        beams: width of the beam.
         growth: sub-words that an answer may have for each one of the source.
         epochs: passes over the training split.
     """
@@ -35,7 +33,7 @@ def network(
     previous = keras.Input((None,), dtype="int32", name="previous")
     model = keras.Model([source, previous], writer(source, previous), name="translation")
     embed = keras.Model(source, MeanReading(writer)(source))
-    usual = Search(BEGIN, END, search[0], search[1], PADDING)
+    usual = Search(BEGIN, END, beams, writer.length_penalty.value, PADDING)
 
     def write(ids: Any, beams: int | None = None) -> tuple[Any, Any]:
         lengths = tf.reduce_sum(tf.cast(tf.not_equal(ids, PADDING), tf.float32), 1)

@@ -29,6 +29,10 @@ class Writer(keras.Layer):
         self.vectors = self.add_weight(shape=(size, width), initializer=spread, name="vectors")
         self.bias = self.add_weight(shape=(size,), initializer="zeros", name="bias")
         self.drop = keras.layers.Dropout(dropout)
+        #: Exponent of the length in a search, which is no part of the training.
+        self.length_penalty = self.add_weight(
+            shape=(), initializer="zeros", trainable=False, name="length_penalty"
+        )
 
     def states(self, source: Any, previous: Any, training: bool = False, weights: bool = False) -> Any:
         """Return what each next id is told by.

@@ -1,6 +1,8 @@
 """What a sentence is in another language."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -13,6 +15,7 @@ from features.texts import pieces
 from features.texts.pieces import FIRST
 from features.texts.rules import PairRules
 from features.texts.subwords import Subwords, numbered
+from models.evaluation import length_penalty
 from models.evaluation.translations import TRANSLATIONS
 from models.export import decoding, signatures, translations
 from models.network import Network
@@ -49,11 +52,12 @@ class SearchSettings(Settings):
     """How answers are looked for, and the size of any network."""
 
     beams: int = Field(4, ge=1, le=64, description="width of the beam; 1 is the greedy search")
-    length_penalty: float = Field(
-        0.6,
+    length_penalty: float | None = Field(
+        None,
         ge=0,
         le=5,
-        description="exponent of the length that scores are divided by; 0 prefers short answers",
+        description="exponent of the length that scores are divided by; 0 prefers short answers, "
+        "null takes the one with the best validation metrics",
     )
     growth: float = Field(
         3.0, gt=0, le=50, description="maximum sub-words of an answer for each one of the source, beside 10"
@@ -124,8 +128,10 @@ def build(blueprint: Blueprint) -> Network:
     fitted = blueprint.fitted
     featurizer = Subwords(fitted["pieces"], fitted["scores"], blueprint.featurizer.max_tokens)
     writer = NETWORKS[settings.kind](featurizer.size, name="writer", **settings.sizes())
-    search = (settings.beams, settings.length_penalty)
-    return translation.network(featurizer, writer, search, settings.growth, blueprint.epochs)
+    network = translation.network(featurizer, writer, settings.beams, settings.growth, blueprint.epochs)
+    return replace(
+        network, calibrate=partial(length_penalty.choose, network, writer, settings.length_penalty)
+    )
 
 
 TRANSLATION = Task(

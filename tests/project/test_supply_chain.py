@@ -123,19 +123,23 @@ def test_c6_compose_defaults_are_closed() -> None:
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     assert services
     for name, service in services.items():
-        assert re.search(r":\d", service["image"]), f"{name}: the image has no pinned tag"
+        assert re.search(r":v?\d", service["image"]), f"{name}: the image has no pinned tag"
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
         assert not str(service["user"]).startswith(("0", "root")), name
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
         assert "no-new-privileges:true" in service["security_opt"]
-        assert not any("PASSWORD" in str(value) for value in service.get("environment", []))
+        # A password comes from a file below /run/secrets, whose name alone stands here.
+        named = {key: value for key, value in service.get("environment", {}).items() if "PASSWORD" in key}
+        assert all(
+            key.endswith("_FILE") and value.startswith("/run/secrets/") for key, value in named.items()
+        )
 
 
 def test_compose_serves_the_folder_that_trainings_publish_to() -> None:
     service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["serving"]
     assert service["image"].startswith("tensorflow/serving:2.")
-    assert service["volumes"] == ["${SERVABLE_WORKSPACE:-./workspace}/repository:/models:ro"]
+    assert "${SERVABLE_WORKSPACE:-./workspace}/repository:/models:ro" in service["volumes"]
     assert "--model_config_file=/models/models.config" in service["command"]
 
 

@@ -1,0 +1,1 @@
+"""Simple models beside each network: what its examples give without one."""
