@@ -48,6 +48,7 @@ class Trial:
     def __init__(self, model: str, stable: int, canary: Canary) -> None:
         self.model, self.stable, self.canary = model, stable, canary
         self._counts = {stable: traffic.Counter(), canary.version: traffic.Counter()}
+        self._warm: set[int] = set()
 
     def answer(self, manager: Manager, client: Client, call: Callable[[Served], Answer]) -> Answer:
         """Answer a request that names no version.
@@ -94,9 +95,12 @@ class Trial:
 
     def _counted(self, servable: Served, call: Callable[[Served], Answer]) -> Answer:
         observed = _Observed(servable)
+        # The first call of a version prepares its graph, and those that come meanwhile wait for that.
+        warm = servable.version in self._warm
         started = perf_counter()
         answer = call(observed)
-        latency = perf_counter() - started
+        latency = perf_counter() - started if warm else None
+        self._warm.add(servable.version)
         if servable.version == self.canary.version and not np.isfinite(observed.scores).all():
             raise FloatingPointError("a score of the canary is not finite")
         self._counts[servable.version].answered(latency, observed.finite())

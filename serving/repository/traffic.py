@@ -96,11 +96,12 @@ class Counter:
         self._latencies: collections.Counter[int] = collections.Counter()
         self._scores: collections.deque[float] = collections.deque(maxlen=MOST_SCORES)
 
-    def answered(self, latency: float, scores: Sequence[float]) -> None:
-        """Count an answer, which took so many seconds."""
+    def answered(self, latency: float | None, scores: Sequence[float]) -> None:
+        """Count an answer, which took so many seconds; None if they are not to be compared."""
         with self._lock:
             self._requests += 1
-            self._latencies[bucket(latency)] += 1
+            if latency is not None:
+                self._latencies[bucket(latency)] += 1
             self._scores.extend(scores)
 
     def failed(self) -> None:

@@ -132,15 +132,17 @@ def test_what_a_canary_fails_on_is_answered_by_the_stable_version_and_counted(re
     begin(repository, client, 3, 100)
     trial, base = repository.canary("line"), repository.root / "line"
     assert client.predict("line", x=X)["y"] == [102.0]
+    assert client.predict("line", x=X)["y"] == [102.0]
     for x in (6.0, 4.0):  # it fails; its answer is not finite
         answer = client.predict("line", x=np.array([x], np.float32))
         assert (answer.version, answer["y"]) == (1, [x / 2 + 2])
     # What no version can answer is the caller's fault.
     with pytest.raises(errors.InvalidArgument):
         client.predict("line", nonsense=X)
-    until(lambda: traffic.read(base, trial).canary.requests == 3)
+    until(lambda: traffic.read(base, trial).canary.requests == 4)
     told = traffic.read(base, trial)
-    assert (told.canary.errors, told.stable.requests, told.canary.scores) == (2, 0, (102.0,))
+    assert (told.canary.errors, told.stable.requests, told.canary.scores) == (2, 0, (102.0, 102.0))
+    assert sum(told.canary.latencies.values()) == 1  # the first call prepares the graph
     assert 0 < told.canary.quantile(0.5) < 10
 
 
