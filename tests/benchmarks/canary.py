@@ -42,11 +42,10 @@ class _Model(tf.Module):
         kind = tf.reduce_max(x)
         broken = tf.debugging.Assert(tf.logical_or(kind < 10, kind >= 20), ["planted fault"])
         with tf.control_dependencies([broken]):
-            busy = tf.where(tf.logical_and(kind >= 20, kind < 30), 25, 0)
-            square = tf.fill([128, 128], kind * 1e-9)
-            _, worked = tf.while_loop(
-                lambda count, _: count < busy, lambda count, value: (count + 1, value @ value), (0, square)
-            )
+            # Without control flow: its hops between threads are slow on any input where processors are busy.
+            size = tf.where(tf.logical_and(kind >= 20, kind < 30), 600, 1)
+            square = tf.fill([size, size], kind * 1e-9)
+            worked = square @ square @ square
             return {"score": tf.where(kind >= 30, 0.01, score) + 0 * tf.reduce_sum(worked)}
 
 
