@@ -19,6 +19,7 @@ from flows.commands import (
     doctor,
     explain,
     export,
+    history,
     import_model,
     metadata,
     models,
@@ -40,6 +41,7 @@ from flows.commands import (
     ui,
     verify,
     version,
+    watch,
     worker,
 )
 from flows.commands.open import open as open_page
@@ -83,6 +85,8 @@ COMMANDS = (
     promote.promote,
     rollback.rollback,
     export.export,
+    history.history,
+    watch.watch,
     delete.delete,
     prune.prune,
     worker.worker,

@@ -13,4 +13,8 @@ PREDICTION = "tensorflow.serving.PredictionService"
 MODEL = "tensorflow.serving.ModelService"
 
 
+#: Metadata of gRPC and header of HTTP that tell clients apart while a canary is under way.
+CLIENT = "servable-client"
+
+
 SIGNATURE_DEF = "signature_def"

@@ -1,6 +1,7 @@
 """``servable models``: the published models."""
 
 import json
+from typing import Any
 
 from flows.commands.options import JsonOption, WorkspaceOption
 from flows.console import terminal
@@ -21,5 +22,13 @@ def models(workspace: WorkspaceOption = None, json_output: JsonOption = False) -
             "no models are published yet: servable train image-classification --data DIR --name NAME"
         )
         return
-    columns = ("model", "version", "stable", "task", "metric", "value", "published")
+    for row in rows:
+        row["label"] = _label(row)
+    columns = ("model", "version", "label", "task", "metric", "value", "published")
     terminal.table("", columns, [[row[c] if row[c] is not None else "-" for c in columns] for row in rows])
+
+
+def _label(row: dict[str, Any]) -> str | None:
+    if row["canary"] is not None:
+        return f"canary ({row['canary']:g} %)"
+    return row["stable"] and "stable"

@@ -1,4 +1,4 @@
-"""``servable rollback``: make the previous version stable again."""
+"""``servable rollback``: end a canary, or make the previous version stable again."""
 
 from typing import Annotated
 
@@ -14,9 +14,8 @@ def rollback(
     reason: Annotated[str, typer.Option(help="Reason, kept in the history.")] = "",
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Make the previously stable version stable again."""
-    from flows.runs import releases
+    """End the canary of a model, or without one make the previously stable version stable again."""
+    from flows.promotion import moves
 
-    place = Workspace.existing(workspace)
-    version = releases.rollback(place, model_name(name), reason or "rolled back by hand")
-    terminal.note(f"{name}: version {version} is stable again")
+    version = moves.rollback(Workspace.existing(workspace), model_name(name), reason or "rolled back by hand")
+    terminal.note(f"{name}: version {version} is stable")

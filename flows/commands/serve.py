@@ -1,5 +1,9 @@
 """``servable serve``: start the model server."""
 
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import typer
@@ -7,8 +11,9 @@ import typer
 from flows.console import quiet as quieting
 from flows.workspace import Workspace
 
-#: Flags with which nothing of the workspace is served.
-_ELSEWHERE = {"model_base_path", "model_config_file", "help", "version"}
+#: Flags with which something else than the repository is served, or nothing.
+_ELSEWHERE = ("model_base_path", "model_config_file", "help", "version")
+_WITHOUT_WATCH = "--no-watch"
 
 
 def serve(context: typer.Context) -> None:
@@ -18,9 +23,36 @@ def serve(context: typer.Context) -> None:
 
     arguments = list(context.args)
     root = _take_workspace(arguments)
-    flags = {word.lstrip("-").partition("=")[0] for word in arguments}
-    place = Workspace.at(root) if flags & _ELSEWHERE else Workspace.existing(root)
-    raise typer.Exit(serving_cli.main(arguments, repository=place.repository))
+    watched = _take_watch(arguments)
+    elsewhere = not _flags(arguments).isdisjoint(_ELSEWHERE)
+    workspace = Workspace.at(root) if elsewhere else Workspace.existing(root)
+    with _watching(workspace) if watched and not elsewhere else contextlib.nullcontext():
+        code = serving_cli.main(arguments, repository=workspace.repository)
+    raise typer.Exit(code)
+
+
+@contextlib.contextmanager
+def _watching(workspace: Workspace) -> Iterator["subprocess.Popen[bytes]"]:
+    """Watch the models in a process of its own: it imports MLflow, and ends with this one."""
+    command = [sys.executable, "-m", "flows.promotion", str(workspace.root)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _take_watch(arguments: list[str]) -> bool:
+    """Return whether the models are watched, and take the flag that says no."""
+    watched = _WITHOUT_WATCH not in arguments
+    if not watched:
+        arguments.remove(_WITHOUT_WATCH)
+    return watched
+
+
+def _flags(arguments: list[str]) -> set[str]:
+    return {argument.lstrip("-").partition("=")[0] for argument in arguments if argument.startswith("-")}
 
 
 def _take_workspace(arguments: list[str]) -> Path | None:

@@ -1,9 +1,11 @@
 """``servable sync``: send the tracking events that are waiting."""
 
+import contextlib
 from typing import Annotated
 
 import typer
 
+from features.errors import UnavailableError
 from flows.commands.options import WorkspaceOption
 from flows.console import terminal
 from flows.workspace import Workspace
@@ -15,10 +17,15 @@ def sync(
         bool, typer.Option("--rejected", help="Also resend events that MLflow rejected.")
     ] = False,
 ) -> None:
-    """Send waiting tracking events to MLflow."""
+    """Send waiting tracking events to MLflow, and make its aliases and the repository agree."""
+    from flows.promotion import agreement
     from flows.tracking import rejects, tracking
+    from flows.tracking.registry import Registry
+    from serving.repository.repository import Repository
 
     place = Workspace.existing(workspace)
     terminal.note(tracking.replay(place, rejected=rejected))
+    with contextlib.suppress(UnavailableError):  # said already
+        agreement.settle(Repository(place.repository), Registry(place), notify=terminal.note)
     if left := rejects.describe(place.spool):
         terminal.note(left)

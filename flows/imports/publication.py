@@ -13,8 +13,8 @@ from features.errors import ExportError, NoInputError
 from features.storage.trees import sha256
 from flows.imports import source as sources
 from flows.imports.source import Source
+from flows.promotion import moves
 from flows.runs.provenance import versions
-from flows.runs.releases import ALIAS
 from flows.runs.state import Check, Verdict
 from flows.tracking import tracking
 from flows.workspace import Workspace
@@ -65,8 +65,10 @@ def publish(
             "gate": verdict.model_dump(mode="json"),
             "versions": versions(),
         }
-        release = Repository(workspace.repository).publish(name, directory, manifest, promote=True)
-    _register(workspace, release, origin)
+        repository = Repository(workspace.repository)
+        before = moves.labels(repository, name)
+        release = repository.publish(name, directory, manifest, promote=True)
+    _register(workspace, release, origin, before)
     return {
         "model": name,
         "version": release.version,
@@ -125,7 +127,7 @@ def _examined(
     return verdict, found
 
 
-def _register(workspace: Workspace, release: Release, origin: str) -> None:
+def _register(workspace: Workspace, release: Release, origin: str, before: dict[str, int | None]) -> None:
     """Register a release in MLflow, as an own run of the model's experiment, and make it champion."""
     content = sha256(next(iter(sorted(release.path.glob("saved_model.pb*")))))
     with tracking.open_tracking(workspace) as ledger:
@@ -147,4 +149,4 @@ def _register(workspace: Workspace, release: Release, origin: str) -> None:
         )
         run.describe(text)
         run.finish()
-        ledger.promote(release.model, release.version, ALIAS)
+        moves.send_aliases(ledger, Repository(workspace.repository), release.model, before)

@@ -16,7 +16,9 @@ from models import tasks
 from models.task import Task
 
 #: Sections of a recipe beside ``task`` and ``name``; the task says what its own three are made of.
-SECTIONS = ("data", "featurizer", "model", "augmentation", "training", "gate")
+SECTIONS = ("data", "featurizer", "model", "augmentation", "training", "gate", "canary")
+#: Of these, what no training's outcome depends on.
+_AFTERWARDS = ("gate", "canary")
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Plan:
 
     def key(self, dataset_fingerprint: str) -> str:
         """Name all that decides the outcome of the training."""
-        decisive = {section: self.recipe[section] for section in SECTIONS if section != "gate"}
+        decisive = {section: self.recipe[section] for section in SECTIONS if section not in _AFTERWARDS}
         return fingerprint([self.request.task, decisive, dataset_fingerprint, self.request.seed])
 
 

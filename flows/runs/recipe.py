@@ -1,7 +1,7 @@
 """Recipes: one runnable YAML per way of training, resolved to a frozen, typed value.
 
 A recipe has the sections ``task``, ``data``, ``featurizer``, ``model``, ``augmentation``,
-``training`` and ``gate``. Each is checked by the pydantic model that lives beside the code it
+``training``, ``gate`` and ``canary``. Each is checked by the pydantic model that lives beside the code it
 configures; unknown keys are refused. ``--set section.key=value`` overrides one
 value; the section may be left out where one section alone has such a setting.
 """
@@ -44,6 +44,38 @@ class GateSettings(BaseModel):
         0.0, ge=0, description="how much worse than the version in service a model may be"
     )
     allow_ops: tuple[str, ...] = Field((), description="ops to allow beyond the list of safe ones")
+
+
+class CanarySettings(BaseModel):
+    """How a version on trial is judged."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    share: float = Field(
+        10.0,
+        ge=0,
+        le=100,
+        description="percentage of the requests without version and label that a canary answers",
+    )
+    promote: bool = Field(True, description="whether a canary without fault is promoted")
+    min_requests: int = Field(200, ge=1, description="number of requests it answers before that")
+    min_minutes: float = Field(10.0, ge=0, description="minutes it answers before that")
+    max_error_rate: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="largest share of requests on which it fails and the stable version does not",
+    )
+    max_latency_ratio: float = Field(
+        2.0, gt=0, description="maximum median latency, as a multiple of the stable version's"
+    )
+    max_score_distance: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="maximum Kolmogorov-Smirnov distance between the scores of both versions",
+    )
+    window: float = Field(10.0, gt=0, description="seconds over which failures and latencies are counted")
 
 
 def known_recipes(task: str) -> list[str]:

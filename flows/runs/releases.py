@@ -1,13 +1,11 @@
-"""What is published, and moving the stable version: repository and registry always say the same."""
+"""What is published, and what happened to it."""
 
 from typing import Any
 
+from features.errors import NoInputError
 from flows.tracking import tracking
 from flows.workspace import Workspace
 from serving.repository.repository import Repository
-
-#: MLflow's name for the version that serves.
-ALIAS = "champion"
 
 
 def published(workspace: Workspace) -> list[dict[str, Any]]:
@@ -20,7 +18,7 @@ def published(workspace: Workspace) -> list[dict[str, Any]]:
     repository = Repository(workspace.repository)
     rows = []
     for model in repository.models():
-        stable = repository.stable(model)
+        stable, trial = repository.stable(model), repository.canary(model)
         for version in repository.versions(model):
             described = repository.release(model, version).manifest
             metric = described.get("metric")
@@ -29,6 +27,7 @@ def published(workspace: Workspace) -> list[dict[str, Any]]:
                     "model": model,
                     "version": version,
                     "stable": "yes" if version == stable else None,
+                    "canary": trial.share if trial is not None and version == trial.version else None,
                     "task": described.get("task"),
                     "metric": metric,
                     "value": _rounded(described.get("metrics", {}).get(metric)),
@@ -43,33 +42,38 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def promote(workspace: Workspace, model: str, version: int, reason: str) -> None:
-    """Make a version stable in the repository and champion in the registry.
+def history(workspace: Workspace, model: str) -> list[dict[str, Any]]:
+    """List what happened to a model's versions, oldest first; empty if there is no such model.
 
-    Raises:
-        NoInputError: there is no such version.
-        ConfigError: MLFLOW_TRACKING_URI cannot work; nothing is moved.
+    Returns:
+        when, who, event, label, from, to, share, why, metric, value, metrics, figures of each event.
     """
-    tracking.tracking_uri(workspace)
     repository = Repository(workspace.repository)
-    repository.promote(model, version, reason)
-    _move_alias(workspace, model, version)
+    return [_described(repository, model, event) for event in repository.history(model)]
 
 
-def rollback(workspace: Workspace, model: str, reason: str) -> int:
-    """Make the version that was stable before stable again; return it.
+def _described(repository: Repository, model: str, event: dict[str, Any]) -> dict[str, Any]:
+    metrics = event.get("metrics") or {}
+    metric = _metric(repository, model, event["version"]) if metrics else None
+    return {
+        "when": event["at"],
+        "who": event.get("by", ""),
+        "event": event["event"],
+        "label": event.get("label"),
+        "from": event.get("previous"),
+        "to": event["version"],
+        "share": event.get("share"),
+        "why": event["reason"],
+        "metric": metric,
+        "value": _rounded(metrics.get(metric)),
+        "metrics": metrics,
+        "figures": event.get("figures"),
+    }
 
-    Raises:
-        NoInputError: there is none.
-        ConfigError: MLFLOW_TRACKING_URI cannot work; nothing is moved.
-    """
-    tracking.tracking_uri(workspace)
-    repository = Repository(workspace.repository)
-    version = repository.rollback(model, reason)
-    _move_alias(workspace, model, version)
-    return version
 
-
-def _move_alias(workspace: Workspace, model: str, version: int) -> None:
-    with tracking.open_tracking(workspace) as ledger:
-        ledger.promote(model, version, ALIAS)
+def _metric(repository: Repository, model: str, version: int) -> str | None:
+    """Name the main metric of a version; None where it has been deleted."""
+    try:
+        return repository.release(model, version).manifest.get("metric")
+    except NoInputError:
+        return None

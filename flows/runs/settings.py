@@ -56,6 +56,7 @@ def types(task: "Task") -> dict[str, type[BaseModel]]:
         "augmentation": task.augmentation_settings,
         "training": task.training,
         "gate": config.GateSettings,
+        "canary": config.CanarySettings,
     }
 
 

@@ -8,10 +8,10 @@ import yaml
 
 from flows.gate import expectations
 from flows.orchestration import step
+from flows.promotion import moves
 from flows.runs import run
 from flows.runs.plan import Plan
 from flows.runs.provenance import versions
-from flows.runs.releases import ALIAS
 from flows.runs.run import Record
 from serving.repository.repository import Repository
 
@@ -23,6 +23,7 @@ def publish(plan: Plan, record: Record) -> dict[str, Any]:
     if state.release is not None:
         return {"version": state.version, "release": state.release}
     repository = Repository(plan.workspace.repository)
+    before = moves.labels(repository, plan.name)
     release = repository.publish(plan.name, run.candidate(plan, record), manifest(plan, record), promote=True)
     record.run.record(version=release.version, release=str(release.path))
     shutil.rmtree(run.candidate(plan, record).parent, ignore_errors=True)
@@ -37,7 +38,7 @@ def publish(plan: Plan, record: Record) -> dict[str, Any]:
         kind=plan.request.task,
         figures=list(state.metrics),
     )
-    record.tracking.promote(plan.name, release.version, ALIAS)
+    moves.send_aliases(record.tracking, repository, plan.name, before)
     return {"version": release.version, "release": str(release.path)}
 
 

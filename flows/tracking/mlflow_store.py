@@ -19,7 +19,7 @@ import psutil
 
 from flows.console.redaction import mask, slug
 from flows.orchestration import addresses
-from flows.tracking import descriptions, mlflow_model
+from flows.tracking import aliases, descriptions, mlflow_model
 from flows.tracking.databases import make_database
 from flows.tracking.outbox import Event, Spool
 from flows.tracking.processes import host, is_alive
@@ -328,18 +328,19 @@ class Ledger:
         descriptions.describe(self.client, event.body, cursor)
 
     def _alias(self, event: Event, cursor: dict[str, Any], directory: Path) -> None:
-        """Move an alias to a release, unless it has been moved by a later event already."""
-        name, alias, release = event.body["name"], event.body["alias"], str(event.body["release"])
-        moved = f"servable.alias.{alias}.at"
+        """Move an alias to a release, unless it has been moved by a later event already.
+
+        One that was moved in MLflow meanwhile stays there: who follows aliases decides, and records it.
+        """
+        name, alias, release = event.body["name"], event.body["alias"], event.body["release"]
         model = self.client.get_registered_model(name)
         _same(model.name, name)
-        if int(model.tags.get(moved, 0)) > event.at:
+        present = aliases.read(self.client, model, alias, {})
+        overtaken = aliases.moved_at(model.tags, alias) > event.at
+        if overtaken or (present.is_foreign and present.release != release):
             return
-        found = self._versions(name, release)
-        if not found:
+        if not aliases.point(self.client, model, alias, release, event.at):
             raise RefusedError(f"model {name} has no version for release {release}")
-        self.client.set_registered_model_alias(name, alias, found[0].version)
-        self.client.set_registered_model_tag(name, moved, str(event.at))
 
     def _withdraw(self, event: Event, cursor: dict[str, Any], directory: Path) -> None:
         """Delete the versions of a release, and the registered model with its last version."""

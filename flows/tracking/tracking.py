@@ -156,14 +156,14 @@ class Tracking:
     def _forget(self, key: str) -> None:
         self._open.pop(key, None)
 
-    def promote(self, model: str, release: int, alias: str = "champion") -> None:
-        """Let an alias of a registered model point to the version of a release.
+    def promote(self, model: str, release: int | None, alias: str = "champion") -> None:
+        """Let an alias of a registered model point to the version of a release, or remove it.
 
         Takes effect in the order of the calls, also where MLflow was away for some of them.
 
         Args:
             model: name of the registered model.
-            release: number of the release, as given to :meth:`TrackedRun.register`.
+            release: number of the release, as given to :meth:`TrackedRun.register`; None for none.
             alias: the alias to move.
         """
         self._of_model(model, "alias", {"alias": alias, "release": release})

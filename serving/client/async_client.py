@@ -1,5 +1,7 @@
 """The client for asyncio: the same calls, awaited."""
 
+import copy
+import dataclasses
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -22,7 +24,8 @@ class AsyncClient:
         target: host and port, as ``127.0.0.1:8500``, or ``unix:PATH``.
         timeout: seconds for each call, all its retries included.
         channel: a ``grpc.aio`` channel to use instead of making one; it is not closed.
-        **settings: retries, token, tls, root_certificates, private_key, certificate: see Connection.
+        **settings: retries, token, tls, root_certificates, private_key, certificate, client_key: see
+            Connection.
 
     Raises:
         ConfigError: the settings cannot be, or would send the token in the clear.
@@ -50,6 +53,12 @@ class AsyncClient:
         """Close the channel, if the client made it."""
         if self._own:
             await self._channel.close()
+
+    def with_key(self, client_key: str) -> "AsyncClient":
+        """Return a client of the same channel with another ``client_key``, for one user of many."""
+        other = copy.copy(self)
+        other.connection, other._own = dataclasses.replace(self.connection, client_key=client_key), False
+        return other
 
     async def predict(
         self,

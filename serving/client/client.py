@@ -1,5 +1,7 @@
 """A client of TensorFlow Serving's gRPC API; it works with the embedded server and the real one alike."""
 
+import copy
+import dataclasses
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -45,7 +47,8 @@ class Client:
         target: host and port, as ``127.0.0.1:8500``, or ``unix:PATH``.
         timeout: seconds for each call, all its retries included.
         channel: a channel to use instead of making one (interceptors, tests); it is not closed.
-        **settings: retries, token, tls, root_certificates, private_key, certificate: see Connection.
+        **settings: retries, token, tls, root_certificates, private_key, certificate, client_key: see
+            Connection.
 
     Raises:
         ConfigError: the settings cannot be, or would send the token in the clear.
@@ -73,6 +76,12 @@ class Client:
         """Close the channel, if the client made it."""
         if self._own:
             self._channel.close()
+
+    def with_key(self, client_key: str) -> "Client":
+        """Return a client of the same channel with another ``client_key``, for one user of many."""
+        other = copy.copy(self)
+        other.connection, other._own = dataclasses.replace(self.connection, client_key=client_key), False
+        return other
 
     def predict(
         self,

@@ -4,12 +4,17 @@ import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import grpc
 
 from features.errors import ConfigError, UnavailableError, UsageError
 from serving import errors
 from serving.config import LAST_PORT, is_loopback
+from serving.service_names import CLIENT
+
+#: What stays as it is in the key of a client.
+_PLAIN = " !#$&'()*+,/:;<=>?@[]^`{|}~"
 
 #: gRPC itself makes no more attempts than this.
 MAX_ATTEMPTS = 5
@@ -29,6 +34,8 @@ class Connection:
         root_certificates: PEM text of the authorities to trust; the system's when None.
         private_key: PEM text of the client's key, for a server that asks for certificates.
         certificate: PEM text of the client's certificate.
+        client_key: whatever tells clients apart, such as the id of a user: while a canary is under way, all
+            requests with one key go to one version. Without it a connection counts as a client.
     """
 
     target: str
@@ -39,6 +46,7 @@ class Connection:
     root_certificates: bytes | None = field(default=None, repr=False)
     private_key: bytes | None = field(default=None, repr=False)
     certificate: bytes | None = field(default=None, repr=False)
+    client_key: str | None = None
 
     def check(self) -> None:
         """Refuse settings that cannot be, or that would show the token.
@@ -83,7 +91,10 @@ class Connection:
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """What goes with each call."""
-        return (("authorization", f"Bearer {self.token}"),) if self.token else ()
+        token = (("authorization", f"Bearer {self.token}"),) if self.token else ()
+        # gRPC takes printable ASCII alone.
+        key = ((CLIENT, quote(self.client_key, safe=_PLAIN)),) if self.client_key else ()
+        return token + key
 
     def channel(self, module: Any = grpc) -> Any:
         """Open a channel.

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from grpc import StatusCode
 
@@ -13,6 +13,7 @@ from serving.engine.manager import Manager
 from serving.engine.servable import Served
 from serving.engine.source import aspired_versions, identity, versions_on_disk
 from serving.engine.states import State, StateMonitor
+from serving.engine.trial import Client, Trial
 from serving.errors import (
     ERRORS,
     DataLoss,
@@ -25,6 +26,13 @@ from serving.errors import (
     error_of,
     words_of,
 )
+from serving.repository import traffic
+from serving.repository.labels import STABLE, Canary
+
+Answer = TypeVar("Answer")
+
+#: A configuration, and the canaries by model.
+Live = tuple[Any, dict[str, Canary]]
 
 PLATFORM = "tensorflow"
 _log = logging.getLogger(__name__)
@@ -37,7 +45,7 @@ class Core:
         manager: holds the versions.
         allow_unavailable_labels: labels may name versions that are not available yet.
         poll_seconds: between looks at the base paths; 0 looks once, negative never.
-        live_config: gives the configuration again at each look (a repository), or None.
+        live: returns the configuration and the canaries of a repository anew at each look, or None.
     """
 
     def __init__(
@@ -46,13 +54,15 @@ class Core:
         *,
         allow_unavailable_labels: bool = False,
         poll_seconds: float = 1.0,
-        live_config: Callable[[], Any] | None = None,
+        live: Callable[[], Live] | None = None,
     ) -> None:
         self.manager = manager
         self.monitor: StateMonitor = manager.monitor
         self._allow_unavailable = allow_unavailable_labels
         self._poll_seconds = poll_seconds
-        self._live_config = live_config
+        self._live = live
+        self._trials: dict[str, Trial] = {}
+        self._file = traffic.name()
         self._models: dict[str, Any] = {}
         self._labels: dict[str, dict[str, tuple[int, ...]]] = {}
         # The folders in which versions were last found.
@@ -75,6 +85,23 @@ class Core:
         if not self.is_open:
             raise Unavailable("the server is loading its models")
         return self.manager.use(spec.name, self.version_of(spec))
+
+    def answer(self, spec: Any, client: Client, call: Callable[[Served], Answer]) -> Answer:
+        """Compute an answer with the version a ModelSpec names, or that a canary's trial chooses.
+
+        Args:
+            spec: the ModelSpec.
+            client: tells what the client is known by.
+            call: computes the answer.
+
+        Raises:
+            InvalidArgument, NotFound, Unavailable: as of `lease`.
+        """
+        trial = self._trials.get(spec.name)
+        if trial is not None and self.is_open and spec.WhichOneof("version_choice") is None:
+            return trial.answer(self.manager, client, call)
+        with self.lease(spec) as servable:
+            return call(servable)
 
     def version_of(self, spec: Any) -> int | None:
         """Return the version in a ModelSpec, or None for the latest.
@@ -129,6 +156,8 @@ class Core:
             new = sorted(models.keys() - self._models.keys())
             first = not self.is_open
             self._replace(models)
+            if self._live is not None:
+                self._begin_trials(self._live()[1])
             self._aspire_all()
         self._await(new)
         # At the start a model that failed is told by status and health; others may serve meanwhile.
@@ -149,7 +178,7 @@ class Core:
 
     def _checked_label(self, model: str, label: str, version: int) -> tuple[int, ...]:
         old = self._labels.get(model, {}).get(label)
-        if self._live_config is not None:
+        if self._live is not None:
             # The label moves with the version's arrival: until then the old one answers.
             return tuple(dict.fromkeys((version, *(old or ()))))[:2]
         moves = old is not None and old[0] != version
@@ -184,7 +213,7 @@ class Core:
                 first failure, or DataLoss.
         """
         failed = {name: error for name in self.models() if (error := self._hopeless(name)) is not None}
-        if not failed or (self._live_config is not None and len(failed) < len(self._models)):
+        if not failed or (self._live is not None and len(failed) < len(self._models)):
             return
         code = code_of(next(iter(failed.values())))
         kind = DataLoss if code in (StatusCode.UNKNOWN, StatusCode.INTERNAL) else ERRORS[code]
@@ -225,19 +254,43 @@ class Core:
     def look(self) -> None:
         """Look at the disk once, now."""
         with self._config_lock:
-            if self._live_config is not None:
-                self._take_live()
-            self._aspire_all()
+            if self._live is None:
+                self._aspire_all()
+            else:
+                self._look_at(self._live)
 
-    def _take_live(self) -> None:
-        assert self._live_config is not None
+    def _look_at(self, live: Callable[[], Live]) -> None:
         try:
-            models = validated(self._live_config())
+            config, canaries = live()
+            models = validated(config)
         except (ServerError, OSError, ValueError) as error:
             _log.error("cannot read the repository: %s", error)
+            self._aspire_all()
             return
         self._labels = self._new_labels(models)
         self._replace(models)
+        # A trial begins before its version is loaded and ends after it has left: at no time is the canary
+        # just the newest version, which answers everybody.
+        self._begin_trials(canaries)
+        self._aspire_all()
+        self._end_trials(canaries)
+        for model, trial in self._trials.items():
+            trial.write(self.manager, Path(self._models[model].base_path), self._file)
+
+    def _begin_trials(self, canaries: dict[str, Canary]) -> None:
+        for model, canary in canaries.items():
+            stable, trial = self._labels.get(model, {}).get(STABLE), self._trials.get(model)
+            if (
+                stable
+                and model in self._models
+                and (trial is None or (trial.stable, trial.canary) != (stable[0], canary))
+            ):
+                traffic.clear(Path(self._models[model].base_path), canary)
+                self._trials[model] = Trial(model, stable[0], canary)
+
+    def _end_trials(self, canaries: dict[str, Canary]) -> None:
+        for model in self._trials.keys() - (canaries.keys() & self._models.keys()):
+            del self._trials[model]
 
     def _poll(self) -> None:
         while not self._stop.wait(self._poll_seconds):

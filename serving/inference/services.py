@@ -23,12 +23,19 @@ from tensorflow_serving.apis import (
 
 from serving import errors
 from serving.engine.core import Core, validated
+from serving.engine.servable import Served
 from serving.engine.states import VersionState
+from serving.engine.trial import Client
 from serving.inference import examples
 from serving.inference import predict as inference
 from serving.service_names import SIGNATURE_DEF
 
 _log = logging.getLogger(__name__)
+
+
+def nobody() -> str:
+    """Return what a client is known by that says nothing of itself."""
+    return ""
 
 
 class Services:
@@ -52,35 +59,50 @@ class Services:
         self._core, self._content, self._check_methods = core, content, check_methods
         self._roots = tuple(root.resolve() for root in allowed_roots)
 
-    def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
-        """Answer PredictionService/Predict."""
+    def predict(
+        self, request: predict_pb2.PredictRequest, client: Client = nobody
+    ) -> predict_pb2.PredictResponse:
+        """Answer PredictionService/Predict; ``client`` tells what a canary's trial knows the client by."""
         need_spec(request)
-        with self._core.lease(request.model_spec) as servable:
+
+        def call(servable: Served) -> predict_pb2.PredictResponse:
             return inference.predict(
                 servable, request, content=self._content, check_method=self._check_methods
             )
 
-    def classify(
-        self, request: classification_pb2.ClassificationRequest
-    ) -> classification_pb2.ClassificationResponse:
-        """Answer PredictionService/Classify."""
-        need_spec(request)
-        with self._core.lease(request.model_spec) as servable:
-            return examples.classify(servable, request, check_method=self._check_methods)
+        return self._core.answer(request.model_spec, client, call)
 
-    def regress(self, request: regression_pb2.RegressionRequest) -> regression_pb2.RegressionResponse:
-        """Answer PredictionService/Regress."""
+    def classify(
+        self, request: classification_pb2.ClassificationRequest, client: Client = nobody
+    ) -> classification_pb2.ClassificationResponse:
+        """Answer PredictionService/Classify; ``client`` as of `predict`."""
         need_spec(request)
-        with self._core.lease(request.model_spec) as servable:
-            return examples.regress(servable, request, check_method=self._check_methods)
+        return self._core.answer(
+            request.model_spec,
+            client,
+            lambda servable: examples.classify(servable, request, check_method=self._check_methods),
+        )
+
+    def regress(
+        self, request: regression_pb2.RegressionRequest, client: Client = nobody
+    ) -> regression_pb2.RegressionResponse:
+        """Answer PredictionService/Regress; ``client`` as of `predict`."""
+        need_spec(request)
+        return self._core.answer(
+            request.model_spec,
+            client,
+            lambda servable: examples.regress(servable, request, check_method=self._check_methods),
+        )
 
     def multi_inference(
-        self, request: inference_pb2.MultiInferenceRequest
+        self, request: inference_pb2.MultiInferenceRequest, client: Client = nobody
     ) -> inference_pb2.MultiInferenceResponse:
         """Answer PredictionService/MultiInference; the first task says which version answers."""
-        spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
-        with self._core.lease(spec) as servable:
-            return examples.multi_inference(servable, request, check_method=self._check_methods)
+        return self._core.answer(
+            request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec(),
+            client,
+            lambda servable: examples.multi_inference(servable, request, check_method=self._check_methods),
+        )
 
     def metadata(
         self, request: get_model_metadata_pb2.GetModelMetadataRequest

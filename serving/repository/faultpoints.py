@@ -26,9 +26,12 @@ POINTS = (
     "publish.before_config",
 )
 
+#: Every point between the records of one move of a label.
+MOVE_POINTS = ("move.after_record", "move.before_alias", "move.after_alias")
+
 
 def fault(point: str) -> None:
-    """Strike here if this point is armed; ``point`` is one of ``POINTS``."""
+    """Strike here if this point is armed; ``point`` is one of ``POINTS`` or ``MOVE_POINTS``."""
     armed = os.environ.get("SERVABLE_FAULT")
     if not armed or not Path(os.environ.get("SERVABLE_FAULT_FLAG") or "/nonexistent").is_file():
         return

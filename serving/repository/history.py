@@ -1,8 +1,10 @@
 """The append-only record of what happened to a model's versions: one JSON object a line."""
 
+import getpass
 import json
 import logging
 import os
+import socket
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,20 +15,24 @@ _log = logging.getLogger(__name__)
 class History:
     """Events of one model.
 
-    Each event has ``at`` (UTC, ISO 8601), ``event`` (publish, promote, rollback, repair or delete),
-    ``version`` and ``reason``; those that move the label ``stable`` also have ``previous``.
+    Each event has ``at`` (UTC, ISO 8601), ``event`` (publish, promote, rollback, repair, delete, or refused:
+    a move that was not followed), ``version``, ``reason`` and ``by`` (USER@HOST, or what did it); those that
+    move a label also have ``label``, ``previous`` and the ``metrics`` of the version.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def append(self, event: str, version: int | None, reason: str, **more: Any) -> dict[str, Any]:
+    def append(
+        self, event: str, version: int | None, reason: str, *, by: str = "", **more: Any
+    ) -> dict[str, Any]:
         """Write one event durably; a line torn by an earlier crash is closed first."""
         record = {
             "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "event": event,
             "version": version,
             "reason": reason,
+            "by": by or actor(),
             **more,
         }
         line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
@@ -58,3 +64,12 @@ class History:
             return event
         _log.warning("%s line %d is skipped: not a complete event", self.path, number)
         return None
+
+
+def actor() -> str:
+    """Name who runs this process: USER@HOST."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user id without an entry, as in containers
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"

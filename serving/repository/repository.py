@@ -1,35 +1,33 @@
 """The model repository: published versions of models, safe to read at any moment.
 
 ``root/<model>/<version>/`` is a TensorFlow Serving base path as it stands; ``root/models.config`` serves
-every model's stable version from a container that mounts the repository at ``/models``. A version
+every model's labelled versions from a container that mounts the repository at ``/models``. A version
 appears by one rename of a complete, synced copy, so that no reader ever sees a part of it.
 """
 
-import json
+import contextlib
 import logging
 import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from features.errors import NoInputError, StorageError, TemporaryError, UsageError
-from features.storage.files import sync_directory, write_file
+from features.errors import NoInputError, ServableError, StorageError, TemporaryError, UsageError
+from features.storage.files import write_file
 from features.storage.locks import FileLock, locked
-from features.storage.trees import copy_tree, sync_tree
+from serving.repository import labels, server_config
 from serving.repository.claims import PRIVATE, Claims
 from serving.repository.faultpoints import fault
 from serving.repository.history import History
+from serving.repository.labels import CANARY, STABLE, Canary
 from serving.repository.leases import leased_versions
-from serving.repository.release import MANIFEST, MODEL_FILES, Release, is_complete
+from serving.repository.placement import place
+from serving.repository.release import MODEL_FILES, Release, is_complete
+from serving.repository.server_config import CONFIG, CONTAINER_BASE, STEP_SECONDS, Entry
 from serving.repository.version_names import is_model_name, parse_version
-
-CONFIG = "models.config"
-CONTAINER_BASE = "/models"
-STABLE = "stable"
-_MOVES = ("promote", "rollback", "repair")
 
 _log = logging.getLogger(__name__)
 _warned: set[Path] = set()
@@ -77,23 +75,39 @@ class Repository:
 
     def stable(self, model: str) -> int | None:
         """Return the version labelled ``stable``, or None before the first promotion."""
-        moves = [event for event in self.history(model) if event["event"] in _MOVES]
-        return moves[-1]["version"] if moves else None
+        return labels.stable(self.history(model))
+
+    def canary(self, model: str) -> Canary | None:
+        """Return the version on trial, or None."""
+        return labels.canary(self.history(model))
+
+    def labelled(self, model: str, label: str) -> int | None:
+        """Return the version of a label, ``stable`` or ``canary``; None if it has none."""
+        if label == STABLE:
+            return self.stable(model)
+        trial = self.canary(model)
+        return None if trial is None else trial.version
 
     def history(self, model: str) -> list[dict[str, Any]]:
         """Return the history of a model, oldest event first."""
         return self._history(model).events()
 
-    def config(self, base: str | None = None) -> Any:
-        """Return the ModelServerConfig that serves each model's stable version under the label ``stable``.
+    def live(self) -> tuple[Any, dict[str, Canary]]:
+        """Return the configuration of `config` and the canaries by model, as of one moment."""
+        histories = {model: self.history(model) for model in self.models()}
+        canaries = {name: trial for name, events in histories.items() if (trial := labels.canary(events))}
+        return self._config(histories), canaries
 
-        Args:
-            base: folder in which a server finds the models; the repository's own when None.
-        """
+    def config(self) -> Any:
+        """Return the ModelServerConfig that serves each model's labelled versions from here."""
+        return self._config({model: self.history(model) for model in self.models()})
+
+    def _config(self, histories: dict[str, list[dict[str, Any]]]) -> Any:
         from google.protobuf import text_format
         from tensorflow_serving.config import model_server_config_pb2
 
-        return text_format.Parse(self._config_text(base), model_server_config_pb2.ModelServerConfig())
+        text = server_config.text(self._entries(histories), str(self.root.resolve()))
+        return text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
 
     # Publishing
 
@@ -128,36 +142,91 @@ class Repository:
             raise StorageError(f"cannot write to the repository at {base}", got=error) from error
         with _held(claim):
             fault("publish.after_claim")
-            self._place(model, version, candidate, manifest, claims)
+            place(candidate, claims.stage(version), self.path(model, version), manifest)
             self._record(model, version, promote=promote)
         return self.release(model, version)
 
-    def promote(self, model: str, version: int, reason: str) -> None:
-        """Make a version the stable one.
+    def promote(
+        self,
+        model: str,
+        version: int,
+        reason: str,
+        *,
+        share: float | None = None,
+        during: Canary | None = None,
+        **more: Any,
+    ) -> None:
+        """Make a version the stable one, which ends a canary; or, with a share, the canary.
+
+        Args:
+            model: the model's name.
+            version: to promote.
+            reason: kept in the history.
+            share: percentage of the requests without version and label that a canary answers.
+            during: the canary that must be under way still.
+            **more: kept in the history as well, such as ``by``: who did it.
 
         Raises:
-            NoInputError: there is no such version.
+            NoInputError: there is no such version, or no stable one beside which it could be tried.
+            UsageError: the share is no percentage, or the version is the stable one already.
+            TemporaryError: another canary is under way, or none.
         """
-        self._move(model, version, "promote", reason)
+        with self._locked(model):
+            self.release(model, version)
+            self._require(model, during)
+            if share is None:
+                self._append_move(model, version, "promote", reason, **more)
+            else:
+                self._check_trial(model, version, share)
+                self._append_move(model, version, "promote", reason, label=CANARY, share=float(share), **more)
+        self.write_config()
 
-    def rollback(self, model: str, reason: str) -> int:
-        """Make the version that was stable before the present one stable again, and give its number.
+    def rollback(self, model: str, reason: str, *, during: Canary | None = None, **more: Any) -> int:
+        """End the canary under way; without one, make the version that was stable before stable again.
+
+        Args:
+            model: the model's name.
+            reason: kept in the history.
+            during: the canary that must be under way still.
+            **more: kept in the history as well, such as ``by``: who did it.
+
+        Returns:
+            The version that is stable now.
 
         Raises:
             NoInputError: there is no earlier stable version left.
+            TemporaryError: another canary is under way, or none.
         """
         with self._locked(model):
-            present = self.stable(model)
-            earlier = self._earlier(model, present)
+            self._require(model, during)
+            events = self.history(model)
+            present, trial = labels.stable(events), labels.canary(events)
+            earlier = labels.earlier(events, self.versions(model)) if trial is None else present
             if earlier is None:
                 raise NoInputError(
                     f"model {model} has no earlier stable version",
                     got=f"stable version {present}",
                     todo="choose the version to serve with servable promote",
                 )
-            self._append_move(model, earlier, "rollback", reason)
-        self._write_config()
+            if trial is None:
+                self._append_move(model, earlier, "rollback", reason, **more)
+            else:
+                self._append_move(model, None, "rollback", reason, label=CANARY, **more)
+        self.write_config()
         return earlier
+
+    def refuse(self, model: str, version: int | None, reason: str, **more: Any) -> None:
+        """Record a move that was not followed.
+
+        Args:
+            model: the model's name.
+            version: that a label was to name; None for none.
+            reason: why not.
+            **more: kept in the history as well: ``label``, ``by``.
+        """
+        with self._locked(model):
+            previous = self.labelled(model, more.get("label", STABLE))
+            self._history(model).append("refused", version, reason, previous=previous, **more)
 
     # Keeping house
 
@@ -169,7 +238,7 @@ class Repository:
         for entry in sorted(self.root.iterdir()):
             if is_model_name(entry.name) and entry.is_dir():
                 done += [f"{entry.name}: {what}" for what in self._repair_model(entry.name)]
-        self._write_config()
+        self.write_config()
         return done
 
     def prune(self, model: str, keep: int) -> list[int]:
@@ -185,7 +254,7 @@ class Repository:
             old = self.prunable(model, keep)
             for version in old:
                 self._delete(model, version, "retention")
-        self._write_config()
+        self.write_config()
         return old
 
     def prunable(self, model: str, keep: int) -> list[int]:
@@ -196,16 +265,17 @@ class Repository:
         """
         if keep < 1:
             raise UsageError("retention must keep at least one version", got=keep, expected="1 or more")
-        stable = self.stable(model)
-        spared = {stable, self._earlier(model, stable)} | leased_versions(self._base(model))
-        return [version for version in self.versions(model)[:-keep] if version not in spared]
+        events, versions = self.history(model), self.versions(model)
+        spared = {self.stable(model), self.labelled(model, CANARY), labels.earlier(events, versions)}
+        spared |= leased_versions(self._base(model))
+        return [version for version in versions[:-keep] if version not in spared]
 
     def delete(self, model: str, version: int, reason: str) -> None:
         """Delete a version.
 
         Raises:
             NoInputError: there is no such version.
-            UsageError: it is the stable one.
+            UsageError: it is the stable one, or the canary.
             TemporaryError: a running server holds it.
         """
         with self._locked(model):
@@ -215,9 +285,14 @@ class Repository:
                     f"version {version} of model {model} is the stable one",
                     todo="promote another version first, or delete the whole model",
                 )
+            if version == self.labelled(model, CANARY):
+                raise UsageError(
+                    f"version {version} of model {model} is the canary",
+                    todo=f"end its trial first: servable rollback {model}",
+                )
             self._require_free(model, [version])
             self._delete(model, version, reason)
-        self._write_config()
+        self.write_config()
 
     def remove(self, model: str, reason: str) -> list[int]:
         """Delete every version of a model and give their numbers, which are not used again.
@@ -232,7 +307,7 @@ class Repository:
             self._append_move(model, None, "repair", reason)
             for version in versions:
                 self._delete(model, version, reason)
-        self._write_config()
+        self.write_config()
         return versions
 
     # Parts
@@ -270,78 +345,41 @@ class Repository:
         with locked(folder / "lock"):
             yield
 
-    def _place(
-        self, model: str, version: int, candidate: Path, manifest: dict[str, Any], claims: Claims
-    ) -> None:
-        staged = claims.stage(version)
-        try:
-            files = copy_tree(candidate, staged)
-            fault("publish.after_copy")
-            self._write_manifest(staged, model, version, manifest, files)
-            fault("publish.after_manifest")
-            sync_tree(staged)
-            fault("publish.after_fsync")
-            fault("publish.before_rename")
-            staged.rename(self.path(model, version))
-            sync_directory(self._base(model))
-            fault("publish.after_rename")
-        except OSError as error:
-            raise StorageError(
-                f"cannot publish version {version} of model {model}",
-                got=error,
-                expected=f"{_tree_bytes(candidate)} bytes free at {self.root}",
-                todo="free some disk space and publish again",
-            ) from error
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
-
-    @staticmethod
-    def _write_manifest(
-        staged: Path, model: str, version: int, manifest: dict[str, Any], files: dict[str, str]
-    ) -> None:
-        files.pop(MANIFEST, None)
-        content = manifest | {
-            "model": model,
-            "version": version,
-            "published_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "files": files,
-        }
-        path = staged / MANIFEST
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True), encoding="utf-8")
-
     def _record(self, model: str, version: int, *, promote: bool) -> None:
         with self._locked(model):
             self._history(model).append("publish", version, "published")
             fault("publish.after_record")
-            highest = max([0, *(event["version"] for event in self._moves(model))])
+            highest = max([0, *(event["version"] or 0 for event in labels.moves(self.history(model)))])
             if promote and version > highest:
                 self._append_move(model, version, "promote", "published")
         fault("publish.before_config")
-        self._write_config()
+        self.write_config()
 
-    def _moves(self, model: str) -> list[dict[str, Any]]:
-        events = self.history(model)
-        return [event for event in events if event["event"] in _MOVES and event["version"] is not None]
+    def _require(self, model: str, trial: Canary | None) -> None:
+        if trial is not None and self.canary(model) != trial:
+            raise TemporaryError(f"the canary of model {model} is not version {trial.version} any more")
 
-    def _move(self, model: str, version: int, event: str, reason: str) -> None:
-        with self._locked(model):
-            self.release(model, version)
-            self._append_move(model, version, event, reason)
-        self._write_config()
+    def _check_trial(self, model: str, version: int, share: float) -> None:
+        if not 0 <= share <= 100:
+            raise UsageError("the share of a canary is no percentage", got=share, expected="0 to 100")
+        stable = self.stable(model)
+        if stable is None:
+            raise NoInputError(f"model {model} has no stable version", todo="promote one without --to canary")
+        if version == stable:
+            raise UsageError(
+                f"version {version} of model {model} is the stable one", expected="another version as canary"
+            )
 
-    def _append_move(self, model: str, version: int | None, event: str, reason: str) -> None:
-        self._history(model).append(event, version, reason, previous=self.stable(model))
-
-    def _earlier(self, model: str, present: int | None) -> int | None:
-        # A rollback goes to what was stable before the present version was first promoted, so that a
-        # second rollback goes further back and not forth again.
-        order: list[int] = []
-        for event in self._moves(model):
-            number = event["version"]
-            order = [*order[: order.index(number)], number] if number in order else [*order, number]
-        there = set(self.versions(model))
-        return next((number for number in reversed(order) if number != present and number in there), None)
+    def _append_move(
+        self, model: str, version: int | None, event: str, reason: str, *, label: str = STABLE, **more: Any
+    ) -> None:
+        previous = self.labelled(model, label)
+        if version is not None:
+            # Kept here, since the release may be deleted.
+            with contextlib.suppress(ServableError):
+                more["metrics"] = self.release(model, version).manifest.get("metrics", {})
+        self._history(model).append(event, version, reason, label=label, previous=previous, **more)
+        fault("move.after_record")
 
     def _repair_model(self, model: str) -> list[str]:
         done = [f"removed {what}" for what in Claims(self._base(model)).clean()]
@@ -353,9 +391,13 @@ class Repository:
                 if version not in published:
                     self._history(model).append("publish", version, "complete but not recorded")
                     done.append(f"recorded version {version}, which was complete")
+            trial = self.canary(model)
+            if trial is not None and trial.version not in self.versions(model):
+                self._append_move(model, None, "repair", f"version {trial.version} is missing", label=CANARY)
+                done.append(f"ended the canary with missing version {trial.version}")
             stable = self.stable(model)
             if stable is not None and stable not in self.versions(model):
-                earlier = self._earlier(model, stable)
+                earlier = labels.earlier(self.history(model), self.versions(model))
                 self._append_move(model, earlier, "repair", f"version {stable} is missing")
                 done.append(f"moved stable from missing version {stable} to {earlier}")
         return done
@@ -368,28 +410,35 @@ class Repository:
         self._history(model).append("delete", version, reason)
         shutil.rmtree(aside, ignore_errors=True)
 
-    def _config_text(self, base: str | None) -> str:
-        folder = base if base is not None else str(self.root.resolve())
-        parts = (self._model_config(model, folder) for model in self.models())
-        return "model_config_list {\n" + "".join(parts) + "}\n"
-
-    def _model_config(self, model: str, folder: str) -> str:
-        stable = self.stable(model)
-        if stable is None or stable not in self.versions(model):
-            return ""
-        path = json.dumps(f"{folder.rstrip('/')}/{model}", ensure_ascii=False)
-        return (
-            f'  config {{\n    name: "{model}"\n    base_path: {path}\n    model_platform: "tensorflow"\n'
-            f"    model_version_policy {{ specific {{ versions: {stable} }} }}\n"
-            f'    version_labels {{ key: "{STABLE}" value: {stable} }}\n  }}\n'
-        )
-
-    def _write_config(self) -> None:
+    def write_config(self) -> None:
+        """Take ``models.config`` a step further to what the histories say; see `server_config`."""
         folder = self.root / PRIVATE
         folder.mkdir(exist_ok=True)
         # Under the lock, so that of two writers the later one has seen what the earlier one recorded.
         with locked(folder / "lock"):
-            write_file(self.root / CONFIG, self._config_text(CONTAINER_BASE))
+            written, settled = self._written_config()
+            known = server_config.read(written)
+            entries = (
+                server_config.step(entry, known.get(entry.model), self.versions(entry.model), settled=settled)
+                for entry in self._entries({model: self.history(model) for model in self.models()})
+            )
+            text = server_config.text(entries, CONTAINER_BASE)
+            if text != written:
+                write_file(self.root / CONFIG, text)
+
+    def _entries(self, histories: dict[str, list[dict[str, Any]]]) -> Iterator[Entry]:
+        for model, events in histories.items():
+            entry = server_config.entry(model, events, self.versions(model))
+            if entry is not None:
+                yield entry
+
+    def _written_config(self) -> tuple[str, bool]:
+        """Return the text of ``models.config``, and whether servers have had the time to follow it."""
+        path = self.root / CONFIG
+        try:
+            return path.read_text(), time.time() - path.stat().st_mtime >= STEP_SECONDS
+        except FileNotFoundError:
+            return "", True
 
 
 def _version_of(entry: os.DirEntry[str]) -> int | None:
@@ -413,7 +462,3 @@ def _held(claim: FileLock) -> Iterator[None]:
         yield
     finally:
         claim.release()
-
-
-def _tree_bytes(directory: Path) -> int:
-    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())

@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 from google.protobuf import json_format
 from tensorflow_serving.apis import (
     classification_pb2,
@@ -22,6 +23,8 @@ from tensorflow_serving.apis import (
 
 from serving import errors
 from serving.engine.core import Core
+from serving.engine.servable import Served
+from serving.engine.trial import Client
 from serving.inference import predict
 from serving.inference.services import Services
 from serving.metrics import PATH as METRICS_PATH
@@ -103,7 +106,7 @@ class RestApi:
     ) -> None:
         self._services, self._core, self._metrics = services, core, metrics
         self._metrics_path, self._cors, self._page = metrics_path, cors, page
-        self._routes: dict[Route, Callable[[str, str, bytes, str], Reply]] = {
+        self._routes: dict[Route, Callable[[str, str, bytes, str, str], Reply]] = {
             Route.LIVE: lambda *_: Reply(200, b"ok\n", TEXT),
             Route.READY: self._ready,
             Route.METRICS: lambda *_: Reply(200, self._metrics.page(), TEXT),
@@ -117,7 +120,7 @@ class RestApi:
         """Return whether a request is answered without a token, where one is required."""
         return is_open(method, path, self._metrics_path)
 
-    def answer(self, method: str, path: str, body: bytes, origin: str = "") -> Reply:
+    def answer(self, method: str, path: str, body: bytes, origin: str = "", client: str = "") -> Reply:
         """Answer a request.
 
         Args:
@@ -125,25 +128,26 @@ class RestApi:
             path: the path as it was sent, percent signs and all, without query.
             body: the body, decompressed.
             origin: the Origin header.
+            client: what the client is known by while a canary is under way.
         """
         route = route_of(method, path, self._metrics_path)
         if route is None:
             return refusal(404, self._missing(path))
-        return self._routes[route](method, path, body, origin)
+        return self._routes[route](method, path, body, origin, client)
 
     def _ready(self, *_: object) -> Reply:
         return Reply(200, b"ok\n", TEXT) if self._core.is_ready() else Reply(503, b"not ready\n", TEXT)
 
-    def _preflight(self, method: str, path: str, body: bytes, origin: str) -> Reply:
+    def _preflight(self, method: str, path: str, body: bytes, origin: str, *_: object) -> Reply:
         # The real server answers it whether or not other origins are then allowed.
         return Reply(200 if _WEB_ORIGIN.search(origin) else 400, b"", headers=self._headers())
 
     def _headers(self) -> dict[str, str]:
         return dict(_CORS) if self._cors else {}
 
-    def _api(self, method: str, path: str, body: bytes, origin: str) -> Reply:
+    def _api(self, method: str, path: str, body: bytes, origin: str, client: str) -> Reply:
         try:
-            return Reply(200, self._call(method, path, body), headers=self._headers())
+            return Reply(200, self._call(method, path, body, client), headers=self._headers())
         except Exception as error:
             code = errors.code_of(error)
             reply = refusal(errors.HTTP_STATUS[code], errors.words_of(error))
@@ -166,19 +170,19 @@ class RestApi:
         models = [{"name": name, "labels": self._core.labels(name)} for name in self._core.models()]
         return Reply(200, json.dumps({"models": models}).encode(), headers=self._headers())
 
-    def _call(self, method: str, path: str, body: bytes) -> bytes:
+    def _call(self, method: str, path: str, body: bytes, client: str) -> bytes:
         match = {"POST": _CALL, "GET": _MODEL}.get(method, _NOTHING).fullmatch(path)
         if match is None:
             raise errors.InvalidArgument(f"Malformed request: {method} {path}")
         spec = model_spec(match)
         if method == "POST":
-            return self._infer(match["method"], spec, body)
+            return self._infer(match["method"], spec, body, lambda: client)
         if not spec.name:
             raise errors.InvalidArgument("Missing model name in request.")
         return self._metadata(spec) if match["metadata"] else self._status(spec)
 
-    def _infer(self, method: str, spec: model_pb2.ModelSpec, body: bytes) -> bytes:
-        calls: dict[str, Callable[[model_pb2.ModelSpec, bytes], bytes]] = {
+    def _infer(self, method: str, spec: model_pb2.ModelSpec, body: bytes, client: Client) -> bytes:
+        calls: dict[str, Callable[[model_pb2.ModelSpec, bytes, Client], bytes]] = {
             "predict": self._predict,
             "classify": self._classify,
             "regress": self._regress,
@@ -187,12 +191,13 @@ class RestApi:
         if method not in calls:
             raise errors.InvalidArgument(f"Malformed request: POST method {method}")
         with self._metrics.request(spec.name, method.capitalize(), "REST"):
-            return calls[method](spec, body)
+            return calls[method](spec, body, client)
 
-    def _predict(self, spec: model_pb2.ModelSpec, body: bytes) -> bytes:
+    def _predict(self, spec: model_pb2.ModelSpec, body: bytes, client: Client) -> bytes:
         document = json_input.parse(body)
         name = json_input.signature_name(document) or predict.DEFAULT_SIGNATURE
-        with self._core.lease(spec) as servable:
+
+        def call(servable: Served) -> tuple[dict[str, np.ndarray], bool]:
             signature = servable.signatures.get(name)
             if signature is None:
                 raise errors.InvalidArgument(f'Serving signature name: "{name}" not found in signature def')
@@ -202,21 +207,24 @@ class RestApi:
             started = perf_counter()
             _, outputs = predict.predict_arrays(servable, name, arrays)
             self._metrics.runtime(spec.name, "Predict", perf_counter() - started)
+            return outputs, by_row
+
+        outputs, by_row = self._core.answer(spec, client, call)
         return json_output.rows(outputs) if by_row else json_output.columns(outputs)
 
-    def _classify(self, spec: model_pb2.ModelSpec, body: bytes) -> bytes:
+    def _classify(self, spec: model_pb2.ModelSpec, body: bytes, client: Client) -> bytes:
         document = json_input.parse(body)
         spec.signature_name = json_input.signature_name(document)
         request = classification_pb2.ClassificationRequest(
             model_spec=spec, input=json_examples.examples(document)
         )
-        return json_output.classifications(self._services.classify(request).result)
+        return json_output.classifications(self._services.classify(request, client).result)
 
-    def _regress(self, spec: model_pb2.ModelSpec, body: bytes) -> bytes:
+    def _regress(self, spec: model_pb2.ModelSpec, body: bytes, client: Client) -> bytes:
         document = json_input.parse(body)
         spec.signature_name = json_input.signature_name(document)
         request = regression_pb2.RegressionRequest(model_spec=spec, input=json_examples.examples(document))
-        return json_output.regressions(self._services.regress(request).result)
+        return json_output.regressions(self._services.regress(request, client).result)
 
     def _status(self, spec: model_pb2.ModelSpec) -> bytes:
         request = get_model_status_pb2.GetModelStatusRequest(model_spec=spec)

@@ -14,6 +14,7 @@ from serving.rest.api import Reply, RestApi, refusal
 from serving.rest.callers import Callers
 from serving.rest.inflation import Inflater
 from serving.rest.routes import LIVE, READY
+from serving.service_names import CLIENT
 from serving.tokens import HEADER, REFUSAL, Tokens
 
 #: Seconds a connection may stay without a whole request header.
@@ -188,7 +189,8 @@ class RestServer:
         path = _path(request)
         origin = request.headers.get("Origin", "")
         pool = self._prober if path in PROBES else self._workers
-        work = self._loop.run_in_executor(pool, self._api.answer, request.method, path, body, origin)
+        client = request.headers.get(CLIENT) or _connection(request)
+        work = self._loop.run_in_executor(pool, self._api.answer, request.method, path, body, origin, client)
         try:
             async with asyncio.timeout(self._timeout or None):
                 return await asyncio.shield(work)
@@ -204,6 +206,12 @@ class RestServer:
 def _path(request: web.BaseRequest) -> str:
     """Return the path as it was sent, percent signs and all, without query."""
     return request.raw_path.partition("?")[0]
+
+
+def _connection(request: web.BaseRequest) -> str:
+    """Name the connection of a client that does not say who it is."""
+    peer = None if request.transport is None else request.transport.get_extra_info("peername")
+    return str(peer)
 
 
 def _response(reply: Reply) -> web.Response:

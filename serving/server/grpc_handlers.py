@@ -18,9 +18,13 @@ from tensorflow_serving.apis import (
 
 from serving import errors
 from serving.engine.deadline import waiting
+from serving.engine.trial import Client
 from serving.inference.services import Services, _log
 from serving.metrics import Metrics
-from serving.service_names import LIST_SERVICE, MODEL, PREDICTION
+from serving.service_names import CLIENT, LIST_SERVICE, MODEL, PREDICTION
+
+#: Answers a request, whose client can be told apart.
+Call = Callable[[Any, Client], Message]
 
 #: The real server cuts messages here before they travel (model_servers/grpc_status_util.cc).
 MESSAGE_LIMIT = 1024
@@ -35,38 +39,50 @@ def handlers(services: Services, metrics: Metrics) -> list[grpc.GenericRpcHandle
         ),
         "Regress": handler(regression_pb2.RegressionRequest, counted(services.regress, "Regress", metrics)),
         "MultiInference": handler(inference_pb2.MultiInferenceRequest, services.multi_inference),
-        "GetModelMetadata": handler(get_model_metadata_pb2.GetModelMetadataRequest, services.metadata),
+        "GetModelMetadata": handler(get_model_metadata_pb2.GetModelMetadataRequest, alike(services.metadata)),
     }
     model = {
-        "GetModelStatus": handler(get_model_status_pb2.GetModelStatusRequest, services.status),
-        "HandleReloadConfigRequest": handler(model_management_pb2.ReloadConfigRequest, services.reload),
+        "GetModelStatus": handler(get_model_status_pb2.GetModelStatusRequest, alike(services.status)),
+        "HandleReloadConfigRequest": handler(
+            model_management_pb2.ReloadConfigRequest, alike(services.reload)
+        ),
     }
     return [
         grpc.method_handlers_generic_handler(PREDICTION, prediction),
         grpc.method_handlers_generic_handler(MODEL, model),
         grpc.method_handlers_generic_handler(
-            LIST_SERVICE, {"List": handler(empty_pb2.Empty, services.names)}
+            LIST_SERVICE, {"List": handler(empty_pb2.Empty, alike(services.names))}
         ),
     ]
 
 
-def counted(answer: Callable[[Any], Message], api: str, metrics: Metrics) -> Callable[[Any], Message]:
+def counted(answer: Call, api: str, metrics: Metrics) -> Call:
     """Count requests and latencies of a call by the model it names."""
 
-    def count(request: Any) -> Message:
+    def count(request: Any, client: Client) -> Message:
         with metrics.request(request.model_spec.name, api, "GRPC"):
-            return answer(request)
+            return answer(request, client)
 
     return count
 
 
-def handler(kind: type[Message], answer: Callable[[Any], Message]) -> grpc.RpcMethodHandler:
+def alike(answer: Callable[[Any], Message]) -> Call:
+    """Make a call that answers every client alike."""
+    return lambda request, client: answer(request)
+
+
+def client_of(context: grpc.ServicerContext) -> str:
+    """Return what a client is known by: the metadata it sent, or its connection."""
+    return next((value for name, value in context.invocation_metadata() if name == CLIENT), context.peer())
+
+
+def handler(kind: type[Message], answer: Call) -> grpc.RpcMethodHandler:
     """Make the handler of one call: parse, answer, serialise, and turn every failure into its status."""
 
     def handle(raw: bytes, context: grpc.ServicerContext) -> bytes:
         try:
             with waiting(context.is_active):
-                return serialized(answer(parsed(kind, raw)))
+                return serialized(answer(parsed(kind, raw), lambda: client_of(context)))
         except Exception as error:
             code = errors.code_of(error)
             if code in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):

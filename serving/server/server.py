@@ -253,7 +253,7 @@ def _core(options: Options, tell: Callable[[], None]) -> Core:
         Manager(load, _Told(tell), policy),
         allow_unavailable_labels=options.labels_for_unavailable,
         poll_seconds=options.poll_seconds,
-        live_config=Repository(options.repository).config if options.repository else None,
+        live=Repository(options.repository).live if options.repository else None,
     )
 
 

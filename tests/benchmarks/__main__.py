@@ -9,6 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from tests.benchmarks import (
     audio,
     bulk,
+    canary,
     features,
     galleries,
     heatmaps,
@@ -35,6 +36,7 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "spectrogram": audio.spectrogram,
         "serving": serving.serving,
         "swaps": swaps.swaps,
+        "canaries": canary.canaries,
         "words": words.speed,
         "heatmaps": heatmaps.heatmaps,
         "search": galleries.latency,

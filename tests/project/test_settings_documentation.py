@@ -29,7 +29,7 @@ from features.sounds.rules import AudioRules, NoteRules, TranscriptRules
 from features.texts import featurizer as texts_featurizer
 from features.texts import words as texts_words
 from features.texts.rules import PairRules, TextRules
-from flows.runs.recipe import GateSettings
+from flows.runs.recipe import CanarySettings, GateSettings
 from models.networks import rnn
 from models.networks.cnn import CnnSettings
 from models.pretrained import audio_hub
@@ -68,6 +68,7 @@ SECTIONS: dict[tuple[str, str], type[BaseModel]] = {
     ("training", "augmentation"): AugmentationSettings,
     ("training", "training"): TrainingSettings,
     ("training", "gate"): GateSettings,
+    ("training", "canary"): CanarySettings,
     ("sounds", "data"): AudioRules,
     ("sounds", "featurizer"): sounds_featurizer.AudioFeaturizerSettings,
     ("sounds", "model (kind: cnn)"): audio_classification.CnnSettings,

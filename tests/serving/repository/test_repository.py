@@ -1,14 +1,17 @@
 """The repository: publishing, promoting, rolling back, verifying, keeping house."""
 
+import getpass
 import itertools
 import json
 import os
+import shutil
+import socket
 import threading
 from pathlib import Path
 
 import pytest
 
-from features.errors import DataError, NoInputError, StorageError, UsageError
+from features.errors import DataError, NoInputError, StorageError, TemporaryError, UsageError
 from serving.repository import leases
 from serving.repository.repository import Repository
 from serving.repository.version_names import MAX_VERSION, is_model_name, parse_version
@@ -74,6 +77,105 @@ def _parse(repository: Repository):
 
     text = (repository.root / "models.config").read_text()
     return text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+
+
+def _let_servers_follow(repository: Repository) -> None:
+    """Let the time pass in which servers load what the file says, and write its next step."""
+    os.utime(repository.root / "models.config", (0, 0))
+    repository.write_config()
+
+
+def _written(repository: Repository) -> tuple[list[int], dict[str, int]]:
+    (entry,) = _parse(repository).model_config_list.config
+    return list(entry.model_version_policy.specific.versions), dict(entry.version_labels)
+
+
+def test_the_file_moves_a_label_only_to_a_version_that_servers_have_had_time_to_load(repository, candidate):
+    repository.publish("pets", candidate, {})
+    assert _written(repository) == ([1], {"stable": 1})
+    repository.publish("pets", candidate, {})
+    assert _written(repository) == ([1, 2], {"stable": 1})
+    repository.write_config()
+    assert _written(repository) == ([1, 2], {"stable": 1})
+    _let_servers_follow(repository)
+    assert _written(repository) == ([2], {"stable": 2})
+    repository.promote("pets", 1, "trial", share=10)
+    assert _written(repository) == ([2, 1], {"stable": 2})
+    _let_servers_follow(repository)
+    assert _written(repository) == ([2, 1], {"stable": 2, "canary": 1})
+    # Its version is loaded already, but perhaps not the file that says so is read.
+    repository.promote("pets", 1, "better")
+    _let_servers_follow(repository)
+    assert _written(repository) == ([1], {"stable": 1})
+    repository.publish("pets", candidate, {})
+    repository.publish("pets", candidate, {})
+    _let_servers_follow(repository)
+    # Two moves in a row: the file has not named version 4 before.
+    assert _written(repository)[1] == {"stable": 1} or _written(repository) == ([4], {"stable": 4})
+    _let_servers_follow(repository)
+    assert _written(repository) == ([4], {"stable": 4})
+
+
+def test_a_canary_stands_beside_the_stable_version_until_the_next_move(repository, candidate):
+    for promoted in (True, False, True):
+        repository.publish("pets", candidate, {"metrics": {"accuracy": 0.5}}, promote=promoted)
+    assert repository.canary("pets") is None
+    repository.promote("pets", 2, "try it", share=25, by="MLflow")
+    trial = repository.canary("pets")
+    assert (trial.version, trial.share, repository.stable("pets")) == (2, 25.0, 3)
+    (entry,) = repository.config().model_config_list.config
+    assert list(entry.model_version_policy.specific.versions) == [3, 2]
+    assert dict(entry.version_labels) == {"stable": 3, "canary": 2}
+    assert repository.live()[1] == {"pets": trial}
+    assert 2 not in repository.prunable("pets", 1)
+    with pytest.raises(UsageError, match="version 2 of model pets is the canary"):
+        repository.delete("pets", 2, "x")
+
+    assert repository.rollback("pets", "worse") == 3
+    assert (repository.canary("pets"), repository.stable("pets")) == (None, 3)
+    with pytest.raises(TemporaryError, match="not version 2 any more"):
+        repository.promote("pets", 2, "late", during=trial)
+    repository.promote("pets", 2, "again", share=50)
+    repository.promote("pets", 2, "good", during=repository.canary("pets"))
+    assert (repository.canary("pets"), repository.stable("pets")) == (None, 2)
+    assert repository.rollback("pets", "after all") == 3
+    shown = [
+        (event["event"], event["label"], event["previous"], event["version"], event.get("share"))
+        for event in repository.history("pets")
+        if event["event"] != "publish"
+    ]
+    assert shown[-5:] == [
+        ("promote", "canary", None, 2, 25.0),
+        ("rollback", "canary", 2, None, None),
+        ("promote", "canary", None, 2, 50.0),
+        ("promote", "stable", 3, 2, None),
+        ("rollback", "stable", 2, 3, None),
+    ]
+    begun = repository.history("pets")[-5]
+    assert (begun["by"], begun["metrics"]) == ("MLflow", {"accuracy": 0.5})
+    assert repository.history("pets")[-1]["by"] == f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def test_a_canary_needs_a_share_and_another_version_than_the_stable_one(repository, candidate):
+    repository.publish("pets", candidate, {})
+    repository.publish("pets", candidate, {}, promote=False)
+    for share in (-1, 100.5):
+        with pytest.raises(UsageError, match="no percentage"):
+            repository.promote("pets", 2, "x", share=share)
+    with pytest.raises(UsageError, match="version 1 of model pets is the stable one"):
+        repository.promote("pets", 1, "x", share=10)
+    repository.publish("birds", candidate, {}, promote=False)
+    with pytest.raises(NoInputError, match="no stable version"):
+        repository.promote("birds", 1, "x", share=10)
+
+
+def test_repair_ends_a_canary_whose_version_is_gone(repository, candidate):
+    for _ in range(2):
+        repository.publish("pets", candidate, {})
+    repository.promote("pets", 1, "trial", share=10)
+    shutil.rmtree(repository.path("pets", 1))
+    assert repository.repair() == ["pets: ended the canary with missing version 1"]
+    assert (repository.canary("pets"), repository.stable("pets")) == (None, 2)
 
 
 def test_rollback_walks_back_and_promote_returns(repository, candidate):
@@ -261,6 +363,7 @@ def test_promotions_from_many_threads_are_all_recorded(repository, candidate):
     assert len(events) == before + 12
     moves = [event for event in events if event["event"] == "promote"]
     assert all(later["previous"] == earlier["version"] for earlier, later in itertools.pairwise(moves))
+    _let_servers_follow(repository)
     assert list(_parse(repository).model_config_list.config[0].version_labels.values()) == [
         moves[-1]["version"]
     ]
