@@ -69,7 +69,7 @@ def _fault(rule: CanarySettings, total: Traffic, recent: Traffic, figures: dict[
     tally = recent.canary
     if tally.errors >= FEWEST_ERRORS and _at_least(tally.errors, tally.requests) > rule.max_error_rate:
         return (
-            f"it failed on {tally.errors} of {tally.requests} requests that version in service answers, "
+            f"it failed on {tally.errors} of {tally.requests} requests that the stable version answers, "
             f"more than {rule.max_error_rate:.1%}"
         )
     ratio = _latency_ratio(recent)

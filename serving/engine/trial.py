@@ -24,6 +24,9 @@ Client = Callable[[], str]
 #: The output whose distribution is compared; in a model without it, its first output of floats.
 SCORE = "score"
 
+#: Calls whose latency is not compared: graphs prepare themselves once, and kernels in every thread.
+WARM_CALLS = 100
+
 #: Failures that say nothing of a model: the server is busy, or the caller has gone.
 _NOT_ITS_FAULT = frozenset(
     {
@@ -48,7 +51,7 @@ class Trial:
     def __init__(self, model: str, stable: int, canary: Canary) -> None:
         self.model, self.stable, self.canary = model, stable, canary
         self._counts = {stable: traffic.Counter(), canary.version: traffic.Counter()}
-        self._warm: set[int] = set()
+        self._calls = dict.fromkeys(self._counts, 0)
 
     def answer(self, manager: Manager, client: Client, call: Callable[[Served], Answer]) -> Answer:
         """Answer a request that names no version.
@@ -95,12 +98,11 @@ class Trial:
 
     def _counted(self, servable: Served, call: Callable[[Served], Answer]) -> Answer:
         observed = _Observed(servable)
-        # The first call of a version prepares its graph, and those that come meanwhile wait for that.
-        warm = servable.version in self._warm
+        warm = self._calls[servable.version] >= WARM_CALLS
         started = perf_counter()
         answer = call(observed)
         latency = perf_counter() - started if warm else None
-        self._warm.add(servable.version)
+        self._calls[servable.version] += 1
         if servable.version == self.canary.version and not np.isfinite(observed.scores).all():
             raise FloatingPointError("a score of the canary is not finite")
         self._counts[servable.version].answered(latency, observed.finite())
