@@ -2,7 +2,7 @@
 
 The types of settings stand beside the networks they configure, and importing those takes ten seconds. Their
 schemas tell names, types, ranges and defaults; what rests on several settings together is checked with the
-types themselves, later. ``python -m flows.runs.schemas`` writes the files anew after a setting has changed.
+types themselves, later. ``python -m flows.runs.settings`` writes the files anew after a setting has changed.
 """
 
 import functools
@@ -106,24 +106,3 @@ def _container(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Any
     if schema["type"] == "array":
         return tuple[_type(schema["items"], definitions), ...]  # type: ignore[misc]
     return _PLAIN[schema["type"]]
-
-
-def generated(task: str) -> str:
-    """Write the schemas of a task's settings from their types, as the file is to have them."""
-    from flows.runs import settings
-    from models import tasks
-
-    schemas = {name: kind.model_json_schema() for name, kind in settings.types(tasks.find(task)).items()}
-    return json.dumps(schemas, indent=1, ensure_ascii=False) + "\n"
-
-
-def write() -> None:
-    """Write the files of all tasks."""
-    from models import tasks
-
-    for task in tasks.TASKS:
-        path(task).write_text(generated(task), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    write()

@@ -1,5 +1,6 @@
 """The settings of a recipe: their names, values, defaults and meanings."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -82,3 +83,23 @@ def _settings(section: str, typed: BaseModel) -> Iterator[Setting]:
 
 def _plain(value: Any) -> Any:
     return None if value is PydanticUndefined else list(value) if isinstance(value, tuple) else value
+
+
+def schema(task: str) -> str:
+    """Write the schemas of a task's settings from their types, as `flows.runs.schemas` reads them."""
+    from models import tasks
+
+    found = {name: kind.model_json_schema() for name, kind in types(tasks.find(task)).items()}
+    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+
+
+def write_schemas() -> None:
+    """Write the schemas of all tasks."""
+    from models import tasks
+
+    for task in tasks.TASKS:
+        schemas.path(task).write_text(schema(task), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_schemas()
