@@ -142,6 +142,7 @@ def test_a_workspace_without_a_store_gets_none(tmp_path, monkeypatch):
 
 PROMOTER = """
 import sys
+from pathlib import Path
 from flows.promotion import moves
 from flows.workspace import Workspace
 moves.promote(Workspace.open(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3]), "killed")
