@@ -13,7 +13,7 @@ OWN_PARAMETERS = "batching_params.pbtxt"
 
 
 #: Rows put together where nobody says how many. On a CPU a batch of eight has nearly all there is to gain
-#: (docs/serving.md has the figures), while memory and waiting grow with the batch.
+#: (docs/performance.md has the figures), while memory and waiting grow with the batch.
 JOINED_ROWS = 8
 
 

@@ -269,7 +269,7 @@ def _threads_of_a_batch(options: Options, common: Parameters | None) -> int:
 
     Left to it, every batch uses all processors, and batches that run at the same time cut each other's
     operations into parts that wait for one another: a tenth to a third more work for an image classifier on
-    two cores (docs/serving.md).
+    two cores (docs/performance.md).
     """
     if common is None or options.per_model_batching or options.session_config_file is not None:
         return 0
