@@ -40,6 +40,7 @@ def folder(example: Trained) -> Path:
         # On a busy machine a training ends before everything is sent.
         assert ledger.drain(600), ledger.trouble
     mlflow.set_tracking_uri(store(example))
+    mlflow.set_registry_uri(store(example))
     return Path(mlflow.artifacts.download_artifacts("models:/golden@champion"))
 
 

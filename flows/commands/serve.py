@@ -24,9 +24,8 @@ def serve(context: typer.Context) -> None:
     arguments = list(context.args)
     root = _take_workspace(arguments)
     watched = _take_watch(arguments)
-    elsewhere = not _flags(arguments).isdisjoint(_ELSEWHERE)
-    workspace = Workspace.at(root) if elsewhere else Workspace.existing(root)
-    with _watching(workspace) if watched and not elsewhere else contextlib.nullcontext():
+    workspace = Workspace.at(root) if _is_elsewhere(arguments) else Workspace.existing(root)
+    with _watching(workspace) if watched else contextlib.nullcontext():
         code = serving_cli.main(arguments, repository=workspace.repository)
     raise typer.Exit(code)
 
@@ -45,14 +44,16 @@ def _watching(workspace: Workspace) -> Iterator["subprocess.Popen[bytes]"]:
 
 def _take_watch(arguments: list[str]) -> bool:
     """Return whether the models are watched, and take the flag that says no."""
-    watched = _WITHOUT_WATCH not in arguments
-    if not watched:
+    if _WITHOUT_WATCH in arguments:
         arguments.remove(_WITHOUT_WATCH)
-    return watched
+        return False
+    return not _is_elsewhere(arguments)
 
 
-def _flags(arguments: list[str]) -> set[str]:
-    return {argument.lstrip("-").partition("=")[0] for argument in arguments if argument.startswith("-")}
+def _is_elsewhere(arguments: list[str]) -> bool:
+    """Return whether something else than the repository is served, or nothing."""
+    flags = {word.lstrip("-").partition("=")[0] for word in arguments if word.startswith("-")}
+    return not flags.isdisjoint(_ELSEWHERE)
 
 
 def _take_workspace(arguments: list[str]) -> Path | None:

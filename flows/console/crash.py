@@ -82,7 +82,8 @@ def exit_code(error: Exception) -> int:
 def text(error: Exception) -> str:
     """Describe any error in one line, with what was noted on its way, such as the log of the run."""
     told = str(error) if isinstance(error, ServableError) else sentence(error)
-    return ". ".join([told.rstrip("."), *getattr(error, "__notes__", ())])
+    notes = getattr(error, "__notes__", ())
+    return ". ".join([told.rstrip("."), *notes]) if notes else told
 
 
 def sentence(error: Exception) -> str:

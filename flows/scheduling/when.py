@@ -54,6 +54,9 @@ class When:
             raise UsageError(
                 "invalid --interval", got=self.interval, expected=f"1 to {LONGEST_INTERVAL} seconds"
             )
+        # Six fields would be read with the seconds last, where other programs have them first.
+        if self.cron is not None and not (len(self.cron.split()) == 5 or self.cron.startswith("@")):
+            raise _unreadable("--cron", self.cron, _CRON)
         if self.timezone not in zoneinfo.available_timezones():
             raise UsageError(
                 "no such time zone",
@@ -76,9 +79,7 @@ class When:
             _require_dates(_rule_dates(self.rrule, self.timezone), "--rrule", self.rrule, _RULE)
             return RRule(self.rrule, timezone=self.timezone)
         cron = str(self.cron)
-        # Six fields would be read with the seconds last, where other programs have them first.
-        fits = len(cron.split()) == 5 or cron.startswith("@")
-        _require_dates(_cron_dates(cron, self.timezone) if fits else None, "--cron", cron, _CRON)
+        _require_dates(_cron_dates(cron, self.timezone), "--cron", cron, _CRON)
         return Cron(cron, timezone=self.timezone)
 
 
@@ -86,14 +87,18 @@ _CRON = "five fields that match some date, such as '0 3 * * *'"
 _RULE = "a rule of RFC 5545 that matches some date, such as FREQ=DAILY;BYHOUR=3"
 
 
-def _require_dates(dates: Callable[[], Any] | None, option: str, value: str, expected: str) -> None:
+def _unreadable(option: str, value: str, expected: str) -> UsageError:
+    return UsageError(f"cannot read {option}", got=ascii(value), expected=expected)
+
+
+def _require_dates(dates: Callable[[], Any], option: str, value: str, expected: str) -> None:
     """Refuse what Prefect's server cannot schedule: what cannot be read, or the 30th of February."""
     try:
-        known = bool(dates and dates())
+        known = bool(dates())
     except ValueError:
         known = False
     if not known:
-        raise UsageError(f"cannot read {option}", got=ascii(value), expected=expected)
+        raise _unreadable(option, value, expected)
 
 
 def _cron_dates(cron: str, timezone: str) -> Callable[[], Any]:

@@ -25,6 +25,7 @@ def unchanged(plan: Plan, record: Record) -> int | None:
     if any(release.damage()):  # publishing anew mends it
         return None
     metrics = release.manifest.get("metrics", {})
+    step.reuse(f"version {release.version} in service is this very model")
     record.run.record(unchanged=release.version, metrics=metrics)
     record.tracked.metrics(metrics)
     record.tracked.tags(

@@ -54,7 +54,9 @@ def before_and_after(
 
 
 def _columns(labels: Sequence[str]) -> int:
-    return min(len(labels), MOST_CLASSES + 1, 3)
+    # So many characters, with the marks before them, stand in one line below the figure.
+    fitting = 60 // (max(map(len, labels)) + 4)
+    return max(1, min(len(labels), MOST_CLASSES + 1, 3, fitting))
 
 
 def _styles(theme: Theme) -> list[tuple[str, str]]:

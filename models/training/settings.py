@@ -24,7 +24,11 @@ class LoopSettings(BaseModel):
         le=64,
         description="parts of a batch computed in parallel; batch norm sees one part at a time",
     )
-    optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="sgd uses Nesterov momentum 0.9")
+    optimizer: Literal["adam", "adamw", "sgd", "lbfgs"] = Field(
+        "adam",
+        description="sgd uses Nesterov momentum 0.9; lbfgs fits a head without hidden layers to convergence, "
+        "with the L2 penalty of the lowest validation loss, and trains anything else with adam",
+    )
     learning_rate: float = Field(1e-3, gt=0, description="peak learning rate")
     schedule: Literal["constant", "cosine", "exponential"] = Field(
         "cosine", description="decay over the steps of a phase: cosine to 0, exponential to 1 % of the peak"

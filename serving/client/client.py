@@ -4,7 +4,7 @@ import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import grpc
 import numpy as np
@@ -77,7 +77,7 @@ class Client:
         if self._own:
             self._channel.close()
 
-    def with_key(self, client_key: str) -> "Client":
+    def with_key(self, client_key: str) -> Self:
         """Return a client of the same channel with another ``client_key``, for one user of many."""
         other = copy.copy(self)
         other.connection, other._own = dataclasses.replace(self.connection, client_key=client_key), False

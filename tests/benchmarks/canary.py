@@ -43,7 +43,7 @@ class _Model(tf.Module):
         broken = tf.debugging.Assert(tf.logical_or(kind < 10, kind >= 20), ["planted fault"])
         with tf.control_dependencies([broken]):
             # Without control flow: its hops between threads are slow on any input where processors are busy.
-            size = tf.where(tf.logical_and(kind >= 20, kind < 30), 600, 1)
+            size = tf.where(tf.logical_and(kind >= 20, kind < 30), 1000, 1)
             square = tf.fill([size, size], kind * 1e-9)
             worked = square @ square @ square
             return {"score": tf.where(kind >= 30, 0.01, score) + 0 * tf.reduce_sum(worked)}

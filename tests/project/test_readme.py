@@ -214,7 +214,7 @@ def _check(command: str, printed: str) -> None:
     if "grpcurl" in command or command.endswith("/pets"):
         assert '"AVAILABLE"' in printed
     if command.endswith(" models"):
-        assert re.search(r"pets +1 +yes", printed)
+        assert re.search(r"pets +1 +stable", printed)
 
 
 def test_the_program_prints_a_label_and_a_score(place: Place) -> None:

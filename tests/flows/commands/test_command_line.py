@@ -156,7 +156,7 @@ def test_models_lists_what_is_published(trained: Trained) -> None:
     assert shown.stdout.splitlines()[0].split() == [
         "model",
         "version",
-        "stable",
+        "label",
         "task",
         "metric",
         "value",

@@ -57,7 +57,7 @@ MALFORMED = {
     "databricks-uc": "Databricks",
     "postgres://host/db": "the scheme 'postgres'",
     "postgresql://": "no host",
-    "postgresql://host/db": "psycopg2 is not installed",
+    "mysql://host/db": "MySQLdb is not installed",
     "mysql+nosuch://host/db": "SQLAlchemy",
     "s3://bucket/mlflow": "the scheme 's3'",
 }
@@ -102,7 +102,7 @@ def test_sqlite_databases(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="is not an SQLite database"):
         addresses.tracking_uri("sqlite:///text.db")
     assert addresses.sqlite_file("sqlite:////a/b.db?x=1").as_posix() == "/a/b.db"
-    assert addresses.sqlite_file("postgresql://host/db") is None
+    assert addresses.sqlite_file("mysql://host/db") is None
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_sqlite_databases(tmp_path, monkeypatch):
         "http://hunter22@:5000",
         "htp://me:hunter22@host",
         "me:hunter22@localhost:5000",
-        "postgresql://me:hunter22@host/db",
+        "mysql://me:hunter22@host/db",
         "http://host:x?password=hunter22",
     ],
 )

@@ -73,7 +73,8 @@ def repeated(api, tmp_path_factory) -> Repeated:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     first = train("tabular-classification", tmp_path_factory.mktemp("repeated"))
-    parameters = first.request().as_parameters()
+    # Without force nothing would be published, and all steps after the training left out.
+    parameters = first.request(force=True).as_parameters()
     with terminal.progress_bars(quiet=True), warnings.catch_warnings(action="ignore"):
         summary = step.run(
             pipeline.train_model, parameters, api=api, name="servable-train", run_name="golden again"
@@ -109,6 +110,7 @@ def test_the_graph_reads_from_ingest_to_publish(repeated: Repeated) -> None:
         "ingest",
         "featurize",
         "train",
+        "compare",
         "evaluate",
         "export",
         "draw",

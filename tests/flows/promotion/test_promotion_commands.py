@@ -112,6 +112,7 @@ def test_the_story_of_the_documentation(place: Place, servable):
     """Its commands in their order; those that stay up are known commands at least."""
     assert len(STORY) > 8
     known = {command.name or command.callback.__name__ for command in cli.app.registered_commands}
+    known |= {group.name for group in cli.app.registered_groups}
     for line in STORY:
         program, command, *arguments = shlex.split(line)
         assert (program, command in known) == ("servable", True), line

@@ -92,6 +92,36 @@ def test_fine_tune_trains_the_head_first_and_then_everything(module, stores, tmp
     assert max(row["metrics"]["learning_rate"] for row in history.epochs[2:]) <= 1e-3
 
 
+def test_fine_tuning_that_spoils_the_head_is_left_out(module, stores, tmp_path, caplog):
+    network = toys.network(hub(module, "fine-tune", fine_tune_learning_rate=30.0))
+    backbone, heads = weights(network.embed.variables), []
+
+    def after(phase, epoch, metrics):
+        if phase == "head":
+            heads.append((epoch, metrics["validation_accuracy"]))
+
+    settings = SETTINGS.model_copy(update={"optimizer": "lbfgs"})
+    _, history = run(tmp_path, stores, network=network, settings=settings, on_epoch=after)
+    before, end = heads[-1][1], history.epochs[-1]["metrics"]["validation_accuracy"]
+    assert end < before
+    assert "phase fine-tune is left out" in caplog.text
+    assert not any(moved(backbone, network.embed.variables))
+    # The head is the one that was chosen on validation.
+    scores = [accuracy for _, accuracy in heads]
+    assert before == max(scores)
+
+
+def test_a_linear_head_is_solved_and_the_rest_is_trained_by_steps(module, stores, tmp_path, caplog):
+    settings = SETTINGS.model_copy(update={"optimizer": "lbfgs"})
+    network = toys.network(hub(module, "fine-tune", fine_tune_learning_rate=1e-3))
+    backbone = weights(network.embed.variables)
+    _, history = run(tmp_path, stores, network=network, settings=settings)
+    head = [row["metrics"] for row in history.epochs if row["phase"] == "head"]
+    assert head[-1]["validation_loss"] == min(each["validation_loss"] for each in head)
+    assert len([row for row in history.epochs if row["phase"] == "fine-tune"]) == 2
+    assert any(moved(backbone, network.embed.variables)) or "left out" in caplog.text
+
+
 def test_fine_tuning_killed_in_its_second_phase_ends_the_same(module, stores, tmp_path):
     recipe = hub(module, "fine-tune", fine_tune_learning_rate=1e-3)
     whole, _ = run(tmp_path / "whole", stores, network=toys.network(recipe))

@@ -51,7 +51,7 @@ def subwords() -> Subwords:
 def trained(dataset, subwords, folder: Path, stores: Path, epochs: int, **more):
     determinism.fix(0)
     writer = Transformer(subwords.size, 24, 2, 32, 1, 1, 0.1, name="writer")
-    network = translation.network(subwords, writer, (2, 0.6), 2.0, epochs)
+    network = translation.network(subwords, writer, 2, 2.0, epochs)
     training.featurize(network, dataset, stores)
     history = training.train(
         network,

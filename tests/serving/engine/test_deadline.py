@@ -57,7 +57,7 @@ def test_a_run_does_not_begin_for_nobody(held):
 def test_the_deadline_of_a_call_reaches_the_engine():
     seen = []
 
-    def answer(request):
+    def answer(request, client):
         seen.append(deadline.caller()())
         while deadline.caller()():
             pass
