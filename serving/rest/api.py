@@ -182,6 +182,11 @@ class RestApi:
             started = perf_counter()
             _, outputs = predict.predict_arrays(servable, name, arrays)
             self._metrics.runtime(spec.name, "Predict", perf_counter() - started)
+            version = servable.version
+        if self._services.log is not None:
+            answered = model_pb2.ModelSpec(name=spec.name, signature_name=name)
+            answered.version.value = version
+            self._services.log.predicted_arrays(answered, len(body), arrays, outputs)
         return json_output.rows(outputs) if by_row else json_output.columns(outputs)
 
     def _classify(self, spec: model_pb2.ModelSpec, body: bytes) -> bytes:
