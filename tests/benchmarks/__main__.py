@@ -9,6 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from tests.benchmarks import (
     audio,
     bulk,
+    drift,
     features,
     galleries,
     heatmaps,
@@ -65,6 +66,7 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "surnames": texts.surnames,
         "reviews": texts.reviews,
         "word-vectors": words.vectors,
+        "drift": drift.drift,
         "translations": translations.sentences,
     },
 }
