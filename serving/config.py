@@ -76,6 +76,8 @@ class Options:
         check_method_names: insist on the method names of signatures.
         insecure_listen: allow an address other than loopback without those.
         max_message_bytes: largest request and answer.
+        request_log: file that takes a sample of the answered Predict requests; None for none.
+        request_log_share: of the requests, that are logged.
     """
 
     host: str = "127.0.0.1"
@@ -121,6 +123,8 @@ class Options:
     check_method_names: bool = False
     insecure_listen: bool = False
     max_message_bytes: int = MAX_MESSAGE_BYTES
+    request_log: Path | None = None
+    request_log_share: float = 0.1
 
     @property
     def request_threads(self) -> int:
@@ -156,6 +160,13 @@ class Options:
         for name, port in (("port", self.port), ("rest_port", self.rest_port or 0)):
             if not 0 <= port <= LAST_PORT:
                 raise ConfigError(f"invalid {name}", got=port, expected=f"0 to {LAST_PORT}")
+        if not 0 < self.request_log_share <= 1:
+            raise ConfigError(
+                "invalid share of requests to log",
+                got=self.request_log_share,
+                expected="above 0, at most 1",
+                todo="leave --request_log out to log none",
+            )
         if not (self.insecure_listen or self.ssl_config_file or is_loopback(self.host)):
             raise exposed(self.host)
 

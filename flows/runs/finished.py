@@ -42,20 +42,21 @@ class Finished:
         return networks.Networks().trained(self.plan, self.run, self.dataset)
 
 
-def find(workspace: Workspace, name: str, version: int | None = None) -> Finished:
+def find(workspace: Workspace, name: str, version: int | None = None, *, weights: bool = True) -> Finished:
     """Open the training of a published model, or of a run's folder.
 
     Args:
         workspace: where both lie.
         name: of the model, ``MODEL/RUN``, or path of the run's folder.
         version: of the model; None for the stable one.
+        weights: whether those of the training are needed; galleries have none.
 
     Raises:
         NoInputError: there is no such model or run, or its weights are gone.
     """
     run = listing.find(workspace, name, version)
     recipe = run.read().recipe
-    if recipe is None or not run.weights.is_file():
+    if recipe is None or (weights and not run.weights.is_file()):
         raise NoInputError(
             f"the training {run.path.name} is not finished",
             got="no weights",

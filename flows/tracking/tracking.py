@@ -8,7 +8,8 @@ is left.
 
 import itertools
 import os
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -19,7 +20,7 @@ from flows.orchestration import addresses
 from flows.tracking import rejects
 from flows.tracking.delivery import Sender, generations
 from flows.tracking.mlflow_store import AwayError, Ledger, this_process
-from flows.tracking.outbox import Journal, Spool, now
+from flows.tracking.outbox import GONE, Journal, Spool, now, number
 from flows.tracking.tags import NOTE_TAG, RUN_TAG
 from flows.tracking.tracked_run import TrackedRun, as_tags
 from flows.workspace import Workspace
@@ -185,6 +186,28 @@ class Tracking:
         journal.append(kind, {"name": slug(model), **body})
         journal.append("finish", {"status": "FINISHED"})
         journal.close()
+        self._sender.wake()
+
+    def amend(
+        self, run_id: str, metrics: Mapping[str, float], files: Sequence[Path] = (), folder: str = ""
+    ) -> None:
+        """Add metrics and files to a run that has ended; it stays ended.
+
+        Args:
+            run_id: MLflow's id of the run.
+            metrics: by name; their step is the time in seconds since 1970.
+            files: kept among the run's artifacts.
+            folder: where among the artifacts.
+        """
+        # Written aside: a sender that finds the folder finds all of it.
+        journal = Journal(self.spool / f"{GONE}{uuid.uuid4().hex}")
+        values = {slug(name): number(value) for name, value in metrics.items()}
+        journal.append("metrics", {"metrics": values, "step": now() // 1000})
+        for file in files:
+            journal.append("artifact", {"file": journal.stage(file), "folder": folder})
+        journal.save_cursor({"run_id": run_id})
+        journal.close()
+        journal.directory.rename(self.spool / f"{run_id}{rejects.AGAIN}{now()}-{next(self._count)}")
         self._sender.wake()
 
     def champion(self, model: str, alias: str = "champion") -> dict[str, Any] | None:

@@ -28,6 +28,7 @@ from serving.engine.states import VersionState
 from serving.engine.trial import Client
 from serving.inference import examples
 from serving.inference import predict as inference
+from serving.inference.request_log import RequestLog
 from serving.service_names import SIGNATURE_DEF
 
 _log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Services:
         content: answer Predict with tensor_content instead of typed fields.
         check_methods: insist on the method names of signatures.
         allowed_roots: folders below which a reloaded configuration may name base paths.
+        log: takes a sample of the predictions; None for none.
     """
 
     def __init__(
@@ -55,8 +57,10 @@ class Services:
         content: bool = False,
         check_methods: bool = False,
         allowed_roots: Sequence[Path] = (),
+        log: RequestLog | None = None,
     ) -> None:
         self._core, self._content, self._check_methods = core, content, check_methods
+        self.log = log
         self._roots = tuple(root.resolve() for root in allowed_roots)
 
     def predict(
@@ -70,7 +74,10 @@ class Services:
                 servable, request, content=self._content, check_method=self._check_methods
             )
 
-        return self._core.answer(request.model_spec, client, call)
+        response = self._core.answer(request.model_spec, client, call)
+        if self.log is not None:
+            self.log.predicted(request, response)
+        return response
 
     def classify(
         self, request: classification_pb2.ClassificationRequest, client: Client = nobody

@@ -197,7 +197,7 @@ class RestApi:
         document = json_input.parse(body)
         name = json_input.signature_name(document) or predict.DEFAULT_SIGNATURE
 
-        def call(servable: Served) -> tuple[dict[str, np.ndarray], bool]:
+        def call(servable: Served) -> tuple[int, dict[str, np.ndarray], dict[str, np.ndarray], bool]:
             signature = servable.signatures.get(name)
             if signature is None:
                 raise errors.InvalidArgument(f'Serving signature name: "{name}" not found in signature def')
@@ -207,9 +207,13 @@ class RestApi:
             started = perf_counter()
             _, outputs = predict.predict_arrays(servable, name, arrays)
             self._metrics.runtime(spec.name, "Predict", perf_counter() - started)
-            return outputs, by_row
+            return servable.version, arrays, outputs, by_row
 
-        outputs, by_row = self._core.answer(spec, client, call)
+        version, arrays, outputs, by_row = self._core.answer(spec, client, call)
+        if self._services.log is not None:
+            answered = model_pb2.ModelSpec(name=spec.name, signature_name=name)
+            answered.version.value = version
+            self._services.log.predicted_arrays(answered, len(body), arrays, outputs)
         return json_output.rows(outputs) if by_row else json_output.columns(outputs)
 
     def _classify(self, spec: model_pb2.ModelSpec, body: bytes, client: Client) -> bytes:

@@ -137,6 +137,12 @@ def _add_rest(flags: argparse.ArgumentParser) -> None:
         help="largest REST body, after decompression",
     )
     flags.add_argument("--monitoring_config_file", type=_path, help="MonitoringConfig in text format")
+    flags.add_argument(
+        "--request_log", type=_path, help="file that takes a sample of requests and answers, as TFRecord"
+    )
+    flags.add_argument(
+        "--request_log_share", type=float, default=0.1, help="share of the requests that are logged"
+    )
 
 
 def _add_session(flags: argparse.ArgumentParser) -> None:
@@ -323,6 +329,8 @@ def _doors(values: argparse.Namespace, *, served: bool) -> dict[str, Any]:
         "rest_max_body": values.rest_api_max_body_bytes,
         "monitoring_config_file": values.monitoring_config_file,
         "metrics": served,
+        "request_log": values.request_log,
+        "request_log_share": values.request_log_share,
     }
 
 

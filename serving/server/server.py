@@ -23,6 +23,7 @@ from serving.engine.states import StateMonitor, VersionState
 from serving.errors import ServerError
 from serving.inference import services as service
 from serving.inference import warmup
+from serving.inference.request_log import RequestLog
 from serving.metrics import PATH as METRICS_PATH
 from serving.metrics import Metrics
 from serving.repository.repository import Repository
@@ -55,7 +56,8 @@ class Server:
         self.options = options
         self._tokens = None if options.token_file is None else Tokens(options.token_file)
         self._core = _core(options, self._tell_health)
-        self._services = _services(options, self._core)
+        self._log = _request_log(options)
+        self._services = _services(options, self._core, self._log)
         self.metrics = Metrics()
         handlers = grpc_handlers.handlers(self._services, self.metrics)
         self._grpc = GrpcServer(options, handlers, self._tokens)
@@ -187,6 +189,8 @@ class Server:
             ended.wait()
             self._core.close()
             self._grpc.close()
+            if self._log is not None:
+                self._log.close()
             self._stopped = True
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -276,12 +280,24 @@ def _threads_of_a_batch(options: Options, common: Parameters | None) -> int:
     return max(1, (os.cpu_count() or 1) // common.num_batch_threads)
 
 
-def _services(options: Options, core: Core) -> service.Services:
+def _request_log(options: Options) -> RequestLog | None:
+    if options.request_log is None:
+        return None
+    try:
+        return RequestLog(options.request_log, options.request_log_share)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write the request log {options.request_log}", got=error.strerror
+        ) from error
+
+
+def _services(options: Options, core: Core, log: RequestLog | None) -> service.Services:
     return service.Services(
         core,
         content=options.content_responses,
         check_methods=options.check_method_names,
         allowed_roots=model_roots(options),
+        log=log,
     )
 
 

@@ -87,13 +87,16 @@ class CellReader:
         kind: of the column.
         missing: words that stand for a missing value.
         written: how its numbers are written.
+
+    Attributes:
+        numeric: whether it reads numbers.
     """
 
     def __init__(
         self, kind: Kind, missing: Iterable[str], written: NumberFormat = number_format.PLAIN
     ) -> None:
         words = tuple(missing)
-        self._numeric, self._format = kind == "numeric", written
+        self.numeric, self._format = kind == "numeric", written
         self._absent, self._gaps = silent(words), gaps(words)
 
     def read(self, cell: str) -> float | str | None:
@@ -102,7 +105,7 @@ class CellReader:
         Raises:
             ValueError: a column of numbers holds something else; says what.
         """
-        if not self._numeric:
+        if not self.numeric:
             return None if cell in self._absent else cell
         # A number such as -999 may stand for a missing value.
         if lowered(cell) in self._gaps:

@@ -1,0 +1,1 @@
+"""Live inputs and answers of a published model against its training examples."""

@@ -1,0 +1,123 @@
+"""The page of a monitoring: the table of measures, and the live examples that show a drift best."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from features.names import counted
+from flows.monitoring.monitor import MOST_EXPLAINED, SHOWN, Monitoring
+from flows.reports.media import MEDIA, Media, Picture, picture
+from flows.reports.page import Fact, Report, Section, Table
+from models import tasks
+from models.figures import distributions
+from models.monitoring import shifts
+from models.monitoring.shifts import Shift
+
+COLUMNS = ("measure", "training", "live", "PSI", "adjusted p", "drift")
+
+
+def rows(found: Sequence[Shift]) -> list[list[object]]:
+    """Return the cells of each measure, in the order of `COLUMNS`."""
+    return [
+        [
+            shift.measure,
+            shift.reference,
+            shift.live,
+            f"{shift.psi:.3f}",
+            f"{shift.adjusted:.2g}",
+            size(shift) if shift.drifted else "no",
+        ]
+        for shift in found
+    ]
+
+
+def size(shift: Shift) -> str:
+    """Name the size of an effect as is customary for PSI."""
+    return "small" if shift.psi < 0.1 else "moderate" if shift.psi < 0.25 else "large"
+
+
+def page(outcome: Monitoring) -> Report:
+    """Lay an outcome out as a page."""
+    return Report(
+        title=outcome.watch.name,
+        kind=outcome.task,
+        verdict=outcome.verdict,
+        tone="bad" if outcome.drifted else "good",
+        sections=list(_sections(outcome)),
+        subtitle=f"Live inputs and answers of version {outcome.version} against its training examples",
+        facts=[
+            Fact("live examples", len(outcome.live.requests)),
+            Fact("refused", len(outcome.live.refused)),
+            Fact("measures", len(outcome.shifts)),
+            Fact("drifted", len(outcome.drifted), tone="bad" if outcome.drifted else "good"),
+        ],
+    )
+
+
+def _sections(outcome: Monitoring) -> Iterator[Section]:
+    watch, reference = outcome.watch, outcome.reference
+    prose = [
+        f"Drift is a difference that is significant (p at most {watch.alpha:g} after Holm's correction for "
+        f"{counted(len(outcome.shifts), 'test')}) and large enough (PSI at least {watch.effect:g}).",
+        f"Inputs are compared with {counted(len(reference.training), 'training example')}; answers, and the "
+        f"share of unknown words, with {counted(len(reference.held_out), 'example')} held out of training. "
+        "Numbers: the median, and the 10th and 90th percentile. Words: the share that changed most.",
+    ]
+    if outcome.given > len(outcome.live.requests) + len(outcome.live.refused):
+        prose.append(f"{watch.most:,} of {outcome.given:,} live examples were chosen at random.")
+    yield Section("Measures", prose=prose, tables=[Table(COLUMNS, rows(outcome.shifts))])
+    for shift in outcome.drifted[:MOST_EXPLAINED]:
+        yield _drift(outcome, shift)
+    if refused := outcome.live.refused:
+        cells = [[one.shown, str(one.error)] for one in refused[: 4 * SHOWN]]
+        yield Section("Refused inputs", tables=[Table(("input", "error"), cells)])
+
+
+def _drift(outcome: Monitoring, shift: Shift) -> Section:
+    prose = [
+        f"{shift.test} test: {shift.statistic:.3g}, p {shift.p:.2g}; PSI {shift.psi:.3f}, {size(shift)}."
+    ]
+    if worst := outcome.worst.get(shift.measure):
+        prose.append(f"The live {counted(len(worst), 'example')} that show it best:")
+    figures = [figure] if (figure := _figure(outcome, shift)) is not None else []
+    return Section(f"Drift in {shift.measure}", prose=prose, figures=figures, media=_media(outcome, shift))
+
+
+def _figure(outcome: Monitoring, shift: Shift) -> Picture | None:
+    before, now = (part.samples.get(shift.measure) for part in (outcome.reference, outcome.live))
+    if before is None or now is None:
+        return None
+    if shifts.is_number(before) and shifts.is_number(now):
+        draw = partial(
+            distributions.numbers,
+            before.dropna().to_numpy(float),
+            now.dropna().to_numpy(float),
+            shift.measure,
+        )
+    else:
+        table = shifts.counted(before, now).head(12)
+        draw = partial(
+            distributions.categories,
+            [str(name) for name in table.index],
+            table["reference"].to_numpy(),
+            table["live"].to_numpy(),
+            shift.measure,
+        )
+    return picture(shift.measure, lambda theme: draw(theme=theme))
+
+
+def _media(outcome: Monitoring, shift: Shift) -> list[Media]:
+    show = MEDIA[tasks.find(outcome.task).raw.name]
+    values = outcome.live.samples.get(shift.measure)
+    places = {request.shown: place for place, request in enumerate(outcome.live.requests)}
+    return [
+        show(
+            content,
+            shown,
+            [f"{shift.measure}: {_value(values.iloc[places[shown]])}"] if values is not None else [],
+        )
+        for shown, content in outcome.worst.get(shift.measure, ())
+    ]
+
+
+def _value(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,1 @@
+"""What live inputs and answers look like, and whether that has drifted from the training examples."""
