@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from flows.gate.expectations import Call, read_calls, read_expectations
 from flows.orchestration.prefect_server import free_port
@@ -39,9 +40,13 @@ def folder(example: Trained) -> Path:
     with tracking.open_tracking(example.workspace) as ledger:
         # On a busy machine a training ends before everything is sent.
         assert ledger.drain(600), ledger.trouble
-    mlflow.set_tracking_uri(store(example))
-    mlflow.set_registry_uri(store(example))
-    return Path(mlflow.artifacts.download_artifacts("models:/golden@champion"))
+    # MLflow writes the addresses into the environment, where the next training would find them.
+    with pytest.MonkeyPatch.context() as environment:
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+            environment.setenv(name, store(example))
+        mlflow.set_tracking_uri(store(example))
+        mlflow.set_registry_uri(store(example))
+        return Path(mlflow.artifacts.download_artifacts("models:/golden@champion"))
 
 
 def check(example: Trained) -> None:
