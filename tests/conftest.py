@@ -53,8 +53,10 @@ def cases(shared: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _nothing_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no test see a tracking server or a folder that the environment, or an earlier test, named."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("TFHUB_CACHE_DIR", raising=False)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "TFHUB_CACHE_DIR"):
+        # Set first, so that what a test, or MLflow in it, leaves there is taken away at its end as well.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")

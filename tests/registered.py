@@ -45,7 +45,6 @@ def folder(example: Trained) -> Path:
         for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
             environment.setenv(name, store(example))
         mlflow.set_tracking_uri(store(example))
-        mlflow.set_registry_uri(store(example))
         return Path(mlflow.artifacts.download_artifacts("models:/golden@champion"))
 
 
