@@ -3,13 +3,13 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from features.storage.files import write_file
-from flows.runs.state import Check
+from flows.runs.state import outcomes
 from serving import leaving
 from serving.engine import allocator
 
@@ -28,19 +28,7 @@ def examine(request: dict[str, Any], wait: Callable[[], object] = lambda: None) 
     from flows.gate.checks import Examination
 
     examination = Examination(request, wait)
-    checks: list[Check] = []
-    steps: list[Callable[[], Iterator[Check]]] = examination.steps()
-    for step in steps:
-        try:
-            for check in step():
-                checks.append(check)
-                if not check.passed:
-                    break
-        except Exception as error:
-            text = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
-            checks.append(Check(step.__name__.strip("_").replace("_", " "), False, text, "no error"))
-        if checks and not checks[-1].passed:
-            break
+    checks = outcomes(examination.steps())
     examination.close()
     verdict = {"checks": [asdict(check) for check in checks], "latency_ms": examination.latency}
     passed = all(check.passed for check in checks)

@@ -1,6 +1,6 @@
 """What is known of a training while it runs and afterwards, as typed values that JSON keeps."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, computed_field
@@ -54,6 +54,30 @@ class Check:
     passed: bool
     got: str
     expected: str
+
+
+def _outcome(step: Callable[[], Iterator[Check]]) -> list[Check]:
+    """Run a step of an examination up to the first check that fails; an error is a check that failed."""
+    checks: list[Check] = []
+    try:
+        for check in step():
+            checks.append(check)
+            if not check.passed:
+                break
+    except Exception as error:
+        text = f"{type(error).__name__}: {' '.join(str(error).split())}"[:400]
+        checks.append(Check(step.__name__.strip("_").replace("_", " "), False, text, "no error"))
+    return checks
+
+
+def outcomes(steps: Iterable[Callable[[], Iterator[Check]]]) -> list[Check]:
+    """Run steps until a check fails."""
+    checks: list[Check] = []
+    for step in steps:
+        checks += _outcome(step)
+        if checks and not checks[-1].passed:
+            break
+    return checks
 
 
 class Verdict(_Kept):

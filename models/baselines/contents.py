@@ -18,9 +18,9 @@ _SECONDS = 30.0
 _LONGEST = 24 * 3600.0
 
 
-def texts(contents: Iterable[bytes], featurizer: Any) -> list[str]:
-    """Decode texts."""
-    return [content.decode("utf-8", "replace") for content in contents]
+def texts(contents: Iterable[bytes], featurizer: Any) -> np.ndarray:
+    """Decode texts: str objects [texts]."""
+    return np.array([content.decode("utf-8", "replace") for content in contents], object)
 
 
 def sounds(contents: Iterable[bytes], featurizer: Any) -> np.ndarray:

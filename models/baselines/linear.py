@@ -61,11 +61,15 @@ def metrics(
     assert task.evaluator is not None, "a task with a baseline has an evaluator"
     measured = dataset.measured
     values = np.zeros((len(measured), len(dataset.labels)))
-    for training, asked in _rounds(task, dataset):
+    rounds = list(_rounds(task, dataset))
+    # Cross-validation needs each example in every round: it is read once.
+    examples = dataset.frame.loc[sorted({index for pair in rounds for part in pair for index in part.index})]
+    described = _described(task, dataset, examples, featurizer, progress)
+    for training, asked in rounds:
         targets = training["target"].to_numpy()
         if task.target.name == CLASS.name and len(set(targets)) < 2:
             return {}
-        known, new = (_described(task, dataset, part, featurizer, progress) for part in (training, asked))
+        known, new = (described[examples.index.get_indexer(part.index)] for part in (training, asked))
         places = measured.index.get_indexer(asked.index)
         values[places] = _ANSWERS[task.target.name](task, known, targets, new, len(dataset.labels))
     return task.evaluator.evaluate(dataset, values).metrics

@@ -10,7 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from models.network import Phase
 from models.training.examples import Examples
+from models.training.settings import LoopSettings
 
 #: Inverse strengths of the L2 penalty, scikit-learn's C, that are tried, the strongest first.
 PATH = tuple(float(f"{10.0**power:.3g}") for power in np.arange(-5, 2.1, 0.5))
@@ -20,6 +22,14 @@ USUAL = 0.1
 _PATIENCE = 3
 #: Logit of a class that the training split lacks.
 _ABSENT = -20.0
+
+
+def applies(settings: LoopSettings, phase: Phase, training: Examples) -> bool:
+    """Return whether a phase needs no steps: a linear head over cached vectors, to several classes."""
+    if settings.optimizer != "lbfgs" or phase.augmentation is not None or not is_linear(phase.model):
+        return False
+    targets = np.asarray(training.targets)
+    return bool(np.issubdtype(targets.dtype, np.integer)) and len(np.unique(targets)) > 1
 
 
 def is_linear(model: keras.Model) -> bool:

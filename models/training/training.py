@@ -24,7 +24,7 @@ from features.targets.classes import CLASS
 from features.targets.target import Target
 from models.network import Network, Phase
 from models.objective import Objective, adjusted, scaled
-from models.training import identity, solver
+from models.training import gain, identity, solver
 from models.training.checkpoint import Checkpoints
 from models.training.examples import Examples, class_offsets, dry_run, gather, group_weights
 from models.training.identity import weights_hash
@@ -169,10 +169,11 @@ class Leg:
             gather(dataset, self.target, cache, split, self.phase.place) for split in ("train", "validation")
         )
         self._prepare(training)
-        if self._is_solved(training):
+        if solver.applies(self.settings, self.phase, training):
             return self._solve(training, validation, before, bell, progress, on_epoch)
         self._resume(training)
-        start = self._start(validation, before)
+        if before and (self.epoch, self.step) == (0, 0):
+            gain.keep_start(self.checkpoints, self.phase.model.variables)
         if self.epoch or self.step:
             on_resume(self.phase.name, before + self.epoch + 1, not self._finished())
         for number, row in enumerate(self.rows):
@@ -192,17 +193,15 @@ class Leg:
             elif self.settings.average > 1:
                 last = range(max(1, self.epoch - self.settings.average + 1), self.epoch + 1)
                 self.checkpoints.average([f"epoch-{number}" for number in last], self.phase.model.variables)
-            self._require_gain(start, validation)
+            gain.require(
+                self.checkpoints,
+                self.phase.model.variables,
+                self.objective,
+                lambda: self._validate(validation),
+                self.phase.name,
+            )
             self.checkpoints.keep("final", self.phase.model.variables)
         return [row | {"epoch": before + number + 1} for number, row in enumerate(self.rows)]
-
-    def _is_solved(self, training: Examples) -> bool:
-        """Return whether the phase needs no steps: a linear head over vectors, to classes."""
-        if self.settings.optimizer != "lbfgs" or self.phase.augmentation is not None:
-            return False
-        classes = np.issubdtype(np.asarray(training.targets).dtype, np.integer)
-        several = len(np.unique(training.targets)) > 1 if classes else False
-        return several and solver.is_linear(self.phase.model)
 
     def _solve(
         self,
@@ -226,37 +225,6 @@ class Leg:
                 raise TrainingInterruptedError(bell.rung, f"phase {self.phase.name}, which begins anew")
         self.checkpoints.keep("final", self.phase.model.variables)
         return [row | {"epoch": before + number + 1} for number, row in enumerate(self.rows)]
-
-    def _start(self, validation: Examples, before: int) -> dict[str, float]:
-        """Measure what an earlier phase left, and keep its weights: this one must not spoil them."""
-        if not before or not len(validation):
-            return {}
-        position = self.epoch, self.step
-        if position == (0, 0):
-            self.checkpoints.keep("start", self.phase.model.variables)
-            return self._validate(validation)
-        present = [np.asarray(variable) for variable in self.phase.model.variables]
-        if not self.checkpoints.take("start", self.phase.model.variables):
-            return {}
-        measured = self._validate(validation)
-        for variable, value in zip(self.phase.model.variables, present, strict=True):
-            variable.assign(value)
-        return measured
-
-    def _require_gain(self, start: dict[str, float], validation: Examples) -> None:
-        """Go back to the weights the phase began with where it made the validation metric worse."""
-        if not start:
-            return
-        best, end = self.objective.best, self._validate(validation)
-        if self.objective.better(start[best], end[best]):
-            log.warning(
-                "phase %s is left out: validation %s was %.4g before it, and is %.4g after it",
-                self.phase.name,
-                best,
-                start[best],
-                end[best],
-            )
-            self.checkpoints.take("start", self.phase.model.variables)
 
     def _prepare(self, training: Examples) -> None:
         steps_per_epoch = max(1, -(-len(training) // self.batch_size))

@@ -94,7 +94,7 @@ def _drifts(kinds: dict[str, dict[str, Pool]]) -> Iterator[tuple[str, str, str, 
     five = images[""][images[""][LABEL].isin(sorted(set(images[""][LABEL]))[:5])].reset_index(drop=True)
     yield "a class's share doubled, of 5 classes", "images", LABEL, five, _doubled(five)
     yield (
-        "a class's share doubled, of 10 classes (no target)",
+        "a class's share doubled, of 10 classes",
         "images",
         LABEL,
         images[""],

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from flows.orchestration.prefect_server import free_port
 from serving import metrics, text_configs
 from tests import golden
 from tests.conftest import ROOT
@@ -114,11 +114,6 @@ def process(*command: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
                 running.wait(60)
             except subprocess.TimeoutExpired:
                 running.kill()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 def answers(url: str, running: subprocess.Popen[bytes]) -> Any:
