@@ -22,12 +22,16 @@ def rows(found: Sequence[Shift]) -> list[list[object]]:
             shift.measure,
             shift.reference,
             shift.live,
-            f"{shift.psi:.3f}",
-            f"{shift.adjusted:.2g}",
+            f"{shift.psi:.3g}",
+            _probability(shift.adjusted),
             size(shift) if shift.drifted else "no",
         ]
         for shift in found
     ]
+
+
+def _probability(p: float) -> str:
+    return "below 1e-9" if p < 1e-9 else f"{p:.2g}"
 
 
 def size(shift: Shift) -> str:
@@ -74,10 +78,11 @@ def _sections(outcome: Monitoring) -> Iterator[Section]:
 
 def _drift(outcome: Monitoring, shift: Shift) -> Section:
     prose = [
-        f"{shift.test} test: {shift.statistic:.3g}, p {shift.p:.2g}; PSI {shift.psi:.3f}, {size(shift)}."
+        f"{shift.test} statistic {shift.statistic:.3g}, p {_probability(shift.p)}; "
+        f"PSI {shift.psi:.3g}, {size(shift)}."
     ]
     if worst := outcome.worst.get(shift.measure):
-        prose.append(f"The live {counted(len(worst), 'example')} that show it best:")
+        prose.append(f"The {counted(len(worst), 'live example')} that differ most:")
     figures = [figure] if (figure := _figure(outcome, shift)) is not None else []
     return Section(f"Drift in {shift.measure}", prose=prose, figures=figures, media=_media(outcome, shift))
 
