@@ -1,11 +1,16 @@
-"""Where a run comes from: command line, commit and versions; imports nothing heavy."""
+"""Where a run comes from: command line, commit, lock file and versions; imports nothing heavy."""
 
+import functools
 import importlib.metadata
 import platform
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+
+from features.storage.trees import sha256
+from flows.console.redaction import mask
+from flows.runs.state import Origin
 
 #: Libraries whose version can change a result.
 LIBRARIES = (
@@ -19,6 +24,11 @@ LIBRARIES = (
     "mlflow",
     "prefect",
 )
+
+
+def origin() -> Origin:
+    """Describe what a training in this process comes from."""
+    return Origin(command=mask(command_line()), commit=git_commit(), lock=lock_digest(), versions=versions())
 
 
 def command_line() -> str:
@@ -37,6 +47,13 @@ def versions() -> dict[str, str]:
     return found
 
 
+def lock_digest() -> str | None:
+    """Return the sha256 of the lock file of the checkout the code is in; None outside one."""
+    path = Path(__file__).resolve().parents[2] / "uv.lock"
+    return sha256(path) if path.is_file() else None
+
+
+@functools.cache
 def git_commit() -> str:
     """Return the commit the code is at, with ``-dirty`` where files differ; empty outside a checkout."""
     folder = Path(__file__).resolve().parent

@@ -14,7 +14,7 @@ from flows.orchestration.warm_process import Examiner
 from flows.runs.directory import RunDirectory, open_run
 from flows.runs.networks import Networks
 from flows.runs.plan import Plan
-from flows.runs.provenance import command_line, git_commit, versions
+from flows.runs.provenance import command_line, git_commit, origin, versions
 from flows.runs.state import DatasetReference
 
 if TYPE_CHECKING:
@@ -88,8 +88,11 @@ def open_record(
         profile=dataset.counts(),
     )
     record = Record(run, dataset, tracked, ledger, Examiner(run.path / "gate.log"))
+    before = run.read()
     run.record(
         state="running",
+        # Weights that are trained already come from the process that trained them.
+        origin=before.origin if before.weights_hash else origin(),
         key=key,
         pid=os.getpid(),
         recipe=plan.recipe,

@@ -11,7 +11,6 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from serving.repository.claims import PRIVATE, Claims
 from serving.repository.faultpoints import fault
 from serving.repository.history import History
 from serving.repository.leases import leased_versions
-from serving.repository.release import MANIFEST, MODEL_FILES, Release, is_complete
+from serving.repository.release import MODEL_FILES, Describe, Release, describe, is_complete
 from serving.repository.version_names import is_model_name, parse_version
 
 CONFIG = "models.config"
@@ -98,7 +97,13 @@ class Repository:
     # Publishing
 
     def publish(
-        self, model: str, candidate: Path, manifest: dict[str, Any], *, promote: bool = True
+        self,
+        model: str,
+        candidate: Path,
+        manifest: dict[str, Any],
+        *,
+        promote: bool = True,
+        texts: Describe | None = None,
     ) -> Release:
         """Copy a SavedModel into the repository as the model's next version.
 
@@ -110,6 +115,7 @@ class Repository:
             candidate: directory of the SavedModel; left as it is.
             manifest: what to record about it; must be JSON.
             promote: make it the stable version.
+            texts: makes texts that are put beside the SavedModel, such as a model card.
 
         Raises:
             UsageError: the model's name cannot be one.
@@ -128,7 +134,8 @@ class Repository:
             raise StorageError(f"cannot write to the repository at {base}", got=error) from error
         with _held(claim):
             fault("publish.after_claim")
-            self._place(model, version, candidate, manifest, claims)
+            described = {**manifest, "model": model, "version": version}
+            self._place(self.path(model, version), candidate, described, claims.stage(version), texts)
             self._record(model, version, promote=promote)
         return self.release(model, version)
 
@@ -271,44 +278,28 @@ class Repository:
             yield
 
     def _place(
-        self, model: str, version: int, candidate: Path, manifest: dict[str, Any], claims: Claims
+        self, target: Path, candidate: Path, manifest: dict[str, Any], staged: Path, texts: Describe | None
     ) -> None:
-        staged = claims.stage(version)
         try:
             files = copy_tree(candidate, staged)
             fault("publish.after_copy")
-            self._write_manifest(staged, model, version, manifest, files)
+            describe(staged, manifest, files, texts)
             fault("publish.after_manifest")
             sync_tree(staged)
             fault("publish.after_fsync")
             fault("publish.before_rename")
-            staged.rename(self.path(model, version))
-            sync_directory(self._base(model))
+            staged.rename(target)
+            sync_directory(target.parent)
             fault("publish.after_rename")
         except OSError as error:
             raise StorageError(
-                f"cannot publish version {version} of model {model}",
+                f"cannot publish version {manifest['version']} of model {manifest['model']}",
                 got=error,
                 expected=f"{_tree_bytes(candidate)} bytes free at {self.root}",
                 todo="free some disk space and publish again",
             ) from error
         finally:
             shutil.rmtree(staged, ignore_errors=True)
-
-    @staticmethod
-    def _write_manifest(
-        staged: Path, model: str, version: int, manifest: dict[str, Any], files: dict[str, str]
-    ) -> None:
-        files.pop(MANIFEST, None)
-        content = manifest | {
-            "model": model,
-            "version": version,
-            "published_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "files": files,
-        }
-        path = staged / MANIFEST
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True), encoding="utf-8")
 
     def _record(self, model: str, version: int, *, promote: bool) -> None:
         with self._locked(model):
