@@ -26,6 +26,7 @@ from flows.commands import (
     publish,
     recipes,
     report,
+    reproduce,
     rollback,
     runs,
     schedule,
@@ -88,6 +89,7 @@ COMMANDS = (
     doctor.doctor,
     sync.sync,
     verify.verify,
+    reproduce.reproduce,
     version.version,
 )
 
