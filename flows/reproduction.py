@@ -152,7 +152,10 @@ def _differing(workspace: Workspace, release: Release, second: RunDirectory) -> 
         return {}
     if not first.weights.is_file():
         return {}
-    with np.load(first.weights) as one, np.load(second.weights) as two:
+    with (
+        np.load(first.weights, allow_pickle=False) as one,
+        np.load(second.weights, allow_pickle=False) as two,
+    ):
         places = sorted(set(one.files) | set(two.files))
         found = {place: _distance(one, two, place) for place in places}
     return {place: distance for place, distance in found.items() if distance}

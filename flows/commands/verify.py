@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from features.errors import NoInputError
+from features.errors import DataError, NoInputError
 from flows.commands.options import JsonOption, WorkspaceOption, versioned
 from flows.console import terminal
 from flows.workspace import Workspace, default_root
@@ -22,23 +22,32 @@ def verify(
     subject: Annotated[
         str, typer.Argument(help="Model, such as pets or pets@2, or folder of a release or of a dataset.")
     ],
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", help="PEM file of a public key: require its signature.", metavar="FILE"),
+    ] = None,
     workspace: WorkspaceOption = None,
     json_output: JsonOption = False,
 ) -> None:
     """Check that a published model is as it was published, or a dataset as it was ingested."""
-    release = _release(subject, workspace)
-    intact = _dataset(Path(subject), json_output) if release is None else _published(release, json_output)
+    folder = Path(subject)
+    if folder.is_dir() and not is_complete(folder):
+        intact = _dataset(folder, json_output)
+    else:
+        intact = _published(release(subject, workspace), key, json_output)
     raise typer.Exit(0 if intact else DIFFERS)
 
 
-def _release(subject: str, workspace: Path | None) -> Release | None:
-    """Find the release of a name or a folder; None where it is the folder of a dataset."""
+def release(subject: str, workspace: Path | None) -> Release:
+    """Find the release of a name or a folder.
+
+    Raises:
+        NoInputError: there is none.
+    """
     folder = Path(subject)
     if is_complete(folder):
         place = folder.absolute()
         return Release.load(place.parent.name, parse_version(place.name) or 0, place)
-    if folder.is_dir():
-        return None
     repository = Repository(Workspace((workspace or default_root()).absolute()).repository)
     name, version = versioned(subject)
     if name not in repository.models():
@@ -51,21 +60,38 @@ def _release(subject: str, workspace: Path | None) -> Release | None:
     return repository.release(name, chosen if chosen is not None else repository.versions(name)[-1])
 
 
-def _published(release: Release, json_output: bool) -> bool:
-    damage = release.damage()
+def _published(release: Release, key: Path | None, json_output: bool) -> bool:
+    damage = [*release.damage(), *(_signature(release, key) if key is not None else ())]
     name, files = f"{release.model} version {release.version}", len(release.manifest.get("files", {}))
     if json_output:
         found = {"model": release.model, "version": release.version, "path": str(release.path)}
-        print(json.dumps({**found, "files": files, "stated": release.is_stated, "damage": damage}))
+        signed = {"stated": release.is_stated, "signed": key is not None and not damage}
+        print(json.dumps({**found, "files": files, **signed, "damage": damage}))
         return not damage
     for line in damage:
         print(terminal.printable(line))
     if not damage:
-        against = (
-            "manifest and provenance.json" if release.is_stated else "its manifest; it has no provenance.json"
-        )
-        terminal.note(f"{name}: all {files} files agree with {against}")
+        terminal.note(f"{name}: all {files} files agree with {_sources(release, key)}")
     return not damage
+
+
+def _sources(release: Release, key: Path | None) -> str:
+    signed = f" and the signature of {key}" if key is not None else ""
+    stated = (
+        "manifest and provenance.json" if release.is_stated else "its manifest; it has no provenance.json"
+    )
+    return stated + signed
+
+
+def _signature(release: Release, key: Path) -> list[str]:
+    """Return why the signature of a key does not hold; nothing where it does."""
+    from serving.repository import signature
+
+    try:
+        signature.check(release, key)
+    except DataError as error:
+        return [str(error)]
+    return []
 
 
 def _dataset(folder: Path, json_output: bool) -> bool:

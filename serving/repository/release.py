@@ -13,6 +13,8 @@ from features.storage.trees import regular_files, sha256
 from serving.repository.statement import PROVENANCE, differences
 
 MANIFEST = "assets.extra/servable.json"
+#: Signed after it was published, so that the manifest does not list it.
+SIGNATURE = "model.sig"
 MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
 
 #: From a manifest without its list of files, and the sha256 of the files by relative path, to texts that are
@@ -76,7 +78,7 @@ class Release:
         recorded = self.manifest.get("files")
         if recorded is None:
             return [f"{MANIFEST} lists no files"]
-        names = set(regular_files(self.path)) - {MANIFEST}
+        names = set(regular_files(self.path)) - {MANIFEST, SIGNATURE}
         present = {name: sha256(self.path / name) for name in sorted(names)}
         missing = [f"{name} is missing" for name in sorted(recorded.keys() - names)]
         changed = [
@@ -104,13 +106,15 @@ def describe(
     Args:
         folder: of the SavedModel.
         manifest: what is recorded; when and which files is added.
-        files: sha256 of the SavedModel's files by relative path. A manifest or statement among them is of
-            an earlier release and left out.
+        files: sha256 of the SavedModel's files by relative path. A manifest, statement or signature among
+            them is of an earlier release and left out.
         texts: makes the texts; None for none.
     """
     content = {**manifest, "published_at": datetime.now(UTC).isoformat(timespec="seconds")}
-    own = {name: digest for name, digest in files.items() if name not in (MANIFEST, PROVENANCE)}
-    (folder / PROVENANCE).unlink(missing_ok=True)
+    stale = (MANIFEST, PROVENANCE, SIGNATURE)
+    own = {name: digest for name, digest in files.items() if name not in stale}
+    for name in stale:
+        (folder / name).unlink(missing_ok=True)
     for name, text in (texts(content, own) if texts is not None else {}).items():
         (folder / name).write_bytes(text.encode())
         own[name] = hashlib.sha256(text.encode()).hexdigest()

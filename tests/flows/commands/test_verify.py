@@ -49,6 +49,7 @@ def test_a_release_as_it_was_published_passes(copy: Path, capsys) -> None:
         "path": str(copy),
         "files": files,
         "stated": True,
+        "signed": False,
         "damage": [],
     }
     assert (code, json.loads(out)) == (0, report)
