@@ -25,7 +25,8 @@ PIPELINE_TAGS = {
     "tabular-regression": "tabular-regression",
 }
 
-#: Baselines among the metrics, by the name behind the split; those of a linear model begin with ``linear_``.
+#: Baselines among the metrics, by the name behind the split. Those of a linear model begin with ``linear_``,
+#: those of photos compared by their pixels end with ``_pixels``.
 BASELINES = {
     "majority_accuracy": "always the most frequent class of the training split",
     "mse_of_mean": "always the mean of the training split",
@@ -87,7 +88,7 @@ def _results(manifest: Mapping[str, Any], source: str) -> Iterator[dict[str, Any
 def is_baseline(name: str) -> bool:
     """Return whether a metric is that of a baseline."""
     short = name.partition("/")[2]
-    return short in BASELINES or short.startswith("linear_")
+    return short in BASELINES or short.startswith("linear_") or short.endswith("_pixels")
 
 
 def _is_of_the_model(name: str) -> bool:

@@ -81,7 +81,7 @@ def _uses(plan: Plan, labels: Sequence[str]) -> Iterator[str]:
     if purpose := recipes.get(plan.recipe["name"]):
         yield f"Recipe `{plan.recipe['name']}`: {purpose}"
     yield "Inputs should be like the examples below: the figures say nothing about data of other sources."
-    if plan.task.target.name == "class" and len(labels) > 1:
+    if plan.task.target.name == "class" and plan.task.evaluator is not None:
         listed = ", ".join(map(plain, labels[:LABELS])) + (", …" if len(labels) > LABELS else "")
         yield f"It always answers with one of {len(labels)} classes, whatever the input is: {listed}."
 
@@ -108,14 +108,14 @@ def _interval(metrics: Mapping[str, float], name: str) -> str:
 def _baselines(plan: Plan, metrics: Mapping[str, float]) -> list[tuple[str, str, str]]:
     """List the baselines among the metrics, with what they are."""
     named = {name: value for name, value in front_matter.figures(metrics).items() if is_baseline(name)}
-    return [
-        (
-            name,
-            f"{value:.6g}",
-            front_matter.BASELINES.get(name.partition("/")[2]) or linear.describe(plan.task),
-        )
-        for name, value in named.items()
-    ]
+    return [(name, f"{value:.6g}", _meaning(plan, name)) for name, value in named.items()]
+
+
+def _meaning(plan: Plan, baseline: str) -> str:
+    short = baseline.partition("/")[2]
+    if short.startswith("linear_"):
+        return linear.describe(plan.task)
+    return front_matter.BASELINES.get(short, "the photos compared by their raw pixels")
 
 
 def _limits(plan: Plan, card: Mapping[str, Any], manifest: Mapping[str, Any]) -> Iterator[str]:
@@ -124,12 +124,8 @@ def _limits(plan: Plan, card: Mapping[str, Any], manifest: Mapping[str, Any]) ->
     examples = metrics.get("test/examples")
     if examples is not None:
         yield f"The figures rest on {examples:,.0f} examples; the intervals leave out the choice of the seed."
-    measure = plan.task.objective
-    own = metrics.get(measure.report)
-    for name in filter(is_baseline, metrics):
-        same = name.partition("linear_")[2] == measure.report.partition("/")[2]
-        if same and own is not None and measure.better(metrics[name], own):
-            yield f"A linear model does better, by `{measure.report}`: see the baselines."
+    if _linear_is_better(plan, metrics):
+        yield f"A linear model does better, by `{plan.task.objective.report}`: see the baselines."
     found, refused = card["found"], card["quarantined"]
     reasons = ", ".join(f"{plain(name)} {count}" for name, count in sorted(card.get("reasons", {}).items()))
     yield f"{refused:,} of {found:,} entries of the data were refused" + (f": {reasons}." if reasons else ".")
@@ -137,6 +133,13 @@ def _limits(plan: Plan, card: Mapping[str, Any], manifest: Mapping[str, Any]) ->
         yield "It was published although it may be worse than the version before it: a person accepted that."
     for name, reason in sorted(manifest["absent"].items()):
         yield f"It has no signature `{name}`: {plain(reason)}."
+
+
+def _linear_is_better(plan: Plan, metrics: Mapping[str, float]) -> bool:
+    measure = plan.task.objective
+    split, _, name = measure.report.partition("/")
+    other, own = metrics.get(f"{split}/linear_{name}"), metrics.get(measure.report)
+    return other is not None and own is not None and measure.better(other, own)
 
 
 def _worst(evaluation: Evaluation | None) -> Worst | None:
