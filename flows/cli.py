@@ -30,10 +30,12 @@ from flows.commands import (
     publish,
     recipes,
     report,
+    reproduce,
     rollback,
     runs,
     schedule,
     serve,
+    sign,
     status,
     sync,
     tasks,
@@ -95,7 +97,9 @@ COMMANDS = (
     ui.ui,
     doctor.doctor,
     sync.sync,
+    sign.sign,
     verify.verify,
+    reproduce.reproduce,
     version.version,
 )
 

@@ -1,4 +1,4 @@
-"""Where a run comes from: command line, commit and versions; imports nothing heavy."""
+"""Where a run comes from: command line, commit, lock file and versions; imports nothing heavy."""
 
 import functools
 import getpass
@@ -10,6 +10,10 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+
+from features.storage.trees import sha256
+from flows.console.redaction import mask
+from flows.runs.state import Origin
 
 #: Libraries whose version can change a result.
 LIBRARIES = (
@@ -27,6 +31,11 @@ LIBRARIES = (
 
 #: Folders whose code decides weights and scores.
 DECISIVE = ("features", "models", "flows/steps", "flows/courses")
+
+
+def origin() -> Origin:
+    """Describe what a training in this process comes from."""
+    return Origin(command=mask(command_line()), commit=git_commit(), lock=lock_digest(), versions=versions())
 
 
 def command_line() -> str:
@@ -64,6 +73,13 @@ def user() -> str:
         return ""
 
 
+def lock_digest() -> str | None:
+    """Return the sha256 of the lock file of the checkout the code is in; None outside one."""
+    path = Path(__file__).resolve().parents[2] / "uv.lock"
+    return sha256(path) if path.is_file() else None
+
+
+@functools.cache
 def git_commit() -> str:
     """Return the commit the code is at, with ``-dirty`` where files differ; empty outside a checkout."""
     return _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")

@@ -23,6 +23,7 @@ from flows.runs.provenance import (
     git_branch,
     git_commit,
     git_repository,
+    origin,
     user,
     versions,
 )
@@ -129,8 +130,11 @@ def _opened(
         profile=dataset.counts(),
     )
     record = Record(run, dataset, tracked, ledger, Examiner(run.path / "gate.log"))
+    before = run.read()
     run.record(
         state="running",
+        # Weights that are trained already come from the process that trained them.
+        origin=before.origin if before.weights_hash else origin(),
         key=key,
         # Weights that stand there already are those of the code that made them.
         code=run.read().code if run.weights.is_file() else code,

@@ -1,6 +1,7 @@
 """What is known of a training while it runs and afterwards, as typed values that JSON keeps."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import PurePath
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, computed_field
@@ -41,9 +42,30 @@ class DatasetReference(_Kept):
         return {name: getattr(self, name) for name in ("found", "accepted", "quarantined", "skipped")}
 
     def described(self) -> dict[str, Any]:
-        """Return what a release keeps of it."""
-        columns = {} if self.columns is None else {"columns": self.columns}
-        return {"fingerprint": self.fingerprint, **self.counts(), **columns}
+        """Return what a release keeps of it; ``snapshot`` is the name of the folder, ``fold`` the view."""
+        further = {"columns": self.columns, "fold": self.fold}
+        return {
+            "fingerprint": self.fingerprint,
+            "snapshot": PurePath(self.directory).name,
+            **self.counts(),
+            **{name: value for name, value in further.items() if value is not None},
+        }
+
+
+class Origin(_Kept):
+    """What a training came from, beside its data and its recipe.
+
+    Attributes:
+        command: that started it, secrets masked; empty where it was not the command line.
+        commit: that the code was at, with ``-dirty`` where files differed; empty outside a checkout.
+        lock: sha256 of ``uv.lock``; None outside a checkout.
+        versions: of Python and of the libraries that can change a result.
+    """
+
+    command: str = ""
+    commit: str = ""
+    lock: str | None = None
+    versions: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -122,6 +144,7 @@ class RunState(_Kept):
         recipe: as it was resolved.
         seed: of the training.
         dataset: that it is trained on.
+        origin: of the trained weights.
         weights_hash: of the trained weights.
         embedding: fingerprint of what computes the vectors of a gallery.
         cross_validation: metrics over the folds.
@@ -143,6 +166,7 @@ class RunState(_Kept):
     recipe: dict[str, Any] | None = None
     seed: int = 0
     dataset: DatasetReference | None = None
+    origin: Origin = Origin()
     weights_hash: str | None = None
     embedding: str | None = None
     cross_validation: dict[str, float] | None = None

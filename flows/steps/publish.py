@@ -1,11 +1,14 @@
 """The publish step: a candidate that passed the gate becomes a release, stable and registered."""
 
+import hashlib
 import shutil
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
+from flows.documents import model_card, provenance
+from flows.documents.model_card import MODEL_CARD
 from flows.gate import expectations
 from flows.orchestration import step
 from flows.promotion import moves
@@ -13,7 +16,10 @@ from flows.runs import run
 from flows.runs.plan import Plan
 from flows.runs.provenance import versions
 from flows.runs.run import Record
+from flows.steps.evaluate import evaluation
+from serving.repository.release import Describe
 from serving.repository.repository import Repository
+from serving.repository.statement import PROVENANCE
 
 
 @step.step("publish", run_name="publish {plan.name}")
@@ -24,7 +30,13 @@ def publish(plan: Plan, record: Record) -> dict[str, Any]:
         return {"version": state.version, "release": state.release}
     repository = Repository(plan.workspace.repository)
     before = moves.labels(repository, plan.name)
-    release = repository.publish(plan.name, run.candidate(plan, record), manifest(plan, record), promote=True)
+    release = repository.publish(
+        plan.name,
+        run.candidate(plan, record),
+        manifest(plan, record),
+        promote=True,
+        texts=texts(plan, record),
+    )
     record.run.record(version=release.version, release=str(release.path))
     shutil.rmtree(run.candidate(plan, record).parent, ignore_errors=True)
     examples, _ = expectations.read_expectations(run.expectations(record))
@@ -47,6 +59,19 @@ def without(absent: Mapping[str, str]) -> str:
     return "; ".join(f"no signature {name}: {reason}" for name, reason in sorted(absent.items()))
 
 
+def texts(plan: Plan, record: Record) -> Describe:
+    """Make what writes model card and provenance statement, once the release has its number."""
+    dataset = record.load_dataset()
+    measured = evaluation(plan, record, dataset) if plan.task.evaluator is not None else None
+
+    def written(manifest: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, str]:
+        card = model_card.text(plan, dataset.card, measured, manifest)
+        known = {**files, MODEL_CARD: hashlib.sha256(card.encode()).hexdigest()}
+        return {MODEL_CARD: card, PROVENANCE: provenance.text(manifest, known)}
+
+    return written
+
+
 def manifest(plan: Plan, record: Record) -> dict[str, Any]:
     """Describe a release: where it comes from, what it knows and what it is worth."""
     state = record.run.read()
@@ -60,9 +85,11 @@ def manifest(plan: Plan, record: Record) -> dict[str, Any]:
         "metric": plan.task.objective.report,
         "metrics": state.metrics,
         "gate": state.gate.model_dump(mode="json") if state.gate else None,
+        "signatures": list(state.signatures),
         "absent": state.absent,
         "run_id": record.tracked.run_id,
         "weights_hash": state.weights_hash,
         "accepted_worse": plan.request.accept_worse,
+        "origin": state.origin.model_dump(mode="json"),
         "versions": versions(),
     }

@@ -255,6 +255,17 @@ class Sender:
         self._adopted = True
 
 
+class Keeper(Sender):
+    """Keep what is in a spool folder: for trainings that are no business of MLflow's."""
+
+    def wake(self) -> None:
+        """Do nothing."""
+
+    def drain(self, timeout: float) -> bool:
+        """Return that nothing waits to be sent."""
+        return True
+
+
 class _FilesError(Exception):
     """Files of one run cannot be sent now; other runs go on."""
 

@@ -18,7 +18,7 @@ from features.errors import UnavailableError
 from flows.console.redaction import mask, slug
 from flows.orchestration import addresses
 from flows.tracking import rejects
-from flows.tracking.delivery import Sender, generations
+from flows.tracking.delivery import Keeper, Sender, generations
 from flows.tracking.mlflow_store import AwayError, Ledger, this_process
 from flows.tracking.outbox import GONE, Journal, Spool, now, number
 from flows.tracking.tags import NOTE_TAG, RUN_TAG
@@ -56,6 +56,11 @@ def open_tracking(workspace: Workspace, notify: Callable[[str], None] | None = N
     )
 
 
+def untracked(workspace: Workspace) -> "Tracking":
+    """Open a tracking that keeps everything in the spool and sends nothing to MLflow."""
+    return Tracking("", workspace.spool, artifacts=workspace.spool, notify=lambda line: None, sender=Keeper)
+
+
 def replay(workspace: Workspace, *, rejected: bool = False) -> str:
     """Send what MLflow has not confirmed yet, and say in one line how that went.
 
@@ -87,12 +92,21 @@ class Tracking:
         artifacts: folder for the artifacts of new experiments of a database.
         notify: called with a line of text, from the background thread, when MLflow is away, is
             back, or refuses something.
+        sender: what sends.
     """
 
-    def __init__(self, uri: str, spool: Path, *, artifacts: Path, notify: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        uri: str,
+        spool: Path,
+        *,
+        artifacts: Path,
+        notify: Callable[[str], None],
+        sender: type[Sender] = Sender,
+    ) -> None:
         self.uri, self.spool = uri, spool
         self._artifacts = artifacts
-        self._sender = Sender(Ledger(uri, artifacts), spool, notify)
+        self._sender = sender(Ledger(uri, artifacts), spool, notify)
         self._open: dict[str, TrackedRun] = {}
         self._count = itertools.count()
 

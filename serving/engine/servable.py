@@ -24,6 +24,7 @@ from serving import errors
 from serving.engine import allocator, deadline
 from serving.engine.workers import aside
 from serving.repository.release import MANIFEST, MODEL_FILES, Release
+from serving.repository.statement import PROVENANCE
 
 DEFAULT_SIGNATURE = "serving_default"
 
@@ -178,14 +179,16 @@ def check(name: str, version: int, path: Path) -> None:
 
     Raises:
         NotFound: there is no SavedModel.
-        DataLoss: a file is missing, changed or was added after publishing.
+        DataLoss: a file is missing, changed or was added after publishing, or the provenance statement says
+            otherwise.
     """
     if not any((path / file).is_file() for file in MODEL_FILES):
         raise errors.NotFound(
             f"Could not find SavedModel .pb or .pbtxt at supplied export directory path: {path}. Check that "
             "the directory exists and that you have the right permissions for accessing it."
         )
-    if not (path / MANIFEST).is_file():
+    # A release without its manifest is damaged; a SavedModel of another tool has neither.
+    if not (path / MANIFEST).is_file() and not (path / PROVENANCE).is_file():
         return
     try:
         Release.load(name, version, path).verify()

@@ -1,8 +1,6 @@
 """Put a complete, synced copy of a candidate in its place by one rename."""
 
-import json
 import shutil
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +8,20 @@ from features.errors import StorageError
 from features.storage.files import sync_directory
 from features.storage.trees import copy_tree, sync_tree
 from serving.repository.faultpoints import fault
-from serving.repository.release import MANIFEST
+from serving.repository.release import Describe, describe
 
 
-def place(candidate: Path, staged: Path, target: Path, manifest: dict[str, Any]) -> None:
-    """Copy a candidate aside, add its manifest, sync, and rename it.
+def place(
+    candidate: Path, staged: Path, target: Path, manifest: dict[str, Any], texts: Describe | None = None
+) -> None:
+    """Copy a candidate aside, add its manifest and texts, sync, and rename it.
 
     Args:
         candidate: folder of the SavedModel; left as it is.
         staged: where the copy is made; nothing is left there.
         target: where it goes: the folder of a version in that of its model.
         manifest: what to record about it, besides its files, model and version.
+        texts: makes the texts that are put beside the SavedModel; None for none.
 
     Raises:
         StorageError: the disk is full or fails; nothing of the version remains.
@@ -28,7 +29,8 @@ def place(candidate: Path, staged: Path, target: Path, manifest: dict[str, Any])
     try:
         files = copy_tree(candidate, staged)
         fault("publish.after_copy")
-        _write_manifest(staged, target, manifest, files)
+        described = {**manifest, "model": target.parent.name, "version": int(target.name)}
+        describe(staged, described, files, texts)
         fault("publish.after_manifest")
         sync_tree(staged)
         fault("publish.after_fsync")
@@ -45,19 +47,6 @@ def place(candidate: Path, staged: Path, target: Path, manifest: dict[str, Any])
         ) from error
     finally:
         shutil.rmtree(staged, ignore_errors=True)
-
-
-def _write_manifest(staged: Path, target: Path, manifest: dict[str, Any], files: dict[str, str]) -> None:
-    files.pop(MANIFEST, None)
-    content = manifest | {
-        "model": target.parent.name,
-        "version": int(target.name),
-        "published_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "files": files,
-    }
-    path = staged / MANIFEST
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True), encoding="utf-8")
 
 
 def _tree_bytes(directory: Path) -> int:

@@ -25,7 +25,7 @@ from serving.repository.history import History
 from serving.repository.labels import CANARY, STABLE, Canary
 from serving.repository.leases import leased_versions
 from serving.repository.placement import place
-from serving.repository.release import MODEL_FILES, Release, is_complete
+from serving.repository.release import MODEL_FILES, Describe, Release, is_complete
 from serving.repository.server_config import CONFIG, CONTAINER_BASE, STEP_SECONDS, Entry
 from serving.repository.version_names import is_model_name, parse_version
 
@@ -112,7 +112,13 @@ class Repository:
     # Publishing
 
     def publish(
-        self, model: str, candidate: Path, manifest: dict[str, Any], *, promote: bool = True
+        self,
+        model: str,
+        candidate: Path,
+        manifest: dict[str, Any],
+        *,
+        promote: bool = True,
+        texts: Describe | None = None,
     ) -> Release:
         """Copy a SavedModel into the repository as the model's next version.
 
@@ -124,6 +130,7 @@ class Repository:
             candidate: directory of the SavedModel; left as it is.
             manifest: what to record about it; must be JSON.
             promote: make it the stable version.
+            texts: makes texts that are put beside the SavedModel, such as a model card.
 
         Raises:
             UsageError: the model's name cannot be one.
@@ -142,7 +149,7 @@ class Repository:
             raise StorageError(f"cannot write to the repository at {base}", got=error) from error
         with _held(claim):
             fault("publish.after_claim")
-            place(candidate, claims.stage(version), self.path(model, version), manifest)
+            place(candidate, claims.stage(version), self.path(model, version), manifest, texts)
             self._record(model, version, promote=promote)
         return self.release(model, version)
 

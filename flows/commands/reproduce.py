@@ -1,0 +1,51 @@
+"""``servable reproduce``: train a published model again and compare the weights."""
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.commands.options import JsonOption, QuietOption, WorkspaceOption
+from flows.console import terminal
+from flows.workspace import Workspace
+
+if TYPE_CHECKING:
+    from flows.reproduction import Reproduction
+
+#: Exit code where the weights differ.
+DIFFERS = 65
+
+
+def reproduce(
+    name: Annotated[str, typer.Argument(help="Name of the model.")],
+    version: Annotated[int | None, typer.Argument(help="Version; the stable one if it is not given.")] = None,
+    workspace: WorkspaceOption = None,
+    quiet: QuietOption = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Train a published model again from its data, recipe and seed, and compare the weights."""
+    from flows.console import quiet as quieting
+
+    place = Workspace.existing(workspace)
+    with quieting.native_stderr():
+        from flows import reproduction
+
+    with terminal.progress_bars(quiet=quiet):
+        found = reproduction.reproduce(place, name, version)
+    if json_output:
+        print(json.dumps(found.as_json()))
+    else:
+        _show(found)
+    raise typer.Exit(0 if found.equal else DIFFERS)
+
+
+def _show(found: "Reproduction") -> None:
+    subject = f"{found.model} version {found.version}"
+    if found.equal:
+        print(f"{subject} is reproduced: equal weights, {found.trained}")
+    else:
+        print(f"{subject} is not reproduced: weights {found.trained}, published {found.published}")
+    for place, distance in found.differing.items():
+        print(f"  array {place} differs by at most {distance:.3g}")
+    for name, (then, now) in found.versions.items():
+        print(f"  {name} was {then or 'not installed'}, is {now or 'not installed'}")
