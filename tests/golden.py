@@ -107,7 +107,7 @@ SMALL = {
         "training.learning_rate=0.01",
         "training.towers=1",
     ),
-    "image-search": (),
+    "image-search": ("model.projection=labels",),
     "image-clustering": ("model.most_groups=3",),
     "word-vectors": (
         "featurizer.min_count=1",

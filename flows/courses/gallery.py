@@ -21,6 +21,7 @@ from models.export import export as exporting
 from models.network import Network
 from models.search import image_embedding, ranking
 from models.search.gallery import Gallery
+from models.search.projection import Projection
 from models.search.vector_index import unit_rows
 from models.training import training
 
@@ -63,6 +64,18 @@ def vectors(plan: Plan, network: Network, frame: Any) -> np.ndarray:
     return _rows(plan, network.phases[0].stage, frame)
 
 
+def searched(plan: Plan, network: Network, frame: Any) -> np.ndarray:
+    """Return the vectors of rows of the manifest as they are searched, projected where the model does it."""
+    found, projection = vectors(plan, network, frame), projection_of(network)
+    return found if projection is None else projection.project(found)
+
+
+def projection_of(network: Network) -> Projection | None:
+    """Return the layer that projects vectors by labels; None where there is none."""
+    found = [layer for layer in network.model.layers if isinstance(layer, Projection)]
+    return found[0] if found else None
+
+
 def pixels(plan: Plan, frame: Any) -> np.ndarray:
     """Return the raw pixels of rows of the manifest, float32 [rows, pixels]."""
     return _rows(plan, image_embedding.raw_pixels(), frame).reshape(len(frame), -1)
@@ -90,7 +103,7 @@ def gallery(network: Network) -> Gallery:
 
 def fill(plan: Plan, network: Network, frame: Any) -> np.ndarray:
     """Fill the gallery with the vectors and thumbnails of its items; return the normalised vectors."""
-    found, index = vectors(plan, network, frame), gallery(network)
+    found, index = searched(plan, network, frame), gallery(network)
     index.fill(found, plan.request.seed)
     index.show(thumbnails(plan, frame))
     return unit_rows(found)

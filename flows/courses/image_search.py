@@ -19,6 +19,8 @@ from models.tasks import image_search
 
 #: The metric that decides.
 MEASURED = "eval/precision_at_10"
+#: By vectors before they are projected, and by raw pixels.
+EMBEDDED, PIXELS = f"{MEASURED}_embeddings", f"{MEASURED}_pixels"
 #: Queries that recall is measured with, at most.
 QUERIES = 1000
 #: Pairs of near duplicates that are listed.
@@ -33,6 +35,9 @@ def fit(plan: Plan, record: Record) -> str:
     if gallery.is_filled(record, network):
         step.reuse("the index of a finished training")
         return str(record.run.weights)
+    projection, train = gallery.projection_of(network), dataset.frame[dataset.frame["split"] == "train"]
+    if projection is not None:
+        projection.fit(gallery.vectors(plan, network, train), train["label"].to_numpy(object).astype(str))
     unit, clusters = gallery.fill(plan, network, items(plan, dataset)), network.model.get_layer("clusters")
     groups = min(clusters.count, clustering.different(unit))
     clusters.fill(clustering.cluster(unit, groups, plan.request.seed).centres)
@@ -71,7 +76,7 @@ def evaluate(plan: Plan, record: Record) -> dict[str, float]:
 
 
 def _precision(plan: Plan, network: Network, dataset: Dataset) -> dict[str, pd.Series]:
-    """Search the training split for each photo of the test split, by vectors and by raw pixels.
+    """Search the training split for each photo of the test split, by the model and by other means.
 
     Returns:
         By metric the shares by label, as `models.evaluation.retrieval.precision` returns them.
@@ -80,23 +85,24 @@ def _precision(plan: Plan, network: Network, dataset: Dataset) -> dict[str, pd.S
     train, test = (frame[frame["split"] == split] for split in ("train", "test"))
     if not len(train) or not len(test):
         return {}
-    found = {}
-    for name, values in (
-        (MEASURED, lambda rows: gallery.vectors(plan, network, rows)),
-        (f"{MEASURED}_pixels", lambda rows: gallery.pixels(plan, rows)),
-    ):
-        labels, asked = train["label"].to_numpy(object), test["label"].to_numpy(object)
-        found[name] = retrieval.precision(labels, values(train), asked, values(test), USUAL)
-    return found
+    ways = {MEASURED: lambda rows: gallery.searched(plan, network, rows)}
+    if gallery.projection_of(network) is not None:
+        ways[EMBEDDED] = lambda rows: gallery.vectors(plan, network, rows)
+    ways[PIXELS] = lambda rows: gallery.pixels(plan, rows)
+    labels, asked = (part["label"].to_numpy(object) for part in (train, test))
+    return {
+        name: retrieval.precision(labels, values(train), asked, values(test), USUAL)
+        for name, values in ways.items()
+    }
 
 
 def _recall(plan: Plan, network: Network, dataset: Dataset) -> float:
     """Compare what the index answers with exact search, for photos of the test split."""
     frame = dataset.frame
     test = frame[frame["split"] == "test"]
-    queries = gallery.vectors(plan, network, (test if len(test) else frame).head(QUERIES))
+    queries = gallery.searched(plan, network, (test if len(test) else frame).head(QUERIES))
     index = gallery.gallery(network)
     wide = min(USUAL, index.items)
     found, _ = tf.function(index.nearest)(tf.constant(queries), wide)
-    exact, _ = retrieval.nearest(gallery.vectors(plan, network, items(plan, dataset)), queries, wide)
+    exact, _ = retrieval.nearest(gallery.searched(plan, network, items(plan, dataset)), queries, wide)
     return retrieval.recall(np.asarray(found), exact)

@@ -15,6 +15,7 @@ from models.pretrained.applications import DEFAULT_MODULE
 from models.pretrained.hub import HubLayer
 from models.pretrained.release import ReleaseEmbedding
 from models.search.gallery import Gallery
+from models.search.projection import Projection
 from models.task import Blueprint
 
 #: What a backbone's name begins with where it is a published model's.
@@ -48,19 +49,29 @@ def embedder(blueprint: Blueprint) -> tuple[Any, Any, int]:
     return featurizer, layer, int(layer.output_shape_of_one[-1] or 0)
 
 
-def network(blueprint: Blueprint, frame: Any, *layers: Callable[[int], keras.Layer], **cells: int) -> Network:
+def network(
+    blueprint: Blueprint,
+    frame: Any,
+    *layers: Callable[[int], keras.Layer],
+    projected: bool = False,
+    **cells: int,
+) -> Network:
     """Join embedder and gallery; the gallery is empty yet.
 
     Args:
         blueprint: of the task.
         frame: rows of the manifest that become the gallery's items.
         *layers: makers of further layers over the vectors, from the length of a vector.
+        projected: whether a projection learnt from labels comes before gallery and layers.
         **cells: cells and probes of the index.
     """
     featurizer, backbone, width = embedder(blueprint)
-    gallery = Gallery([one[:16] for one in frame["sha256"]], list(frame["name"]), width, **cells)
     inputs = keras.Input(featurizer.spec.shape, dtype=featurizer.spec.dtype, name="features")
     vectors = backbone(inputs)
+    if projected:
+        projection = Projection(width, len(blueprint.labels))
+        vectors, width = projection(vectors), projection.width
+    gallery = Gallery([one[:16] for one in frame["sha256"]], list(frame["name"]), width, **cells)
     whole = keras.Model(inputs, [gallery(vectors), *(make(width)(vectors) for make in layers)])
     embed = keras.Model(inputs, vectors)
     phase = Phase("embedding", assembly.Stage(featurizer, backbone), embed, None, epochs=0)

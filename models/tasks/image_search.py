@@ -23,6 +23,10 @@ class SearchSettings(EmbeddingSettings):
     indexed: Literal["all", "train"] = Field(
         "all", description="index all photos, or only those of the training split"
     )
+    projection: Literal["none", "labels"] = Field(
+        "none",
+        description="labels: vectors are projected so that photos of one class lie together",
+    )
     approximate_above: int = Field(
         100_000, ge=1, description="number of photos above which inverted lists are used"
     )
@@ -46,7 +50,12 @@ def build(blueprint: Blueprint) -> Network:
     cells = vector_index.cell_count(len(rows)) if parted else 0
     groups = min(settings.clusters, rows["sha256"].nunique())
     return image_embedding.network(
-        blueprint, rows, lambda width: Clusters(groups, width), cells=cells, probes=settings.probes
+        blueprint,
+        rows,
+        lambda width: Clusters(groups, width),
+        projected=settings.projection == "labels" and len(blueprint.labels) > 1,
+        cells=cells,
+        probes=settings.probes,
     )
 
 

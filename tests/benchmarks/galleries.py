@@ -55,8 +55,9 @@ def neighbours() -> Table:
         ):
             found, _ = trained(folder, "image-search", data, label.replace(" ", "-"), *train, *options)
             recall.append((label, f"{found['metrics']['eval/recall_at_10']:.4f}"))
+        found, _ = trained(folder, "image-search", data, "labelled", "--recipe", "labelled", *train)
         rows = _by_class(found)
-    columns = ("class", "vectors", "raw pixels, 32 x 32")
+    columns = ("class", "projected by labels", "vectors", "raw pixels, 32 x 32")
     prose = (
         "CIFAR-10 subset: each of 2,000 test pictures among 10,000 training pictures, the share of its 10 "
         f"nearest that are of its class; vectors of MobileNet V2; {machine()}."
@@ -67,7 +68,7 @@ def neighbours() -> Table:
 
 def _by_class(summary: dict[str, Any]) -> list[tuple[str, ...]]:
     measured = json.loads((Path(summary["run"]) / "evaluation" / "gallery.json").read_text())["precision"]
-    names = ("eval/precision_at_10", "eval/precision_at_10_pixels")
+    names = tuple(f"eval/precision_at_10{of}" for of in ("", "_embeddings", "_pixels"))
     rows = [(label, *(f"{measured[name][label]:.3f}" for name in names)) for label in measured[names[0]]]
     return [*rows, ("all", *(f"{summary['metrics'][name]:.3f}" for name in names))]
 

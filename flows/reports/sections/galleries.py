@@ -28,6 +28,7 @@ SHOWN_PAIRS, SHOWN_MEMBERS = 12, 40
 #: What a metric's name means, for readers who did not choose it.
 MEANINGS = {
     "eval/precision_at_10": "share of the 10 nearest training photos that have the label of a test photo",
+    "eval/precision_at_10_embeddings": "the same, searched by vectors before the projection",
     "eval/precision_at_10_pixels": "the same, searched by raw pixels of 32 x 32 copies",
     "eval/recall_at_10": "share of the exact 10 nearest that the published index returns",
     "eval/items": "photos in the index",
@@ -97,7 +98,7 @@ def search_lead(context: Context) -> report.Section:
     plan, frame = context.plan, image_search.items(context.plan, context.dataset)
     labels = gallery.labelled(context.dataset)
     places = _queries(frame, by_label=labels)
-    every = gallery.vectors(plan, context.network, frame)
+    every = gallery.searched(plan, context.network, frame)
     cosines, rows = retrieval.nearest(every, every[places], NEIGHBOURS + 1)
     items = [
         _neighbours(
@@ -202,10 +203,14 @@ def search(context: Context) -> Iterator[report.Section]:
 
 
 def _precision(record: Record, by_label: Mapping[str, Mapping[str, float]]) -> report.Section:
-    table = pd.DataFrame(by_label).rename(
-        columns={"eval/precision_at_10": "embeddings", "eval/precision_at_10_pixels": "raw pixels"}
-    )
-    table = table.sort_values("embeddings", kind="stable").rename_axis("class").reset_index()
+    names = {
+        image_search.MEASURED: "projected" if image_search.EMBEDDED in by_label else "embeddings",
+        image_search.EMBEDDED: "embeddings",
+        image_search.PIXELS: "raw pixels",
+    }
+    table = pd.DataFrame(by_label).rename(columns=names)
+    table = table.sort_values(names[image_search.MEASURED], kind="stable")
+    table = table.rename_axis("class").reset_index()
     record.tracked.table(table, "tables/precision_at_10.json")
     prose = "How many of the 10 training photos nearest to a test photo have its label."
     columns = tuple(table.columns)
