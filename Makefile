@@ -14,7 +14,7 @@ BIN := .venv/bin
 export UV_PROJECT_ENVIRONMENT := .venv
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: install demo test check bench evaluate serve ui clean
+.PHONY: install demo test proofs check bench evaluate serve ui clean
 
 install: .venv/.installed
 
@@ -33,6 +33,10 @@ demo: install
 test: install
 	$(BIN)/python -m pytest
 
+# The tests that take long or wait for a clock; make test leaves them out.
+proofs: install
+	$(BIN)/python -m pytest -m proof
+
 check: install
 	$(UV) lock --check --python $(INTERPRETER)
 	$(BIN)/ruff format --check .
@@ -43,7 +47,7 @@ check: install
 bench: install
 	$(BIN)/python -m tests.benchmarks bench
 
-evaluate: install
+evaluate: proofs
 	$(BIN)/python -m tests.benchmarks evaluate
 
 serve: install

@@ -121,6 +121,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         assert ui.wait(60) == 0
 
 
+@pytest.mark.proof
 def test_a_training_scheduled_by_cron_runs_and_is_published(served: Served, cases: Path) -> None:
     data = os.path.relpath(cases / "mlflow-uri" / "base.csv", ROOT)
     columns = ("--input-column", "a,b", "--target-column", "label")
@@ -161,6 +162,7 @@ def test_a_training_scheduled_by_cron_runs_and_is_published(served: Served, case
     served.ask(f"deployments/{served.deployment('minutely')['id']}/pause_deployment", {})
 
 
+@pytest.mark.proof
 def test_the_ui_shows_the_store_that_is_configured(served: Served) -> None:
     """After the test above: its run is in the store of MLFLOW_TRACKING_URI, and in the UI."""
     place = mlflow_store.Workplace(served.root.parent, served.store)
@@ -172,6 +174,7 @@ def test_the_ui_shows_the_store_that_is_configured(served: Served) -> None:
     assert not (served.root.parent / "mlruns" / "mlflow.db").exists()
 
 
+@pytest.mark.proof
 def test_an_interval_of_seconds_and_one_schedule_for_each_model(served: Served, cases: Path) -> None:
     what = (TASK, "--data", cases / "mlflow-uri" / "base.csv", "--name", "often")
     for often in (("--cron", "0 3 * * *"), ("--interval", "7")):
@@ -262,6 +265,7 @@ def test_runs_of_dead_processes_are_marked_as_crashed(served: Served, cases: Pat
         assert automation.trigger.within == datetime.timedelta(seconds=recovery.SILENCE_SECONDS)
 
 
+@pytest.mark.proof
 def test_worker_once_ends_with_the_worst_code(served: Served, tmp_path: Path) -> None:
     data = tmp_path / "same.csv"
     data.write_text("a,b,label\n" + "".join(f"{n},{n % 7},same\n" for n in range(60)))
@@ -282,6 +286,7 @@ def test_worker_once_ends_with_the_worst_code(served: Served, tmp_path: Path) ->
     assert done.stderr.splitlines()[-1] == "no training is due"
 
 
+@pytest.mark.proof
 def test_z_errors_of_the_server_show_up(served: Served) -> None:
     """Last: the server's own database is broken under it, as a bad pair of versions would."""
     with contextlib.closing(sqlite3.connect(served.root / "prefect" / "prefect.db")) as database:

@@ -21,6 +21,7 @@ def diabetes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.proof
 def test_diabetes_is_predicted_as_well_as_by_ridge_regression(diabetes: Path, tmp_path: Path) -> None:
     """The linear recipe; ``make evaluate`` measures both recipes on three splits."""
     request = Request(

@@ -191,6 +191,7 @@ def local(name: str, port: int, replaced: dict[str, str]) -> list[str]:
     return [*SERVICES[name]["entrypoint"], script]
 
 
+@pytest.mark.proof
 @pytest.mark.skipif(not POSTGRES, reason="PostgreSQL is not installed")
 def test_a_training_goes_through_prefect_and_mlflow_on_postgresql(tmp_path: Path) -> None:
     with ExitStack() as stack:

@@ -416,6 +416,7 @@ def test_a_served_model_explains_a_file(trained: Trained, served: tuple[str, ...
     assert "no such label; got nosuch; expected one of level, upright" in done.stderr
 
 
+@pytest.mark.proof
 def test_t2_a_killed_training_goes_on_in_its_mlflow_run(tmp_path: Path) -> None:
     """kill -9 while the epochs run, then the same command again; the same weights as without the kill."""
     wanted = request(

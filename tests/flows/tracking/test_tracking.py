@@ -267,6 +267,7 @@ class Unlucky:
         return call
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("after", [True, False], ids=["answer lost", "request lost"])
 def test_every_broken_request_is_repeated_without_a_trace(tmp_path, saved_model, after):
     """K2, K3: whichever request fails, and whether the server carried it out or not."""

@@ -80,6 +80,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(dataset, subwords, t
     assert training.weights_hash(parts.model) == training.weights_hash(whole.model)
 
 
+@pytest.mark.proof
 def test_what_is_learnt_is_written(dataset, subwords, tmp_path):
     network, history = trained(dataset, subwords, tmp_path / "run", tmp_path, 24)
     first, last = (history.epochs[place]["metrics"] for place in (0, -1))
