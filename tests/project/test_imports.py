@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 
 ROOMS = ("features", "models", "serving", "flows")
 
-# Forks once for each module, so that the libraries are loaded once and ours in a fresh state each time. A first
+# Forks once for each module, so that libraries are loaded once and ours in a fresh state each time. A first
 # child imports all of ours and says which modules of libraries that takes.
 LONE = """
 import gc, importlib, os, sys, traceback
