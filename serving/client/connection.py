@@ -144,14 +144,24 @@ class Connection:
                 got=_tls_reason(words),
                 todo="check that the server uses TLS, and the authorities to trust",
             )
+        closed = any(sign in words for sign in _CLOSED)
+        if code == grpc.StatusCode.UNAVAILABLE and self.encrypted and closed:
+            return UnavailableError(
+                f"no TLS connection to {self.target}",
+                got="a connection that the server closed",
+                todo="if it requires client certificates, give one that it trusts: --cert FILE --key FILE",
+            )
         if code == grpc.StatusCode.UNAVAILABLE:
-            closed = "Socket closed" in words and not self.encrypted
             return UnavailableError(
                 f"no model server at {self.target}",
                 got=words.splitlines()[0] if words else None,
                 todo="use TLS if the server does: --tls" if closed else "start one with: servable serve",
             )
         return errors.error_of(code, words, model=model, version=version)
+
+
+#: How gRPC words that a server closed a connection, as one does that misses a client certificate.
+_CLOSED = ("Socket closed", "Connection reset", "Broken pipe")
 
 
 def _is_of_tls(words: str) -> bool:
