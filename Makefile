@@ -14,7 +14,7 @@ BIN := .venv/bin
 export UV_PROJECT_ENVIRONMENT := .venv
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: install demo test check bench evaluate serve ui clean
+.PHONY: install demo test walk check bench evaluate serve ui clean
 
 install: .venv/.installed
 
@@ -32,6 +32,10 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest
+
+# What three people do, with the commands of README and docs, in a few minutes.
+walk: install
+	$(BIN)/python -m pytest -o python_files='walk_*.py' tests/walks
 
 check: install
 	$(UV) lock --check --python $(INTERPRETER)

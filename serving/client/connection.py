@@ -65,12 +65,13 @@ class Connection:
             raise ConfigError("retries out of range", got=self.retries, expected=f"0 to {MAX_ATTEMPTS - 1}")
         if (self.private_key is None) != (self.certificate is None):
             raise ConfigError(
-                "a client certificate needs both its parts", expected="private_key and certificate"
+                "a client certificate needs a certificate and a private key",
+                expected="private_key and certificate",
             )
         if self.token and not self.encrypted and not self._is_near():
             raise ConfigError(
-                f"the token would travel to {self.target} in the clear",
-                todo="turn encryption on: tls=True, or --tls",
+                f"the token would be sent to {self.target} unencrypted",
+                todo="use TLS: tls=True, or --tls",
             )
 
     def _is_address(self) -> bool:

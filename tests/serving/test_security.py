@@ -79,6 +79,6 @@ def test_files_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_token_is_not_sent_in_the_clear(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("secret")
     settings = Security(token_file=tmp_path / "token").settings()
-    with pytest.raises(ConfigError, match=r"in the clear.*--tls"):
+    with pytest.raises(ConfigError, match=r"unencrypted.*--tls"):
         Connection("example.org:80", **settings).check()
     Connection("127.0.0.1:80", **settings).check()
