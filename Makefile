@@ -14,7 +14,7 @@ BIN := .venv/bin
 export UV_PROJECT_ENVIRONMENT := .venv
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: install demo test proofs check bench evaluate serve ui clean
+.PHONY: install demo test proofs walk check bench evaluate serve ui clean
 
 install: .venv/.installed
 
@@ -36,6 +36,10 @@ test: install
 # The tests that take long or wait for a clock; make test leaves them out.
 proofs: install
 	$(BIN)/python -m pytest -m proof
+
+# What three people do, with the commands of README and docs, in a few minutes.
+walk: install
+	$(BIN)/python -m pytest -o python_files='walk_*.py' tests/walks
 
 check: install
 	$(UV) lock --check --python $(INTERPRETER)

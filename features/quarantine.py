@@ -49,12 +49,12 @@ REASONS = {
     "missing_value": "the row has no input or no target",
     "no_target_file": "no file of the same name that holds the target lies beside the example",
     "ragged_row": "the row has more or fewer fields than the header",
-    "not_a_number": "the row holds something else than a number in a numeric column or as its target",
+    "not_a_number": "the row has something other than a number in a numeric column or as its target",
     "bad_quoting": "the row's quotes do not follow the CSV rules",
     "bad_encoding": "the row or text is not UTF-8; the offset is that of the first bad byte of the file",
     "nul": "the row or text contains a NUL character",
     "line_too_long": "a field of the row is longer than 131,072 characters, or a line of a text than allowed",
-    "unknown_split": "the split column says something else than train, validation or test",
+    "unknown_split": "the split column has something other than train, validation or test",
     # the target
     "bad_annotation": "the annotation file is damaged, too large, or not of its format; a DOCTYPE is refused",
     "unknown_class": "the class of a box is not one of `data.classes`, or of the annotation's categories",
@@ -64,7 +64,7 @@ REASONS = {
     "wrong_size": "the size that the annotation declares is not the image's",
     "empty_note": "a note does not end after it begins",
     "outside_sound": "a note begins before its sound, or after the end of it",
-    "outside_keys": "a note's pitch is none of a piano's 88 keys, or its velocity is not 1 to 127",
+    "outside_keys": "a note's pitch is not one of a piano's 88 keys, or its velocity is not 1 to 127",
     "several_objects": "the image has several annotated objects, and the task takes one",
     "empty_transcript": "the transcript has no letter and no digit",
     "too_long_for_sound": "more characters or words than the sound has frames; see `data.frame_seconds`",
@@ -155,7 +155,7 @@ def record(
         place: ``row``, ``line`` (both from 1) or ``offset`` (bytes from 0) inside a table.
     """
     if reason not in REASONS:
-        raise KeyError(f"{reason} is no quarantine reason; known are {', '.join(sorted(REASONS))}")
+        raise KeyError(f"{reason} is not a quarantine reason; expected one of {', '.join(sorted(REASONS))}")
     content = {
         "path": escape(relative),
         "path_b64": base64.b64encode(relative).decode("ascii"),

@@ -249,7 +249,7 @@ def summarise(intent: Plan, record: Record, clock: Clock) -> dict[str, Any]:
     assert version is not None, "a finished training has published a version, or found it unchanged"
     artifacts.name_flow_run(f"{run_label(intent, record.run)}{' unchanged' if stays else ''}")
     terminal.note(
-        f"{intent.name} is unchanged: version {version} has equal weights and stays; --force publishes anew"
+        f"{intent.name} is unchanged: version {version} has equal weights; --force publishes it again"
         if stays
         else f"{intent.name} version {version} is published and stable"
     )

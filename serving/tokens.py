@@ -31,7 +31,7 @@ class Tokens:
 
     Raises:
         NoInputError, AccessError: the file cannot be read.
-        ConfigError: it holds no token, or one that is too short or not printable ASCII.
+        ConfigError: it contains no token, or one that is too short or not printable ASCII.
     """
 
     def __init__(self, path: Path) -> None:
@@ -72,7 +72,7 @@ def _digests(path: Path) -> list[bytes]:
     lines = [line.strip() for line in read(path).splitlines()]
     tokens = [line for line in lines if line and not line.startswith(b"#")]
     if not tokens:
-        raise ConfigError(f"{path} holds no token", expected="one token per line")
+        raise ConfigError(f"{path} contains no token", expected="one token per line")
     for token in tokens:
         # The message must not repeat a token.
         if len(token) < SHORTEST or not token.isascii() or not token.decode().isprintable() or b" " in token:

@@ -52,7 +52,7 @@ class Dataset:
         """Read the raw bytes of a split's examples, one after the other.
 
         Raises:
-            DataError: a file is gone, or its content is no longer what was ingested.
+            DataError: a file is gone, or its content has changed since it was ingested.
         """
         for row in self.frame[self.frame["split"] == split].itertuples():
             yield self.read(row)
@@ -70,14 +70,14 @@ class Dataset:
             row: a position in the frame, or a row of it (a Series, or a tuple of itertuples()).
 
         Raises:
-            DataError: the file is gone, or its content is no longer what was ingested.
+            DataError: the file is gone, or its content has changed since it was ingested.
         """
         row = row if hasattr(row, "sha256") else self.frame.iloc[int(row)]
         try:
             return _read(row)
         except RefusedError as refusal:
             raise DataError(
-                f"example {_name(row)} is no longer what was ingested",
+                f"example {_name(row)} has changed since it was ingested",
                 got=refusal.detail,
                 expected=f"content of sha256 {row.sha256[:16]}...",
                 todo="restore the file, or ingest again",

@@ -33,7 +33,9 @@ def values(dataset: Dataset) -> list[str]:
     found = sorted(set(folds), key=lambda fold: (0, int(fold), "") if fold.isdecimal() else (1, 0, fold))
     if len(found) < 2:
         raise DataError(
-            "one fold cannot be cross-validated", got=f"fold {found[0]} alone", expected="two or more folds"
+            "cross-validation needs at least two folds",
+            got=f"only fold {found[0]}",
+            expected="two or more folds",
         )
     return found
 

@@ -25,7 +25,7 @@ def storing(place: Path) -> Iterator[None]:
         raise StorageError(
             f"cannot write {error.filename or place}",
             got=error.strerror or error,
-            todo="free disk space or name another workspace, then repeat: what is examined stays known",
+            todo="free disk space or name another workspace, then repeat: checked files are not read again",
         ) from error
 
 
@@ -115,11 +115,11 @@ def reading(directory: Path, name: str) -> Iterator[Path]:
         yield directory / name
     except FileNotFoundError:
         raise NoInputError(
-            "no dataset", got=f"{directory}, which is no snapshot", todo="ingest the data first"
+            "no dataset", got=f"{directory}, which is not a dataset", todo="ingest the data first"
         ) from None
     except (pyarrow.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{name} of dataset {directory} is damaged",
             got=f"{type(error).__name__}: {error}"[:300],
-            todo="ingest the data again: the snapshot is renewed",
+            todo="ingest the data again to replace it",
         ) from error

@@ -52,7 +52,7 @@ def assign(
         The split of each example.
 
     Raises:
-        DataError: the data give no training split, or a class is too small to be in each split.
+        DataError: the data has no training split, or a class is too small to be in each split.
     """
     splits = _given(given)
     sizes = {"test": test_fraction, "validation": validation_fraction}
@@ -119,9 +119,9 @@ def _given(given: Sequence[str | None]) -> list[str | None]:
     present = set(given) - {None}
     if present and "train" not in present:
         raise DataError(
-            "the data give no training split",
+            "the data has no training split",
             got=", ".join(sorted(map(str, present))),
-            expected="train, and at best validation and test beside it",
+            expected="a train split, and preferably validation and test splits",
         )
     if "validation" in present and "test" not in present:
         return ["test" if split == "validation" else split for split in given]
@@ -167,7 +167,7 @@ def _require_enough(members: Mapping[str, set[str]], least: int) -> None:
         names = ", ".join(f"{label!r} ({count})" for label, count in small.items())
         raise DataError(
             f"{'a class is' if len(small) == 1 else 'classes are'} too small to split: {names}",
-            got="distinct examples as in brackets",
+            got="the number of distinct examples in brackets",
             expected=f"at least {least} in each class, one for each split",
             todo=f"add examples, merge (data.merge) or leave out (data.drop) {next(iter(small))!r}",
         )

@@ -61,9 +61,7 @@ def read(content: bytes) -> list[Note]:
             raise RefusedError("bad_annotation", f"MIDI with {form}; expected format 0 or 1 with ticks")
         return sorted(_notes(file), key=lambda note: (note.onset, note.pitch, note.offset))
     except (*_DAMAGED, KeySignatureError) as error:
-        raise RefusedError(
-            "bad_annotation", f"no well-formed MIDI: {type(error).__name__}: {error}"
-        ) from None
+        raise RefusedError("bad_annotation", f"malformed MIDI: {type(error).__name__}: {error}") from None
 
 
 def write(notes: Iterable[Note]) -> bytes:

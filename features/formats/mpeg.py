@@ -98,7 +98,7 @@ def stream(data: bytes) -> Stream:
     """
     first = find(data)
     if first is None:
-        raise RefusedError("corrupt", "no frame of MPEG audio")
+        raise RefusedError("corrupt", "no MPEG audio frame")
     if not first.size:
         return _plain(data[first.start :], first, 0, _Tag.read(data, first) is not None)
     tag = _Tag.read(data, first)

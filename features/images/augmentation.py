@@ -172,7 +172,7 @@ class NumberAugmentation(ImageAugmentation):
         super().__init__(settings)
         if unknown := sorted({*settings.negated, *settings.shifted} - set(names)):
             raise ConfigError(
-                "augmentation.negated or augmentation.shifted names no target",
+                "augmentation.negated or augmentation.shifted names an unknown target",
                 got=", ".join(map(repr, unknown)),
                 expected=f"some of {', '.join(map(repr, names))}",
             )

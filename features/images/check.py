@@ -231,7 +231,7 @@ def _decode(header: Header, data: bytes) -> Image.Image:
         picture.load()
     except MemoryError:
         raise RefusedError(
-            "too_large", "decoding needs more memory than a decoder process may take"
+            "too_large", "decoding needs more memory than a decoder process is allowed"
         ) from None
     except _COMPLAINTS as error:
         raise _refusal(error) from None

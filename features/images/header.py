@@ -181,12 +181,12 @@ def _gif(data: bytes) -> Header:
                 left, top = struct.unpack_from("<HH", data, place + 1)
             place = place + 10 + _color_table(flags)
             if not 1 <= data[place] <= 8:
-                raise RefusedError("corrupt", f"GIF pixels of {data[place]} bits; 1 to 8 can be")
+                raise RefusedError("corrupt", f"GIF pixels of {data[place]} bits; 1 to 8 can be decoded")
             place = _skip_blocks(data, place + 1)
         else:
             raise RefusedError("corrupt", f"unknown GIF block 0x{data[place]:02x} at byte {place}")
     if not frames:
-        raise RefusedError("corrupt", "the GIF holds no picture")
+        raise RefusedError("corrupt", "the GIF contains no image")
     if 0 in first:
         raise RefusedError("corrupt", f"the GIF's first frame has {first[0]} x {first[1]} pixels")
     if not colors:
@@ -257,7 +257,7 @@ def _webp_extended(data: bytes) -> Header:
         return Header("WEBP", width, height, variant=f"extended, flags 0x{data[20]:02x}")
     frames = [start for name, start in _webp_chunks(data) if name == b"ANMF"]
     if not frames:
-        raise RefusedError("corrupt", "the animated WebP holds no frame")
+        raise RefusedError("corrupt", "the animated WebP contains no frame")
     # Pillow skips a frame it cannot read and gives the next one.
     if (kind := data[frames[0] + 16 : frames[0] + 20]) not in (b"ALPH", b"VP8 ", b"VP8L"):
         raise RefusedError("corrupt", f"the first frame of the animated WebP begins with {kind!r}")

@@ -67,7 +67,7 @@ def _decide(decisions: Decisions, compared: Sequence[tuple[Example, str]], refus
     alike = [example for example, difference in compared if not difference]
     forms = len({example.verdict.format for example in alike})
     if refused:
-        choice = f"{refused} of {len(compared)} examples are decoded otherwise by the served graph"
+        choice = f"{refused} of {len(compared)} examples are decoded differently by the served graph"
         decisions.add("agreement", "", choice, "they are quarantined", warning=True)
     elif alike:
         examples = f"{len(alike)} {'example' if len(alike) == 1 else 'examples'}"
@@ -154,8 +154,8 @@ def _contents(candidate: Candidate, verdict: Verdict, limit: int) -> tuple[bytes
         assert candidate.path is not None, "an example is a file or a cell"
         own, stamp = read_file(candidate.path, limit)
         if stamp != verdict.stamp:
-            raise RefusedError("changed", "it changed since it was examined")
+            raise RefusedError("changed", "the file changed after it was checked")
     kept = own if verdict.stored is None else Path(verdict.stored).read_bytes()
     if hashlib.sha256(kept).hexdigest() != verdict.sha256:
-        raise RefusedError("changed", "it changed since it was examined")
+        raise RefusedError("changed", "the file changed after it was checked")
     return own, kept

@@ -185,7 +185,7 @@ class Decoder:
         if not self.pending:
             self._idle_deaths += 1
             if self._idle_deaths > ATTEMPTS:
-                raise InternalError("the decoder processes keep ending without work", got=self._last_words())
+                raise InternalError("the decoder processes keep crashing", got=self._last_words())
             return
         self._deaths += 1
         if self._deaths >= ATTEMPTS:
@@ -199,7 +199,7 @@ class Decoder:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(0 if reason == "decode_timeout" else _GRACE)
         if self._process.returncode == 1:
-            raise InternalError("a decoder process could not work", got=self._last_words())
+            raise InternalError("a decoder process failed", got=self._last_words())
         self.close()
         self._open()
         yield from self._bury(detail, reason)

@@ -105,9 +105,8 @@ def _require_sound(findings: Findings, source: Source, rules: ExampleRules, refu
     lost = findings.lost.total()
     if bad + lost > rules.max_bad_fraction * (accepted + bad + lost):
         raise DataError(
-            f"too much of {source.description} cannot be used",
-            got="; ".join(_losses(findings, accepted + bad + lost)),
-            expected=f"at most {rules.max_bad_fraction:.1%}",
+            f"{bad + lost:,} of {accepted + bad + lost:,} examples of {source.description} are unusable "
+            f"(limit {100 * rules.max_bad_fraction:g} %): {', '.join(_losses(findings))}",
             todo="; ".join(_remedies(findings, refused)) + ", or raise data.max_bad_fraction",
         )
 
@@ -116,21 +115,15 @@ def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
-def _losses(findings: Findings, total: int) -> Iterator[str]:
-    """Return what was quarantined, with an example of the most frequent reason, and what was skipped."""
-    if bad := findings.quarantined:
-        reasons = Counter(entry["reason"] for entry in bad)
-        most = reasons.most_common(1)[0][0]
-        first = next(entry for entry in bad if entry["reason"] == most)
+def _losses(findings: Findings) -> Iterator[str]:
+    """Name a quarantined example for each reason, the most frequent first, and what was skipped."""
+    for reason, count in Counter(entry["reason"] for entry in findings.quarantined).most_common():
+        first = next(entry for entry in findings.quarantined if entry["reason"] == reason)
         place = next((f" {kind} {first[kind]}" for kind in ("line", "row") if kind in first), "")
-        yield f"{len(bad)} of {total} examples quarantined ({_listed(findings.reasons())}), such as " + (
-            f"{first['path']}{place}: {first['detail']}"
-        )
-    if lost := findings.lost:
-        by_reason = Counter[str]()
-        for (reason, suffix), count in sorted(lost.items()):
-            by_reason[f"{reason} {suffix or 'without ending'}"] += count
-        yield f"{lost.total()} of {total} files skipped that look like examples ({_listed(by_reason)})"
+        more = f" and {count - 1:,} more" if count > 1 else ""
+        yield f"{first['path']}{place} ({reason}: {first['detail']}){more}"
+    for (reason, suffix), count in sorted(findings.lost.items()):
+        yield f"{counted(count, 'skipped file')} {suffix or 'without extension'} ({reason})"
 
 
 #: What becomes useful of skipped files that look like examples.
@@ -187,7 +180,7 @@ def _decide(findings: Findings, source: Source) -> None:
 def _require_blocks(source: Source, rules: ExampleRules) -> None:
     if rules.block_column is not None and not source.layout.endswith(("table", "tables")):
         raise ConfigError(
-            "data.block_column names a column of a table, and there is none",
+            "data.block_column needs a table",
             got=source.description,
             expected="a table",
             todo="pass the table as --data, or leave data.block_column out",

@@ -152,16 +152,15 @@ def _require_sound(counts: _Counts, source: Lines, rules: CorpusRules, refused: 
     reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(counts.reasons.items()))
     if counts.quarantined > rules.max_bad_fraction * (counts.accepted + counts.quarantined):
         raise DataError(
-            f"too much of {source.description} cannot be used",
-            got=f"{counts.quarantined} of {counts.found} lines quarantined ({reasons})",
-            expected=f"at most {rules.max_bad_fraction:.1%}",
+            f"{counts.quarantined:,} of {counts.accepted + counts.quarantined:,} lines of "
+            f"{source.description} are unusable (limit {100 * rules.max_bad_fraction:g} %): {reasons}",
             todo=f"read {refused}, and correct the data or raise data.max_bad_fraction",
         )
     if not counts.accepted:
         passed = ", ".join(f"{reason} {count}" for reason, count in sorted(counts.skipped.items()))
         raise DataError(
-            f"{source.description} hold no line of text",
-            got=f"nothing but {passed}" if passed else "nothing",
+            f"{source.description} contains no text",
+            got=f"only {passed}" if passed else "nothing",
             todo="check that the files are of the expected kind",
         )
 

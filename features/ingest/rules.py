@@ -197,7 +197,7 @@ class ClassRules(ExampleRules):
     def _merge_into_classes_that_stay(self) -> Self:
         chained = sorted(set(self.merge.values()) & set(self.merge))
         if chained:
-            raise ValueError(f"merge renames {', '.join(chained)} and merges into it at once")
+            raise ValueError(f"merge renames {', '.join(chained)} and merges other classes into it")
         return self
 
     def class_of(self, label: str, spelled: str) -> str | None:

@@ -81,7 +81,7 @@ def examine(
         detail = printable(refusal.detail[:_DETAIL])
         return Verdict(digest, size, stamp, reason=refusal.reason, detail=detail)
     except MemoryError:
-        detail = "reading it needs more memory than a decoder process may take"
+        detail = "reading it needs more memory than a decoder process is allowed"
         return Verdict(digest, size, stamp, reason="too_large", detail=detail)
     return _accept(facts, digest, size, stamp, store)
 

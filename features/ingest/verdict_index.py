@@ -137,7 +137,7 @@ class VerdictIndex:
         return StorageError(
             f"cannot write the verdict index {self._path}",
             got=str(error),
-            todo="free disk space and repeat: what is examined stays known",
+            todo="free disk space and repeat: checked files are not read again",
         )
 
 

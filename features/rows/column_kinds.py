@@ -106,7 +106,7 @@ def require_usable(choices: Mapping[str, Choice], described: str) -> None:
     raise DataError(
         f"no column of {described} can be used as an input",
         got=said,
-        expected="at least one column of numbers, or of categories that occur again",
+        expected="at least one column of numbers, or of categories that occur more than once",
         todo="add such a column, or name those to be used with --input-column or data.columns",
     )
 
@@ -203,7 +203,7 @@ def _format(column: Survey, mark: str | None) -> NumberFormat:
     raise DataError(
         f"the numbers of column {column.name!r} can be read in two ways",
         got=f"{column.examples(differing, 3)}: {cell} is {first.number(cell):g} or {second.number(cell):g}",
-        expected="at least one number that tells the decimal mark from the thousands separator",
+        expected="at least one number that shows which mark is the decimal one",
         todo=f"say how 1234.5 is written: {setting('data.numbers', {column.name: str(second)})}, or {first}",
     )
 
@@ -233,11 +233,11 @@ def _require_no_mixture(column: Survey, odd: float) -> None:
     others = [cell for cell in column.values if cell not in numbers]
     words = sorted(others, key=lambda cell: -column.cells[cell])[:3]
     raise DataError(
-        f"column {column.name!r} holds numbers and other things",
+        f"column {column.name!r} mixes numbers and other values",
         got=f"{count} of {filled} cells are numbers; others are {column.examples(others)}",
-        expected=f"at least {1 - odd:.0%} numbers, or categories that occur again",
-        todo=f"where these stand for missing values: {setting('data.missing', words)}; where it is no column "
-        f"of numbers: {_set(column, 'categorical')}, or ignored",
+        expected=f"at least {1 - odd:.0%} numbers, or categories that occur more than once",
+        todo=f"if these mean a missing value: {setting('data.missing', words)}; if the column is not "
+        f"numeric: {_set(column, 'categorical')}, or ignored",
     )
 
 

@@ -62,7 +62,7 @@ class RowColumns(ExampleRules):
         given = {name: kind for name, kind in self.columns.items() if kind != "ignored"}
         if unknown := sorted((set(given) | set(self.numbers)) - set(source.columns)):
             raise ConfigError(
-                f"data.columns or data.numbers names no input of {source.description}",
+                f"data.columns or data.numbers names an unknown input of {source.description}",
                 got=", ".join(map(repr, unknown)),
                 expected=f"some of {', '.join(map(repr, source.columns))}",
             )

@@ -97,7 +97,9 @@ def _foreign(kind: str) -> RefusedError:
     if kind in CONVERTIBLE:
         return RefusedError("unsupported_format", f"{kind} cannot be decoded here; {_CONVERT}")
     if kind == "MIDI":
-        return RefusedError("not_audio", "the content is MIDI, notes and no sound; render it to WAV first")
+        return RefusedError(
+            "not_audio", "the content is MIDI, which has notes but no sound; render it to WAV first"
+        )
     supported = "WAV, FLAC, Ogg, MP3, AIFF, AU, CAF, W64 and NIST"
     return RefusedError("not_audio", f"the content is {kind}; {supported} can be decoded")
 
@@ -137,9 +139,11 @@ def _unreadable(content: _Content, form: str, words: str, unsupported: bool) -> 
 def plausible(rate: int, channels: int) -> None:
     """Refuse a sample rate or a number of channels that no sound has, as ``bad_header``."""
     if not RATES[0] <= rate <= RATES[1]:
-        raise RefusedError("bad_header", f"{rate:,} samples a second; {RATES[0]:,} to {RATES[1]:,} are taken")
+        raise RefusedError(
+            "bad_header", f"{rate:,} samples a second; {RATES[0]:,} to {RATES[1]:,} are supported"
+        )
     if not 1 <= channels <= CHANNELS:
-        raise RefusedError("bad_header", f"{channels} channels; 1 to {CHANNELS} are taken")
+        raise RefusedError("bad_header", f"{channels} channels; 1 to {CHANNELS} are supported")
 
 
 def _require_short(samples: int, rate: int, max_seconds: float) -> None:

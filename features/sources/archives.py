@@ -184,7 +184,7 @@ def _unpack(archive: Path, folder: Path, rules: ArchiveRules, names: NameReader,
             f"archive {archive} cannot be read",
             got=f"{type(error).__name__}: {error}",
             expected="an undamaged .zip, .tar, .tar.gz or .tgz",
-            todo="fetch or pack it again",
+            todo="download or pack it again",
         ) from error
 
 

@@ -89,7 +89,7 @@ def recognise(
         raise NoInputError("no data", got=f"{path}, which does not exist", todo="check the path") from None
     except PermissionError as error:
         raise AccessError(
-            "the data may not be read", got=error.filename, todo="change its permissions"
+            "no permission to read the data", got=error.filename, todo="change its permissions"
         ) from None
     except OSError as error:
         raise StorageError(f"the data {path} cannot be read", got=error.strerror or error) from error
@@ -104,8 +104,8 @@ def _file(path: Path, raw: RawKind, columns: Columns, rules: Any) -> Lines:
         return Lines(shown, root, lambda: _cells(table, place, decisions), decisions)
     if suffix_of(name) not in raw.suffixes:
         raise DataError(
-            f"{path} is no source of lines",
-            got=f"a file {path.suffix or 'without ending'}",
+            f"{path} is not a source of text",
+            got=f"a file {path.suffix or 'without extension'}",
             expected=_LAYOUTS,
         )
     return Lines(printable(f"lines of {path.name}"), root, lambda: _read(root, name, rules))
@@ -178,10 +178,10 @@ class _Unpacked(gzip.GzipFile):
         line = super().readline(size)
         if self.tell() > self._most:
             raise DataError(
-                f"{self._shown} inflates beyond all measure",
+                f"{self._shown} is too large when unpacked",
                 got=f"more than {self._most:,} bytes",
                 expected="what data.max_archive_ratio and data.max_archive_bytes allow",
-                todo="unpack it yourself if it is what you meant",
+                todo="unpack it yourself if you trust it",
             )
         return line
 

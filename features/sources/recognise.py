@@ -89,7 +89,7 @@ def recognise(
         raise NoInputError("no data", got=f"{path}, which does not exist", todo="check the path") from None
     except PermissionError as error:
         raise AccessError(
-            "the data may not be read",
+            "no permission to read the data",
             got=error.filename and os.fsdecode(error.filename),
             todo="change its permissions",
         ) from None
@@ -97,7 +97,7 @@ def recognise(
         raise StorageError(
             f"the data {path} cannot be read", got=error.strerror or error, todo="check the path and the disk"
         ) from error
-    raise DataError(f"{path} is no source of examples", got="a special file", expected=_LAYOUTS)
+    raise DataError(f"{path} is not a source of examples", got="a special file", expected=_LAYOUTS)
 
 
 def _resolved(path: Path) -> Path:
@@ -130,8 +130,8 @@ def _file(
     if columns.annotations is not None and path.suffix.lower() == coco.SUFFIX:
         return coco.open_file(path, Selection(raw, follow_symlinks), columns)
     raise DataError(
-        f"{path} is no source of examples",
-        got=f"a file {path.suffix or 'without ending'}",
+        f"{path} is not a source of examples",
+        got=f"a file {path.suffix or 'without extension'}",
         expected=_layouts(columns),
     )
 
@@ -238,7 +238,7 @@ def _only_table(shown: str, found: list[Path]) -> Path:
     if len(found) == 1:
         return found[0]
     raise DataError(
-        f"{shown} does not hold one table",
+        f"{shown} does not contain exactly one table",
         got=", ".join(table.name for table in found[:6]) or "none",
         expected="one .csv, .tsv or .parquet, or one each named train, val and test",
         todo="pass the table itself as --data",
@@ -257,5 +257,5 @@ def _unknown(shown: str, path: Path, beside: list[Path], expected: str = _LAYOUT
     elif folders.count_links(listing):
         todo = FOLLOW
     return DataError(
-        f"{shown} is no source of examples", got=folders.describe(listing), expected=expected, todo=todo
+        f"{shown} is not a source of examples", got=folders.describe(listing), expected=expected, todo=todo
     )

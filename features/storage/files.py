@@ -65,7 +65,7 @@ def _read_all(handle: int, size: int) -> bytes:
 
 def _refusal(error: OSError) -> RefusedError:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return RefusedError("vanished", "it was listed, and is gone")
+        return RefusedError("vanished", "it was deleted after it was listed")
     if error.errno == errno.ELOOP:
         return RefusedError("changed", "it was a file when it was listed, and is a symbolic link now")
     return RefusedError("unreadable", error.strerror or str(error))

@@ -116,10 +116,10 @@ def exclusive(path: Path, what: str) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock.attempt(path, create=True)
     except OSError as error:
-        raise AccessError(f"cannot make the lock file {path}", got=error.strerror) from error
+        raise AccessError(f"cannot create the lock file {path}", got=error.strerror) from error
     if lock is None:
         raise TemporaryError(
-            f"{what} is under way elsewhere",
+            f"{what} is already running in another process",
             got=_described(holder(path)),
             todo=f"wait for it to end and repeat (lock file {path})",
         )

@@ -105,7 +105,7 @@ class Notes:
         if not any(gathered.texts):
             raise DataError(
                 "no usable note",
-                got=f"{len(gathered.texts)} takes without notes; {gathered.instead}",
+                got=f"{len(gathered.texts)} sounds without notes; {gathered.instead}",
                 expected=f"a file of notes beside each sound: {', '.join(self.beside)}",
                 todo=gathered.todo or "check that each has the name of its sound",
             )

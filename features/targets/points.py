@@ -98,7 +98,7 @@ class Points:
         in_turn = [column for pair in named.values() for column in pair]
         if in_turn != list(columns):
             raise DataError(
-                "the columns of points do not stand as x and y of each point in turn",
+                "the columns of points are not in the order x, y of each point",
                 got=", ".join(map(repr, columns)),
                 expected=", ".join(map(repr, in_turn)),
                 todo="give --target-column in this order, or leave it out",
@@ -194,7 +194,7 @@ def mirrored(names: Sequence[str], given: Iterable[tuple[str, str]] = ()) -> lis
     partners = dict(given) | {right: left for left, right in given}
     if unknown := sorted(set(partners) - set(places)):
         raise ConfigError(
-            "augmentation.pairs names no point",
+            "augmentation.pairs names an unknown point",
             got=", ".join(map(repr, unknown)),
             expected=f"some of {', '.join(map(repr, names))}",
             todo="correct the pairs",
@@ -236,7 +236,7 @@ def _read(row: Sequence[str]) -> str | RefusedError:
             return RefusedError("not_a_number", f"a coordinate is {cell!r}; expected a finite number")
         numbers.append(number)
     if len(numbers) % 2:
-        return RefusedError("half_point", f"{len(numbers)} coordinates are no pairs of x and y")
+        return RefusedError("half_point", f"{len(numbers)} coordinates are not pairs of x and y")
     points = np.array(numbers).reshape(-1, 2)
     halves = np.flatnonzero(np.isnan(points).sum(axis=1) == 1)
     if len(halves):

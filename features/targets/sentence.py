@@ -107,7 +107,7 @@ class Sentence:
 
 
 def _blank(text: str) -> RefusedError:
-    return RefusedError("missing_value", f"the target has {len(text):,} characters, none but blanks")
+    return RefusedError("missing_value", f"the target has {len(text):,} characters, all of them blank")
 
 
 def _described(texts: Sequence[str]) -> dict[str, float]:

@@ -40,7 +40,7 @@ def check(data: bytes, suffix: str, rules: Mapping[str, Any]) -> Facts:
     if len(text) > rules["max_characters"]:
         raise RefusedError("too_long", f"{len(text):,} characters; at most {rules['max_characters']:,}")
     if not text.strip():
-        raise RefusedError("empty_text", f"{len(text):,} characters, none but blanks")
+        raise RefusedError("empty_text", f"{len(text):,} characters, all of them blank")
     kept = text.encode()
     notes = {
         "byte_order_mark": body is not data and len(body) < len(data),

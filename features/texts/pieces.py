@@ -60,7 +60,7 @@ def fit(texts: Iterable[str], size: int, coverage: float) -> tuple[list[str], li
         )
     except RuntimeError as error:
         raise DataError(
-            "no sub-words can be fitted to the training split",
+            "cannot learn sub-words from the training split",
             got=str(error).splitlines()[-1][:200],
             expected="sentences with more different words",
             todo="raise featurizer.vocabulary, or add examples",

@@ -9,19 +9,18 @@ import typer
 
 from flows.commands.options import (
     SERVER,
-    CaOption,
     JsonOption,
     TargetOption,
-    TlsOption,
-    TokenFileOption,
     WorkspaceOption,
+    secured,
     versioned,
 )
 from flows.console import terminal
 from flows.workspace import Workspace
-from serving.security import Security
+from serving.security import PLAIN, Security
 
 
+@secured
 def diagnose(
     name: Annotated[str, typer.Argument(help="Model, such as pets or pets@3.")],
     example: Annotated[str, typer.Argument(help="File, or text, that is answered otherwise than expected.")],
@@ -32,9 +31,7 @@ def diagnose(
     ] = None,
     server: Annotated[bool, typer.Option("--server/--no-server", help="Ask the live server as well.")] = True,
     target: TargetOption = SERVER,
-    tls: TlsOption = False,
-    ca: CaOption = None,
-    token_file: TokenFileOption = None,
+    security: Security = PLAIN,
     workspace: WorkspaceOption = None,
     json_output: JsonOption = False,
 ) -> None:
@@ -56,7 +53,7 @@ def diagnose(
         version,
         example,
         client,
-        Place(target, Security(tls, ca, token_file)) if server else None,
+        Place(target, security) if server else None,
     )
     if json_output:
         first = found.first

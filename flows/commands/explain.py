@@ -9,20 +9,19 @@ import typer
 from flows.commands.options import (
     REST_SERVER,
     SERVER,
-    CaOption,
     CurlOption,
     GrpcurlOption,
     JsonOption,
     RestTargetOption,
     TargetOption,
-    TlsOption,
-    TokenFileOption,
+    secured,
 )
 from flows.console import quiet as quieting
 from flows.console import terminal
-from serving.security import Security
+from serving.security import PLAIN, Security
 
 
+@secured
 def explain(
     name: Annotated[str, typer.Argument(help="Name of the model.")],
     file: Annotated[Path, typer.Argument(help="Image or sound file.")],
@@ -43,9 +42,7 @@ def explain(
     grpcurl: GrpcurlOption = False,
     rest_target: RestTargetOption = REST_SERVER,
     json_output: JsonOption = False,
-    tls: TlsOption = False,
-    ca: CaOption = None,
-    token_file: TokenFileOption = None,
+    security: Security = PLAIN,
 ) -> None:
     """Show which parts of an image or sound speak for a label."""
     with quieting.native_stderr():
@@ -58,7 +55,7 @@ def explain(
     }
     further = {"label": label, "fill": fill, **sizes}
     question = explanation.question(name, file, method, further, version=version, timeout=timeout)
-    place = Place(target, Security(tls, ca, token_file))
+    place = Place(target, security)
     if curl or grpcurl:
         explanation.require(question, place)
         for command in prediction.commands(question, place, rest_target if curl else None):

@@ -38,7 +38,7 @@ def export(
     from serving.repository.repository import Repository
 
     if signature is not None and format != "tflite":
-        raise UsageError("--signature is for tflite", got=f"--format {format}")
+        raise UsageError("--signature applies to --format tflite alone", got=f"--format {format}")
     place, (model, version) = Workspace.existing(workspace), versioned(name)
     repository = Repository(place.repository)
     release = repository.release(model_name(model), version or _stable(repository, model))
@@ -46,7 +46,7 @@ def export(
     if target.exists():
         raise UsageError("the file exists", got=target, todo="delete it, or name another with --out")
     if not target.absolute().parent.is_dir():
-        raise UsageError("no folder of this name", got=target.absolute().parent)
+        raise UsageError("no such folder", got=target.absolute().parent)
     part = ""
     with quieting.native_stderr(), terminal.progress_bars(quiet=quiet), terminal.busy("export"):
         from models.export import formats

@@ -8,18 +8,17 @@ from flows.commands.inquiry import inquire
 from flows.commands.options import (
     REST_SERVER,
     SERVER,
-    CaOption,
     CurlOption,
     GrpcurlOption,
     JsonOption,
     RestTargetOption,
     TargetOption,
-    TlsOption,
-    TokenFileOption,
+    secured,
 )
-from serving.security import Security
+from serving.security import PLAIN, Security
 
 
+@secured
 def metadata(
     name: Annotated[str, typer.Argument(help="Name of the model.")],
     version: Annotated[int | None, typer.Option(help="Version. Default: the latest.")] = None,
@@ -28,10 +27,7 @@ def metadata(
     grpcurl: GrpcurlOption = False,
     rest_target: RestTargetOption = REST_SERVER,
     json_output: JsonOption = False,
-    tls: TlsOption = False,
-    ca: CaOption = None,
-    token_file: TokenFileOption = None,
+    security: Security = PLAIN,
 ) -> None:
     """Show a served model's signatures with dtypes and shapes."""
-    security = Security(tls, ca, token_file)
     inquire("metadata", name, version, target, rest_target, curl, grpcurl, json_output, security)

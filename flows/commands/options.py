@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from features.errors import UsageError
+from flows.commands.groups import grouped
+from serving.security import Security
 
 WorkspaceOption = Annotated[
     Path | None,
@@ -28,23 +30,47 @@ GrpcurlOption = Annotated[
 RestTargetOption = Annotated[
     str, typer.Option("--rest-target", help="REST address for --curl.", metavar="HOST:PORT")
 ]
-TlsOption = Annotated[bool, typer.Option("--tls", help="Encrypt the calls to the server.")]
-CaOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--ca",
-        help="PEM file of the authorities to trust instead of the system's; implies --tls.",
-        metavar="FILE",
-    ),
-]
-TokenFileOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--token-file",
-        help="File with a token to send as authorization: Bearer, for a proxy in front of the server.",
-        metavar="FILE",
-    ),
-]
+
+
+def security(
+    tls: Annotated[bool, typer.Option("--tls", help="Encrypt the connection to the server.")] = False,
+    ca: Annotated[
+        Path | None,
+        typer.Option(
+            "--ca",
+            help="PEM file of the authorities to trust instead of the system's; implies --tls.",
+            metavar="FILE",
+        ),
+    ] = None,
+    cert: Annotated[
+        Path | None,
+        typer.Option(
+            "--cert",
+            help="PEM file of the client's certificate, for a server that requires one; implies --tls.",
+            metavar="FILE",
+        ),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", help="PEM file of the private key of --cert.", metavar="FILE"),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--token-file", help="File with the token to send as authorization: Bearer.", metavar="FILE"
+        ),
+    ] = None,
+) -> Security:
+    """Turn the options of a connection into one value.
+
+    Raises:
+        UsageError: --cert and --key are not given together.
+    """
+    return Security(tls, ca, token_file, cert, key)
+
+
+#: Decorates a command that has a parameter ``security``.
+secured = grouped("security", security)
 
 
 def confirmed(question: str, yes: bool) -> bool:

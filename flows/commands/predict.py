@@ -9,27 +9,26 @@ import typer
 from flows.commands.options import (
     REST_SERVER,
     SERVER,
-    CaOption,
     CurlOption,
     GrpcurlOption,
     JsonOption,
     QuietOption,
     RestTargetOption,
     TargetOption,
-    TlsOption,
-    TokenFileOption,
     WorkspaceOption,
+    secured,
 )
 from flows.console import quiet as quieting
 from flows.console import terminal
 from flows.workspace import Workspace
-from serving.security import Security
+from serving.security import PLAIN, Security
 
 if TYPE_CHECKING:
     from flows.queries.places import Place
     from flows.queries.question import Question
 
 
+@secured
 def predict(
     name: Annotated[str, typer.Argument(help="Name of the model.")],
     examples: Annotated[
@@ -76,9 +75,7 @@ def predict(
     ] = False,
     workspace: WorkspaceOption = None,
     target: TargetOption = SERVER,
-    tls: TlsOption = False,
-    ca: CaOption = None,
-    token_file: TokenFileOption = None,
+    security: Security = PLAIN,
     timeout: Annotated[float, typer.Option(help="Timeout of a request in seconds.")] = 30.0,
     private: Annotated[
         bool,
@@ -99,7 +96,7 @@ def predict(
     sent = [*(examples or ()), *map(raw_inputs.Typed, text or ())]
     question = prediction.Question(name, sent, further, signature, version, timeout, input_column, private)
     home = Workspace.existing(workspace) if local else Workspace.at(workspace)
-    place = Place(target, Security(tls, ca, token_file), home, local)
+    place = Place(target, security, home, local)
     if curl or grpcurl:
         for command in prediction.commands(question, place, rest_target if curl else None):
             print(command)

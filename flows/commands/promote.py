@@ -25,7 +25,9 @@ def promote(
     from flows.promotion import moves
 
     if share is not None and to == "stable":
-        raise UsageError("a share is for a canary", got=f"--share {share:g}", todo="add --to canary")
+        raise UsageError(
+            "--share applies to a canary alone", got=f"--share {share:g}", todo="add --to canary"
+        )
     place, model = Workspace.existing(workspace), model_name(name)
     if to == "canary" and share is None:
         share = moves.default_share(place, model, version)

@@ -24,7 +24,7 @@ def publish(
     """Publish a candidate that the gate refused for its metric, without training again."""
     if not accept_worse or not reason.strip():
         raise UsageError(
-            "a refused candidate is published on a person's word alone",
+            "publishing a refused candidate needs your confirmation and a reason",
             expected="--accept-worse and --reason TEXT",
         )
     place = Workspace.existing(workspace)

@@ -1,14 +1,12 @@
 """The options of a training, shared by the commands that start or schedule one."""
 
-import functools
-import inspect
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from flows.commands.groups import grouped
 from flows.commands.options import WorkspaceOption
 from flows.runs.request import Request
 from flows.workspace import Workspace, model_name
@@ -89,19 +87,4 @@ def _table_settings(no_header: bool, input_suffix: str | None, input_folder: str
     return (*named, *(("data.header=false",) if no_header else ()))
 
 
-def takes_a_request(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of a training to those of a command, which receives them as a request."""
-    shared = inspect.signature(requested).parameters
-    own = list(inspect.signature(command).parameters.values())[1:]
-
-    @functools.wraps(command)
-    def run(**given: Any) -> Any:
-        request = requested(**{option: given.pop(option) for option in shared})
-        return command(request, **given)
-
-    options = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*shared.values(), *own)
-    ]
-    run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
-    run.__annotations__ = {option.name: option.annotation for option in options}
-    return run
+takes_a_request = grouped("request", requested)

@@ -116,7 +116,7 @@ def of_answer(
     """
     output = "scores" if "scores" in right else "values"
     if output not in right:
-        raise UsageError("only answers with scores or values are explained", got=", ".join(right))
+        raise UsageError("only answers with scores or values can be diagnosed", got=", ".join(right))
     expected = np.asarray(right[output][0], np.float64)
     given = _vector(answer, output, labels)
     if given.shape != expected.shape:

@@ -29,11 +29,11 @@ def metric_of_saved_model(path: Path, dataset: Dataset, task: Task) -> tuple[flo
         task: what its answers mean.
 
     Returns:
-        The metric, or None and the reason why the two cannot be compared.
+        The metric, or None and the reason why these models cannot be compared.
     """
     values = answers_of_saved_model(path, dataset, task)
     if values is None:
-        return None, "it answers with other labels"
+        return None, "it has other labels"
     assert task.evaluator is not None, "a task without an evaluator is not compared"
     return task.evaluator.evaluate(dataset, values).metrics[task.objective.report], "measured"
 
@@ -78,9 +78,11 @@ def _serving(plan: Plan, record: Record) -> dict[str, Any] | None:
     if same or objective.anywhere:
         described["value"] = release.manifest.get("metrics", {}).get(objective.report)
     if release.manifest.get("dataset", {}).get("columns") != record.dataset.columns:
-        described |= {"value": None, "note": "it takes other columns"}
+        described |= {"value": None, "note": "it has other input columns"}
     elif described["value"] is None and (objective.anywhere or not objective.repeatable):
-        described["note"] = "it was not measured" if same or objective.anywhere else "its data were others"
+        described["note"] = (
+            "it was not measured" if same or objective.anywhere else "it was measured on other data"
+        )
     return described
 
 
@@ -97,7 +99,7 @@ def metric_checks(plan: Plan, request: dict[str, Any], verdict: Verdict) -> Iter
     if serving is None:
         return
     if serving["value"] is None or value is None:
-        note = "this one was not measured" if value is None else serving["note"]
+        note = "the new version was not measured" if value is None else serving["note"]
         yield Check("not worse than serving", True, f"not compared: {note}", "the same measure")
         return
     worse = objective.better(serving["value"], value, settings.max_regression)
@@ -109,5 +111,5 @@ def metric_checks(plan: Plan, request: dict[str, Any], verdict: Verdict) -> Iter
         f"at most {settings.max_regression:g}"
     )
     if worse and not accepted:
-        expected += "; --accept-worse publishes it all the same"
+        expected += "; --accept-worse publishes it anyway"
     yield Check("not worse than serving", not worse or accepted, got, expected)

@@ -90,14 +90,14 @@ class Examination:
         assert servable is not None, "loaded before"
         name, inputs = self._question(servable)
         if inputs is None:
-            self.notes.append("not asked anything, for want of an example: give one with --example")
+            self.notes.append("not called, because there is no example: give one with --example")
             return
         try:
             _, wanted = predict.predict_arrays(servable, name, inputs)
         except Exception as error:
             if given is not None:
                 raise
-            self.notes.append(f"it does not answer to zeros ({_line(error)}): give an example with --example")
+            self.notes.append(f"it does not accept zeros ({_line(error)}): give an example with --example")
             return
         if not (self.directory / export.WARMUP).is_file():
             export.write_requests(self.directory, name, [inputs], self.request["model"])

@@ -142,7 +142,7 @@ def _is_host(host: str, *, bracketed: bool) -> bool:
 
 def _tail_fault(parts: SplitResult) -> str | None:
     if parts.query or parts.fragment:
-        return "it goes on after the path, as the address of a page does"
+        return "it has a query or fragment, as the address of a page does"
     return None
 
 
@@ -204,7 +204,7 @@ def _unsupported(given: str, scheme: str) -> ConfigError:
     return _refusal(
         TRACKING,
         given,
-        "it stands for a folder, and MLflow 3 keeps no runs in folders",
+        "it names a folder, and MLflow 3 does not store runs in folders",
         todo="write http:// before a server's name, or sqlite:/// before a database's path; "
         "'mlflow migrate-filestore' moves the runs of a folder into a database",
     )

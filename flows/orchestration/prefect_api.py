@@ -87,7 +87,7 @@ def announced(workspace: Workspace) -> str | None:
 def _require(address: str) -> None:
     if not answers(address):
         raise UnavailableError(
-            "no Prefect API answers",
+            "no Prefect API responds",
             got=redaction.mask(address),
             expected="the server named by PREFECT_API_URL or the Prefect profile, with /api at its end",
             todo="start it, unset PREFECT_API_URL, or train with --local to do without Prefect",

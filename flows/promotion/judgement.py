@@ -48,7 +48,7 @@ def judge(rule: CanarySettings, total: Traffic, recent: Traffic, age: float) -> 
     if left > 0:
         return Judgement(WAIT, f"{math.ceil(left / 60)} more minutes are needed", figures)
     if not rule.promote:
-        return Judgement(WAIT, "nothing speaks against it: promote it with servable promote", figures)
+        return Judgement(WAIT, "no fault found: promote it with servable promote", figures)
     return Judgement(PROMOTE, f"no fault in {total.canary.requests} requests", figures)
 
 

@@ -146,7 +146,7 @@ class Watch:
                 agreement.settle(self._repository, self._registry, models, self._notify)
         except UnavailableError as error:
             if self._delay == MLFLOW_SECONDS:
-                self._notify(f"{error}; it is asked again")
+                self._notify(f"{error}; trying again")
             self._delay = min(2 * self._delay, LONGEST_SECONDS)
         except (ServableError, OSError) as error:
             self._notify(str(error))

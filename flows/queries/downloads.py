@@ -81,7 +81,7 @@ def _parsed(url: str) -> SplitResult:
         raise UsageError("cannot read the URL", got=f"{printable(url)}: {error}") from None
     if parts.scheme not in PORTS or not parts.hostname or parts.username is not None:
         raise UsageError(
-            "cannot read the URL", got=printable(url), expected="http(s)://HOST/PATH, without a user"
+            "cannot read the URL", got=printable(url), expected="http(s)://HOST/PATH, without a user name"
         )
     return parts
 

@@ -154,7 +154,7 @@ class Examples:
             todo = "name the files, as in FOLDER/*"
             if self._typed is not None:
                 todo += "; --text sends a text that is the name of a folder"
-            yield _failed(shown, NoInputError(f"{shown} holds no {self._kind.name} file", todo=todo))
+            yield _failed(shown, NoInputError(f"{shown} contains no {self._kind.name} file", todo=todo))
 
     def _archive(self, archive: Path, shown: str) -> Iterator[Example]:
         try:

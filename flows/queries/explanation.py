@@ -66,7 +66,7 @@ def require(asked: predict.Question, place: Place) -> None:
     raise UsageError(
         f"{asked.name} has no signature {asked.signature}",
         got=f"version {found.version} with {', '.join(sorted(found.signatures))}",
-        expected="a model of images or log-mel sounds; grad-cam wants a classifier with convolutional maps",
+        expected="a model of images or log-mel sounds; grad-cam needs a classifier with convolutional maps",
         todo=todo,
     )
 

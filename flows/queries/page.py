@@ -71,7 +71,7 @@ def _require_cors(name: str | None, base: str) -> None:
     status, _, headers = _get(f"{base}/v1/models/{quote(name or 'any', safe='')}")
     if "Access-Control-Allow-Origin" not in headers:
         raise ConfigError(
-            f"{base} has no page of its own and refuses to be asked by a file",
+            f"{base} has no page of its own and does not answer a page opened from a file",
             todo="start it with --rest_api_enable_cors_support",
         )
     if name is not None and status == http.client.NOT_FOUND:

@@ -46,7 +46,7 @@ def draw(client: "Predictor", answer: Mapping[str, Any], out: Path) -> None:
     make = next((make for output, make in _PICTURES.items() if output in answer), None)
     if make is None:
         raise UsageError(
-            f"an answer of {answer['model']} is no picture",
+            f"answers of {answer['model']} cannot be drawn",
             got=", ".join(sorted(set(answer) - {"input", "model", "version"})),
             expected="points, boxes or neighbours of an image, or notes",
             todo="leave --out out",

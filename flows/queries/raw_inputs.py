@@ -96,7 +96,7 @@ def read_one(value: str | Path, argument: str) -> RawInput:
     """Read the argument of a command as one example; raises as `read`, and UsageError for several lines."""
     found = read([value], argument)
     if len(found) != 1:
-        raise UsageError(f"one value is sent as {argument}", got=f"{value}, {len(found)} lines")
+        raise UsageError(f"{argument} takes one value", got=f"{value}, {len(found)} lines")
     return found[0]
 
 
@@ -108,7 +108,7 @@ def require(arguments: Sequence[str | Path]) -> None:
         UsageError: standard input is named twice.
     """
     if sum(map(is_stdin, arguments)) > 1:
-        raise UsageError("standard input can be read once", got=f"{STDIN} more than once")
+        raise UsageError("standard input can be read only once", got=f"{STDIN} more than once")
     if arguments and all(map(is_missing, arguments)):
         raise no_such_file(list(map(str, arguments)))
 
@@ -189,7 +189,7 @@ def given(argument: str | Path, kind: RawKind | None) -> Iterator[RawInput]:
     if is_there(argument):
         content = sys.stdin.buffer.read() if shown == STDIN else content_of(Path(shown))
         if kind is not None and shown != STDIN and not looks_like_path(shown):
-            terminal.note(f"{shown} is read as a file; --text sends the word itself")
+            terminal.note(f"{shown} is read as a file; --text sends it as text")
         yield from of_content(shown, content, kind)
     elif kind is None:
         raise no_such_file([shown])
@@ -230,7 +230,7 @@ def content_of(path: Path) -> bytes:
         return FileBytes(content, path) if path.is_file() else content
     except IsADirectoryError:
         raise NoInputError(
-            "a folder is no example",
+            "a folder is not an example",
             got=path,
             expected="files",
             todo=f"name the files in it, as {path}/*; --text sends a text that is the name of a folder",

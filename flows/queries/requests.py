@@ -153,7 +153,7 @@ def _further(question: "Question", known: Signature) -> tuple[Arrays, str | None
         )
     if question.examples and not left:
         raise UsageError(
-            f"{known.name} of {question.name} takes no example beside its inputs",
+            f"{known.name} of {question.name} takes named inputs alone, no examples",
             got=str(question.examples[0]),
             expected=f"values for {', '.join(sorted(known.inputs))} alone",
         )

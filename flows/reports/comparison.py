@@ -96,7 +96,7 @@ def compare(
     evaluator = tasks[0].evaluator
     if tasks[0] is not tasks[1] or evaluator is None:
         raise DataError(
-            "the two cannot be compared",
+            "these models cannot be compared",
             got=" and ".join(task.name for task in tasks),
             expected="one task, of models that answer single examples",
         )
@@ -152,7 +152,7 @@ def _outputs(workspace: Workspace, side: Finished, dataset: Dataset, progress: P
     values = answers_of_saved_model(release, dataset, side.plan.task, progress)
     if values is None:
         raise DataError(
-            "the two answer with other labels",
+            "the models have different labels",
             got=", ".join(map(repr, side.dataset.labels[:10])),
             expected=", ".join(map(repr, dataset.labels[:10])),
         )

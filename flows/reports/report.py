@@ -193,12 +193,12 @@ def _keep(context: Context, report: Report) -> str:
     tracked.text(json.dumps(versions(), indent=1), "environment/versions.json")
     tracked.text(json.dumps(dataset.card, indent=1, default=str), "dataset/card.json")
     decided = "\n".join(map(str, decisions.from_card(dataset.card)))
-    tracked.text(decided or "nothing was left open", "dataset/decisions.txt")
+    tracked.text(decided or "no decisions were needed", "dataset/decisions.txt")
     tracked.artifact(dataset.quarantine, "dataset")
     tracked.artifact(_figure_files(record, report))
     tracked.describe(card.card(context, report), run_label(context.plan, record.run))
     key, name = artifacts.artifact_key("report", context.plan.name), context.plan.name
-    artifacts.show_markdown(key, _for_prefect(context, report), f"What the training of {name} came to")
+    artifacts.show_markdown(key, _for_prefect(context, report), f"Result of the training of {name}")
     return str(record.run.report)
 
 

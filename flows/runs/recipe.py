@@ -139,7 +139,7 @@ def read_recipe(
     if content["task"] != task:
         raise ConfigError(f"recipe {path.name} is for another task", got=content["task"], expected=task)
     if not isinstance(content["name"], str):
-        raise ConfigError(f"the name of recipe {path.name}", got=repr(content["name"]), expected="a text")
+        raise ConfigError(f"invalid name in recipe {path.name}", got=repr(content["name"]), expected="a text")
     return content
 
 

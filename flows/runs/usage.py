@@ -45,9 +45,7 @@ def check_roles(columns: Mapping[str, str | list[str]]) -> None:
         UsageError: there is no such role, or several columns have one that is for one.
     """
     if unknown := sorted(columns.keys() - set(ROLES)):
-        raise UsageError(
-            "no such role of a column", got=ascii(unknown[0]), expected=f"one of {', '.join(ROLES)}"
-        )
+        raise UsageError("no such column role", got=ascii(unknown[0]), expected=f"one of {', '.join(ROLES)}")
     several = sorted(
         role for role, named in columns.items() if not isinstance(named, str) and role != "target"
     )

@@ -25,7 +25,7 @@ def ingest(plan: Plan) -> DatasetReference:
         progress=artifacts.report_progress,
     )
     if dataset.directory.name in known:
-        step.reuse(f"dataset {dataset.fingerprint[:12]}: the data are those of an earlier training")
+        step.reuse(f"dataset {dataset.fingerprint[:12]}: unchanged since an earlier training")
     card = dataset.card
     counts = {key: card[key] for key in ("found", "accepted", "quarantined", "skipped")}
     for line in described(card, dataset.quarantine):
@@ -59,7 +59,7 @@ def _splits(card: dict[str, Any]) -> str:
     """Write the size of each split, and where the data's own validation split became the test split."""
     sizes = ", ".join(f"{split} {count:,}" for split, count in card["splits"].items() if count)
     given = set(card["splits_given"])
-    note = " (the data's validation split is the test split: they have no other)"
+    note = " (there is no test split: the validation split is used as the test split)"
     return f"splits: {sizes}" + (note if "validation" in given and "test" not in given else "")
 
 

@@ -24,7 +24,7 @@ def fetch(ledger: Ledger, name: str, alias: str | None, version: str | None, fol
         ledger.probe()
         client = ledger.client
     except AwayError as error:
-        raise UnavailableError("cannot ask MLflow for the model", got=str(error)) from error
+        raise UnavailableError("cannot get the model from MLflow", got=str(error)) from error
     import mlflow
     from mlflow.exceptions import MlflowException
 

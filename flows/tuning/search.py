@@ -104,7 +104,7 @@ def _search(request: Request, limits: Limits) -> Outcome:
     space = space or spaces.usual(plan)
     if not space or not isinstance(plan.task.objective, Objective):
         raise UsageError(
-            f"nothing of {request.task} can be searched", expected="a task that trains a network by gradients"
+            f"{request.task} has no settings to search", expected="a task that trains a network by gradients"
         )
     dataset = ingest(plan)
     if not dataset_has_validation(plan, dataset.directory):
@@ -281,7 +281,7 @@ class Search:
         if not complete:
             errors = [row["error"] for row in rows if row["error"]]
             raise DataError(
-                "no trial of the search came to an end",
+                "no trial of the search finished",
                 got=errors[0] if errors else f"{len(rows)} trials ended early",
                 todo="raise --minutes, or correct the settings",
             )

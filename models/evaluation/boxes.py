@@ -110,7 +110,7 @@ def evaluate(
         DataError: a prediction is not finite, there are no objects, or the counts of images differ.
     """
     if len(targets) != len(boxes):
-        raise DataError("predictions do not fit the targets", got=f"{len(boxes)} and {len(targets)} images")
+        raise DataError("predictions do not match the targets", got=f"{len(boxes)} and {len(targets)} images")
     if not sum(map(len, targets)):
         raise DataError("nothing to measure", got=f"{len(targets)} images without objects")
     if not all(np.isfinite(rows).all() for rows in boxes):

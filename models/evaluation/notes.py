@@ -48,7 +48,7 @@ class Evaluation:
         metrics: flat figures by tracked name, such as ``test/note_f1``.
         interval: the F1 of notes with its interval.
         truth: of each take the true notes, float64 [notes, 4].
-        heard: of each take what was heard.
+        heard: of each take what was transcribed.
         takes: a row for each take: ``note_precision``, ``note_recall``, ``note_f1``, ``note_offset_f1``,
             ``frame_f1``, ``notes`` and ``heard``.
         keys: a row for each octave: ``notes``, ``precision`` and ``recall``.
@@ -148,7 +148,7 @@ def evaluate(
 
     Args:
         truth: of each take the true notes, [notes, 4].
-        heard: of each take what was heard.
+        heard: of each take what was transcribed.
         blocks: name of each take's block, resampled as a whole; None resamples the takes.
         split: prefix of the metric names.
         resamples: bootstrap resamples of the F1 of notes.
@@ -158,7 +158,9 @@ def evaluate(
         DataError: there are no takes, or their counts differ.
     """
     if len(truth) != len(heard) or not len(truth):
-        raise DataError("what was heard does not fit the takes", got=f"{len(heard)} and {len(truth)} takes")
+        raise DataError(
+            "the transcriptions do not match the recordings", got=f"{len(heard)} and {len(truth)} recordings"
+        )
     rows = []
     for notes, answer in zip(truth, heard, strict=True):
         precision, recall, f1 = note_scores(notes, answer.notes, offsets=False)

@@ -166,7 +166,7 @@ def _checked(targets: np.ndarray, points: np.ndarray, names: Sequence[str]) -> t
     targets, points = np.asarray(targets, np.float64), np.asarray(points, np.float64)
     if targets.shape != points.shape or targets.shape[1:] != (len(names), 2):
         raise DataError(
-            "predictions do not fit the targets",
+            "predictions do not match the targets",
             got=f"predictions {list(points.shape)}, targets {list(targets.shape)}",
             expected=f"[examples, {len(names)}, 2] of both",
         )
@@ -185,7 +185,7 @@ def _scale(
         return diagonal, "the image's diagonal"
     if unknown := [name for name in pair if name not in names]:
         raise DataError(
-            "data.distance names no point",
+            "data.distance names an unknown point",
             got=", ".join(map(repr, unknown)),
             expected=f"two of {', '.join(map(repr, names))}",
         )

@@ -115,7 +115,7 @@ def _checked(targets: np.ndarray, values: np.ndarray, names: Sequence[str]) -> t
     targets, values = np.asarray(targets, np.float64), np.asarray(values, np.float64)
     if targets.shape != values.shape or targets.ndim != 2 or targets.shape[1] != len(names):
         raise DataError(
-            "predictions do not fit the targets",
+            "predictions do not match the targets",
             got=f"predictions {list(values.shape)}, targets {list(targets.shape)}",
             expected=f"[examples, {len(names)}] of both",
         )

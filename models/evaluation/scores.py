@@ -24,7 +24,7 @@ def checked(targets: np.ndarray, scores: np.ndarray, labels: Sequence[str]) -> t
     expected = (len(targets), len(labels))
     if targets.ndim != 1 or not len(targets) or scores.shape != expected or len(labels) < 2:
         raise DataError(
-            "evaluation: targets and scores do not fit together",
+            "evaluation: targets and scores do not match",
             got=f"targets {targets.shape}, scores {scores.shape}, {len(labels)} labels",
             expected="targets [n], scores [n, labels], n at least 1 and at least 2 labels",
         )

@@ -90,7 +90,7 @@ def evaluate(
     """
     if len(references) != len(answers) or not references:
         raise DataError(
-            "answers do not fit the transcripts",
+            "answers do not match the transcripts",
             got=f"{len(answers)} answers",
             expected=f"{len(references)}, at least one",
         )

@@ -93,7 +93,7 @@ def evaluate(
     """
     if len(targets) != len(translations) or not targets:
         raise DataError(
-            "translations do not fit the targets", got=f"{len(translations)} and {len(targets)} sentences"
+            "translations do not match the targets", got=f"{len(translations)} and {len(targets)} sentences"
         )
     bleu, chrf = BLEU(), CHRF()
     references = _references(targets, sources)

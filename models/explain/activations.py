@@ -84,7 +84,7 @@ def choose(known: Sequence[MapLayer], wanted: str | None) -> MapLayer:
         "the network has no such layer",
         got=wanted,
         expected=f"a number from 1 to {len(known)}, or a name such as {known[0].name}",
-        todo="list the layers by naming no file",
+        todo="leave out the file to list the layers",
     )
 
 
@@ -117,9 +117,9 @@ def _convolutional(network: "Network") -> tuple[keras.Model, Callable[[Any], Any
     found = next(_search(network.model), None)
     if found is None:
         raise UsageError(
-            "this network has no layers of maps that can be looked into",
+            "the activations of this network cannot be shown",
             expected="a convolutional network: cnn, or one of keras.applications",
-            todo="train with a recipe such as cnn or keras: a TF-Hub module shows nothing of its inside",
+            todo="train with a recipe such as cnn or keras: the layers of a TF-Hub module are not accessible",
         )
     model, steps = found
 

@@ -55,7 +55,7 @@ def permutation(
     repeats: int = REPEATS,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Measure how much a score falls where the values of one column are dealt to other rows.
+    """Measure how much a score falls where the values of one column are shuffled among the rows.
 
     The permutation importance of Breiman ("Random Forests", 2001), by scikit-learn. Columns that say the
     same stand in for each other, and each looks less important than it is.

@@ -48,7 +48,7 @@ def archive(release: Path, out: Path) -> float:
         for path in files:
             if sha256(Path(folder) / path.relative_to(root)) != sha256(path):
                 out.unlink()
-                raise ExportError(f"{out.name} does not hold what was written", got=path.name)
+                raise ExportError(f"{out.name} does not contain what was written", got=path.name)
     return 0.0
 
 
@@ -151,7 +151,7 @@ def _difference(what: str, expected: Mapping[str, np.ndarray], answers: Mapping[
             largest = float("inf")
         if not largest <= TOLERANCE:
             raise ExportError(
-                f"{what} answers otherwise than the release", got=f"a difference of {largest:.2g} in {name}"
+                f"{what} gives other answers than the release", got=f"a difference of {largest:.2g} in {name}"
             )
     return largest
 

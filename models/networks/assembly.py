@@ -217,7 +217,7 @@ def phases(
     if not backbone.body.trainable_variables:
         raise ConfigError(
             "the backbone cannot be fine-tuned",
-            got="no variables that train",
+            got="no trainable variables",
             expected="a module that lists its weights as trainable variables",
             todo="set model.mode=frozen, or choose another module",
         )

@@ -144,7 +144,7 @@ def _refused(name: str, weights: str | None, error: Exception) -> Exception:
     text = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
     if weights == "imagenet" and (not isinstance(error, ValueError) or "corrupted file" in text):
         return UnavailableError(
-            f"cannot fetch the ImageNet weights of {name}",
+            f"cannot download the ImageNet weights of {name}",
             got=text,
             todo="give a file with --set model.weights=PATH, or --set model.weights=null to start at random",
         )

@@ -34,7 +34,7 @@ class AudioHubLayer(HubLayer):
             if len(flat[place].shape) == 2 and flat[place].shape[-1] is not None:
                 return place
         raise ConfigError(
-            f"the module {self.handle} is no audio backbone",
+            f"the module {self.handle} is not an audio backbone",
             got=f"{list(taken.shape)} to {[list(one.shape) for one in flat]}",
             expected="samples [n] to scores [frames, classes], embeddings [frames, d], spectrogram",
             todo="choose an audio module such as YAMNet",

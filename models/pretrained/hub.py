@@ -69,7 +69,7 @@ class HubLayer(keras.Layer):
         taken, given = self._signature()
         if not isinstance(given, tf.TensorSpec):
             raise ConfigError(
-                f"the hub module {self.handle} gives more than one output",
+                f"the hub module {self.handle} has more than one output",
                 got=_described(given),
                 expected="one tensor [batch, d]",
                 todo="choose a feature vector module",
@@ -94,7 +94,7 @@ class HubLayer(keras.Layer):
             raise ConfigError(
                 f"the module {self.handle} cannot be used as a backbone",
                 got=f"{', '.join(map(_described, tensors)) or 'nothing'} to {_described(given)}",
-                expected="one tensor in, of known rank",
+                expected="one input tensor, of known rank",
                 todo="choose a TF2 feature vector module",
             )
         return tensors[0], given
@@ -134,7 +134,7 @@ class HubLayer(keras.Layer):
         plain = spec.dtype == tf.float32 and spec.shape[0] is None
         if not plain or len(taken) != 3 or taken[2] not in (3, None) or len(given) != 1 or given[0] is None:
             raise ConfigError(
-                f"the module {self.handle} is no image backbone",
+                f"the module {self.handle} is not an image backbone",
                 got=f"{_described(spec)} to {list(given)}",
                 expected="float32 pixels in [0, 1], (None, height, width, 3), to [d]",
                 todo="choose an image feature vector module",
@@ -142,7 +142,7 @@ class HubLayer(keras.Layer):
         for name, size, fixed in (("height", height, taken[0]), ("width", width, taken[1])):
             if None not in (size, fixed) and size != fixed:
                 raise ConfigError(
-                    f"the module {self.handle} takes images of one size",
+                    f"the module {self.handle} needs images of one size",
                     got=f"featurizer.{name} {size}",
                     expected=f"{fixed}",
                     todo=f"leave featurizer.{name} out, or choose another module",

@@ -80,7 +80,7 @@ def resolve(handle: str, cache: Path) -> Path:
 def _fetched(handle: str, held: Path) -> Path:
     if handle.partition("://")[0] not in SCHEMES:
         raise ConfigError(
-            "no address of a hub module",
+            "not the address of a hub module",
             got=handle,
             expected=f"an address that begins with {', '.join(f'{scheme}://' for scheme in SCHEMES)}",
             todo="correct the handle",
@@ -89,7 +89,7 @@ def _fetched(handle: str, held: Path) -> Path:
         held.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise AccessError(
-            f"cannot make the folder of fetched hub modules {held.parent}",
+            f"cannot create the folder of downloaded hub modules {held.parent}",
             got=error.strerror,
             todo="correct TFHUB_CACHE_DIR or the workspace",
         ) from error
@@ -103,7 +103,7 @@ def _fetched(handle: str, held: Path) -> Path:
     except Exception as error:
         gone = isinstance(error, urllib.error.HTTPError) and error.code in (404, 410)
         raise (NoInputError if gone else UnavailableError)(
-            f"{'no such hub module' if gone else 'cannot fetch the hub module'} {handle}",
+            f"{'no such hub module' if gone else 'cannot download the hub module'} {handle}",
             got=f"{type(error).__name__}: {error}"[:200],
             expected="the address of a module" if gone else "a reachable address",
             todo=f"give the folder of an unpacked module with --set model.backbone=PATH, "
@@ -129,7 +129,7 @@ def _local(path: str) -> Path:
     if not (folder / GRAPH).is_file():
         description, todo = _instead(folder)
         raise NoInputError(
-            "no hub module here",
+            "no hub module in this folder",
             got=f"{path}, {description}",
             expected=f"a folder with {GRAPH}, or a https:// handle",
             todo=todo,
@@ -179,7 +179,7 @@ def load(folder: Path, name: str) -> Any:
     """
     if (folder / TF1_MARK).is_file() or _graphs(folder, name) > 1:
         raise NoInputError(
-            f"no module that TensorFlow 2 can train on in {name}",
+            f"TensorFlow 2 cannot train the module {name}",
             got="a TF1 hub module",
             expected="a reusable SavedModel in TF2 form",
             todo="choose the TF2 version of the module, and name its folder or handle in model.backbone",
@@ -214,8 +214,8 @@ def _damaged(folder: Path, name: str, text: str) -> DataError:
     return DataError(
         f"the SavedModel {name} cannot be loaded",
         got=text,
-        expected=f"whole files in {folder}",
-        todo="fetch or copy it again",
+        expected=f"complete files in {folder}",
+        todo="download or copy it again",
     )
 
 

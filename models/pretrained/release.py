@@ -31,7 +31,7 @@ class ReleaseEmbedding(keras.Layer):
         inputs = self.answer.structured_input_signature[1] if self.answer is not None else {}
         if set(inputs) != {argument} or "embedding" not in self.answer.structured_outputs:
             raise ConfigError(
-                "this release gives no vectors of such examples",
+                "this release has no embeddings of such examples",
                 got=f"{folder} with the signatures {', '.join(sorted(self.module.signatures))}",
                 expected=f"embed, from {argument} to embedding",
                 todo="name another model in model.backbone",

@@ -40,10 +40,12 @@ def read(path: Path, words: Sequence[str]) -> np.ndarray:
                     table = np.zeros((len(words), len(vector)), np.float32) if table is None else table
                     table[place] = vector
     except (EOFError, gzip.BadGzipFile, OSError) as error:
-        raise ConfigError(f"vectors file {path} cannot be read", got=error, todo="fetch it again") from error
+        raise ConfigError(
+            f"vectors file {path} cannot be read", got=error, todo="download it again"
+        ) from error
     if table is None:
         raise ConfigError(
-            f"vectors file {path} knows none of the words",
+            f"vectors file {path} contains none of the words",
             expected="words and their numbers, in UTF-8",
             todo="check the file, and featurizer.lowercase",
         )
@@ -116,5 +118,5 @@ def _damaged(path: Path, row: int, got: str) -> ConfigError:
         f"vectors file {path}, word {row}",
         got=got,
         expected="word2vec's binary format to its end",
-        todo="fetch it again",
+        todo="download it again",
     )

@@ -60,7 +60,7 @@ def _embedding(module: Any, source: str) -> Any:
 
 def _none_here(got: str) -> ConfigError:
     return ConfigError(
-        "no word vectors here",
+        "no word vectors",
         got=got,
         expected="a release with the signature embed, a hub text module, or a vectors file",
         todo="correct model.vectors",
@@ -77,7 +77,7 @@ def known(source: str, words: Sequence[str], blueprint: "Blueprint") -> list[str
     kept = [word for word, has in zip(words, there, strict=True) if has]
     if not kept:
         raise DataError(
-            f"{source} knows no word of the corpus",
+            f"{source} contains no word of the corpus",
             got=f"{len(words):,} words, such as {', '.join(map(repr, words[:5]))}",
             todo="check featurizer.lowercase, and that both are of the same language",
         )

@@ -38,7 +38,7 @@ def cluster(vectors: np.ndarray, k: int, seed: int = 0) -> Clustering:
     distinct = different(vectors)
     if k > distinct:
         raise ConfigError(
-            "more clusters are wanted than there are different examples",
+            "more clusters than distinct examples",
             got=f"model.k {k}",
             expected=f"at most {distinct}",
             todo="lower model.k, or add examples",

@@ -100,7 +100,7 @@ def _hub(blueprint: Blueprint, settings: HubSettings) -> Backbone:
     layer = AudioHubLayer(settings.backbone, str(blueprint.hub))
     if blueprint.rules.sample_rate != layer.RATE:
         raise ConfigError(
-            f"the module {settings.backbone} hears sounds of one sample rate",
+            f"the module {settings.backbone} needs sounds of one sample rate",
             got=f"data.sample_rate {blueprint.rules.sample_rate}",
             expected=f"{layer.RATE}",
             todo="correct data.sample_rate",

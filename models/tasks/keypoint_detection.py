@@ -62,7 +62,7 @@ def fit(blueprint: Blueprint, photos: Iterable[bytes]) -> Mapping[str, Any]:
     """
     if unknown := sorted({*(blueprint.rules.distance or ())} - {*blueprint.labels}):
         raise ConfigError(
-            "data.distance names no point",
+            "data.distance names an unknown point",
             got=", ".join(map(repr, unknown)),
             expected=f"two of {', '.join(map(repr, blueprint.labels))}",
         )

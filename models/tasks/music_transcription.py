@@ -80,7 +80,7 @@ def _hub(blueprint: Blueprint, settings: HubSettings) -> Listener:
     rate = basic_pitch.RATE
     if blueprint.rules.sample_rate != rate:
         raise ConfigError(
-            f"the module {settings.backbone} hears sounds of one sample rate",
+            f"the module {settings.backbone} needs sounds of one sample rate",
             got=f"data.sample_rate {blueprint.rules.sample_rate}",
             expected=f"{rate}",
             todo="correct data.sample_rate",

@@ -134,7 +134,7 @@ def build(blueprint: Blueprint) -> Network:
     seconds = encoder.stride * featurizer.frame_seconds
     if abs(seconds - rules.frame_seconds) > 1e-6:
         raise ConfigError(
-            "transcripts were held against another length of the network's frames",
+            "the transcripts were checked for another frame length than the network's",
             got=f"data.frame_seconds {rules.frame_seconds:g}",
             expected=f"{seconds:g}, that is {encoder.stride} frames of {featurizer.frame_seconds:g} s",
             todo=f"set data.frame_seconds={seconds:g}",

@@ -67,7 +67,7 @@ def fit(blueprint: Blueprint, texts: Iterable[bytes]) -> Mapping[str, Any]:
     vocabulary = features_counts.choose(counts, wanted.min_count, wanted.max_vocabulary)
     if not vocabulary:
         raise DataError(
-            "no token of the training split is known",
+            "no token of the training split is in the vocabulary",
             got=f"{len(counts):,} different tokens, none {wanted.min_count} times or more",
             expected="at least one",
             todo="lower featurizer.min_count",

@@ -53,7 +53,7 @@ def fit(blueprint: Blueprint, texts: Iterable[bytes]) -> Mapping[str, Any]:
     if not known:
         most = max(counts.values(), default=0)
         raise DataError(
-            f"no word reaches featurizer.min_count={wanted.min_count}",
+            f"no word occurs as often as featurizer.min_count={wanted.min_count}",
             got=f"{len(counts):,} different words, the most frequent {most} times",
             expected="at least one frequent word",
             todo="lower featurizer.min_count, or give more text",

@@ -68,7 +68,7 @@ def require_same(folder: Path, wanted: dict[str, Any], restart: bool) -> None:
         raise ConfigError(
             f"the checkpoints in {folder} belong to other settings",
             got=changes,
-            todo="repeat with the old settings, or begin anew with --restart",
+            todo="repeat with the old settings, or start over with --restart",
         )
     if differing:
         for stale in sorted(folder.rglob("*"), reverse=True):

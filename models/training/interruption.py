@@ -11,13 +11,13 @@ from features.errors import ServableError
 
 
 class TrainingInterruptedError(ServableError):
-    """The training was asked to end; its state is kept. The exit code is 128 plus the signal."""
+    """The training was interrupted; its progress is saved. The exit code is 128 plus the signal."""
 
     def __init__(self, number: int, position: str) -> None:
         self.exit_code = 128 + number
         super().__init__(
-            f"training was interrupted by {signal.Signals(number).name} at {position}; its state is kept",
-            todo="repeat the command to go on from there",
+            f"training was interrupted by {signal.Signals(number).name} at {position}; its progress is saved",
+            todo="repeat the command to continue",
         )
 
 

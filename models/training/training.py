@@ -222,7 +222,7 @@ class Leg:
             progress(f"train: {self.phase.name}", len(self.rows), None)
             on_epoch(self.phase.name, before + len(self.rows), self.rows[-1]["metrics"])
             if bell.rung is not None:
-                raise TrainingInterruptedError(bell.rung, f"phase {self.phase.name}, which begins anew")
+                raise TrainingInterruptedError(bell.rung, f"phase {self.phase.name}, which starts over")
         self.checkpoints.keep("final", self.phase.model.variables)
         return [row | {"epoch": before + number + 1} for number, row in enumerate(self.rows)]
 

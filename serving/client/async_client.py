@@ -28,7 +28,7 @@ class AsyncClient:
             Connection.
 
     Raises:
-        ConfigError: the settings cannot be, or would send the token in the clear.
+        ConfigError: the settings cannot be, or would send the token unencrypted.
     """
 
     def __init__(

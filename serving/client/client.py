@@ -51,7 +51,7 @@ class Client:
             Connection.
 
     Raises:
-        ConfigError: the settings cannot be, or would send the token in the clear.
+        ConfigError: the settings cannot be, or would send the token unencrypted.
     """
 
     def __init__(

@@ -65,12 +65,13 @@ class Connection:
             raise ConfigError("retries out of range", got=self.retries, expected=f"0 to {MAX_ATTEMPTS - 1}")
         if (self.private_key is None) != (self.certificate is None):
             raise ConfigError(
-                "a client certificate needs both its parts", expected="private_key and certificate"
+                "a client certificate needs a certificate and a private key",
+                expected="private_key and certificate",
             )
         if self.token and not self.encrypted and not self._is_near():
             raise ConfigError(
-                f"the token would travel to {self.target} in the clear",
-                todo="turn encryption on: tls=True, or --tls",
+                f"the token would be sent to {self.target} unencrypted",
+                todo="use TLS: tls=True, or --tls",
             )
 
     def _is_address(self) -> bool:
@@ -144,14 +145,24 @@ class Connection:
                 got=_tls_reason(words),
                 todo="check that the server uses TLS, and the authorities to trust",
             )
+        closed = any(sign in words for sign in _CLOSED)
+        if code == grpc.StatusCode.UNAVAILABLE and self.encrypted and closed:
+            return UnavailableError(
+                f"no TLS connection to {self.target}",
+                got="a connection that the server closed",
+                todo="if it requires client certificates, give one that it trusts: --cert FILE --key FILE",
+            )
         if code == grpc.StatusCode.UNAVAILABLE:
-            closed = "Socket closed" in words and not self.encrypted
             return UnavailableError(
                 f"no model server at {self.target}",
                 got=words.splitlines()[0] if words else None,
                 todo="use TLS if the server does: --tls" if closed else "start one with: servable serve",
             )
         return errors.error_of(code, words, model=model, version=version)
+
+
+#: How gRPC words that a server closed a connection, as one does that misses a client certificate.
+_CLOSED = ("Socket closed", "Connection reset", "Broken pipe")
 
 
 def _is_of_tls(words: str) -> bool:

@@ -20,7 +20,7 @@ def spec(model: str, version: int | None, label: str | None) -> Message:
     """
     if version is not None and label is not None:
         raise UsageError(
-            "a version is named twice", got=f"version {version} and label {label}", expected="one"
+            "both a version and a label are given", got=f"version {version} and label {label}", expected="one"
         )
     try:
         made = messages.ModelSpec(name=model)
@@ -30,7 +30,8 @@ def spec(model: str, version: int | None, label: str | None) -> Message:
             made.version_label = label
     except ValueError as error:  # beyond 64 bits, or no Unicode
         raise UsageError(
-            "no name or version of a model", got=ascii(version if version is not None else label or model)
+            "not the name or version of a model",
+            got=ascii(version if version is not None else label or model),
         ) from error
     return made
 
@@ -81,7 +82,7 @@ def _is_open(value: Any) -> bool:
         return False
     except ValueError as error:
         raise UsageError(
-            "an input is no array", got=error, expected="lists of one length at each depth"
+            "an input is not an array", got=error, expected="lists of one length at each depth"
         ) from None
 
 

@@ -324,7 +324,7 @@ class Repository:
         held = sorted(leased_versions(self._base(model)).intersection(versions))
         if held:
             raise TemporaryError(
-                f"a running server holds model {model}",
+                f"a running server is using model {model}",
                 got=f"version {', '.join(map(str, held))}",
                 todo="stop the server, or let it serve another version, and repeat",
             )
@@ -364,11 +364,11 @@ class Repository:
 
     def _require(self, model: str, trial: Canary | None) -> None:
         if trial is not None and self.canary(model) != trial:
-            raise TemporaryError(f"the canary of model {model} is not version {trial.version} any more")
+            raise TemporaryError(f"the canary of model {model} is no longer version {trial.version}")
 
     def _check_trial(self, model: str, version: int, share: float) -> None:
         if not 0 <= share <= 100:
-            raise UsageError("the share of a canary is no percentage", got=share, expected="0 to 100")
+            raise UsageError("the share of a canary is not a percentage", got=share, expected="0 to 100")
         stable = self.stable(model)
         if stable is None:
             raise NoInputError(f"model {model} has no stable version", todo="promote one without --to canary")

@@ -71,7 +71,7 @@ def test_what_differs_is_quarantined_with_all_of_its_variant(
     monkeypatch.setattr(image_agreement, "_over_white", wrong)
     dataset = run(data)
     assert reasons(dataset) == dict.fromkeys((Path(name).name for name in gray), "decoders_disagree")
-    assert outcome(dataset) == "6 of 9 examples are decoded otherwise by the served graph"
+    assert outcome(dataset) == "6 of 9 examples are decoded differently by the served graph"
     monkeypatch.undo()
     # What was found is known by content until a check comes to judge otherwise.
     assert set(reasons(run(data)).values()) == {"decoders_disagree"}

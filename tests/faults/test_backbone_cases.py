@@ -207,7 +207,7 @@ OTHERS = {
 def test_a_path_without_a_module_says_what_it_holds(tmp_path: Path, name: str) -> None:
     make, words = OTHERS[name]
     path = make(tmp_path)
-    with pytest.raises(NoInputError, match="no hub module here") as error:
+    with pytest.raises(NoInputError, match="no hub module in this folder") as error:
         HubLayer(str(path))
     assert error.value.exit_code == 66
     for word in words:
@@ -249,7 +249,7 @@ DAMAGES = {
 def test_a_damaged_module_is_bad_data(tmp_path: Path, name: str) -> None:
     module = toys.save_module(tmp_path / "module")
     DAMAGES[name](module)
-    with pytest.raises(DataError, match=r"cannot be loaded.*Fetch or copy it again"):
+    with pytest.raises(DataError, match=r"cannot be loaded.*Download or copy it again"):
         HubLayer(str(module))
 
 
@@ -285,5 +285,5 @@ def test_the_answer_of_a_free_module_is_unchanged(tmp_path: Path) -> None:
 
 def test_an_image_module_gives_no_word_vectors(tmp_path: Path) -> None:
     folder = toys.save_module(tmp_path / "module")
-    with pytest.raises(ConfigError, match="no word vectors here"):
+    with pytest.raises(ConfigError, match="no word vectors"):
         word_vectors.load(str(folder), ["a", "b"], SimpleNamespace(hub=tmp_path))  # type: ignore[arg-type]

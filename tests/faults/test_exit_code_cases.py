@@ -48,7 +48,7 @@ BAD = {
     "a number as key": (f"task: {TASK}\nmodel: {{1: 2, kind: cnn}}\n".encode(), "Keys should be strings"),
     "within itself": (f"task: {TASK}\nmodel: &a {{kind: cnn, filters: *a}}\n".encode(), "model.filters"),
     "no task": (b"task: [a]\n", "is for another task"),
-    "no name": (f"task: {TASK}\nname: 2024-01-01\n".encode(), "the name of recipe"),
+    "no name": (f"task: {TASK}\nname: 2024-01-01\n".encode(), "invalid name in recipe"),
 }
 
 
@@ -78,7 +78,7 @@ def test_a_recipe_that_cannot_be_used(
     [
         (("--seed", 2**32), 2, "invalid seed; got 4294967296"),
         (("--set", "task=audio-classification"), 78, "is for another task"),
-        (("--set", "name=[1]"), 78, "the name of recipe"),
+        (("--set", "name=[1]"), 78, "invalid name in recipe"),
         (("--set", "model.filters=" + "[" * 3000), 2, "cannot read the value of --set"),
         (("--data", "x" * 300), 66, "the data does not exist"),
         (("--data", "/" + "x/" * 3000), 66, "the data does not exist"),
@@ -119,7 +119,7 @@ def test_addresses_and_versions_that_cannot_be(
 
 def test_a_model_name_that_is_no_unicode(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, text = run(capsys, tmp_path / "w", "status", os.fsdecode(b"\xff"), "--target", "127.0.0.1:9")
-    assert (code, "no name or version of a model" in text) == (2, True), text
+    assert (code, "not the name or version of a model" in text) == (2, True), text
 
 
 @pytest.mark.parametrize("part", ["datasets", "features", "runs", "spool"])

@@ -145,7 +145,7 @@ def test_i9_one_flipped_byte_is_found_by_verify(tmp_path: Path) -> None:
     damage = {Path(entry["path"]).name: entry["reason"] for entry in dataset.verify()}
     assert damage == {"x.jpg": "hash_mismatch", "000.png": "vanished"}
     row = dataset.frame[dataset.frame["name"].str.endswith("x.jpg")].iloc[0]
-    with pytest.raises(DataError, match=r"x\.jpg is no longer what was ingested"):
+    with pytest.raises(DataError, match=r"x\.jpg has changed since it was ingested"):
         dataset.read(row)
 
 

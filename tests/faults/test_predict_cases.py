@@ -114,7 +114,7 @@ def test_a_text_can_be_forced(
     # The name of a file is read, and that is said where it looks like a word.
     code, (answer,), err = run(capsys, "good", *where)
     assert (code, answer["tokens"]) == (0, 5)
-    assert "good is read as a file; --text sends the word itself" in err
+    assert "good is read as a file; --text sends it as text" in err
 
 
 def test_standard_input_is_read_once(
@@ -126,7 +126,7 @@ def test_standard_input_is_read_once(
     assert [(one["input"], one["tokens"]) for one in answers] == [("-", 3), ("a b c", 5)]
     code, _, err = run(capsys, "-", "-", "--target", server.target)
     assert code == 2
-    assert "standard input can be read once" in err
+    assert "standard input can be read only once" in err
 
 
 #: Content to the reason ingest refuses it for, and a word of the message.
@@ -182,7 +182,7 @@ def test_a_typed_text_that_is_not_utf_8_is_refused(capsys: pytest.CaptureFixture
 def test_a_folder_is_named_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argument: str) -> None:
     (tmp_path / "good").mkdir()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(NoInputError, match=r"a folder is no example; got good.*good/\*.*--text") as error:
+    with pytest.raises(NoInputError, match=r"a folder is not an example; got good.*good/\*.*--text") as error:
         raw_inputs.read(["good"], argument)
     assert error.value.exit_code == 66
 

@@ -412,7 +412,7 @@ def test_a_role_that_no_column_has_is_a_usage_error(here: Path) -> None:
     from features.errors import UsageError
     from flows import pipeline
 
-    with pytest.raises(UsageError, match="no such role of a column; got 'weight'; expected one of input"):
+    with pytest.raises(UsageError, match="no such column role; got 'weight'; expected one of input"):
         pipeline.train_model(TASK, ".", "x", columns={"weight": "w"}, workspace=str(here / "workspace"))
 
 

@@ -117,7 +117,7 @@ def test_infinite_numbers_are_refused_by_name_or_taken_for_missing(
     path = cases / "tabular-silent-categorical" / name
     message = refusal(path, tmp_path)
     assert "'inf' in the numeric column 'a': it is infinite" in message
-    assert """--set 'data.missing=["inf"]' takes it for a missing value""" in message
+    assert """--set 'data.missing=["inf"]' makes it a missing value""" in message
     dataset = ingest(path, tmp_path, missing=("inf", "-inf"))
     assert kinds(dataset) == {"a": "numeric", "b": "numeric"}
     assert dataset.card["accepted"] == 60
@@ -167,7 +167,7 @@ def test_numbers_among_much_else_are_refused_with_the_way_out(tmp_path: Path) ->
     cells = ["unknown" if place % 7 == 0 else str(value) for place, value in enumerate(X)]
     path = write(tmp_path, a=cells, b=X)
     message = refusal(path, tmp_path)
-    assert "column 'a' holds numbers and other things; got 51 of 60 cells are numbers" in message
+    assert "column 'a' mixes numbers and other values; got 51 of 60 cells are numbers" in message
     assert "'unknown' (9)" in message
     assert """--set 'data.missing=["unknown"]'""" in message
     assert settled(path, missing=("unknown",))[0] == {"a": "numeric", "b": "numeric"}
@@ -197,9 +197,9 @@ def test_the_format_of_numbers_can_be_said_and_is_part_of_the_dataset(tmp_path: 
     other = ingest(path, tmp_path, numbers={"a": "1,234.5"})
     assert first.card["rules"]["numbers"] == {"a": "1234,5"}
     assert first.fingerprint != other.fingerprint
-    with pytest.raises(ConfigError, match=r"no way to write the number 1234\.5"):
+    with pytest.raises(ConfigError, match=r"does not show how to write 1234\.5"):
         recipe.check(RowRules, {"numbers": {"a": "12"}}, "data")
-    with pytest.raises(ConfigError, match=r"data\.numbers names no input"):
+    with pytest.raises(ConfigError, match=r"data\.numbers names an unknown input"):
         ingest(path, tmp_path, numbers={"b": "1,234.5"})
 
 

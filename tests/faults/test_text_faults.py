@@ -193,5 +193,5 @@ def test_tables_by_split_are_one_source(tmp_path: Path) -> None:
             tmp_path, raw=TEXT, columns=Columns(split="label"), rules=TextRules(), root=tmp_path / "datasets"
         )
     (tmp_path / "other.tsv").write_text("label\ttext\na\tb\n")
-    with pytest.raises(DataError, match="does not hold one table"):
+    with pytest.raises(DataError, match="does not contain exactly one table"):
         ingest(tmp_path)

@@ -268,7 +268,7 @@ def test_t6_other_settings_data_or_models_are_refused_by_name(stores, uninterrup
     }
     for named, change in cases.items():
         before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-        with pytest.raises(ConfigError, match="begin anew with --restart") as error:
+        with pytest.raises(ConfigError, match="start over with --restart") as error:
             run(folder, stores, **change)
         assert error.value.exit_code == 78
         assert named in str(error.value)

@@ -10,12 +10,12 @@ import typer.main
 from flows.cli import app
 from models.tasks import TASKS
 from tests.conftest import ROOT
+from tests.project.place import commands
 
 PAGE = (ROOT / "docs" / "quickstart.md").read_text()
-BLOCKS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("line", [line for block in BLOCKS for line in block.splitlines()])
+@pytest.mark.parametrize("line", commands("docs/quickstart.md"))
 def test_the_command_line_takes_it(line: str) -> None:
     program, *arguments = shlex.split(line)
     assert program == "servable"

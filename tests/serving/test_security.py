@@ -1,10 +1,10 @@
-"""From ``--tls``, ``--ca`` and ``--token-file`` to a client's settings and to curl's options."""
+"""From the options of a connection, such as ``--ca`` and ``--cert``, to settings of a client and of curl."""
 
 from pathlib import Path
 
 import pytest
 
-from features.errors import AccessError, ConfigError, NoInputError
+from features.errors import AccessError, ConfigError, NoInputError, UsageError
 from serving.client import commands
 from serving.client.connection import Connection
 from serving.security import PLAIN, Security
@@ -12,7 +12,7 @@ from tests.serving.certificates import Authority
 
 
 def test_nothing_is_read_where_nothing_is_given() -> None:
-    assert PLAIN.settings() == {"tls": False, "root_certificates": None, "token": None}
+    assert {name for name, value in PLAIN.settings().items() if value} == set()
     assert (PLAIN.scheme, PLAIN.curl(), PLAIN.grpcurl()) == ("http", "", " -plaintext")
 
 
@@ -35,6 +35,24 @@ def test_an_authority_implies_tls(tmp_path: Path) -> None:
     assert "secret" not in line
 
 
+def test_a_client_certificate_is_two_files_and_implies_tls(tmp_path: Path) -> None:
+    leaf = Authority("test").leaf("me")
+    (tmp_path / "both.pem").write_bytes(leaf.key + leaf.certificate)
+    secure = Security(cert=tmp_path / "both.pem", key=tmp_path / "both.pem")
+    assert Connection("h:1", **secure.settings()).encrypted
+    both = f"{tmp_path}/both.pem"
+    assert commands.curl_status("h:1", "m", security=secure) == (
+        f"curl --cert {both} --key {both} https://h:1/v1/models/m"
+    )
+    assert commands.grpcurl_status("h:1", "m", security=secure).startswith(
+        f"grpcurl -cert {both} -key {both} "
+    )
+    with pytest.raises(UsageError, match="got --cert without --key"):
+        Security(cert=tmp_path / "both.pem")
+    with pytest.raises(UsageError, match="got --key without --cert"):
+        Security(key=tmp_path / "both.pem")
+
+
 def test_files_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
     for given in ({"ca": path}, {"token_file": path}):
@@ -42,10 +60,13 @@ def test_files_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             Security(**given).settings()
     for content in (b"", b" \n", b"two\nlines", b"\xff"):
         path.write_bytes(content)
-        with pytest.raises(ConfigError, match="holds no token"):
+        with pytest.raises(ConfigError, match="contains no token"):
             Security(token_file=path).settings()
-    with pytest.raises(ConfigError, match="holds no certificate"):
+    with pytest.raises(ConfigError, match="contains no certificate"):
         Security(ca=path).settings()
+    path.write_bytes(Authority("test").leaf("me").certificate)
+    with pytest.raises(ConfigError, match="contains no private key"):
+        Security(cert=path, key=path).settings()
 
     def refuse(self: Path) -> bytes:
         raise PermissionError(13, "Permission denied")
@@ -58,6 +79,6 @@ def test_files_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_token_is_not_sent_in_the_clear(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("secret")
     settings = Security(token_file=tmp_path / "token").settings()
-    with pytest.raises(ConfigError, match=r"in the clear.*--tls"):
+    with pytest.raises(ConfigError, match=r"unencrypted.*--tls"):
         Connection("example.org:80", **settings).check()
     Connection("127.0.0.1:80", **settings).check()

@@ -143,7 +143,7 @@ def _places(table: TableFile, columns: Columns) -> _Places:
         raise table_columns.unknown(table, role, usual)
     if not corners:
         raise DataError(
-            f"table {table.path.name} has no columns of boxes that can be told by their names",
+            f"table {table.path.name} has no columns that are recognised as boxes",
             got=f"columns {', '.join(map(repr, table.names[:20]))}",
             expected=_LAYOUT,
             todo="rename the columns of the corners to xmin, ymin, xmax, ymax",

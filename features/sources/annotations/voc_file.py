@@ -61,7 +61,7 @@ def parse(content: bytes) -> VocFile | None:
     try:
         parser.Parse(content, True)
     except expat.ExpatError as error:
-        raise RefusedError("bad_annotation", f"no well-formed XML: {error}") from None
+        raise RefusedError("bad_annotation", f"malformed XML: {error}") from None
     except (LookupError, ValueError) as error:
         raise RefusedError("bad_annotation", f"XML in an encoding that is not read: {error}") from None
     return reader.file() if reader.known else None

@@ -114,13 +114,11 @@ class CellReader:
         if value is not None:
             return value
         if number_format.INFINITE.fullmatch(cell):
-            raise ValueError(
-                f"it is infinite; {setting('data.missing', [cell])} takes it for a missing value"
-            )
+            raise ValueError(f"it is infinite; {setting('data.missing', [cell])} makes it a missing value")
         if self._format.matches(cell):
             raise ValueError("it is beyond what a float32 holds")
         plain = self._format == number_format.PLAIN
-        raise ValueError("it is no number" if plain else f"it is no number written as {self._format}")
+        raise ValueError("it is not a number" if plain else f"it is not a number written as {self._format}")
 
 
 def lowered(cell: str) -> str:

@@ -61,7 +61,7 @@ def _targets(table: TableFile, columns: Columns) -> tuple[int, ...]:
     """Find the columns of the target: those named, else the one that has a usual name."""
     if len(columns.targets) > 1 and not columns.several_targets:
         raise DataError(
-            "a target of this task is one column",
+            "this task takes one target column",
             got=", ".join(map(repr, columns.targets)),
             expected="one --target-column",
             todo="name the column with the classes",

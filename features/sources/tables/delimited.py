@@ -200,7 +200,9 @@ def read_header(path: Path, dialect: Dialect | None = None) -> list[str]:
     with open(path, "rb") as file:
         if not file.read(_LEADING).removeprefix(BOM).strip():
             raise DataError(
-                f"table {path} is empty", expected="a header line and rows", todo="check how it was made"
+                f"table {path} is empty",
+                expected="a header line and rows",
+                todo="check the program that wrote it",
             )
         file.seek(0)
         dialect = dialect or tell(path, TableOptions())
@@ -221,7 +223,7 @@ def _first_row(path: Path, lines: _Lines, dialect: Dialect) -> list[str]:
     try:
         first = _Records(lines, dialect).next()
     except StopIteration:
-        raise DataError(f"table {path} is empty", todo="check how it was made") from None
+        raise DataError(f"table {path} is empty", todo="check the program that wrote it") from None
     except (csv.Error, RefusedError) as error:
         what = rows.fault(error) if isinstance(error, csv.Error) else error.detail
         raise _unreadable(path, f"a header line with a fault: {what}", "correct the first line") from None
@@ -285,7 +287,7 @@ def _checked(row: Row, width: int, lines: _Lines, dialect: Dialect, tally: Tally
         if _swallowed(lines, width, dialect):
             detail = (
                 f"a quote opens on line {first} and closes on line {lines.number}, over what look like "
-                "rows; where quotes are characters like others: --set data.quoting=none"
+                "rows; if quotes are ordinary characters: --set data.quoting=none"
             )
             return _each_line(number, lines, "bad_quoting", detail)
         tally.span(lines.number - len(lines.record) + 1, lines.number)

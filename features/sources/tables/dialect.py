@@ -57,7 +57,7 @@ class Dialect:
         return ", ".join(said + ([] if self.header else ["no header"]))
 
     def cut(self, line: str) -> list[str]:
-        """Cut a line into its fields, where quotes are characters like others."""
+        """Cut a line into its fields, if quotes are ordinary characters."""
         line = line.removesuffix("\n").removesuffix("\r")
         return line.split(self.delimiter) if line else []
 

@@ -111,7 +111,8 @@ def parse(example: str) -> NumberFormat:
     found = _EXAMPLE.fullmatch(example.strip())
     if not found or found["groups"] == found["decimal"] or (found["before"] and found["after"]):
         raise ValueError(
-            f"{example!r} is no way to write the number 1234.5, as 1,234.5 or 1.234,5 or 1234.5 % are"
+            f"{example!r} does not show how to write 1234.5; expected a form such as 1,234.5, 1.234,5 "
+            "or 1234.5 %"
         )
     return NumberFormat(found["decimal"], found["groups"], found["before"] or found["after"])
 

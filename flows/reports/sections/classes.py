@@ -53,7 +53,7 @@ def lead(context: Context) -> Section | None:
         predicted, true = int(scores[place].argmax()), int(targets[place])
         line = parts.answered(labels[true], labels[predicted], float(scores[place].max()))
         items.append(context.measured_example(place, [line], "good" if predicted == true else "bad")[0])
-    title = "Typical right answers on test examples"
+    title = "Typical correct answers on test examples"
     return Section(title + (", and the most confident mistakes" if wrong else ""), media=items)
 
 

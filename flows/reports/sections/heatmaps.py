@@ -95,7 +95,7 @@ def _explained(
 def _given(item: media.Media, explanation: overlays.Explanation) -> media.View:
     """Show what was given: the photo, or the sound as the network gets it."""
     if explanation.sound or item.data is None:
-        return _view("as the network gets it", overlays.picture(explanation), explanation)
+        return _view("the network's input", overlays.picture(explanation), explanation)
     return media.View("photo", item.data, item.mime, item.sharp)
 
 

@@ -23,12 +23,12 @@ _RATE, _PARTIALS = 16_000, 6
 
 MEANINGS = {
     "note_f1": f"F1 of notes: the right key, its onset within {1000 * TOLERANCE:.0f} ms (mir_eval)",
-    "note_precision": "share of the notes heard that were played",
-    "note_recall": "share of the notes played that were heard",
+    "note_precision": "share of the transcribed notes that were played",
+    "note_recall": "share of the played notes that were transcribed",
     "note_offset_f1": "F1 of notes that also end within a fifth of their length, or 50 ms",
     "frame_f1": f"F1 of the keys that sound, compared every {1000 * HOP:.0f} ms (mir_eval)",
-    "velocity_error": "mean error of the velocity of notes heard rightly, of 127",
-    "examples": "takes measured; the figures are means over them",
+    "velocity_error": "mean error of the velocity of correct notes, of 127",
+    "examples": "recordings measured; the figures are means over them",
 }
 
 
@@ -38,7 +38,7 @@ def facts(context: Context) -> list[Fact]:
     return [
         Fact("test takes", int(metrics["test/examples"])),
         Fact("test notes", int(metrics["test/notes"])),
-        parts.training_examples(context.dataset, "training takes"),
+        parts.training_examples(context.dataset, "training recordings"),
         Fact("frame F1", f"{metrics['test/frame_f1']:.3f}"),
     ]
 
@@ -54,7 +54,9 @@ def lead(context: Context) -> Section:
     place = int(order[len(order) // 2])
     item, _ = context.measured_example(place, ["the recording"])
     return Section(
-        f"A typical take: {posixpath.basename(item.title)}", figures=[_rolls(context, place)], media=[item]
+        f"A typical recording: {posixpath.basename(item.title)}",
+        figures=[_rolls(context, place)],
+        media=[item],
     )
 
 
@@ -63,7 +65,7 @@ def _rolls(context: Context, place: int) -> Picture:
     pairs = matched(truth, heard.notes)
     draw = partial(figures.true_and_heard, truth, heard.notes, pairs)
     return media.picture(
-        "Played and heard", draw, "A note is right if its key is, and its onset within 50 ms."
+        "Played and transcribed", draw, "A note is right if its key is, and its onset within 50 ms."
     )
 
 
@@ -78,15 +80,15 @@ def metrics(context: Context) -> Iterator[Section]:
         "Metrics",
         tables=[
             parts.metric_table(measured, MEANINGS),
-            Table(("take", *measured.takes.columns), takes, "By take", folded=True),
+            Table(("recording", *measured.takes.columns), takes, "By recording", folded=True),
             Table(tuple(measured.keys.columns), octaves, "By octave", frozenset({"precision", "recall"})),
         ],
-        figures=[media.picture("By take", partial(figures.by_take, measured.takes, shown))],
+        figures=[media.picture("By recording", partial(figures.by_take, measured.takes, shown))],
     )
 
 
 def takes(context: Context) -> Iterator[Section]:
-    """Show what was heard in the worst takes and in the best ones, with players."""
+    """Show what was transcribed in the worst takes and in the best ones, with players."""
     measured = context.measured
     order = np.argsort(measured.takes["note_f1"].to_numpy(), kind="stable")
     half = min(SHOWN, len(order)) // 2 or 1
@@ -96,18 +98,18 @@ def takes(context: Context) -> Iterator[Section]:
         said = f"note F1 {row['note_f1']:.3f}, frame F1 {row['frame_f1']:.3f}"
         item, _ = context.measured_example(int(place), ["the recording", said])
         yield Section(
-            f"{'Worst' if number < half else 'Best'} take: {posixpath.basename(item.title)}",
+            f"{'Worst' if number < half else 'Best'} recording: {posixpath.basename(item.title)}",
             figures=[_rolls(context, int(place))],
             media=[item, _played(measured.heard[place])],
         )
 
 
 def _played(heard: Heard) -> Media:
-    """Play what was heard on a plain synthesiser."""
+    """Play what was transcribed on a plain synthesiser."""
     from features.sounds.decoding import wave_bytes
 
     samples = synthesised(heard.notes, media.SHOWN_SECONDS)
-    return media.sound(wave_bytes(samples, _RATE), "what was heard", ["played by a synthesiser"])
+    return media.sound(wave_bytes(samples, _RATE), "what was transcribed", ["played by a synthesiser"])
 
 
 def synthesised(notes: np.ndarray, most: float) -> np.ndarray:

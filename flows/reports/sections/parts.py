@@ -73,7 +73,7 @@ def answered(true: object, predicted: object, score: float | None = None) -> str
 
 
 def windows(shown: Sequence[tuple[str, np.ndarray, np.ndarray]], labels: Sequence[str]) -> Section:
-    """Show when what was heard in some examples.
+    """Show what was heard when in some examples.
 
     Args:
         shown: of each example a title, the starts of its windows in seconds, and their scores.
@@ -290,8 +290,8 @@ def mistakes(media: Sequence[Media], total: int, split: str = "test", legend: Le
         legend: what colours in them mean.
     """
     if not total:
-        return Section("Mistakes", prose=[f"None: every {split} example was predicted right."])
-    prose = f"{total:,d} {split} example{'s were' if total > 1 else ' was'} predicted wrong"
+        return Section("Mistakes", prose=[f"None: every {split} example was predicted correctly."])
+    prose = f"{total:,d} {split} example{'s were' if total > 1 else ' was'} predicted wrongly"
     prose += f". Shown are the {len(media)} with the highest scores." if len(media) < total else "."
     prose += " The number in brackets is the score of the predicted class."
     return Section("Mistakes", prose=[prose], media=media, legend=legend)
@@ -311,8 +311,8 @@ def heatmaps(media: Sequence[Media], absent: Mapping[str, str]) -> Section:
     prose = [f"There is no {method}: {reason}." for method, reason in sorted(absent.items())]
     if media:
         prose = [
-            "Where the evidence for the answer lies, in typical right answers and then in the most confident "
-            "mistakes. Each heatmap has its own scale, up to its strongest value.",
+            "Where the evidence for the answer lies, in typical correct answers and then in the most "
+            "confident mistakes. Each heatmap has its own scale, up to its strongest value.",
             *prose,
         ]
     legend = EVIDENCE if media else ()

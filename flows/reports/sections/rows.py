@@ -45,8 +45,8 @@ def importance(context: Context) -> Iterator[Section]:
         return
     what = _SCORES[_kind(context)][0]
     prose = (
-        f"{_shuffled(context)} Columns that say the same stand in for each other, "
-        "and each looks less important."
+        f"{_shuffled(context)} Columns with the same information can replace "
+        "each other, so each looks less important."
     )
     columns = ("column", f"fall of {what}", "deviation")
     rows = table.to_numpy(object).tolist()
@@ -57,7 +57,7 @@ def importance(context: Context) -> Iterator[Section]:
 def _shuffled(context: Context) -> str:
     """Say what permutation importance is, for readers who did not choose it."""
     rows = "the rows it was trained on (the folds leave no others)" if context.folds else "test rows"
-    return f"How far the score on {rows} falls if the values of one column are dealt to other rows."
+    return f"How far the score on {rows} falls if the values of one column are shuffled among the rows."
 
 
 def _kind(context: Context) -> str:

@@ -64,7 +64,7 @@ def metrics(context: Context) -> Iterator[Section]:
     yield Section("Metrics", tables=[parts.metric_table(measured, MEANINGS)])
     rows = measured.confused.head(PAIRS).to_numpy(object).tolist()
     if rows:
-        prose = "A dash stands for a word that was not recognised, or that nobody said."
+        prose = "A dash stands for a word that was not recognised, or that was not said."
         shown = [[said or "—", recognised or "—", times] for said, recognised, times in rows]
         table = Table(("said", "recognised", "times"), shown)
         yield Section("Most confused words", prose=[prose], tables=[table])

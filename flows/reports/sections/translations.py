@@ -60,7 +60,7 @@ def headline(context: Context) -> Headline:
         high,
         parts.interval_name(measured),
         unit="",
-        baselines=[Baseline("the source, copied", copied)],
+        baselines=[Baseline("the source copied unchanged", copied)],
         ends=(0.0, 100.0),
     )
 

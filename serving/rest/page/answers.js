@@ -134,7 +134,7 @@ function tokens({ left, pull }) {
   const strongest = read.sort((a, b) => Math.abs(b[1]) - Math.abs(a[1]));
   return [
     el("figure", "", el("p", { className: "tokens", dir: "auto" }, ...line), legend(true)),
-    folded("What leaving out each word takes from the score", table(["word", "change"], strongest)),
+    folded("How the score falls when a word is left out", table(["word", "change"], strongest)),
   ];
 }
 

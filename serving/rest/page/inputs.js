@@ -42,10 +42,10 @@ const FIELDS = {
     const size = input.shape[1];
     const read = (text) => {
       const words = text.split(/[,\n]|\s{2,}/).map((word) => word.trim()).filter(Boolean);
-      if (size > 0 && words.length !== size) throw new Error(`${plain(input.name)} takes ${size} entries with commas between.`);
+      if (size > 0 && words.length !== size) throw new Error(`${plain(input.name)} takes ${size} entries separated by commas.`);
       return words.length ? words : [""];
     };
-    return typed(input, line(), read, "Commas between entries");
+    return typed(input, line(), read, "Entries separated by commas");
   },
   number(input) {
     const whole = INTEGER.test(input.dtype);
@@ -63,7 +63,7 @@ const FIELDS = {
       try {
         return parsed(text);
       } catch {
-        throw new Error(`${plain(input.name)} is no JSON list.`);
+        throw new Error(`${plain(input.name)} is not a JSON list.`);
       }
     };
     return typed(input, el("textarea", { rows: 3, spellcheck: false }), read, `JSON list, ${input.dtype} ${shape}`);
@@ -147,7 +147,7 @@ function deviceButton(first, second, start, finish) {
       made.textContent = current ? first : second;
       if (current) await finish(current);
     } catch (error) {
-      fail(new Error(`The browser gives no access: ${error.message}`));
+      fail(new Error(`The browser allows no access: ${error.message}`));
     }
   };
   return made;

@@ -122,7 +122,7 @@ function given(signature) {
   const mayMiss = needed.every(([{ kind, dtype }]) => kind === "line" || (kind === "number" && FLOAT.test(dtype)));
   if (empty.length && (!mayMiss || empty.length === needed.length)) {
     empty[0][1].focus();
-    throw new Error(`Nothing is given for ${plain(empty[0][0].name)}.`);
+    throw new Error(`Enter a value for ${plain(empty[0][0].name)}.`);
   }
   const sent = {}, shown = {};
   for (const [input, field] of all) {

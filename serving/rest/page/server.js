@@ -34,7 +34,7 @@ async function call(path, body, signal) {
     response = await fetch(base + path, body === undefined ? { signal } : { method: "POST", body, signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    const hint = isFile ? " A server that a file asks must be started with --rest_api_enable_cors_support." : "";
+    const hint = isFile ? " To answer a page opened from a file, the server must be started with --rest_api_enable_cors_support." : "";
     throw new Error(`No answer from ${base}.${hint}`);
   }
   let found;

@@ -169,7 +169,7 @@ def test_rows_that_cannot_be_used_are_refused_by_themselves(tmp_path: Path) -> N
 
 def test_a_table_without_boxes_says_what_is_missing(tmp_path: Path) -> None:
     plant(tmp_path, images("a.jpg") | {"t.csv": b"file,class\na.jpg,cat\n", "u.csv": b"a,b\n1,2\n"})
-    assert "no columns of boxes that can be told by their names" in refusal(tmp_path / "t.csv")
+    assert "no columns that are recognised as boxes" in refusal(tmp_path / "t.csv")
     assert "cannot tell which column of u.csv is the input" in refusal(tmp_path / "u.csv")
 
 
@@ -286,8 +286,8 @@ BOMB = '<!DOCTYPE lolz [<!ENTITY a "lol"><!ENTITY b "&a;&a;&a;">]>'
     [
         (voc("a.jpg", CAT, head=BOMB), "DOCTYPE 'lolz'"),
         (voc("a.jpg", CAT, head='<!DOCTYPE annotation SYSTEM "file:///etc/passwd">'), "DOCTYPE"),
-        (voc("a.jpg", CAT)[:-3], "no well-formed XML"),
-        (b"", "no well-formed XML: no element found"),
+        (voc("a.jpg", CAT)[:-3], "malformed XML"),
+        (b"", "malformed XML: no element found"),
         (b"<annotation><filename>&other;</filename></annotation>", "undefined entity"),
         (b'<?xml version="1.0" encoding="no-such"?><annotation/>', "XML"),
         (b'<?xml version="1.0" encoding="gb2312"?><annotation/>', "XML"),

@@ -125,9 +125,9 @@ def test_what_is_passed_over_is_named_with_its_reason(tmp_path: Path) -> None:
         ({"train/1.jpg": JPEG, "test/1.jpg": JPEG}, ["without class folders", "train/<class>/<file>"]),
         ({"val/a/1.jpg": JPEG, "test/a/1.jpg": JPEG}, ["no training split", "test/, val/"]),
         ({"val/a/1.jpg": JPEG, "valid/a/1.jpg": JPEG, "train/a/1.jpg": JPEG}, ["two folders for one split"]),
-        ({"1.jpg": JPEG, "2.jpg": JPEG}, ["no source", "2 x .jpg", "one folder for each class"]),
-        ({"photos.zip": b"PK"}, ["no source", "1 x .zip", "--data", "photos.zip"]),
-        ({"list.csv": b"a,b\n1,2\n"}, ["no source", "1 x .csv", "--input-column"]),
+        ({"1.jpg": JPEG, "2.jpg": JPEG}, ["not a source", "2 x .jpg", "one folder for each class"]),
+        ({"photos.zip": b"PK"}, ["not a source", "1 x .zip", "--data", "photos.zip"]),
+        ({"list.csv": b"a,b\n1,2\n"}, ["not a source", "1 x .csv", "--input-column"]),
     ],
 )
 def test_other_layouts_are_refused_with_what_was_found(tmp_path: Path, files: dict, words: list[str]) -> None:

@@ -65,7 +65,7 @@ def test_several_columns_are_several_numbers(tmp_path: Path) -> None:
     encoded = NUMBERS.encode(dataset.frame)
     for (y, x), name in zip(encoded, dataset.frame["name"], strict=True):
         assert (y, x) == (int(name[:3]) % 7, int(name[:3]))
-    with pytest.raises(DataError, match="a target of this task is one column"):
+    with pytest.raises(DataError, match="this task takes one target column"):
         ingest(data, raw=IMAGE, columns=Columns(target=("y", "x")), rules=IngestRules(), root=tmp_path / "d")
 
 
@@ -117,7 +117,7 @@ def test_blocks_stay_in_one_split(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / "classes" / folder).mkdir(parents=True)
         (tmp_path / "classes" / folder / "x.png").write_bytes(encode(picture(1), "PNG"))
-    with pytest.raises(ConfigError, match=r"data\.block_column names a column of a table"):
+    with pytest.raises(ConfigError, match=r"data\.block_column needs a table"):
         ingest(
             tmp_path / "classes",
             raw=IMAGE,
@@ -137,7 +137,7 @@ def test_class_folders_have_no_numbers(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / "data" / folder).mkdir(parents=True)
         (tmp_path / "data" / folder / "x.png").write_bytes(encode(picture(1), "PNG"))
-    with pytest.raises(DataError, match="does not hold one table"):
+    with pytest.raises(DataError, match="does not contain exactly one table"):
         numbers_of(tmp_path / "data")
 
 

@@ -82,7 +82,7 @@ def test_mistakes_are_refused(trained: Trained, tmp_path: Path) -> None:
     (tmp_path / "there.zip").touch()
     with pytest.raises(UsageError, match="the file exists"):
         exported(trained, tmp_path / "there.zip")
-    with pytest.raises(UsageError, match="--signature is for tflite"):
+    with pytest.raises(UsageError, match="--signature applies to --format tflite alone"):
         exported(trained, tmp_path / "new.zip", "--signature", "embed")
     place = str(trained.workspace.root)
     done = CliRunner().invoke(app, ["export", "goldem", "--workspace", place])

@@ -281,5 +281,5 @@ def test_a_validation_split_that_becomes_the_test_split_is_named(here: Path) -> 
     card = {"found": 3, "accepted": 3, "quarantined": 0, "skipped": 0, "layout": "class-folders"}
     card |= {"splits": {"train": 1, "validation": 1, "test": 1}, "splits_given": ["train", "validation"]}
     lines = described(card, here)
-    assert "validation split is the test split" in lines[1]
+    assert "validation split is used as the test split" in lines[1]
     assert "validation split is" not in described(card | {"splits_given": ["train", "test"]}, here)[1]

@@ -92,7 +92,7 @@ def test_what_is_reused_is_shown_as_cached(repeated: Repeated) -> None:
     assert cached == {"ingest", "featurize", "train", "evaluate"}
     assert {each.state_name for each in repeated.steps} == {"Cached", "Completed"}
     (ingest,) = [each for each in repeated.steps if each.name.startswith("ingest")]
-    assert "the data are those of an earlier training" in ingest.state.message
+    assert "unchanged since an earlier training" in ingest.state.message
     assert repeated.summary["metrics"] == repeated.first.summary["metrics"]
     again = RunDirectory(Path(repeated.summary["run"]))
     assert again.path != repeated.first.run.path

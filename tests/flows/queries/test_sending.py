@@ -142,7 +142,7 @@ def test_a_server_that_goes_away_ends_it_and_what_was_answered_stays(tmp_path: P
 def test_rows_that_are_piped_in_are_answered_beside_those_of_a_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are counted first, and standard input can be read once."""
+    """They are counted first, and standard input can be read only once."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"1,2\n3,4\n")))
     (tmp_path / "some.csv").write_text("a,b\n5,6\n")
     specs = {name: TensorSpec("string", (None,)) for name in ("a", "b")}

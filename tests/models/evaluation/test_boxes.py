@@ -261,7 +261,7 @@ def test_images_without_objects_count_their_false_alarms() -> None:
     [
         ([np.zeros((0, 5))], [np.zeros((0, 6))], "nothing to measure"),
         ([np.array([OBJECT], float)], [np.full((1, 6), np.nan)], "not all finite"),
-        ([np.array([OBJECT], float)], [], "do not fit"),
+        ([np.array([OBJECT], float)], [], "do not match"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(targets: list, boxes: list, words: str) -> None:

@@ -212,8 +212,8 @@ def test_rounded_scores_are_normalised():
 @pytest.mark.parametrize(
     ("targets", "scores", "text"),
     [
-        ([0, 1], [[0.5, 0.5, 0.0]], "do not fit"),
-        ([], np.zeros((0, 3)), "do not fit"),
+        ([0, 1], [[0.5, 0.5, 0.0]], "do not match"),
+        ([], np.zeros((0, 3)), "do not match"),
         ([3], [[0.5, 0.5, 0.0]], "not the index of a label"),
         ([-1], [[0.5, 0.5, 0.0]], "not the index of a label"),
         ([0.0], [[0.5, 0.5, 0.0]], "not the index of a label"),

@@ -74,7 +74,7 @@ def test_silence_is_right_where_nothing_is_played() -> None:
     measured = notes.evaluate([none, TRUTH, none], [heard(none), heard(none), heard(TRUTH)])
     assert measured.takes["note_f1"].tolist() == [1.0, 0.0, 0.0]
     assert measured.takes["frame_f1"].tolist() == [1.0, 0.0, 0.0]
-    with pytest.raises(DataError, match="does not fit"):
+    with pytest.raises(DataError, match="do not match"):
         notes.evaluate([TRUTH], [])
 
 

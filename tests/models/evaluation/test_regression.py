@@ -82,7 +82,7 @@ def test_the_worst_come_first(pair: tuple[np.ndarray, np.ndarray]) -> None:
 
 @pytest.mark.parametrize(
     ("values", "words"),
-    [(np.zeros((4, 2)), "do not fit"), (np.array([[0.0], [np.nan], [1], [2]]), "not all finite")],
+    [(np.zeros((4, 2)), "do not match"), (np.array([[0.0], [np.nan], [1], [2]]), "not all finite")],
 )
 def test_what_cannot_be_measured_is_refused(values: np.ndarray, words: str) -> None:
     with pytest.raises(DataError, match=words):

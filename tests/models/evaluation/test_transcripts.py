@@ -56,5 +56,5 @@ def test_texts_are_read_from_the_outputs() -> None:
 
 
 def test_answers_must_fit() -> None:
-    with pytest.raises(DataError, match="answers do not fit"):
+    with pytest.raises(DataError, match="answers do not match"):
         transcripts.evaluate(["a"], ["a", "b"])

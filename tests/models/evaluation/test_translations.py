@@ -79,5 +79,5 @@ def test_the_worst_come_first_and_lengths_fall_into_buckets():
 
 def test_empty_translations_and_other_counts():
     assert measured([""] * 5).metrics["test/bleu"] == 0
-    with pytest.raises(DataError, match="do not fit"):
+    with pytest.raises(DataError, match="do not match"):
         evaluate(TARGETS, FOUND[:2], SOURCES, LENGTHS)

@@ -64,7 +64,7 @@ def test_a_keras_network_is_looked_into_with_its_own_scaling() -> None:
 def test_a_hub_module_shows_nothing(tmp_path) -> None:
     module = toys.save_module(tmp_path / "module")
     network = toys.network({"kind": "hub", "backbone": str(module), "mode": "frozen"}, hub=tmp_path)
-    with pytest.raises(UsageError, match="no layers of maps"):
+    with pytest.raises(UsageError, match="activations of this network cannot be shown"):
         activations.map_layers(network)
 
 

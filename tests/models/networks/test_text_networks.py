@@ -216,7 +216,7 @@ def test_vectors_of_a_file_in_both_formats(tmp_path: Path) -> None:
     glove.write_text("a 1 2\nc 1\n")
     with pytest.raises(ConfigError, match="line 2; got 1 numbers; expected a word and 2 numbers"):
         word_vectors.load(str(glove), ["a", "c"], blueprint(SMALL["cnn"]))
-    with pytest.raises(ConfigError, match="knows none of the words"):
+    with pytest.raises(ConfigError, match="contains none of the words"):
         word_vectors.load(str(glove), ["q"], blueprint(SMALL["cnn"]))
     with pytest.raises(ConfigError, match="no release of this name; got words"):
         word_vectors.load("words", ["q"], blueprint(SMALL["cnn"]))

@@ -43,7 +43,7 @@ def test_a_folder_is_taken_as_it_is(module, tmp_path):
 
 @pytest.mark.parametrize("missing", ["nowhere", "."])
 def test_a_folder_without_a_module_is_named(missing, tmp_path):
-    with pytest.raises(NoInputError, match=r"no hub module here.*saved_model\.pb") as error:
+    with pytest.raises(NoInputError, match=r"no hub module in this folder.*saved_model\.pb") as error:
         hub.resolve(str(tmp_path / missing), tmp_path)
     assert error.value.exit_code == 66
 
@@ -212,7 +212,7 @@ def test_a_module_without_weights_that_train_is_not_fine_tuned(tmp_path):
     tf.saved_model.save(Means(), str(tmp_path / "means"))
     recipe = {"kind": "hub", "backbone": str(tmp_path / "means")}
     assert toys.network(recipe).model.output_shape == (None, 2)
-    with pytest.raises(ConfigError, match="cannot be fine-tuned; got no variables that train"):
+    with pytest.raises(ConfigError, match="cannot be fine-tuned; got no trainable variables"):
         toys.network(recipe | {"mode": "fine-tune"})
 
 
@@ -278,7 +278,7 @@ def test_real_modules_answer_as_loaded_plainly(shared, expected, photos, name):
 
 def test_real_modules_of_other_kinds_are_refused_as_image_backbones(shared):
     text = HubLayer(str(shared / "hub" / "glove_twitter_25d_text_embedding"))
-    with pytest.raises(ConfigError, match="no image backbone"):
+    with pytest.raises(ConfigError, match="not an image backbone"):
         text.require(None, None)
     with pytest.raises(ConfigError, match="more than one output"):
         HubLayer(str(shared / "hub" / "yamnet"))

@@ -113,7 +113,7 @@ def test_a_folder_without_classes_is_a_source_where_labels_are_not_needed(
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "one.png").write_bytes(toys.picture(0, 1))
     assert len(ingested(tmp_path / "data", tmp_path / "datasets").frame) == 1
-    with pytest.raises(Exception, match="no source of examples"):
+    with pytest.raises(Exception, match="not a source of examples"):
         ingested(tmp_path / "data", tmp_path / "datasets", IngestRules())
 
 
@@ -228,7 +228,7 @@ def test_neighbours_are_told_and_drawn_with_no_file_of_the_data_at_hand(
     assert predict.sentence(grouped).startswith(f"{query}: cluster ")
     with pytest.raises(UsageError, match="one example"):
         list(predict.answers(Question("groups", [query, query]), server.target, out=out))
-    with pytest.raises(UsageError, match="is no picture"):
+    with pytest.raises(UsageError, match="cannot be drawn"):
         list(predict.answers(Question("groups", [query], {}, "embed"), server.target, out=out))
 
 

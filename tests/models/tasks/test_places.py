@@ -91,5 +91,5 @@ def test_signatures_of_a_detector_take_thresholds_of_each_example() -> None:
 
 
 def test_pairs_that_name_no_point_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"augmentation\.pairs names no point"):
+    with pytest.raises(ConfigError, match=r"augmentation\.pairs names an unknown point"):
         places.network("keypoint-detection", "scratch", "augmentation.pairs=[[a, b]]")

@@ -127,7 +127,7 @@ def test_retries_end_with_the_deadline():
 
 
 def test_a_ragged_list_is_refused_before_it_travels(client):
-    with pytest.raises(UsageError, match="an input is no array"):
+    with pytest.raises(UsageError, match="an input is not an array"):
         client.predict("line", x=[[1, 2], [3]])
 
 
@@ -159,9 +159,9 @@ def test_the_token_goes_with_every_call():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"target": "example.com:8500", "token": "s3cret"}, "in the clear"),
+        ({"target": "example.com:8500", "token": "s3cret"}, "unencrypted"),
         ({"target": "h:1", "retries": 9}, "retries out of range; got 9; expected 0 to 4"),
-        ({"target": "h:1", "certificate": b"x"}, "needs both its parts"),
+        ({"target": "h:1", "certificate": b"x"}, "needs a certificate and a private key"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings, words):

@@ -162,6 +162,31 @@ def test_a_command_asks_over_tls(models, authority, tmp_path, capsys):
         assert "an answer without TLS" in capsys.readouterr().err
 
 
+def test_a_command_shows_its_certificate_to_a_server_that_requires_one(models, authority, tmp_path, capsys):
+    config = write_config(tmp_path / "ssl.config", authority.leaf("server"), authority, verify=True)
+    files = {"ca": authority.certificate}
+    for name, leaf in (("me", authority.leaf("me")), ("foreign", Authority("x").leaf("me"))):
+        files |= {f"{name}.cert": leaf.certificate, f"{name}.key": leaf.key}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+
+    def ask(*command, leaf=None):
+        own = [] if leaf is None else ["--cert", tmp_path / f"{leaf}.cert", "--key", tmp_path / f"{leaf}.key"]
+        with pytest.raises(SystemExit) as left:
+            cli.main([*map(str, (*command, "--target", server.target, "--ca", tmp_path / "ca", *own))])
+        told = capsys.readouterr()
+        return left.value.code or 0, told.out + told.err
+
+    with serve(models, ssl_config_file=config) as server:
+        code, words = ask("status", "line", leaf="me")
+        assert (code, "AVAILABLE" in words) == (0, True), words
+        code, words = ask("predict", "line", "--input", "x=2.0", leaf="me")
+        assert (code, "7.0" in words) == (0, True), words
+        for leaf in (None, "foreign"):
+            code, words = ask("status", "line", leaf=leaf)
+            assert (code, "--cert" in words) == (69, True), words
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
