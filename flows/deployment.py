@@ -1,21 +1,51 @@
-"""The Prefect flow object that prefect.yaml and scheduled deployments name as their entry point."""
+"""The Prefect flow objects that prefect.yaml and scheduled deployments name as their entry points."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from flows.console import quiet
 from flows.orchestration import outcome, step
-from flows.runs.form import ModelName, Override, RecipeName, Seed, TableColumns, TaskName
+from flows.runs.form import (
+    Examples,
+    Hours,
+    ModelName,
+    Override,
+    RecipeName,
+    Seed,
+    Share,
+    TableColumns,
+    TaskName,
+    Threshold,
+)
+from flows.scheduling.retraining import COOLDOWN, Policy
+from flows.scheduling.schedules import MONITORING, TRAINING
+from flows.workspace import Workspace
 from serving.engine import allocator
 
 allocator.keep_memory()
 with quiet.native_stderr():
     from flows import pipeline
+    from flows.monitoring import scheduled
+    from flows.monitoring.monitor import MOST, Watch
+    from models.monitoring.shifts import ALPHA, EFFECT
 
 
 if outcome.scheduled():
     # Ctrl-C ends the worker, which then asks each training once: a second signal would end it at once.
     os.setpgid(0, 0)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Leave word for the worker of how the run ended."""
+    try:
+        yield
+    except BaseException as error:
+        outcome.write_error(error)
+        raise
 
 
 def _train(
@@ -51,7 +81,7 @@ def _train(
     Returns:
         The summary that ``servable train --json`` prints.
     """
-    try:
+    with _told():
         summary = pipeline.train_model(
             task,
             data,
@@ -65,11 +95,48 @@ def _train(
             force,
             workspace,
         )
-    except BaseException as error:
-        outcome.write_error(error)
-        raise
     outcome.write(0, "done")
     return summary
 
 
-train_model = step.as_flow(_train, name="servable-train", run_name="{name} {task}: scheduled training")
+def _monitor(
+    name: ModelName,
+    data: str,
+    version: int | None = None,
+    input_column: str | None = None,
+    alpha: Share = ALPHA,
+    effect: Threshold = EFFECT,
+    most: Examples = MOST,
+    retrain: bool = False,
+    cooldown: Hours = COOLDOWN,
+    deployment: str | None = None,
+    workspace: str = "workspace",
+) -> dict[str, Any]:
+    """Compare live inputs and answers of a model with its training examples.
+
+    Args:
+        name: Name of the model.
+        data: Folder, table, archive or request log of live inputs, as the worker sees it.
+        version: Version of the model; empty for the stable one.
+        input_column: Column of a table with the texts or the paths of files.
+        alpha: Probability of any false alarm, at most.
+        effect: Smallest PSI that counts as drift.
+        most: Live examples that are looked at; of a request log the latest.
+        retrain: Start a training where there is drift.
+        cooldown: Hours after the begin of a training in which none is started.
+        deployment: Deployment that is started, as FLOW/NAME; empty for the model's own.
+        workspace: Folder of all output files.
+
+    Returns:
+        What ``servable monitor --json`` prints.
+    """
+    watched = Watch(name, data, version, input_column, alpha, effect, most)
+    policy = Policy(cooldown, deployment) if retrain else None
+    with _told():
+        found = scheduled.watch(Workspace.existing(Path(workspace)), watched, policy)
+    outcome.write(0, found["verdict"])
+    return found
+
+
+train_model = step.as_flow(_train, name=TRAINING, run_name="{name} {task}: scheduled training")
+monitor_model = step.as_flow(_monitor, name=MONITORING, run_name="{name}: monitoring")

@@ -241,6 +241,13 @@ class Clock:
             log.info("%s: %.1f s", stage, self.seconds[stage])
 
 
+def _standing(intent: Plan, version: int) -> str:
+    trial = Repository(intent.workspace.repository).canary(intent.name)
+    if trial is None or trial.version != version:
+        return "stable"
+    return f"the canary, which answers {trial.share:g} % of the requests"
+
+
 def summarise(intent: Plan, record: Record, clock: Clock) -> dict[str, Any]:
     """Gather what scripts and people want to know of a finished training."""
     state = record.run.read()
@@ -251,7 +258,7 @@ def summarise(intent: Plan, record: Record, clock: Clock) -> dict[str, Any]:
     terminal.note(
         f"{intent.name} is unchanged: version {version} has equal weights; --force publishes it again"
         if stays
-        else f"{intent.name} version {version} is published and stable"
+        else f"{intent.name} version {version} is published and {_standing(intent, version)}"
     )
     return {
         "model": intent.name,

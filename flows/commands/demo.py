@@ -1,13 +1,24 @@
 """``servable demo``: all steps from data to predictions, on data that come with the package."""
 
+from typing import Annotated, Literal
+
+import typer
+
 from flows.commands.options import WorkspaceOption
 from flows.console import quiet as quieting
 from flows.workspace import Workspace
 
 
-def demo(workspace: WorkspaceOption = None) -> None:
-    """Train, serve and query four small models on included data."""
+def demo(
+    part: Annotated[
+        Literal["tour", "drift"],
+        typer.Argument(help="drift: from a drift of live inputs to a retraining, and to a rollback."),
+    ] = "tour",
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Train, serve and query four small models on included data; or show how drift is answered."""
     with quieting.native_stderr():
-        from flows import demo as demonstration
+        from flows.demo import drift, tour
 
-    demonstration.run(Workspace.open(workspace))
+    run = drift.run if part == "drift" else tour.run
+    run(Workspace.open(workspace))

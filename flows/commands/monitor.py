@@ -10,27 +10,53 @@ from flows.commands.options import JsonOption, QuietOption, WorkspaceOption, ver
 from flows.console import terminal
 from flows.workspace import Workspace
 
+LiveDataOption = Annotated[
+    str,
+    typer.Option("--data", help="Live inputs: a folder, archive, table or file, or a server's request log."),
+]
+InputColumnOption = Annotated[
+    str | None,
+    typer.Option(help="Column of a table with the texts or the paths of files.", metavar="NAME"),
+]
+AlphaOption = Annotated[
+    float, typer.Option(min=0.0, max=1.0, help="Probability of any false alarm, at most.")
+]
+EffectOption = Annotated[float, typer.Option(min=0.0, help="Smallest PSI that counts as drift.")]
+MostOption = Annotated[
+    int, typer.Option(min=20, help="Live examples that are looked at; of a request log the latest.")
+]
+RetrainOption = Annotated[
+    bool,
+    typer.Option("--retrain", help="Where there is drift, start the model's deployment (servable schedule)."),
+]
+CooldownOption = Annotated[
+    float,
+    typer.Option(
+        min=0.0, help="Hours after the begin of a training in which --retrain starts none.", metavar="HOURS"
+    ),
+]
+DeploymentOption = Annotated[
+    str | None,
+    typer.Option(help="Start this deployment of Prefect instead of the model's.", metavar="FLOW/NAME"),
+]
+
 #: Exit code where live examples have drifted.
 DRIFT = 3
 
 
 def monitor(
     name: Annotated[str, typer.Argument(help="Name of the model, or NAME@VERSION.")],
-    data: Annotated[
-        str, typer.Option(help="Live inputs: a folder, archive, table or file, or a server's request log.")
-    ],
-    input_column: Annotated[
-        str | None,
-        typer.Option(help="Column of a table with the texts or the paths of files.", metavar="NAME"),
-    ] = None,
+    data: LiveDataOption,
+    input_column: InputColumnOption = None,
     html: Annotated[
         Path | None, typer.Option(help="Write a page with the worst examples.", metavar="FILE")
     ] = None,
-    alpha: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Probability of any false alarm, at most.")
-    ] = 0.01,
-    effect: Annotated[float, typer.Option(min=0.0, help="Smallest PSI that counts as drift.")] = 0.05,
-    most: Annotated[int, typer.Option(min=20, help="Live examples that are looked at.")] = 5000,
+    alpha: AlphaOption = 0.025,
+    effect: EffectOption = 0.05,
+    most: MostOption = 5000,
+    retrain: RetrainOption = False,
+    cooldown: CooldownOption = 24.0,
+    deployment: DeploymentOption = None,
     workspace: WorkspaceOption = None,
     quiet: QuietOption = False,
     json_output: JsonOption = False,
@@ -42,7 +68,9 @@ def monitor(
     with quieting.native_stderr():
         from flows.monitoring import monitor as monitoring
         from flows.monitoring import page as pages
+        from flows.monitoring import scheduled
         from flows.reports import page
+        from flows.scheduling.retraining import Policy
 
     model, version = versioned(name)
     watch = monitoring.Watch(model, data, version, input_column, alpha, effect, most)
@@ -54,10 +82,11 @@ def monitor(
     if not monitoring.log(place, outcome, [html] if html is not None else []):
         terminal.note(f"{model} has no MLflow run; nothing is logged")
     if json_output:
-        print(json.dumps(outcome.as_json()))
+        print(json.dumps(outcome.as_json()), flush=True)
     else:
         terminal.table("", pages.COLUMNS, pages.rows(outcome.shifts))
         print(outcome.verdict)
     if refused := outcome.live.refused:
         terminal.note(f"{len(refused):,} inputs could not be answered, such as: {refused[0].error}")
+    scheduled.respond(place, outcome, Policy(cooldown, deployment) if retrain else None)
     return DRIFT if outcome.drifted else 0

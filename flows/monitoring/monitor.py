@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from features.errors import DataError, NoInputError, UsageError
 from features.spec import Progress, silent
-from flows.monitoring.observation import Observed, Observer, sampled
+from flows.monitoring.observation import Observed, Observer, latest, sampled
 from flows.monitoring.reference import Reference, reference, vocabulary
 from flows.queries.places import Place
 from flows.queries.question import Question
@@ -25,7 +25,7 @@ from serving.repository.repository import Repository
 if TYPE_CHECKING:
     from serving.client.predictor import Predictor
 
-#: Live examples that are looked at; of more, so many are chosen at random.
+#: Live examples that are looked at; of more, so many are chosen at random, or the latest of a request log.
 MOST = 5_000
 #: Drifted measures of which the page shows examples, and how many of each.
 MOST_EXPLAINED, SHOWN = 8, 6
@@ -79,6 +79,11 @@ class Monitoring:
     given: int
     shifts: Sequence[Shift]
     worst: Mapping[str, Sequence[tuple[str, bytes]]] = field(repr=False)
+
+    @property
+    def chosen(self) -> str:
+        """How the live examples were chosen where there were too many."""
+        return "the latest" if _is_log(self.watch) else "at random"
 
     @property
     def drifted(self) -> list[Shift]:
@@ -156,7 +161,7 @@ def monitor(workspace: Workspace, watch: Watch, progress: Progress = silent) -> 
         sending = Sending(client, watch.name, version, client.metadata(watch.name))
         observer = Observer(task.raw, tuple(rules.get("columns") or ()), describe, sending)
         before = reference(trained, observer, progress)
-        requests, given = sampled(_requests(watch, client, Path(scratch)), watch.most)
+        requests, given = _chosen(watch, client, Path(scratch))
         live = observer.observe(requests, "answer live examples", progress)
         _require_enough(watch, live)
         found = shifts.compare(before.samples, live.samples, alpha=watch.alpha, effect=watch.effect)
@@ -181,16 +186,26 @@ def _worst(measure: str, before: Reference, live: Observed, observer: Observer) 
 
 def _requests(watch: Watch, client: "Predictor", scratch: Path) -> Iterator[Request]:
     """Yield what is sent for each live example."""
+    if _is_log(watch):
+        for shown, inputs, signature in request_log.examples(Path(watch.data), watch.name):
+            yield Request(shown, lambda inputs=inputs: inputs, signature)  # type: ignore[misc]
+        return
+    yield from Requests(Question(watch.name, [Path(watch.data)], column=watch.column), client, scratch)
+
+
+def _is_log(watch: Watch) -> bool:
     path = Path(watch.data)
     if not path.exists():
         raise NoInputError(
             "the live data do not exist", got=watch.data[:200], todo="check the path given to --data"
         )
-    if path.is_file() and request_log.is_log(path):
-        for shown, inputs, signature in request_log.examples(path, watch.name):
-            yield Request(shown, lambda inputs=inputs: inputs, signature)  # type: ignore[misc]
-        return
-    yield from Requests(Question(watch.name, [path], column=watch.column), client, scratch)
+    return path.is_file() and request_log.is_log(path)
+
+
+def _chosen(watch: Watch, client: "Predictor", scratch: Path) -> tuple[list[Request], int]:
+    """Choose the live examples that are looked at; return them in order, and how many there are."""
+    choose = latest if _is_log(watch) else sampled
+    return choose(_requests(watch, client, scratch), watch.most)
 
 
 def _require_enough(watch: Watch, live: Observed) -> None:

@@ -1,6 +1,7 @@
 """Describe examples and what a model answers to them, in batches, keeping none of their contents."""
 
 import random
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -118,3 +119,12 @@ def sampled(items: Iterable[_Item], most: int) -> tuple[list[_Item], int]:
         elif (place := numbers.randrange(count)) < most:
             chosen[place] = (count, item)
     return [item for _, item in sorted(chosen, key=lambda pair: pair[0])], count
+
+
+def latest(items: Iterable[_Item], most: int) -> tuple[list[_Item], int]:
+    """Choose at most so many items from the end; return them in order, and how many came."""
+    kept, count = deque[_Item](maxlen=most), 0
+    for item in items:
+        kept.append(item)
+        count += 1
+    return list(kept), count

@@ -67,7 +67,7 @@ def _sections(outcome: Monitoring) -> Iterator[Section]:
         "Numbers: the median, and the 10th and 90th percentile. Words: the share that changed most.",
     ]
     if outcome.given > len(outcome.live.requests) + len(outcome.live.refused):
-        prose.append(f"{watch.most:,} of {outcome.given:,} live examples were chosen at random.")
+        prose.append(f"{watch.most:,} of {outcome.given:,} live examples were chosen: {outcome.chosen}.")
     yield Section("Measures", prose=prose, tables=[Table(COLUMNS, rows(outcome.shifts))])
     for shift in outcome.drifted[:MOST_EXPLAINED]:
         yield _drift(outcome, shift)
@@ -84,7 +84,7 @@ def _drift(outcome: Monitoring, shift: Shift) -> Section:
     if worst := outcome.worst.get(shift.measure):
         prose.append(f"The {counted(len(worst), 'live example')} that differ most:")
     figures = [figure] if (figure := _figure(outcome, shift)) is not None else []
-    return Section(f"Drift in {shift.measure}", prose=prose, figures=figures, media=_media(outcome, shift))
+    return Section(f"Drift in {shift.measure}", prose=prose, figures=figures, media=gallery(outcome, shift))
 
 
 def _figure(outcome: Monitoring, shift: Shift) -> Picture | None:
@@ -110,7 +110,8 @@ def _figure(outcome: Monitoring, shift: Shift) -> Picture | None:
     return picture(shift.measure, lambda theme: draw(theme=theme))
 
 
-def _media(outcome: Monitoring, shift: Shift) -> list[Media]:
+def gallery(outcome: Monitoring, shift: Shift) -> list[Media]:
+    """Return the live examples that show a shift best, each with its value."""
     show = MEDIA[tasks.find(outcome.task).raw.name]
     values = outcome.live.samples.get(shift.measure)
     places = {request.shown: place for place, request in enumerate(outcome.live.requests)}

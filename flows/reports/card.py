@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from flows.reports.context import Context
 from flows.reports.media import Picture
@@ -55,12 +55,16 @@ def pictures(report: Report) -> str:
         for figure in section.figures
         if len(figure.light) <= LARGEST_PICTURE
     ]
-    return "".join(f"\n\n**{_cell(each.title)}**\n\n{_embedded(each)}" for each in small[:MOST_PICTURES])
+    return "".join(f"\n\n**{cell(each.title)}**\n\n{_shown(each)}" for each in small[:MOST_PICTURES])
 
 
-def _embedded(figure: Picture) -> str:
-    content = base64.b64encode(figure.light).decode()
-    return f"![{_cell(figure.title).replace(']', '')}](data:{figure.mime};base64,{content})"
+def _shown(figure: Picture) -> str:
+    return embedded(figure.title, figure.light, figure.mime)
+
+
+def embedded(title: str, content: bytes, mime: str) -> str:
+    """Embed a picture: a browser opens no link to a file from Prefect's page."""
+    return f"![{cell(title).replace(']', '')}](data:{mime};base64,{base64.b64encode(content).decode()})"
 
 
 def headline(report: Report, state: RunState) -> str:
@@ -87,16 +91,21 @@ def rounded(value: float) -> str:
 
 def table(head: tuple[str, str], rows: Mapping[str, str]) -> str:
     """Write a table of two columns; empty if it has no rows."""
-    return "\n".join(_lines(head, rows)) if rows else ""
+    return table_of(head, rows.items()) if rows else ""
 
 
-def _lines(head: tuple[str, str], rows: Mapping[str, str]) -> Iterator[str]:
-    yield f"| {' | '.join(map(_cell, head))} |"
-    yield "| --- | --- |"
-    for name, value in rows.items():
-        yield f"| {_cell(name)} | {_cell(value)} |"
+def table_of(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Write a table."""
+    return "\n".join(_lines(head, rows))
 
 
-def _cell(text: str) -> str:
+def _lines(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    yield f"| {' | '.join(map(cell, head))} |"
+    yield f"|{' --- |' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(map(cell, row))} |"
+
+
+def cell(text: object) -> str:
     """Keep what comes from data within its cell."""
     return " ".join(str(printable(text)).replace("|", "\\|").replace("<", "&lt;").split())

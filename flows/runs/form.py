@@ -1,4 +1,4 @@
-"""The parameters of a scheduled training as types, from which Prefect's UI makes a form.
+"""The parameters of a scheduled training or monitoring as types, from which Prefect's UI makes a form.
 
 A value that does not fit is refused there, before a run is made. Imports nothing heavy.
 """
@@ -23,6 +23,10 @@ else:
 
 ModelName = Annotated[str, Field(pattern=f"^{MODEL_NAME.pattern}$", examples=["pets"])]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Threshold = Annotated[float, Field(ge=0)]
+Hours = Annotated[float, Field(ge=0)]
+Examples = Annotated[int, Field(ge=20)]
 Override = Annotated[str, Field(pattern=r"^[^=]+=", examples=["training.epochs=2"])]
 
 

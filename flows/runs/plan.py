@@ -69,6 +69,11 @@ class Plan:
         """What the run must pass."""
         return self.sections["gate"]
 
+    @property
+    def canary(self) -> config.CanarySettings:
+        """How it is tried before it is stable."""
+        return self.sections["canary"]
+
     def key(self, dataset_fingerprint: str) -> str:
         """Name all that decides the outcome of the training."""
         decisive = {section: self.recipe[section] for section in SECTIONS if section not in _AFTERWARDS}

@@ -51,6 +51,10 @@ class CanarySettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    trial: bool = Field(
+        False,
+        description="whether a new version is a canary first, where another one serves",
+    )
     share: float = Field(
         10.0,
         ge=0,

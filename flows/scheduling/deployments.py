@@ -1,4 +1,4 @@
-"""The scheduled trainings of a Prefect server: list, pause, resume, remove."""
+"""The scheduled trainings and monitorings of a Prefect server: list, pause, resume, remove."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from features.errors import NoInputError
 from features.names import near
 from flows.orchestration import step
-from flows.scheduling.schedules import TAG, api
+from flows.scheduling.schedules import ON_DRIFT, TAG, api
 from flows.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -80,12 +80,13 @@ def _connected(workspace: Workspace) -> "Iterator[SyncPrefectClient]":
 
 
 def _all(client: "SyncPrefectClient") -> "list[DeploymentResponse]":
-    """Return the deployments that train a model of their own, by its name."""
+    """Return the deployments that train or monitor a model of their own, by its name."""
     from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 
     ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
-    found = [each for each in client.read_deployments(deployment_filter=ours) if each.schedules]
-    return sorted(found, key=lambda each: str(each.parameters.get("name")))
+    found = client.read_deployments(deployment_filter=ours)
+    made = [each for each in found if each.schedules or ON_DRIFT in each.tags]
+    return sorted(made, key=lambda each: (str(each.parameters.get("name")), each.name))
 
 
 def _described(client: "SyncPrefectClient", deployment: "DeploymentResponse") -> dict[str, Any]:
@@ -96,8 +97,8 @@ def _described(client: "SyncPrefectClient", deployment: "DeploymentResponse") ->
     last = _run(client, deployment, done, "END_TIME_DESC")
     return {
         "model": deployment.parameters.get("name"),
-        "task": deployment.parameters.get("task"),
-        "when": "; ".join(_words(each.schedule) for each in deployment.schedules),
+        "task": deployment.parameters.get("task", "monitor"),
+        "when": "; ".join(_words(each.schedule) for each in deployment.schedules) or "on drift",
         "next": due.expected_start_time.isoformat(timespec="seconds")
         if due and not deployment.paused
         else None,

@@ -1,4 +1,4 @@
-"""Make scheduled deployments of the training flow; flows/scheduling/worker.py runs them."""
+"""Make scheduled deployments of training and monitoring; flows/scheduling/worker.py runs them."""
 
 import contextlib
 import io
@@ -22,8 +22,15 @@ if TYPE_CHECKING:
 POOL = "servable"
 #: Of every deployment of ours, and of their runs.
 TAG = "servable"
+#: Of deployments that have no times, but are started by a drift.
+ON_DRIFT = "on-drift"
 ROOT = Path(__file__).resolve().parents[2]
-ENTRYPOINT = "flows/deployment.py:train_model"
+#: Names of the flows in flows/deployment.py.
+TRAINING, MONITORING = "servable-train", "servable-monitor"
+ENTRYPOINTS = {
+    TRAINING: "flows/deployment.py:train_model",
+    MONITORING: "flows/deployment.py:monitor_model",
+}
 
 
 def api(workspace: Workspace) -> str:
@@ -66,15 +73,46 @@ def deploy(request: Request, when: When) -> str:
         from flows.runs import plan
 
     plan.resolve(request)
+    described = f"Train and publish {request.name}, a model for {request.task}."
+    parameters = _form(_elsewhere(request).as_parameters())
+    tags = [request.task, *([ON_DRIFT] if when.on_drift else [])]
+    return _deployed(workspace, TRAINING, f"{request.task}-{request.name}", when, parameters, tags, described)
+
+
+def deploy_monitoring(workspace: Workspace, parameters: dict[str, Any], when: When) -> str:
+    """Create or update the deployment that monitors one model and tell where to see it.
+
+    Args:
+        workspace: where the model is published.
+        parameters: of the flow in flows/deployment.py; paths as the worker sees them.
+        when: it is due.
+
+    Raises:
+        UnavailableError: there is no Prefect server.
+        UsageError: the schedule cannot be read.
+    """
+    check_addresses(workspace)
+    name = parameters["name"]
+    described = f"Compare live inputs and answers of {name} with its training examples."
+    return _deployed(workspace, MONITORING, name, when, parameters, [], described)
+
+
+def _deployed(
+    workspace: Workspace,
+    flow: str,
+    name: str,
+    when: When,
+    parameters: dict[str, Any],
+    tags: list[str],
+    described: str,
+) -> str:
     schedule = when.schedule()
     url = api(workspace)
-    parameters = _form(_elsewhere(request).as_parameters())
-    name = f"{request.task}-{request.name}"
     with step.connected(url):
         _ensure_pool()
-        _deploy(name, schedule, parameters)
+        _deploy(flow, name, schedule, parameters, [TAG, *tags], described)
     page = f"{step.page(url)}/deployments"
-    return f"deployed servable-train/{name}, due {when}: {page}. Run it with: servable worker"
+    return f"deployed {flow}/{name}, due {when}: {page}. Run it with: servable worker"
 
 
 def _form(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -85,19 +123,25 @@ def _form(parameters: dict[str, Any]) -> dict[str, Any]:
     return parameters
 
 
-def _deploy(name: str, schedule: "Schedule", parameters: dict[str, Any]) -> None:
+def _deploy(
+    flow: str,
+    name: str,
+    schedule: "Schedule | None",
+    parameters: dict[str, Any],
+    tags: list[str],
+    described: str,
+) -> None:
     from prefect.flows import Flow
 
     # Prefect's own announcements are for people who deploy flows of their own.
     with contextlib.redirect_stdout(io.StringIO()):
-        flow = Flow.from_source(source=str(ROOT), entrypoint=ENTRYPOINT)
-        flow.deploy(
+        Flow.from_source(source=str(ROOT), entrypoint=ENTRYPOINTS[flow]).deploy(
             name=name,
             work_pool_name=POOL,
-            schedule=schedule,
+            schedules=[] if schedule is None else [schedule],
             parameters=parameters,
-            tags=[TAG, parameters["task"]],
-            description=f"Train and publish {parameters['name']}, a model for {parameters['task']}.",
+            tags=tags,
+            description=described,
             # Two trainings of one model would compete for its next version: the second waits.
             concurrency_limit=1,
             build=False,

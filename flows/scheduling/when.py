@@ -17,22 +17,26 @@ LONGEST_INTERVAL = 100 * 24 * 3600
 
 @dataclass(frozen=True)
 class When:
-    """When a training is due: by a cron expression, every so many seconds, or by a rule of iCalendar.
+    """When a training is due: by a cron expression, every so many seconds, by a rule of iCalendar, on drift.
 
     Attributes:
         cron: of five fields.
         interval: in seconds, from 1 to a hundred days.
         rrule: of RFC 5545, such as ``FREQ=WEEKLY;BYDAY=MO,TH;BYHOUR=3``.
         timezone: IANA name that the hours of the others are of.
+        on_drift: at no time of its own: ``servable monitor --retrain`` starts it.
     """
 
     cron: str | None = None
     interval: int | None = None
     rrule: str | None = None
     timezone: str = "UTC"
+    on_drift: bool = False
 
     def __str__(self) -> str:
         """Describe it in words."""
+        if self.on_drift:
+            return "on drift"
         if self.interval is not None:
             return f"every {self.interval} seconds"
         return f"at '{self.cron if self.cron is not None else self.rrule}' {self.timezone}"
@@ -44,7 +48,13 @@ class When:
             UsageError: otherwise.
         """
         given = [name for name in ("cron", "interval", "rrule") if getattr(self, name) is not None]
-        if len(given) != 1:
+        if self.on_drift and given:
+            raise UsageError(
+                "a training on drift has no times",
+                got=f"--on-drift with --{given[0]}",
+                todo="leave one out; servable monitor --retrain starts scheduled trainings, too",
+            )
+        if not self.on_drift and len(given) != 1:
             raise UsageError(
                 "the schedule needs one of --cron, --interval and --rrule",
                 got="both" if len(given) == 2 else "all" if given else "neither",
@@ -64,8 +74,8 @@ class When:
                 expected="an IANA name, such as Europe/Berlin or UTC",
             )
 
-    def schedule(self) -> "Schedule":
-        """Make Prefect's schedule of it.
+    def schedule(self) -> "Schedule | None":
+        """Make Prefect's schedule of it; None for one on drift.
 
         Raises:
             UsageError: the expression cannot be read, or no date ever fits it.
@@ -73,6 +83,8 @@ class When:
         from prefect.schedules import Cron, Interval, RRule
 
         self.check()
+        if self.on_drift:
+            return None
         if self.interval is not None:
             return Interval(self.interval, timezone=self.timezone)
         if self.rrule is not None:

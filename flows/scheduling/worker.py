@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import datetime
+import functools
 import io
 import os
 import shlex
@@ -124,6 +125,11 @@ def _lost(url: str, error: Exception | None = None) -> UnavailableError:
 
 
 def _worker(outcomes: list[Outcome], limit: int) -> "ProcessWorker":
+    return _worker_type()(outcomes, work_pool_name=POOL, limit=limit)
+
+
+@functools.cache  # Prefect warns of a second type of the same name
+def _worker_type() -> Any:
     from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
     class Job(ProcessJobConfiguration):
@@ -141,8 +147,9 @@ def _worker(outcomes: list[Outcome], limit: int) -> "ProcessWorker":
         job_configuration = Job
         when_idle: Callable[[], object]
 
-        def __init__(self, **options: Any) -> None:
+        def __init__(self, outcomes: list[Outcome], **options: Any) -> None:
             super().__init__(**options)
+            self._outcomes = outcomes
             self._pids: dict[Any, int] = {}
             self._ending = False
 
@@ -178,7 +185,7 @@ def _worker(outcomes: list[Outcome], limit: int) -> "ProcessWorker":
                     return result
                 finally:
                     self._pids.pop(flow_run.id, None)
-                    outcomes.append(await self._ended(flow_run, outcome.read(file, status)))
+                    self._outcomes.append(await self._ended(flow_run, outcome.read(file, status)))
                     if self._ending and not self._pids:
                         self.when_idle()
 
@@ -190,7 +197,7 @@ def _worker(outcomes: list[Outcome], limit: int) -> "ProcessWorker":
             terminal.note(f"{_name(flow_run)}: {f'failed ({code}): ' if code else ''}{text}")
             return Outcome(code, text, flow_run.expected_start_time or datetime.datetime.now(datetime.UTC))
 
-    return Worker(work_pool_name=POOL, limit=limit)
+    return Worker
 
 
 class _Started:

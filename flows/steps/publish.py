@@ -1,4 +1,4 @@
-"""The publish step: a candidate that passed the gate becomes a release, stable and registered."""
+"""The publish step: a candidate that passed the gate becomes a registered release, stable or on trial."""
 
 import hashlib
 import shutil
@@ -24,19 +24,22 @@ from serving.repository.statement import PROVENANCE
 
 @step.step("publish", run_name="publish {plan.name}")
 def publish(plan: Plan, record: Record) -> dict[str, Any]:
-    """Publish the candidate, make it stable and register it; return version and path."""
+    """Publish the candidate, make it stable or the canary, register it; return version and path."""
     state = record.run.read()
     if state.release is not None:
         return {"version": state.version, "release": state.release}
     repository = Repository(plan.workspace.repository)
     before = moves.labels(repository, plan.name)
+    trial = plan.canary.trial and repository.stable(plan.name) is not None
     release = repository.publish(
         plan.name,
         run.candidate(plan, record),
         manifest(plan, record),
-        promote=True,
+        promote=not trial,
         texts=texts(plan, record),
     )
+    if trial:
+        repository.promote(plan.name, release.version, "published", share=plan.canary.share)
     record.run.record(version=release.version, release=str(release.path))
     shutil.rmtree(run.candidate(plan, record).parent, ignore_errors=True)
     examples, _ = expectations.read_expectations(run.expectations(record))

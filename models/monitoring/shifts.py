@@ -1,8 +1,9 @@
 """Whether a live sample comes from the distribution of a reference: two-sample tests with an effect size.
 
-Numbers are compared by the Kolmogorov-Smirnov test, words by the chi-squared test of homogeneity; Holm's
-procedure (1979) corrects for the number of tests. With many examples any difference is significant, however
-small, so that drift also takes an effect: a population stability index (PSI) of at least a stated size.
+Numbers are compared by the Kolmogorov-Smirnov test, words by the chi-squared test of homogeneity and an exact
+test of the category that grew most; Holm's procedure (1979) corrects for the number of measures. With many
+examples any difference is significant, however small, so that drift also takes an effect: a population
+stability index (PSI) of at least a stated size.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 #: Probability of any false alarm in one comparison, at most.
-ALPHA = 0.01
+ALPHA = 0.025
 #: PSI from which a difference counts. Customary names: below 0.1 small, below 0.25 moderate, else large.
 EFFECT = 0.05
 #: Examples without which nothing can be said.
@@ -36,8 +37,8 @@ class Shift:
 
     Attributes:
         measure: its name.
-        test: ``Kolmogorov-Smirnov`` or ``chi-squared``.
-        statistic: of the test.
+        test: ``Kolmogorov-Smirnov``, ``chi-squared`` or ``hypergeometric``.
+        statistic: of the test; of the hypergeometric one, the live examples of the category.
         p: its p-value.
         adjusted: the same, corrected for the number of tests.
         psi: the effect.
@@ -167,21 +168,41 @@ def _spread(values: np.ndarray) -> str:
 
 def _words(measure: str, reference: pd.Series, live: pd.Series) -> _Difference:
     table = counted(reference, live)
-    if len(table) < 2:
-        statistic, p = 0.0, 1.0
-    else:
-        statistic, p, *_ = stats.chi2_contingency(table.to_numpy())
     shares = table / table.sum()
     most = (shares["live"] - shares["reference"]).abs().idxmax()
     texts = (f"{most} {100 * shares.loc[most, side]:.1f} %" for side in ("reference", "live"))
     return _Difference(
         measure,
-        "chi-squared",
-        float(statistic),
-        float(p),
+        *homogeneity(table["reference"].to_numpy(int), table["live"].to_numpy(int)),
         psi(table["reference"].to_numpy(), table["live"].to_numpy()),
         *texts,
     )
+
+
+def homogeneity(reference: np.ndarray, live: np.ndarray) -> tuple[str, float, float]:
+    """Test whether two samples of categories come from one distribution.
+
+    The chi-squared test adds up the differences of all categories, and among many overlooks that of one; so
+    the category that grew most is tested alone as well: the chance, by the hypergeometric distribution, that
+    a sample drawn from both has as many of it, times the number of categories.
+
+    Args:
+        reference: counts of the categories.
+        live: likewise.
+
+    Returns:
+        Name, statistic and p-value of the test with the smaller one, which is doubled, as there are two.
+    """
+    if len(live) < 2:
+        return "chi-squared", 0.0, 1.0
+    both, size = reference + live, int(live.sum())
+    statistic, p, *_ = stats.chi2_contingency([reference, live])
+    growth = len(live) * stats.hypergeom.sf(live - 1, both.sum(), both, size)
+    most = int(growth.argmin())
+    found = ("chi-squared", float(statistic), float(p))
+    if growth[most] < p:
+        found = ("hypergeometric", float(live[most]), float(growth[most]))
+    return found[0], found[1], min(1.0, 2 * found[2])
 
 
 def counted(reference: pd.Series, live: pd.Series) -> pd.DataFrame:

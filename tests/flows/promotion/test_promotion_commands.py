@@ -22,7 +22,7 @@ STORY = [
     for line in block.splitlines()
 ]
 #: Commands of the story that stay up, or that other tests run for minutes.
-ELSEWHERE = {"schedule", "worker", "serve", "compare"}
+ELSEWHERE = {"schedule", "worker", "serve", "compare", "monitor", "demo"}
 
 
 @pytest.fixture

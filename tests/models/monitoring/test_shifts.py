@@ -44,11 +44,24 @@ def test_numbers_are_compared_by_scipy_and_deciles() -> None:
 
 
 def test_words_are_compared_by_chi_squared() -> None:
+    before = pd.Series(["a"] * 60 + ["b"] * 20 + ["c"] * 20 + ["d"] * 20)
+    now = pd.Series(["a"] * 20 + ["b"] * 20 + ["c"] * 20 + ["d"] * 20)
+    (shift,) = shifts.compare({"x": before}, {"x": now})
+    tested = stats.chi2_contingency([[60, 20, 20, 20], [20, 20, 20, 20]])
+    assert shift.test == "chi-squared"
+    # One of two tests.
+    assert (shift.statistic, shift.p) == pytest.approx((tested.statistic, 2 * tested.pvalue))
+
+
+def test_one_word_among_many_is_tested_alone() -> None:
     before = pd.Series(["a"] * 60 + ["b"] * 30 + ["c"] * 30)
     now = pd.Series(["a"] * 20 + ["b"] * 10 + ["c"] * 50)
     (shift,) = shifts.compare({"x": before}, {"x": now})
-    tested = stats.chi2_contingency([[60, 30, 30], [20, 10, 50]])
-    assert (shift.statistic, shift.p) == pytest.approx((tested.statistic, tested.pvalue))
+    exact = stats.fisher_exact([[50, 30], [30, 90]], alternative="greater")
+    assert (shift.test, shift.statistic) == ("hypergeometric", 50)
+    # One of three words, and one of two tests.
+    assert shift.p == pytest.approx(2 * 3 * exact.pvalue)
+    assert exact.pvalue * 3 < stats.chi2_contingency([[60, 30, 30], [20, 10, 50]]).pvalue
     assert (shift.reference, shift.live) == ("c 25.0 %", "c 62.5 %")
     p, q = np.array([0.5, 0.25, 0.25]), np.array([0.25, 0.125, 0.625])
     assert shift.psi == pytest.approx(float(np.sum((q - p) * np.log(q / p))))

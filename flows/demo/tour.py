@@ -8,9 +8,6 @@ English words by their form, from the analogies that come with it (Mikolov et al
 """
 
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +17,11 @@ import numpy as np
 from gensim.test.utils import datapath
 from PIL import Image
 
-from features.errors import UnavailableError
 from features.sounds.decoding import wave_bytes
 from flows import launch
 from flows.console import summary as summaries
 from flows.console import terminal
+from flows.demo.server import serving
 from flows.orchestration import prefect_server
 from flows.queries import question
 from flows.runs import request as requests
@@ -195,26 +192,8 @@ PARTS = (
 
 
 def _serve_and_ask(workspace: Workspace, asked: dict[str, list[Any]]) -> None:
-    command = [sys.executable, "-m", "flows", "serve", "--workspace", str(workspace.root), "--port=0"]
-    log = workspace.root / "demo" / "server.log"
-    with log.open("wb") as stream:
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stream, text=True)
-    try:
-        target = _address(server, log)
+    with serving(workspace) as target:
         terminal.note(f"the model server is at {target}; its predictions over gRPC:")
         for name, samples in asked.items():
             for answer in question.answers(question.Question(name, samples), target):
                 _tell(f"  {question.sentence(answer)}")
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(30)
-
-
-def _address(server: subprocess.Popen, log: Path) -> str:
-    """Read where the server listens from its first line."""
-    line = server.stdout.readline() if server.stdout else ""
-    if not line.startswith("gRPC "):
-        raise UnavailableError(
-            "the model server did not start", got=f"exit code {server.poll()}", todo=f"see {log}"
-        )
-    return line.removeprefix("gRPC ").strip()

@@ -1,0 +1,1 @@
+"""Demonstrations on data that come with the package."""
