@@ -1,4 +1,4 @@
-"""Runs whose process has died: marked as crashed, so that none holds its place for ever.
+"""Runs whose process has died: marked as crashed, so that none holds its place for ever, and restarted.
 
 A self-hosted Prefect server notices no death by itself. Two things do: an automation on the server, which
 hears the heartbeats of runs under way, and the worker, which looks at the processes of its own host, also
@@ -6,8 +6,9 @@ before their first heartbeat.
 """
 
 import datetime
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,18 @@ HEARTBEAT_SECONDS, SILENCE_SECONDS = 30, 90
 PENDING_SECONDS, LOOK_SECONDS = 45.0, 10.0
 #: How long the worker waits at its end for a look that is under way.
 LEAVE_SECONDS = 5.0
+#: A killed run is restarted within an hour, and at most twice: its training may be what kills it.
+RESTART_SECONDS, RESTARTS = 3600, 2
+#: Tags a run with how many runs before it were killed.
+RESTART = "restart-"
+
+NO_HEARTBEAT = f"No heartbeat for {SILENCE_SECONDS} seconds: the process has died."
+NOT_STARTED = "its worker ended before it had started a process"
+#: Messages of the automation, of the worker's look, and of Prefect's worker after SIGKILL.
+KILLED = re.compile(
+    rf"{NO_HEARTBEAT}|{NOT_STARTED}|its process \d+ has ended|"
+    r".*exited with (?:non-zero )?status code:? -9\b"
+)
 
 
 def install(client: "SyncPrefectClient") -> bool:
@@ -54,12 +67,11 @@ def _automation() -> Any:
         threshold=1,
         within=datetime.timedelta(seconds=SILENCE_SECONDS),
     )
-    message = f"No heartbeat for {SILENCE_SECONDS} seconds: the process has died."
     return AutomationCore(
         name=AUTOMATION,
         description="Made by servable worker.",
         trigger=trigger,
-        actions=[ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=message)],
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=NO_HEARTBEAT)],
     )
 
 
@@ -73,8 +85,8 @@ def identifier(pid: int) -> str:
 
 
 @contextmanager
-def watching(url: str) -> Iterator[None]:
-    """Install the automation, and reap dead runs of this host in the background."""
+def watching(url: str, *, restarts: bool = True) -> Iterator[None]:
+    """Install the automation, reap dead runs of this host and restart killed ones in the background."""
     ended = threading.Event()
 
     def watch() -> None:
@@ -82,7 +94,7 @@ def watching(url: str) -> Iterator[None]:
         while True:
             # A server that is away or refuses is told by others; the next look tries again.
             with suppress(Exception):
-                installed = _look(url, installed)
+                installed = _look(url, installed, restarts=restarts)
             if ended.wait(LOOK_SECONDS):
                 return
 
@@ -95,13 +107,15 @@ def watching(url: str) -> Iterator[None]:
         thread.join(LEAVE_SECONDS)
 
 
-def _look(url: str, installed: bool) -> bool:
+def _look(url: str, installed: bool, *, restarts: bool) -> bool:
     from prefect.client.orchestration import get_client
 
     with step.connected(url), get_client(sync_client=True) as client:
         if not installed:
             install(client)
         reap(client)
+        if restarts:
+            restart(client)
     return True
 
 
@@ -119,6 +133,62 @@ def reap(client: "SyncPrefectClient", grace: float = PENDING_SECONDS) -> list[st
         client.set_flow_run_state(run.id, Crashed(message=reason), force=True)
         terminal.note(f"{run.name}: marked as crashed: {reason}")
     return [run.name for run, _ in dead]
+
+
+def restart(client: "SyncPrefectClient") -> list[str]:
+    """Start a new run for each one that was killed within the hour; return the names of the new runs.
+
+    However often this is called, and by however many workers, a killed run is restarted once.
+    """
+    killed = {f"{RESTART}{run.id}": run for run in _killed(client) if run.deployment_id}
+    known = _known(client, killed) if killed else set()
+    new = [
+        client.create_flow_run_from_deployment(
+            run.deployment_id,
+            parameters=run.parameters,
+            tags=[f"{RESTART}{_restarts(run) + 1}"],
+            idempotency_key=key,
+        )
+        for key, run in killed.items()
+        if key not in known
+    ]
+    for run in new:
+        terminal.note(f"{run.name}: restarts a training that was killed")
+    return [run.name for run in new]
+
+
+def _known(client: "SyncPrefectClient", keys: Iterable[str]) -> set[str]:
+    """Return those of some idempotency keys that runs have."""
+    from prefect.client.schemas import filters
+
+    wanted = filters.FlowRunFilter(
+        idempotency_key=filters.FlowRunFilterIdempotencyKey(any_=sorted(keys)),
+    )
+    return {run.idempotency_key or "" for run in client.read_flow_runs(flow_run_filter=wanted, limit=200)}
+
+
+def _killed(client: "SyncPrefectClient") -> "list[FlowRun]":
+    """Return the runs that were killed lately and may be restarted."""
+    from prefect.client.schemas import filters
+    from prefect.client.schemas.objects import StateType
+
+    since = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=RESTART_SECONDS)
+    types = filters.FlowRunFilterStateType(any_=[StateType.CRASHED])
+    wanted = filters.FlowRunFilter(
+        state=filters.FlowRunFilterState(type=types),
+        tags=filters.FlowRunFilterTags(all_=[TAG]),
+        end_time=filters.FlowRunFilterEndTime(after_=since),
+    )
+    crashed = client.read_flow_runs(flow_run_filter=wanted, limit=200)
+    return [
+        run
+        for run in crashed
+        if _restarts(run) < RESTARTS and run.state and KILLED.match(run.state.message or "")
+    ]
+
+
+def _restarts(run: "FlowRun") -> int:
+    return max((int(tag.removeprefix(RESTART)) for tag in run.tags if tag.startswith(RESTART)), default=0)
 
 
 def _begun(client: "SyncPrefectClient") -> "list[FlowRun]":
@@ -139,7 +209,7 @@ def _death(run: "FlowRun", grace: float) -> str:
     if run.state is None or _age(run.state.timestamp) < grace:
         return ""
     if not where and run.state.is_pending() and run.deployment_id:
-        return "its worker ended before it had started a process"
+        return NOT_STARTED
     return f"its process {pid} has ended" if where == host() and not is_alive(pid, since) else ""
 
 

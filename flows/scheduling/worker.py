@@ -64,7 +64,7 @@ def work(workspace: Workspace, *, once: bool = False, limit: int = 1) -> int:
     os.environ.update({name: value for name, value in SILENCE.items() if name not in os.environ})
     url = api(workspace)
     os.environ["MLFLOW_TRACKING_URI"] = tracking.tracking_uri(workspace)
-    with step.connected(url), _watched(workspace, url), recovery.watching(url):
+    with step.connected(url), _watched(workspace, url), recovery.watching(url, restarts=not once):
         if not once:
             terminal.note(f"waiting for trainings from {step.page(url)}; press Ctrl-C to stop")
             return outcome.worst(ended.code for ended in _serve(url, once=False, limit=limit))

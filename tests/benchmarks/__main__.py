@@ -15,6 +15,8 @@ from tests.benchmarks import (
     galleries,
     heatmaps,
     image_classification,
+    imports,
+    kills,
     loop,
     music,
     numbers,
@@ -74,6 +76,8 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "drift": drift.drift,
         "translations": translations.sentences,
         "registered": registered_models.served,
+        "kills": kills.kills,
+        "imports": imports.imports,
     },
 }
 

@@ -226,7 +226,7 @@ def test_schedules_are_listed_paused_resumed_and_removed(served: Served, cases: 
 def test_runs_of_dead_processes_are_marked_as_crashed(served: Served, cases: Path) -> None:
     """Killed in PENDING and in RUNNING, alive, of another host; the automation is made once."""
     from prefect.client.orchestration import get_client
-    from prefect.states import Pending, Running
+    from prefect.states import Crashed, Pending, Running
 
     with subprocess.Popen(["true"]) as ended:
         dead = recovery.identifier(ended.pid)
@@ -259,6 +259,22 @@ def test_runs_of_dead_processes_are_marked_as_crashed(served: Served, cases: Pat
         assert states == ["Pending", "Running", "Running"]
         for run in kept:
             client.delete_flow_run(run)
+        assert len(recovery.restart(client)) == 3
+        assert recovery.restart(client) == []
+        first = [run for run in served.runs("dying", "SCHEDULED") if "restart-1" in run["tags"]]
+        assert {run["parameters"]["name"] for run in first} == {"dying"}
+        assert {run["idempotency_key"] for run in first} == {f"{recovery.RESTART}{run}" for run in lost}
+        # What kills its training over and over is left to a person.
+        for tag, restarted in (("restart-1", 3), ("restart-2", 0)):
+            for run in served.runs("dying", "SCHEDULED"):
+                if tag in run["tags"]:
+                    client.set_flow_run_state(run["id"], Crashed(message=recovery.NO_HEARTBEAT), force=True)
+            assert len(recovery.restart(client)) == restarted
+        # One that a person has ended is not restarted, either.
+        client.set_flow_run_state(
+            begun(Running, dead), Crashed(message="Process exited with status code: 143"), force=True
+        )
+        assert recovery.restart(client) == []
         recovery.install(client)
         assert recovery.install(client) is False
         (automation,) = client.read_automations_by_name(recovery.AUTOMATION)
