@@ -70,7 +70,7 @@ def preview(request: Request) -> dict[str, Any]:
 
     plan = plans.resolve(request)
     dataset = ingest(
-        Path(request.data),
+        request.data,
         raw=plan.task.raw,
         target=plan.task.target,
         columns=plan.columns,

@@ -1,12 +1,13 @@
 """The command line of the model server: tensorflow_model_server's flags."""
 
+import contextlib
 import gc
 import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,13 +37,31 @@ def main(argv: Sequence[str], repository: Path | None = None) -> int:
             print(parsed.message, flush=True)
             return 0
         logs.configure(parsed.log_format)
-        return _serve(parsed)
+        with _following(parsed):
+            return _serve(parsed)
     except ServableError as error:
         if parsed is not None and parsed.log_format == logs.JSON:
             logging.getLogger(__name__).error("%s", error)
         else:
             print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+
+
+@contextlib.contextmanager
+def _following(parsed: flags.Parsed) -> Iterator[None]:
+    """Keep the base path as its object store says, where it has one."""
+    if parsed.followed is None or parsed.options.model_base_path is None:
+        yield
+        return
+    from serving.repository.mirror import Follower
+
+    follower = Follower(parsed.followed, parsed.options.model_base_path)
+    follower.follow()
+    follower.start(parsed.options.poll_seconds)
+    try:
+        yield
+    finally:
+        follower.stop()
 
 
 def _require_models(server: "Server") -> None:

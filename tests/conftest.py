@@ -1,12 +1,15 @@
 """Fixtures all tests share: the folder of real data beside the checkout, and quiet TensorFlow."""
 
 import os
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from tests.object_store import Bucket
     from tests.trained import Trained
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -65,3 +68,20 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> "Trained":
     from tests.trained import train
 
     return train("image-classification", tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[str]:
+    """The address of a server that speaks S3."""
+    from tests.object_store import running
+
+    with running() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def bucket(object_store: str, monkeypatch: pytest.MonkeyPatch) -> "Bucket":
+    """An empty bucket, which the environment leads to."""
+    from tests.object_store import make_bucket
+
+    return make_bucket(object_store, f"bucket-{uuid.uuid4().hex[:12]}", monkeypatch)

@@ -147,6 +147,8 @@ class Examination:
             return candidate.link
         if candidate.path is None:
             return candidate.name.rpartition(":")[0].encode("utf-8")
+        if not candidate.path.startswith(self._source.root):
+            return candidate.name.encode("utf-8")  # an object, named by its URL
         return candidate.path[len(self._source.root) :].lstrip(b"/")
 
     def _scan(self) -> Iterator[Candidate]:

@@ -6,6 +6,7 @@ from typing import Any
 from features.datasets.dataset import load
 from features.ingest import ingest_examples, ingest_lines
 from features.ingest.rules import CorpusRules, ExampleRules, SourceRules
+from features.sources import object_copies
 from features.sources.candidates import Columns
 from features.spec import Progress, RawKind, silent
 from features.targets.classes import CLASS
@@ -13,7 +14,7 @@ from features.targets.target import Target
 
 
 def ingest(
-    path: Path,
+    path: Path | str,
     *,
     raw: RawKind,
     target: Target = CLASS,
@@ -28,7 +29,7 @@ def ingest(
     quarantine with its reason. Files known from an earlier ingest and unchanged since are not read again.
 
     Args:
-        path: of the source.
+        path: of the source; as text it may be the URL of objects, which are downloaded below root.
         raw: the raw kind of its examples.
         target: what they are to be answered with; lines of a Corpus have none.
         columns: of a table.
@@ -40,8 +41,10 @@ def ingest(
         NoInputError, AccessError: the source is not there, or may not be read.
         DataError: its layout is not known, too much of it is bad, or its classes cannot be learnt.
         TemporaryError: another process ingests the same source.
+        UnavailableError: an object store cannot be reached.
         StorageError: the disk is full.
     """
+    path = object_copies.local(str(path), root / object_copies.FOLDER, progress)
     if raw.lines:
         assert isinstance(rules, CorpusRules), "lines have rules of their own"
         return load(ingest_lines.run(path, raw, columns, rules, root, progress))

@@ -18,6 +18,7 @@ from features.ingest.examination import Examination, Findings
 from features.ingest.rules import ExampleRules
 from features.names import counted, escape, suffix_of
 from features.sources.candidates import Columns, Source
+from features.sources.object_copies import FOLDER, Copies
 from features.sources.recognise import recognise
 from features.sources.selection import FOLLOW
 from features.spec import SPLITS, Progress, RawKind
@@ -40,12 +41,14 @@ def run(
         The snapshot's folder, below root.
     """
     key = hashlib.sha256(os.fsencode(path.absolute().resolve())).hexdigest()[:16]
+    reading = rules.reading(columns)
     with exclusive(root / ".locks" / f"{key}.lock", f"ingest of {path}"):
         source = recognise(
             path,
             raw,
             replace(
-                rules.reading(columns),
+                reading,
+                table=replace(reading.table, objects=Copies(root / FOLDER)),
                 usual_targets=target.usual,
                 several_targets=target.several,
                 target_gaps=target.gaps,

@@ -6,6 +6,7 @@ from typing import Literal
 
 from features.decisions import Decisions
 from features.names import escape
+from features.sources.object_copies import Copies
 
 #: Where targets come from: folders or a table, one for every example; folders' names, where they can be
 #: classes; nowhere; a table, or files of annotations, alone.
@@ -35,6 +36,8 @@ class TableOptions:
         suffix: ending to be added to the names of files that lack it.
         folder: below the table's, where the files lie.
         missing_labels: words that stand for a missing label.
+        objects: where objects are downloaded to that a table names, or that lie beside one; None: the table
+            names files alone.
     """
 
     encoding: str = "auto"
@@ -44,6 +47,7 @@ class TableOptions:
     suffix: str = ""
     folder: str = ""
     missing_labels: tuple[str, ...] = MISSING_LABELS
+    objects: Copies | None = None
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,19 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
 from features.decisions import Decisions
+from features.errors import DataError
 from features.names import counted, escape, suffix_of
 from features.sources.candidates import Candidate, Entry, Rejected, Skipped, TableOptions
 from features.sources.nearby import Nearby
+from features.sources.object_copies import Copies
 from features.sources.selection import Selection
+from features.storage.objects import is_url
 
 #: Files that are not there whose likely cause is looked for.
 _EXPLAINED = 20
@@ -37,6 +41,8 @@ class NamedFiles:
         self._root, self._holder = root, holder
         self._selection, self._raw = selection, selection.raw
         self._options, self._nearby = options, Nearby(root, self._raw.suffixes)
+        self._objects = options.objects
+        self._beside = self._objects and self._objects.url(Path(os.fsdecode(root)))
         self._parent_is_real = lru_cache(maxsize=100_000)(self._is_real)
         self._explained = 0
         self._rewritten: dict[str, tuple[str, int]] = {}
@@ -46,6 +52,23 @@ class NamedFiles:
         for how, (cell, count) in self._rewritten.items():
             decisions.add("path", cell, how, counted(count, "row"))
 
+    def bring(self, cells: Iterable[str]) -> None:
+        """Download the objects that cells name by their URLs, or beside a table that is an object itself.
+
+        Raises:
+            AccessError, UnavailableError: the store refuses, or cannot be reached.
+            StorageError: the disk is full.
+        """
+        if self._objects is not None:
+            self._objects.bring_each(url for cell in cells for url in self._urls(cell))
+
+    def _urls(self, cell: str) -> Iterator[str]:
+        if is_url(cell.strip()):
+            yield cell.strip()
+        elif self._beside is not None:
+            names = [self._relative(form) for form, _ in self._forms(cell)]
+            yield from (f"{self._beside}/{os.fsdecode(name)}" for name in names if not _leaves(name))
+
     def entry(self, cell: str, candidate: Candidate, table: bytes) -> Entry:
         """Look at a file without opening it.
 
@@ -54,15 +77,15 @@ class NamedFiles:
             candidate: everything else of the example.
             table: path of the table below the source.
         """
-        relative, how = self._find(cell)
+        root, relative, how = self._find(cell)
         if how:
             first, count = self._rewritten.get(how, (cell, 0))
             self._rewritten[how] = (first, count + 1)
         if _leaves(relative):
             detail = f"the path {cell!r} leaves the {self._holder}'s folder"
             return self._absent(candidate, table, "outside_folder", detail, cell)
-        shown, suffix = escape(relative), suffix_of(relative)
-        path = os.path.join(self._root, relative)
+        shown, suffix = escape(relative if root == self._root else cell.strip()), suffix_of(relative)
+        path = os.path.join(root, relative)
         real = os.path.realpath(path) if self._selection.follow_symlinks else path
         try:
             mode = os.lstat(real).st_mode
@@ -85,22 +108,33 @@ class NamedFiles:
 
     def located(self, cell: str) -> bytes:
         """Return the path of the file that a cell names, below the root, whether or not it exists."""
-        return self._find(cell)[0]
+        return self._find(cell)[1]
 
-    def _find(self, cell: str) -> tuple[bytes, str]:
-        """Return the first form of a cell's path that exists, and how it differs from what is written."""
+    def _find(self, cell: str) -> tuple[bytes, bytes, str]:
+        """Return the first form of a cell's path that exists, its root, and how it differs from the cell."""
+        if self._objects is not None and is_url(cell.strip()):
+            return self._copied(self._objects, cell.strip())
         forms = list(dict(self._forms(cell)).items())
-        paths = [
-            os.path.normpath(os.path.join(self._options.folder, form).encode("utf-8")) for form, _ in forms
-        ]
+        paths = [self._relative(form) for form, _ in forms]
         for (_, how), relative in zip(forms, paths, strict=True):
             if (
                 not _leaves(relative)
                 and b"\0" not in relative
                 and os.path.lexists(os.path.join(self._root, relative))
             ):
-                return relative, how
-        return paths[0], ""
+                return self._root, relative, how
+        return self._root, paths[0], ""
+
+    def _copied(self, objects: Copies, url: str) -> tuple[bytes, bytes, str]:
+        """Return the folder of all copies, and the path of an object's copy below it."""
+        root = os.fsencode(objects.folder)
+        try:
+            return root, os.path.relpath(os.fsencode(objects.path(url)), root), ""
+        except DataError:
+            return root, b"..", ""
+
+    def _relative(self, form: str) -> bytes:
+        return os.path.normpath(os.path.join(self._options.folder, form).encode("utf-8"))
 
     def _unsupported(self, candidate: Candidate, table: bytes, cell: str, shown: str, suffix: str) -> Entry:
         """Pass over a name of another ending, unless the ending is part of a name that lacks its own."""

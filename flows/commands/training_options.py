@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from features.storage.objects import is_url
 from flows.commands.groups import grouped
 from flows.commands.options import WorkspaceOption
 from flows.runs.request import Request
@@ -28,7 +29,12 @@ InputFolderOption = Annotated[
 
 def requested(
     task: Annotated[str, typer.Argument(help="Task, such as image-classification.")],
-    data: Annotated[Path, typer.Option(help="Folder, table or archive of examples.")],
+    data: Annotated[
+        str,
+        typer.Option(
+            help="Folder, table or archive of examples, on disk or at s3:// or gs://.", metavar="PATH"
+        ),
+    ],
     name: Annotated[str, typer.Option(help="Name of the model.")],
     recipe: Annotated[str | None, typer.Option(help="Name of a recipe, or path of a YAML file.")] = None,
     override: Annotated[
@@ -67,7 +73,7 @@ def requested(
     columns = {"input": input_column, "target": targets, "split": split_column, "fold": fold_column}
     return Request(
         task=task,
-        data=str(data),
+        data=data if is_url(data) else str(Path(data)),
         name=model_name(name),
         recipe=recipe,
         overrides=(*(override or ()), *_table_settings(no_header, input_suffix, input_folder)),

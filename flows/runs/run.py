@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from features.datasets import dataset as datasets
 from features.datasets import folds
 from features.errors import ExportError, ServableError
+from features.storage import objects
 from flows.console import run_log, terminal
 from flows.orchestration.outcome import scheduled
 from flows.orchestration.warm_process import Examiner
@@ -126,7 +127,7 @@ def _opened(
     tracked.dataset(
         Path(plan.request.data).name,
         fingerprint=dataset.fingerprint,
-        source=str(Path(plan.request.data).absolute()),
+        source=objects.absolute(plan.request.data),
         profile=dataset.counts(),
     )
     record = Record(run, dataset, tracked, ledger, Examiner(run.path / "gate.log"))

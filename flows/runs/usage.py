@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from features.errors import NoInputError, UsageError
+from features.storage.objects import is_url
 from flows.runs import catalogue, schemas
 from flows.runs import recipe as config
 from flows.runs.request import Request
@@ -27,7 +28,7 @@ def check(request: Request) -> None:
     model_name(request.name)
     check_roles(request.columns)
     catalogue.require(request.task)
-    if not _exists(request.data):
+    if not is_url(request.data) and not _exists(request.data):
         raise NoInputError(
             "the data does not exist", got=request.data[:200], todo="check the path given to --data"
         )

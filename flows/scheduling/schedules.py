@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from features.errors import UnavailableError
+from features.storage import objects
 from flows.console import quiet
 from flows.console.redaction import mask
 from flows.orchestration import prefect_api, step
@@ -157,7 +158,7 @@ def _elsewhere(request: Request) -> Request:
     if recipe and Path(recipe).suffix in (".yaml", ".yml") and Path(recipe).is_file():
         recipe = str(Path(recipe).absolute())
     overrides = tuple(map(_with_absolute_path, request.overrides))
-    return replace(request, data=str(Path(request.data).absolute()), recipe=recipe, overrides=overrides)
+    return replace(request, data=objects.absolute(request.data), recipe=recipe, overrides=overrides)
 
 
 def _with_absolute_path(override: str) -> str:

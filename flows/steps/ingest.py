@@ -16,7 +16,7 @@ def ingest(plan: Plan) -> DatasetReference:
     """Read, check and split the data."""
     known = _snapshots(plan.workspace.datasets)
     dataset = make_dataset(
-        Path(plan.request.data),
+        plan.request.data,
         raw=plan.task.raw,
         target=plan.task.target,
         columns=plan.columns,

@@ -1,6 +1,7 @@
 """tensorflow_model_server's flags: those honoured, those taken in silence, those refused by name."""
 
 import argparse
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import ConfigError, UsageError
+from features.storage.objects import is_url
 from serving import logs
 from serving.config import MAX_REST_BODY_BYTES, PAGE_LOOPBACK, PAGES, Options
 
@@ -41,11 +43,19 @@ REFUSED = {
 
 @dataclass(frozen=True)
 class Parsed:
-    """What the command line asks for: options, or a message to print instead of serving."""
+    """What the command line asks for: options, or a message to print instead of serving.
+
+    Attributes:
+        options: of the server.
+        message: to print instead; None to serve.
+        log_format: of logs.FORMATS.
+        followed: the URL of a model whose versions are downloaded to ``options.model_base_path``.
+    """
 
     options: Options
     message: str | None = None
     log_format: str = logs.TEXT
+    followed: str | None = None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -171,6 +181,10 @@ def _path(text: str) -> Path | None:
     return Path(text) if text else None
 
 
+def _place(text: str) -> Path | str | None:
+    return text if is_url(text) else _path(text)
+
+
 def _paths(text: str) -> tuple[Path, ...]:
     return tuple(Path(word) for word in text.split(",") if word)
 
@@ -184,7 +198,9 @@ def _channel_arguments(text: str) -> tuple[tuple[str, str | int], ...]:
 
 def _add_models(flags: argparse.ArgumentParser) -> None:
     flags.add_argument("--model_name", default="default", help="name of the model in --model_base_path")
-    flags.add_argument("--model_base_path", type=_path, help="folder of version directories")
+    flags.add_argument(
+        "--model_base_path", type=_place, help="folder of version directories, on disk or at s3:// or gs://"
+    )
     flags.add_argument("--model_config_file", type=_path, help="ModelServerConfig in text format")
     flags.add_argument(
         "--model_config_file_poll_wait_seconds",
@@ -254,7 +270,17 @@ def parse(argv: Sequence[str], repository: Path | None = None) -> Parsed:
         return Parsed(Options(), flags.format_help())
     if values.version:
         return Parsed(Options(), version_text())
-    return Parsed(_options(values, repository), log_format=values.log_format)
+    base = values.model_base_path
+    followed = base if isinstance(base, str) and values.model_config_file is None else None
+    if followed is not None:
+        values.model_base_path = _copies(followed, repository)
+    return Parsed(_options(values, repository), log_format=values.log_format, followed=followed)
+
+
+def _copies(url: str, repository: Path | None) -> Path:
+    """Return the folder for the versions at a URL: beside the repository, else in the user's cache."""
+    near = repository.parent if repository is not None else Path.home() / ".cache" / "servable"
+    return near / "objects" / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
 
 
 def _two_hyphens(word: str) -> str:

@@ -223,6 +223,7 @@ class _Reader:
                 yield self._rejected(row, "missing_value", "the row has no input")
             else:
                 self._add(row, images)
+        self.files.bring(image.cell for image in images.values())
         for image in images.values():
             yield self._entry(image)
 

@@ -137,6 +137,7 @@ class _Reader:
         """Yield what cannot be used, then every image."""
         for row, reason, detail in self._file.faults:
             yield Rejected(self._relative, reason, detail, row)
+        self._files.bring(image["file_name"] for _, image in self._file.images)
         for row, image in self._file.images:
             objects = self._objects(image)
             yield from (

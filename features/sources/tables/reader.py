@@ -1,8 +1,9 @@
 """Turn the rows of one table into entries: rows, texts, or the files that they name."""
 
+import itertools
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from features.decisions import Decisions
 from features.names import counted, escape, setting
@@ -14,6 +15,9 @@ from features.sources.selection import Selection
 from features.sources.tables import cells
 from features.sources.tables.columns import Places
 from features.sources.tables.delimited import Broken, Row
+
+#: Rows whose objects are downloaded before the first of them is looked at.
+_AHEAD = 1000
 
 
 class RowReader:
@@ -62,6 +66,16 @@ class RowReader:
             decisions.add("label", label, "taken for a class, not for a missing label", how, warning=True)
         self._files.record(decisions)
         self._beside.record(decisions)
+
+    def entries(self, rows: Iterable["Row | Broken"]) -> Iterator[Entry]:
+        """Check every row; objects that they name are downloaded, many at a time."""
+        if self._raw.cells or self._options.objects is None:
+            yield from map(self.entry, rows)
+            return
+        left, place = iter(rows), self._places.inputs[0]
+        while part := list(itertools.islice(left, _AHEAD)):
+            self._files.bring(row.cells[place] for row in part if not isinstance(row, Broken) and row.cells)
+            yield from map(self.entry, part)
 
     def entry(self, row: "Row | Broken") -> Entry:
         """Check one row, and look at the file it names without opening it."""

@@ -74,9 +74,9 @@ def _source(
             gaps=columns.target_gaps,
             beside=columns.beside,
         )
-        for number, row in enumerate(table.rows(places.chosen(), tally), start=1):
+        for number, entry in enumerate(reader.entries(table.rows(places.chosen(), tally)), start=1):
             tally.rows = number
-            yield reader.entry(row)
+            yield entry
         table.record(tally, decisions)
         reader.record(decisions)
 
