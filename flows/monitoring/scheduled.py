@@ -24,8 +24,8 @@ def watch(workspace: Workspace, watched: Watch, policy: Policy | None) -> dict[s
         policy: when a drift starts a training; None: never.
 
     Returns:
-        What ``servable monitor --json`` prints; ``started``: whether a training was; ``retraining``: which, or
-        why none.
+        What ``servable monitor --json`` prints; ``started``: whether a training was;
+        ``retraining``: which, or why none.
     """
     outcome = monitor(workspace, watched, artifacts.report_progress)
     with TemporaryDirectory(prefix="servable-") as folder:
