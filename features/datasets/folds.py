@@ -33,7 +33,7 @@ def values(dataset: Dataset) -> list[str]:
     found = sorted(set(folds), key=lambda fold: (0, int(fold), "") if fold.isdecimal() else (1, 0, fold))
     if len(found) < 2:
         raise DataError(
-            "cross-validation needs at least two folds",
+            "too few folds to cross-validate",
             got=f"only fold {found[0]}",
             expected="two or more folds",
         )

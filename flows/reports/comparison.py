@@ -178,7 +178,7 @@ def page(comparison: Comparison) -> Report:
 
 def _sections(comparison: Comparison) -> Iterator[Section]:
     first, second = comparison.names
-    prose = ["The interval of a difference is that of 95 %, over the same examples for both."]
+    prose = ["Intervals are 95 % intervals of the difference, over the same examples for both."]
     if comparison.seen:
         prose.append(
             f"{second} was trained on {comparison.seen:,} of these examples: it looks better than it is."

@@ -51,7 +51,7 @@ def _curves(metric: str, curves: Mapping[int, Sequence[float]], best: int) -> Se
     }
     caption = "One line for each trial. A short line is a trial that was ended early."
     drawn = parts.trainings("Learning curves of the trials", epochs, short, caption, f"trial {best}")
-    return Section("Learning curves", figures=[drawn])
+    return Section("Progress of the search", figures=[drawn])
 
 
 def _table(words: str, trials: Sequence[Mapping[str, Any]]) -> Section:

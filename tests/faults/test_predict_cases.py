@@ -132,7 +132,7 @@ def test_standard_input_is_read_once(
 #: Content to the reason ingest refuses it for, and a word of the message.
 REFUSED = {
     "empty": (b"", "empty", "0 bytes"),
-    "blank": (b" \n\t", "empty_text", "blanks"),
+    "blank": (b" \n\t", "empty_text", "all of them blank"),
     "utf-16": ("gut".encode("utf-16"), "bad_encoding", "UTF-16"),
     "utf-16-be": (b"\xfe\xff\0g", "bad_encoding", "UTF-16"),
     "utf-32": ("gut".encode("utf-32"), "bad_encoding", "UTF-32"),

@@ -96,5 +96,6 @@ def worst(context: Context) -> Iterator[Section]:
     """Show the examples that are predicted worst, the largest error first."""
     items = [_item(context, example) for example in context.measured.worst.head(SHOWN).itertuples()]
     total = len(context.measured.worst)
-    prose = f"The {len(items)} of {total:,d} test examples whose predictions are farthest off."
+    which = f"The {len(items)} of {total:,d}" if len(items) < total else f"All {total:,d}"
+    prose = f"{which} test examples, the largest error first."
     yield Section("Largest errors", prose=[prose], media=items)

@@ -142,7 +142,7 @@ def number_metrics(evaluation: Any) -> Section:
         columns = ("name", "r2", "mae", "rmse", "mse", "mse_of_mean", "mse_of_zero")
         each = evaluation.numbers[list(columns)].to_numpy(object).tolist()
         tables.append(Table(columns, each, "By number"))
-    return Section("Metrics", prose=[f"Intervals: {interval_name(evaluation)}."], tables=tables)
+    return Section("Metrics", prose=[f"With a {interval_name(evaluation)}."], tables=tables)
 
 
 #: Metrics that are counts.

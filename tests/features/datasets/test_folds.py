@@ -68,7 +68,7 @@ def test_folds_come_in_the_order_of_numbers() -> None:
     ("rows", "words"),
     [
         ([("1", "a", "0"), ("2", "b", None)], "without a fold"),
-        ([("1", "a", "0"), ("2", "b", "0")], "one fold"),
+        ([("1", "a", "0"), ("2", "b", "0")], "only fold 0"),
     ],
 )
 def test_folds_that_cannot_be_are_named(rows: list, words: str) -> None:

@@ -88,7 +88,7 @@ def test_the_history_names_when_who_from_to_why_and_metrics(place: Place, servab
         (("promote", "NAME", 9), 66, "no version 9"),
         (("promote", "NAME", 9, "--to", "canary"), 66, "no version 9"),
         (("promote", "NAME", 2, "--share", 25), 2, "Add --to canary"),
-        (("promote", "NAME", 2, "--to", "canary", "--share", 101), 2, "no percentage"),
+        (("promote", "NAME", 2, "--to", "canary", "--share", 101), 2, "not a percentage"),
         (("promote", "NAME", 1, "--to", "canary"), 2, "is the stable one"),
         (("rollback", "NAME"), 66, "no earlier stable version"),
         (("history", "nosuch"), 66, "no model nosuch"),

@@ -261,7 +261,7 @@ def test_a_published_model_is_a_source_and_its_preprocessing_goes_along(
 
 
 def test_a_release_without_vectors_of_images_is_refused(module: str) -> None:
-    with pytest.raises(ConfigError, match="gives no vectors"):
+    with pytest.raises(ConfigError, match="has no embeddings"):
         ReleaseEmbedding(module, "image_bytes")
 
 

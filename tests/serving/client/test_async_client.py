@@ -61,7 +61,7 @@ def test_its_errors_are_the_same(server):
         errors.NotFound, match=r"model nobody: Servable not found for request: Latest\(nobody\)"
     ):
         asyncio.run(ask(server.target))
-    with pytest.raises(UsageError, match="named twice"):
+    with pytest.raises(UsageError, match="a version and a label"):
         asyncio.run(ask(server.target, version=1, label="x"))
     with pytest.raises(UnavailableError, match="no model server at"):
         asyncio.run(ask("127.0.0.1:9"))

@@ -57,7 +57,7 @@ def test_errors_carry_model_version_and_the_servers_words(client):
     assert str(caught.value) == "model line version 9: Servable not found for request: Specific(line, 9)"
     with pytest.raises(FailedPrecondition, match='"nothing" not found'):
         client.predict("line", x=np.ones(1, np.float32), signature="nothing")
-    with pytest.raises(UsageError, match="named twice"):
+    with pytest.raises(UsageError, match="a version and a label"):
         client.predict("line", x=[1.0], version=1, label="stable")
 
 

@@ -110,7 +110,7 @@ def test_names_and_labels_are_quoted_for_the_address_and_the_shell():
 
 
 def test_version_and_label_together_are_refused():
-    with pytest.raises(UsageError, match="named twice"):
+    with pytest.raises(UsageError, match="a version and a label"):
         commands.curl_predict("h:1", "m", {}, version=1, label="x")
 
 

@@ -160,7 +160,7 @@ def test_a_canary_needs_a_share_and_another_version_than_the_stable_one(reposito
     repository.publish("pets", candidate, {})
     repository.publish("pets", candidate, {}, promote=False)
     for share in (-1, 100.5):
-        with pytest.raises(UsageError, match="no percentage"):
+        with pytest.raises(UsageError, match="not a percentage"):
             repository.promote("pets", 2, "x", share=share)
     with pytest.raises(UsageError, match="version 1 of model pets is the stable one"):
         repository.promote("pets", 1, "x", share=10)
