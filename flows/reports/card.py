@@ -31,7 +31,7 @@ def card(context: Context, report: Report) -> str:
         "run": f"`{plan.name}/{context.record.run.path.name}`",
     }
     parts = [
-        f"**{headline(report, state)}** {report.verdict}",
+        "; ".join(filter(None, (headline(report, state).rstrip("."), report.verdict))),
         table(("", plan.name), rows),
         table(("metric", "value"), figures(state)),
         f"[report]({ARTIFACT}{REPORT}/{context.record.run.report.name})"

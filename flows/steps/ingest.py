@@ -11,7 +11,7 @@ from flows.runs.plan import Plan
 from flows.runs.state import DatasetReference
 
 
-@step.step("ingest", run_name="ingest {plan.request.data}", retries=2)
+@step.step("ingest", run_name=lambda plan: f"ingest {Path(plan.request.data).name}", retries=2)
 def ingest(plan: Plan) -> DatasetReference:
     """Read, check and split the data."""
     known = _snapshots(plan.workspace.datasets)

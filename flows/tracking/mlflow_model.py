@@ -36,7 +36,7 @@ def register(
         remote: the store is a server.
     """
     name, event = body["name"], body["id"]
-    _ensure_model(client, name)
+    _ensure_model(client, name, body["tags"].get("task"))
     for version in client.search_model_versions(f"name = '{name}'"):
         if version.tags.get(EVENT_TAG) == event:
             return Registered(int(version.version), version.model_id)
@@ -55,9 +55,11 @@ def register(
     return Registered(int(made.version), model_id)
 
 
-def _ensure_model(client: "MlflowClient", name: str) -> None:
+def _ensure_model(client: "MlflowClient", name: str, task: str | None) -> None:
+    kind = f" ({task})" if task else ""
+    text = f"Published by Servable{kind}. Each version describes its data and figures."
     try:
-        client.create_registered_model(name)
+        client.create_registered_model(name, description=text)
     except Exception as error:
         if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
             raise

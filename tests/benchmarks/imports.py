@@ -193,11 +193,11 @@ def tables(path: Path) -> Path:
 
 
 def ragged(path: Path) -> Foreign:
-    """Save a function of rows of unequal lengths."""
+    """Save a function of rows of unequal lengths, which a signature takes as values and where rows begin."""
     made = _save(
         path, lambda rows: {"y": tf.reduce_sum(rows, axis=1)}, tf.RaggedTensorSpec([None, None], tf.float32)
     )
-    return Foreign("ragged input", made)
+    return Foreign("ragged input", made, {"inputs": {"rows": [1.0, 2.0, 3.0], "rows_1": [0, 2, 3]}})
 
 
 def webp(path: Path) -> Path:

@@ -149,10 +149,11 @@ class _Stage:
         return next((each for each in later if each.state and each.state.is_final()), None)
 
     def _resumed(self, name: str) -> str:
-        """Say what of the killed run the next one took over, by the log of the model's one run folder."""
+        """Say what of the killed run the next one took over, by the logs of the model's run folders."""
         logs = sorted(self.workspace.runs(name).glob("*/run.log"))
-        assert len(logs) <= 1, logs
         text = "".join(log.read_text() for log in logs)
+        if len(logs) > 1:  # it was killed behind its last step, and the next one found nothing to do
+            return "it was published"
         if "resumed at epoch" in text:
             return f"at epoch {text.rpartition('resumed at epoch ')[2].split()[0]}"
         return "finished steps" if text.count(" in process ") > 1 else "nothing was begun"

@@ -131,6 +131,7 @@ def loop(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         os.environ.update(kept)
 
 
+@pytest.mark.proof
 def test_a_drift_is_retrained_once_tried_and_promoted(loop: Loop, trained: Trained) -> None:
     from flows.deployment import monitor_model
 
