@@ -53,7 +53,7 @@ class ShardFile:
         return rows
 
     def _read(self, handle: "Handle", row: np.ndarray, position: int) -> None:
-        view, offset = memoryview(row), self._begin + position * self._row
+        view, offset = row.data, self._begin + position * self._row
         while view:
             count = os.preadv(handle.number, [view], offset)
             if count == 0:

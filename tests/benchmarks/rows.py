@@ -39,8 +39,8 @@ def rows() -> Table:
         lines.append((stage, *cells, f"{memory / 2**30:.2f}", f"{memory * more / 2**30:.0f}"))
     prose = (
         f"Generated verdicts on images in {CLASSES} classes, one in 50 a copy; {machine()}. Seconds of "
-        "computing. Growth is the time for 1M rows, divided by ten times that for 0.1M: 1 is linear. Memory is "
-        "the highest so far. The figures for 10M rows are ten times those for 1M, not measured."
+        "computing. Growth is the time for 1M rows, divided by ten times that for 0.1M: 1 is linear. Memory "
+        "is the highest so far. The figures for 10M rows are ten times those for 1M, not measured."
     )
     columns = ("stage", "s, 0.1M", "s, 1M", "growth", "s, 10M", "GiB, 1M", "GiB, 10M")
     return Table("rows", "Millions of rows", prose, columns, lines)
