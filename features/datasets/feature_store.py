@@ -18,15 +18,18 @@ import numpy as np
 import tensorflow as tf
 
 from features.datasets.dataset import Dataset
+from features.datasets.shard_file import ShardFile
 from features.errors import DataError, StorageError
 from features.spec import Progress, silent
+from features.storage import memory
 from features.storage.files import writing
 from features.storage.trees import sha256
 
 #: A shard holds at most this many bytes.
 SHARD_BYTES = 64 * 2**20
-#: Rows of at most this many bytes altogether are read into memory; more are mapped.
-MEMORY_BYTES = 2 * 2**30
+#: Rows of at most this many bytes altogether are kept in memory, and at most this part of what is left of it;
+#: of more, each batch is read from the shards.
+MEMORY_BYTES, MEMORY_PART = 2 * 2**30, 4
 READERS = 4
 
 
@@ -70,17 +73,15 @@ class Rows:
 
     def __init__(
         self,
-        parts: Sequence[np.ndarray],
+        parts: "Sequence[ShardFile | np.ndarray]",
         where: np.ndarray,
         lengths: Sequence[Sequence[int]] | None = None,
         padding: float = 0.0,
     ) -> None:
-        self._where = where
+        self._where, self._parts = where, parts
         self.lengths = (
             np.array([lengths[part][row] for part, row in where], np.int64) if lengths is not None else None
         )
-        size = sum(part.nbytes for part in parts)
-        self._parts = [np.array(part) for part in parts] if size <= MEMORY_BYTES else list(parts)
         self.dtype = parts[0].dtype if parts else np.dtype(np.float32)
         self.padding = padding
         self.shape = (len(where), *(parts[0].shape[1:] if parts else ()))
@@ -103,8 +104,7 @@ class Rows:
         result = np.empty((len(wanted), longest, *self.shape[2:]), self.dtype)
         for number in np.unique(wanted[:, 0]):
             chosen = np.flatnonzero(wanted[:, 0] == number)
-            part = self._parts[number]
-            rows = part[wanted[chosen, 1], :longest]
+            rows = self._parts[number][wanted[chosen, 1]][:, :longest]
             result[chosen, : rows.shape[1]] = rows
             result[chosen, rows.shape[1] :] = self.padding
         return result
@@ -185,7 +185,7 @@ class FeatureStore:
             raise DataError(f"{len(absent)} examples have no features in {self.directory}", got=absent[0])
         used = sorted({place[one][0] for one in hashes})
         renumbered = {number: position for position, number in enumerate(used)}
-        parts = [np.load(shards[number].path, mmap_mode="r", allow_pickle=False) for number in used]
+        parts = _opened([shards[number].path for number in used])
         where = np.array([(renumbered[place[one][0]], place[one][1]) for one in hashes], np.int64).reshape(
             -1, 2
         )
@@ -209,6 +209,14 @@ class FeatureStore:
             Path(name).with_suffix(".json").unlink(missing_ok=True)
             Path(name).unlink(missing_ok=True)
         return damaged
+
+
+def _opened(paths: Sequence[Path]) -> "Sequence[ShardFile | np.ndarray]":
+    """Load shards that fit into a part of the memory that is left; of others, read rows when asked for."""
+    files = [ShardFile(path) for path in paths]
+    if sum(file.nbytes for file in files) <= min(MEMORY_BYTES, memory.available() // MEMORY_PART):
+        return [np.load(path, allow_pickle=False) for path in paths]
+    return files
 
 
 def _shard(path: Path) -> Shard:

@@ -22,6 +22,7 @@ from tests.benchmarks import (
     numbers,
     places,
     registered_models,
+    rows,
     serving,
     speech,
     swaps,
@@ -36,6 +37,7 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
     "bench": {
         "featurizer": features.featurizer,
         "ingest": features.ingest,
+        "rows": rows.rows,
         "spectrogram": audio.spectrogram,
         "serving": serving.serving,
         "swaps": swaps.swaps,
