@@ -9,6 +9,7 @@ import pandas as pd
 
 from features.datasets.dataset import Dataset
 from features.errors import DataError, NoInputError
+from features.names import counted
 from features.spec import Progress, silent
 from flows.gate.comparison import answers_of_saved_model
 from flows.reports.media import MEDIA
@@ -193,7 +194,9 @@ def _sections(comparison: Comparison) -> Iterator[Section]:
     ):
         if len(part):
             items = [_item(comparison, row) for row in part.head(SHOWN).itertuples()]
-            yield Section(title, prose=[f"{len(part):,} examples, the largest change first."], media=items)
+            yield Section(
+                title, prose=[f"{counted(len(part), 'example')}, the largest change first."], media=items
+            )
 
 
 def _item(comparison: Comparison, row: Any) -> Any:
