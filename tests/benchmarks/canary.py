@@ -152,7 +152,7 @@ def _registered(folder: Path, repository: "Repository") -> Any:
 
 
 def _followed(registry: Any, load: _Load) -> Iterator[tuple[object, ...]]:
-    _until(lambda: registry.get_registered_model("line").aliases.get("champion") == "1")
+    _until(lambda: str(registry.get_registered_model("line").aliases.get("champion")) == "1")
     for version in (2, 1):
         before, began = load.versions[version], time.perf_counter()
         registry.set_registered_model_alias("line", "champion", str(version))
