@@ -75,15 +75,23 @@ class TokenVectors(keras.Layer):
     Args:
         size: how many ids there are, padding included.
         width: of a vector.
-        vectors: [size, width] to begin with; None for random ones, uniform in [-0.25, 0.25] (Kim 2014).
-            Not kept in the config: a layer made again gets its weights from where it was saved.
+        vectors: [size, width] to begin with; None for random ones.
+        spread: largest absolute value of random ones. Like the vectors it is not kept in the config: a layer
+            made again gets its weights from where it was saved.
     """
 
-    def __init__(self, size: int, width: int, vectors: np.ndarray | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        size: int,
+        width: int,
+        vectors: np.ndarray | None = None,
+        spread: float = 0.25,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         self.size, self.width = size, width
         start = (
-            keras.initializers.RandomUniform(-0.25, 0.25, seed=keras.random.SeedGenerator())
+            keras.initializers.RandomUniform(-spread, spread, seed=keras.random.SeedGenerator())
             if vectors is None
             else keras.initializers.Constant(np.asarray(vectors, np.float32))
         )
@@ -222,7 +230,12 @@ POOLING: dict[str, type[keras.Layer]] = {"max": Maximum, "mean": Mean}
 
 
 def channels(
-    size: int, width: int, mode: str, vectors: np.ndarray | None = None, subwords: int = 0
+    size: int,
+    width: int,
+    mode: str,
+    vectors: np.ndarray | None = None,
+    subwords: int = 0,
+    spread: float = 0.25,
 ) -> tuple[keras.layers.Layer, ...]:
     """Make the lookups that ``mode`` names, as Kim 2014 calls them, and the one of subwords.
 
@@ -233,9 +246,10 @@ def channels(
             ``multichannel`` has one of each.
         vectors: [size, width] to begin with; None for random ones.
         subwords: buckets of the pieces of tokens, 0 for none; their vectors are learnt in every mode.
+        spread: largest absolute value of a random vector.
     """
-    learnt = TokenVectors(size, width, vectors, name="vectors")
-    fixed = TokenVectors(size, width, vectors, trainable=False, name="static_vectors")
+    learnt = TokenVectors(size, width, vectors, spread, name="vectors")
+    fixed = TokenVectors(size, width, vectors, spread, trainable=False, name="static_vectors")
     whole = {"static": (fixed,), "multichannel": (fixed, learnt)}.get(mode, (learnt,))
     return (*whole, PieceVectors(subwords, width, name="piece_vectors")) if subwords else whole
 
@@ -252,6 +266,9 @@ class VectorSettings(Settings):
     width: int = Field(300, ge=1, le=4096, description="size of a token's vector if none are given")
     vectors: str | None = Field(
         None, description="a word-vectors release, a vectors file or a hub module; null for random ones"
+    )
+    spread: float = Field(
+        0.25, gt=0, le=10, description="largest absolute value in a random vector; 0.25 as of Kim 2014"
     )
     channels: Literal["static", "non-static", "multichannel"] = Field(
         "non-static",

@@ -101,7 +101,11 @@ def _lookups(
 ) -> tuple[keras.layers.Layer, ...]:
     if settings.vectors is None:
         return sequences.channels(
-            featurizer.size, settings.width, settings.channels, subwords=featurizer.subwords
+            featurizer.size,
+            settings.width,
+            settings.channels,
+            subwords=featurizer.subwords,
+            spread=settings.spread,
         )
     found = vectors.load(settings.vectors, featurizer.vocabulary, blueprint)
     matrix = vectors.matrix(found, featurizer.size, np.random.default_rng(0))

@@ -1,4 +1,8 @@
-"""``python -m tests.benchmarks [bench | evaluate] [NAME ...]``."""
+"""``python -m tests.benchmarks [bench | evaluate | arrange] [--again] [NAME ...]``.
+
+``evaluate`` without names runs all, each within a time limit, but for those that are finished for this commit
+(``--again``: these, too). ``arrange`` brings docs/benchmarks.md into order, as after a merge.
+"""
 
 import os
 import sys
@@ -19,7 +23,9 @@ from tests.benchmarks import (
     kills,
     loop,
     music,
+    night,
     numbers,
+    page,
     places,
     registered_models,
     rows,
@@ -31,7 +37,7 @@ from tests.benchmarks import (
     translations,
     words,
 )
-from tests.benchmarks.table import SHARED, Table
+from tests.benchmarks.table import PAGE, SHARED, Table
 
 SETS: dict[str, dict[str, Callable[[], Table]]] = {
     "bench": {
@@ -72,6 +78,7 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "sentences": texts.sentences,
         "vectors": texts.vectors,
         "phrases": texts.phrases,
+        "subjectivity": texts.subjectivity,
         "surnames": texts.surnames,
         "reviews": texts.reviews,
         "word-vectors": words.vectors,
@@ -85,16 +92,22 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
 
 
 def main(arguments: list[str]) -> None:
-    """Run the benchmarks named, or all of a set."""
+    """Run the benchmarks named, or all of a set, or put the page into order."""
+    if arguments == ["arrange"]:
+        PAGE.write_text(page.arranged(PAGE.read_text()))
+        return
     if not SHARED.is_dir():
         sys.exit(
             f"real data not found at {SHARED}: set SERVABLE_SHARED to the folder that holds data/ and hub/"
         )
-    chosen = SETS[arguments[0] if arguments else "bench"]
-    names = arguments[1:] or list(chosen)
-    for name in names:
+    again = "--again" in arguments
+    kind, *names = [each for each in arguments if each != "--again"] or ["bench"]
+    if kind == "evaluate" and not names:
+        entries = night.whole(kind, list(SETS[kind]), again)
+        sys.exit(any(entry.outcome in (night.FAILED, night.LATE) for entry in entries))
+    for name in names or list(SETS[kind]):
         print(f"{name} ...", file=sys.stderr, flush=True)
-        table = chosen[name]()
+        table = SETS[kind][name]()
         print(table.markdown(), end="\n\n", flush=True)
         table.keep()
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.benchmarks import page
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
 SHARED = Path(os.environ.get("SERVABLE_SHARED", ROOT.parent / "shared"))
@@ -39,20 +41,9 @@ class Table:
         return "\n".join([*lines, *(f"\n#{table.markdown()}" for table in self.more)])
 
     def keep(self) -> None:
-        """Put the section in the place of the one that the page has, or at its end."""
-        begin, end = f"<!-- {self.name} -->\n", f"<!-- end of {self.name} -->\n"
-        page = PAGE.read_text() if PAGE.is_file() else HEAD
-        section = f"{begin}{self.markdown()}\n{end}"
-        before, found, rest = page.partition(begin)
-        after = rest.partition(end)[2] if found else ""
-        PAGE.write_text(before + section + after if found else f"{page.rstrip()}\n\n{section}")
-
-
-HEAD = """# Benchmarks
-
-`make bench` measures speed, `make evaluate` trains on the real datasets; each writes its sections here
-anew. Times depend on the machine; ratios are taken within one run.
-"""
+        """Put the section in the place of the one that the page has, and the page into order."""
+        text = PAGE.read_text() if PAGE.is_file() else ""
+        PAGE.write_text(page.with_section(text, self.name, f"{self.markdown()}\n"))
 
 
 def machine() -> str:

@@ -96,6 +96,13 @@ def test_several_channels_are_summed_under_the_same_filters() -> None:
     assert not fixed.trainable_variables
 
 
+@pytest.mark.parametrize("spread", [0.25, 0.05])
+def test_random_vectors_fill_the_spread(spread: float) -> None:
+    (lookup,) = sequences.channels(200, 50, "non-static", spread=spread)
+    largest = np.abs(lookup.vectors.numpy()).max()
+    assert 0.98 * spread < largest <= spread
+
+
 def test_the_vector_of_a_token_is_its_own_and_the_mean_of_its_pieces() -> None:
     built = network(SPELT["cnn"], subwords=50)
     whole, pieces = (
