@@ -11,6 +11,7 @@ from features.datasets.survey import survey
 from features.errors import ConfigError
 from features.ingest.ingest import ingest
 from features.settings import Survey
+from flows import launch
 from flows.runs import defaults, plan, usage
 from flows.runs.request import Request
 from models.training.settings import LoopSettings
@@ -56,6 +57,7 @@ def test_a_plan_is_adapted_to_its_training_split(clips: Path, tmp_path: Path) ->
     )
     assert settled.adapted(dataset) == settled
     assert settled.key(dataset.fingerprint) != open_plan.key(dataset.fingerprint)
+    assert launch.preview(request(clips, tmp_path))["recipe"] == settled.recipe
     given = plan.resolve(request(clips, tmp_path, "seconds=1", "epochs=3")).adapted(dataset)
     assert (given.recipe["featurizer"]["seconds"], given.training.epochs) == (1.0, 3)
 
