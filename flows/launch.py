@@ -79,7 +79,7 @@ def preview(request: Request) -> dict[str, Any]:
         progress=terminal.report_progress,
     )
     return {
-        "recipe": plan.recipe,
+        "recipe": plan.adapted(dataset).recipe,
         "dataset": dataset.card,
         "lines": described(dataset.card, dataset.quarantine),
         "refused": [json.loads(line) for line in dataset.quarantine.read_text().splitlines()],

@@ -15,7 +15,7 @@ from flows.gate import gate as gates
 from flows.gate.gate import pass_gate
 from flows.orchestration import artifacts
 from flows.reports.report import draw, write_report
-from flows.runs import listing, plan
+from flows.runs import defaults, listing, plan
 from flows.runs.plan import Plan
 from flows.runs.request import Request
 from flows.runs.run import Record, open_record, run_label, seen
@@ -24,7 +24,7 @@ from flows.steps.cross_validation import cross_validate, whole_view
 from flows.steps.evaluate import evaluate
 from flows.steps.export import export
 from flows.steps.featurize import featurize
-from flows.steps.ingest import ingest
+from flows.steps.ingest import adapted, ingest
 from flows.steps.publish import publish
 from flows.steps.train import fit
 from flows.steps.unchanged import unchanged
@@ -69,6 +69,8 @@ def train_model(
 
 def _train(request: Request) -> dict[str, Any]:
     intent = plan.resolve(request)
+    if note := defaults.remark(request):
+        terminal.note(note)
     with alone(intent):
         return _run(intent, COURSES.get(request.task, TRAINING), Clock())
 
@@ -90,6 +92,7 @@ def _run(intent: Plan, course: "Course", clock: "Clock") -> dict[str, Any]:
         dataset = course.ingest(intent)
     if intent.columns.fold is not None:
         dataset = whole_view(intent, dataset)
+    intent = adapted(intent, seen(dataset))
     with open_record(intent, dataset) as record:
         if intent.columns.fold is not None:
             with clock("folds"):

@@ -14,6 +14,7 @@ from flows.console import terminal
 from flows.runs.directory import RunDirectory
 from flows.runs.plan import Plan, resolve
 from flows.runs.request import Request
+from flows.runs.run import seen
 from flows.workspace import Workspace
 from tests import golden, mlflow_store
 from tests.conftest import ROOT
@@ -46,8 +47,10 @@ class Trained:
         return request(self.summary["task"], self.data, self.workspace.root, **changes)
 
     def plan(self, **changes: Any) -> Plan:
-        """Return the plan of the training, with changes."""
-        return resolve(self.request(**changes))
+        """Return the plan of the training, with changes, adapted to its data as the training was."""
+        dataset = self.run.read().dataset
+        assert dataset is not None, "a finished training has a dataset"
+        return resolve(self.request(**changes)).adapted(seen(dataset))
 
 
 def request(task: str, data: Path, root: Path, *, overrides: tuple[str, ...] = (), **changes: Any) -> Request:

@@ -5,14 +5,16 @@ docs/featurizers.md describes the result, and how close it is to librosa.
 
 import hashlib
 import json
-from typing import Any, Literal
+import math
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, Self
 
 import keras
 import numpy as np
 import tensorflow as tf
 from pydantic import Field
 
-from features.settings import Settings
+from features.settings import Auto, Settings, Survey
 from features.sounds import wave
 from features.sounds.constant_q import ConstantQ
 from features.sounds.spectrogram import SILENCE, LogMel
@@ -222,7 +224,11 @@ __all__ = ["ABSENT", "SILENCE", "AudioFeaturizer", "band_statistics"]
 class AudioFeaturizerSettings(Settings):
     """Windows and spectrum; the names are librosa's, and the sample rate is that of the data section."""
 
-    seconds: float = Field(1.0, gt=0, le=60, description="length of a window in seconds")
+    seconds: Annotated[float, Field(gt=0, le=60)] | Auto = Field(
+        1.0,
+        description="length of a window in seconds; auto: the clips' own, or as much of longer ones as fits "
+        "evenly, at most 2.5",
+    )
     hop_seconds: float | None = Field(
         None, gt=0, description="distance between windows in seconds; null for half a window"
     )
@@ -230,18 +236,83 @@ class AudioFeaturizerSettings(Settings):
         "windows", description="windows: the whole sound; crop: one window from its middle"
     )
     features: Literal["log-mel", "mfcc"] = Field("log-mel", description="features computed from the spectrum")
-    n_fft: int = Field(512, ge=32, le=16_384, description="samples per Fourier transform")
+    n_fft: Annotated[int, Field(ge=32, le=16_384)] | Auto = Field(
+        512, description="samples per Fourier transform; auto: twice hop_length, and 25 ms at least"
+    )
     win_length: int | None = Field(
         None, ge=16, description="length of the window function in samples; null for n_fft"
     )
-    hop_length: int = Field(128, ge=1, description="samples between frames")
+    hop_length: Annotated[int, Field(ge=1)] | Auto = Field(
+        128, description="samples between frames; auto: a power of two, for about 64 frames in a window"
+    )
     window: str = Field("hann", description="window function")
-    n_mels: int = Field(64, ge=4, le=512, description="number of mel bands")
+    n_mels: Annotated[int, Field(ge=4, le=512)] | Auto = Field(
+        64, description="number of mel bands; auto: 64 up to 8 kHz, fewer below a lower fmax"
+    )
     fmin: float = Field(0.0, ge=0, description="lowest frequency in Hz")
-    fmax: float | None = Field(
-        None, gt=0, description="highest frequency in Hz; null for half the sample rate"
+    fmax: Annotated[float, Field(gt=0)] | Auto | None = Field(
+        None,
+        description="highest frequency in Hz; null for half the sample rate; auto: for half the rate of most "
+        "recordings, if that is lower",
     )
     center: bool = Field(True, description="whether frames are centred, with padding at both ends")
     power: float = Field(2.0, gt=0, description="exponent of the magnitude; 2 for power")
     top_db: float | None = Field(80.0, gt=0, description="dynamic range below the maximum, in dB")
     n_mfcc: int = Field(20, ge=1, le=512, description="number of MFCCs, if features is mfcc")
+
+    def adapted(self, survey: Survey) -> Self:
+        """Decide windows and bands from the lengths and rates of the training split's sounds."""
+        given = self.model_dump()
+        for name, decide in _DECISIONS.items():
+            if given[name] == "auto":
+                given[name] = decide(given, survey)
+        return type(self).model_validate(given)
+
+
+def _seconds(given: Mapping[str, Any], survey: Survey) -> float:
+    """Cut a usual clip into the fewest windows that are short enough and overlap by half."""
+    clip = survey.quantile("seconds", _USUAL)
+    windows = max(1, math.ceil(2 * clip / _LONGEST - 1e-6) - 1)
+    return round(max(2 * clip / (windows + 1), _SHORTEST), 2)
+
+
+def _hop_length(given: Mapping[str, Any], survey: Survey) -> int:
+    frames = given["seconds"] * survey.rules.sample_rate / _FRAMES
+    return int(2 ** max(0, round(math.log2(frames))))
+
+
+def _n_fft(given: Mapping[str, Any], survey: Survey) -> int:
+    least = 2 ** math.ceil(math.log2(_TRANSFORM * survey.rules.sample_rate))
+    return max(32, least, 2 * int(given["hop_length"]))
+
+
+def _fmax(given: Mapping[str, Any], survey: Survey) -> float | None:
+    """Leave out what no usual recording has; None where that is nothing."""
+    rate = survey.quantile("rate", 0.5)
+    return rate / 2 if rate < survey.rules.sample_rate else None
+
+
+def _n_mels(given: Mapping[str, Any], survey: Survey) -> int:
+    """Keep the width of the bands: 64 up to 8 kHz."""
+    from librosa import hz_to_mel
+
+    top = given["fmax"] or survey.rules.sample_rate / 2
+    return max(4, 8 * round(_BANDS / 8 * float(hz_to_mel(top) / hz_to_mel(_WIDEST))))
+
+
+#: Share of the clips that one window, or a few, hold wholly.
+_USUAL = 0.95
+#: Shortest and longest window in seconds.
+_SHORTEST, _LONGEST = 0.5, 2.5
+#: Seconds of the shortest Fourier transform: it tells the lowest bands apart.
+_TRANSFORM = 0.025
+#: Frames in a window, about; bands up to this frequency in Hz.
+_FRAMES, _BANDS, _WIDEST = 64, 64, 8000.0
+#: How settings that say ``auto`` are decided, in an order in which each needs only earlier ones.
+_DECISIONS: dict[str, Callable[[Mapping[str, Any], Survey], Any]] = {
+    "seconds": _seconds,
+    "hop_length": _hop_length,
+    "n_fft": _n_fft,
+    "fmax": _fmax,
+    "n_mels": _n_mels,
+}

@@ -1,14 +1,17 @@
 """What a training will do, resolved before it begins: every setting checked, every default filled in."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from features.datasets.snapshot import Snapshot
+from features.datasets.survey import survey
+from features.settings import Settings
 from features.sources.recognise import Columns
+from flows.runs import defaults, settings, usage
 from flows.runs import recipe as config
-from flows.runs import settings, usage
 from flows.runs.request import Request
 from flows.tracking import tracking
 from flows.workspace import Workspace, fingerprint
@@ -74,6 +77,25 @@ class Plan:
         """How it is tried before it is stable."""
         return self.sections["canary"]
 
+    def adapted(self, dataset: Snapshot) -> "Plan":
+        """Decide from the training split what the recipe leaves to it with ``auto``."""
+        split = survey(dataset, self.rules.as_settled(dataset.card))
+        decided = {
+            name: section.adapted(split).model_dump(mode="json")
+            for name, section in self.sections.items()
+            if isinstance(section, Settings)
+        }
+        return replace(self, recipe=self.recipe | decided)
+
+    def differing(self, other: "Plan") -> list[str]:
+        """List the settings that are others in another plan of the task, as ``--set`` takes them."""
+        return [
+            f"{section}.{name}={value}"
+            for section in SECTIONS
+            for name, value in self.recipe[section].items()
+            if value != other.recipe[section].get(name)
+        ]
+
     def key(self, dataset_fingerprint: str) -> str:
         """Name all that decides the outcome of the training."""
         decisive = {section: self.recipe[section] for section in SECTIONS if section not in _AFTERWARDS}
@@ -91,7 +113,9 @@ def resolve(request: Request) -> Plan:
     usage.check(request)
     tracking.tracking_uri(Workspace.open(Path(request.workspace)))
     task = tasks.find(request.task)
-    recipe = config.read_recipe(request.task, request.recipe, request.overrides, settings.names(task))
+    recipe = config.read_recipe(
+        request.task, defaults.chosen(request), request.overrides, settings.names(task)
+    )
     return Plan(request, config.resolve(recipe, sections(task, request.seed)))
 
 

@@ -89,10 +89,13 @@ def known_recipes(task: str) -> list[str]:
 
 def default_recipe(task: str) -> str:
     """Name the recipe a task uses when none is requested: the one whose file says ``default: true``."""
-    for name in known_recipes(task):
-        if _load(RECIPES / task / f"{name}.yaml").get("default"):
-            return name
-    return known_recipes(task)[0]
+    names = known_recipes(task)
+    return next((name for name in names if shipped(task, name).get("default") is True), names[0])
+
+
+def shipped(task: str, name: str) -> dict[str, Any]:
+    """Read a recipe that comes with Servable, as it stands."""
+    return _load(RECIPES / task / f"{name}.yaml")
 
 
 def recipe_path(task: str, recipe: str | None) -> Path:
@@ -103,9 +106,8 @@ def recipe_path(task: str, recipe: str | None) -> Path:
         UsageError: there is no recipe of that name for the task.
     """
     chosen = recipe or default_recipe(task)
-    shipped = RECIPES / task / f"{chosen}.yaml"
     if chosen in known_recipes(task):
-        return shipped
+        return RECIPES / task / f"{chosen}.yaml"
     if Path(chosen).suffix in (".yaml", ".yml"):
         if not Path(chosen).is_file():
             raise NoInputError("no recipe file", got=chosen, todo="check the path given to --recipe")
@@ -221,14 +223,16 @@ def check(kind: type[Settings], content: Mapping[str, Any] | None, section: str)
     try:
         return kind.model_validate(dict(content or {}))
     except ValidationError as error:
-        first = error.errors()[0]
-        path, known = _locate(kind.model_json_schema(), first["loc"])
+        first, schema = error.errors()[0], kind.model_json_schema()
+        path, known = _locate(schema, first["loc"])
+        # A setting of several types has an error for each.
+        expected = [each["msg"] for each in error.errors() if _locate(schema, each["loc"])[0] == path]
         where = ".".join([section, *path])
         unknown = first["type"] == "extra_forbidden"
         raise ConfigError(
             f"recipe setting {where}",
             got=repr(first.get("input"))[:120],
-            expected=f"one of the keys {', '.join(known)}" if unknown else first["msg"],
+            expected=f"one of the keys {', '.join(known)}" if unknown else " or ".join(expected),
             todo=(near(path[-1], known) if unknown else None) or "correct the recipe or the --set option",
         ) from error
 
@@ -244,7 +248,7 @@ def _locate(schema: dict[str, Any], location: Sequence[str | int]) -> tuple[list
             inner = {"$ref": variants[part]}
         else:
             path.append(str(part))
-            if not inner:
+            if not inner or "anyOf" in inner:
                 break
         here = definitions.get(inner.get("$ref", "").rpartition("/")[2], here)
     return path, sorted(here.get("properties", {}))

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from features.errors import NoInputError, UsageError
 from features.storage.objects import is_url
-from flows.runs import catalogue, schemas
+from flows.runs import catalogue, defaults, schemas
 from flows.runs import recipe as config
 from flows.runs.request import Request
 from flows.workspace import model_name
@@ -35,7 +35,9 @@ def check(request: Request) -> None:
     if not 0 <= request.seed < 2**32:
         raise UsageError("invalid seed", got=request.seed, expected=f"an integer from 0 to {2**32 - 1}")
     kinds = schemas.types(request.task)
-    recipe = config.read_recipe(request.task, request.recipe, request.overrides, schemas.names(kinds))
+    recipe = config.read_recipe(
+        request.task, defaults.chosen(request), request.overrides, schemas.names(kinds)
+    )
     config.resolve(recipe, checks(kinds, request.seed))
 
 

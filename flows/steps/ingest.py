@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from features import decisions
+from features.datasets.snapshot import Snapshot
 from features.ingest.ingest import ingest as make_dataset
 from flows.console import terminal
 from flows.orchestration import artifacts, step
@@ -38,6 +39,17 @@ def ingest(plan: Plan) -> DatasetReference:
     return DatasetReference(
         directory=str(dataset.directory), fingerprint=dataset.fingerprint, **counts, columns=_columns(card)
     )
+
+
+def adapted(plan: Plan, dataset: Snapshot) -> Plan:
+    """Decide what the recipe leaves to the training split (``auto``), and say so; once, before anything else.
+
+    The plan that comes back is what the run, its manifest and MLflow record.
+    """
+    decided = plan.adapted(dataset)
+    if changes := decided.differing(plan):
+        terminal.note(f"settings by the training split: {', '.join(changes)}")
+    return decided
 
 
 def _snapshots(folder: Path) -> set[str]:

@@ -25,9 +25,9 @@ from flows.runs.directory import RunDirectory
 from flows.runs.plan import Plan
 from flows.runs.recipe import known_recipes
 from flows.runs.request import Request
-from flows.runs.run import Record, open_record
+from flows.runs.run import Record, open_record, seen
 from flows.steps.featurize import featurize
-from flows.steps.ingest import ingest
+from flows.steps.ingest import adapted, ingest
 from flows.steps.train import fit
 from flows.tuning import space as spaces
 from flows.tuning.space import Space, Values
@@ -101,12 +101,13 @@ def _search(request: Request, limits: Limits) -> Outcome:
     space = dict(spaces.qualified(wanted, settings.names(plan.task)))
     if auto:
         space["recipe"] = Values(tuple(known_recipes(request.task)))
-    space = space or spaces.usual(plan)
-    if not space or not isinstance(plan.task.objective, Objective):
+    if not isinstance(plan.task.objective, Objective):
         raise UsageError(
             f"{request.task} has no settings to search", expected="a task that trains a network by gradients"
         )
     dataset = ingest(plan)
+    plan = adapted(plan, seen(dataset))
+    space = space or spaces.usual(plan)
     if not dataset_has_validation(plan, dataset.directory):
         raise UsageError("the data have no validation split", expected="data.validation_fraction above 0")
     key = fingerprint(
@@ -203,7 +204,7 @@ class Search:
                 recipe=params.get("recipe", self.base.recipe),
                 overrides=(*self.base.overrides, *spaces.overrides(params)),
             )
-        )
+        ).adapted(self.record.load_dataset())
         folder = self.record.run.path / f"{plan.key(self.record.dataset.fingerprint)}"
         folder.mkdir(exist_ok=True)
 

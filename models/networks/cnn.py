@@ -21,6 +21,7 @@ def convolutions(
     dropout: float,
     weight_decay: float = 0.0,
     pooling: str = "all",
+    stride: int = 1,
 ) -> keras.Model:
     """Build blocks of convolution, batch-norm and ReLU with max-pooling between, then dense layers.
 
@@ -34,6 +35,7 @@ def convolutions(
         weight_decay: factor of the L2 penalty on kernels.
         pooling: ``all`` averages each map over height and width; ``height`` over the height alone, so
             that it stays known where along the width something was; ``none`` keeps every place.
+        stride: of the first convolution, in both directions.
 
     Returns:
         A model from [batch, h, w, channels] to the vector before the head, [batch, d].
@@ -41,8 +43,8 @@ def convolutions(
     penalty = keras.regularizers.L2(weight_decay) if weight_decay else None
     inputs = x = keras.Input(shape, name="pixels")
     for number, maps in enumerate(filters):
-        for _ in range(depth):
-            x = _unit(x, maps, kernel, penalty)
+        for place in range(depth):
+            x = _unit(x, maps, kernel, penalty, stride if number == place == 0 else 1)
         if number < len(filters) - 1:
             x = layers.MaxPooling2D(padding="same")(x)
         x = layers.Dropout(dropout)(x) if dropout else x
@@ -62,10 +64,11 @@ POOLINGS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _unit(x: Any, maps: int, kernel: int, penalty: Any) -> Any:
+def _unit(x: Any, maps: int, kernel: int, penalty: Any, stride: int) -> Any:
     x = layers.Conv2D(
         maps,
         kernel,
+        strides=stride,
         padding="same",
         use_bias=False,
         kernel_initializer="he_normal",

@@ -33,6 +33,9 @@ class CnnSettings(Settings):
     filters: tuple[int, ...] = Field((32, 64, 128), min_length=1, description="feature maps of each block")
     depth: int = Field(2, ge=1, le=8, description="convolutions per block")
     kernel: int = Field(3, ge=1, le=11, description="kernel size in frames and bands")
+    stride: int = Field(
+        1, ge=1, le=4, description="frames and bands between two places of the first convolution"
+    )
     pooling: Literal["all", "time"] = Field(
         "time", description="average feature maps over time and bands, or over time only"
     )

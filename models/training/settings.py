@@ -1,17 +1,23 @@
 """The ``training`` section of a recipe and the optimizer it describes."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import keras
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from features.settings import Auto, Settings, Survey
+
+#: Examples that ``epochs: auto`` shows a network in all, and the passes it keeps to.
+SHOWN, FEWEST, MOST = 40_000, 8, 100
 
 
-class LoopSettings(BaseModel):
+class LoopSettings(Settings):
     """How any network is trained; every value can be set in the recipe or with --set training.KEY=VALUE."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    epochs: int = Field(20, ge=1, description="number of passes over the training split")
+    epochs: Annotated[int, Field(ge=1)] | Auto = Field(
+        20,
+        description="number of passes over the training split; auto: for 40,000 examples in all, 8 to 100",
+    )
     min_steps: int = Field(
         0,
         ge=0,
@@ -62,6 +68,13 @@ class LoopSettings(BaseModel):
     )
     bucketing: bool = Field(False, description="whether to batch sequences of similar length together")
     auto_batch: bool = Field(False, description="whether to halve the batch size once if memory runs out")
+
+    def adapted(self, survey: Survey) -> Self:
+        """Decide the number of passes by the size of the training split."""
+        if self.epochs != "auto":
+            return self
+        passes = round(SHOWN / max(1, survey.examples))
+        return self.model_copy(update={"epochs": min(MOST, max(FEWEST, passes))})
 
 
 class TrainingSettings(LoopSettings):

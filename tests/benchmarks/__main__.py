@@ -72,6 +72,7 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "digits": audio.digits,
         "speakers": audio.speakers,
         "instruments": audio.instruments,
+        "scenes": audio.scenes,
         "speech": speech.speech,
         "digits-strings": speech.digit_strings,
         "pianos": music.pianos,

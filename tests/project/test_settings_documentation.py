@@ -124,6 +124,8 @@ _SIGNS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 def kind_of(annotation) -> str:
     """Describe which values a field takes."""
     origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return f"{kind_of(parts[0])}{bounds_of(parts[1].metadata)},"
     if origin is typing.Literal:
         return ", ".join(f"`{part}`" for part in parts)
     if origin in (typing.Union, types.UnionType):

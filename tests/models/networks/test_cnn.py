@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from models.networks import cnn
 
@@ -22,6 +23,15 @@ def test_blocks_halve_the_size_but_the_last():
     model = cnn.convolutions((16, 12, 3), **SIZES | {"filters": (4, 6, 8)})
     sizes = [layer.output.shape[1:3] for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     assert sizes == [(16, 12)] * 2 + [(8, 6)] * 2 + [(4, 3)] * 2
+
+
+def test_the_first_convolution_may_take_longer_steps():
+    model = cnn.convolutions((16, 12, 3), **SIZES | {"stride": 2})
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert [layer.output.shape[1:3] for layer in layers] == [(8, 6)] * 2 + [(4, 3)] * 2
+    images = np.random.default_rng(0).random((2, 16, 12, 3), np.float32)
+    expected = tf.nn.conv2d(images, layers[0].kernel.value, 2, "SAME")
+    np.testing.assert_allclose(layers[0](images), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_small_pictures_do_not_vanish():
