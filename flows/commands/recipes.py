@@ -25,7 +25,7 @@ def recipes(
         _show(json_output, ("setting", "value", "default", "meaning"), _settings(task, recipe))
         return
     rows = [
-        {"task": name, "recipe": each, "default": "yes" if default else None, "for": purpose}
+        {"task": name, "recipe": each, "default": default, "for": purpose}
         for name in ([task] if task else catalogue.tasks())
         for each, default, purpose in catalogue.recipes(name)
     ]

@@ -38,16 +38,23 @@ def require(task: str) -> None:
         )
 
 
-def recipes(task: str) -> list[tuple[str, bool, str]]:
-    """List the recipes of a task: name, whether it is the default, and what it is for.
+#: What a recipe's ``default`` says, in words.
+DEFAULTS = {True: "yes", "module": "where its module is at hand"}
+
+
+def recipes(task: str) -> list[tuple[str, str | None, str]]:
+    """List the recipes of a task: name, when it is the default (None: never), and what it is for.
 
     Raises:
         ConfigError: there is no such task.
     """
     require(task)
-    default = config.default_recipe(task)
     return [
-        (name, name == default, _comment(config.RECIPES / task / f"{name}.yaml"))
+        (
+            name,
+            DEFAULTS.get(config.shipped(task, name).get("default", False)),
+            _comment(config.RECIPES / task / f"{name}.yaml"),
+        )
         for name in config.known_recipes(task)
     ]
 

@@ -21,6 +21,7 @@ from flows.runs.directory import RunDirectory
 from flows.runs.run import Record
 from flows.runs.state import Verdict
 from models.export.export import WARMUP
+from serving.repository.statement import PROVENANCE
 from tests.trained import Trained
 
 MANIFEST = Path("assets.extra")
@@ -35,6 +36,8 @@ def request_of(trained: Trained, tmp_path: Path) -> dict[str, Any]:
     for extra in (candidate / MANIFEST).iterdir():
         if extra.name != WARMUP.name:
             extra.unlink()
+    # A statement on a release would name its manifest.
+    (candidate / PROVENANCE).unlink()
     expectations = tmp_path / "parity"
     shutil.copytree(asked["expectations"], expectations)
     return asked | {"candidate": str(candidate), "expectations": str(expectations), "serving": None}

@@ -400,7 +400,7 @@ def test_g1_random_damage_is_accepted_decodable_or_quarantined(tmp_path: Path) -
 
 def test_too_many_bad_files_stop_and_leave_a_list(tmp_path: Path) -> None:
     data = plant(tmp_path / "data", classes(a=20, b=20) | {f"a/bad-{n}.png": b"\0%d" % n for n in range(3)})
-    with pytest.raises(DataError, match=r"3 of 43 .* at most 5\.0%") as caught:
+    with pytest.raises(DataError, match=r"3 of 43 examples .* \(limit 5 %\)") as caught:
         run(data, IngestRules())
     assert caught.value.exit_code == 65
     (listed,) = (tmp_path / "datasets").rglob("quarantine.jsonl")

@@ -223,7 +223,7 @@ def test_a_file_of_words_or_rows_stands_for_its_lines(tmp_path: Path) -> None:
     path.write_text("5.1,3.5\n4.9,3.0\n")
     assert contents(path, argument="row") == [b"5.1,3.5", b"4.9,3.0"]
     assert contents("2024/01/02,5", "N/A,1", argument="row") == [b"2024/01/02,5", b"N/A,1"]
-    with pytest.raises(UsageError, match="one value is sent as row"):
+    with pytest.raises(UsageError, match="row takes one value"):
         raw_inputs.read_one(path, "row")
 
 

@@ -123,7 +123,8 @@ def test_images_beside_the_class_folders_count_against_the_limit(tmp_path: Path)
     loose = {f"{n}.heic": encode(picture(50 + n), "JPEG") for n in range(3)}
     data = plant(tmp_path / "data", classes(a=10, b=10) | loose | {"README.md": b"about", "LICENSE": b"free"})
     with pytest.raises(
-        DataError, match=r"3 of 23 files skipped .*outside_class_folder \.heic 3.*[Mm]ove the files"
+        DataError,
+        match=r"3 of 23 examples .*: 3 skipped files \.heic \(outside_class_folder\).*[Mm]ove the files",
     ):
         run(data, IngestRules())
     assert run(data, IngestRules(max_bad_fraction=0.2)).card["skip_reasons"] == {
@@ -179,7 +180,9 @@ def test_texts_of_kindred_endings_count_against_the_limit(tmp_path: Path) -> Non
     def read(**rules: float) -> Dataset:
         return ingest(data, raw=TEXT, columns=Columns(), rules=TextRules(**rules), root=tmp_path / "root")
 
-    with pytest.raises(DataError, match=r"2 of 22 files skipped .*unsupported_extension \.md 2\).*[Rr]ename"):
+    with pytest.raises(
+        DataError, match=r"2 of 22 examples .*: 2 skipped files \.md \(unsupported_extension\).*[Rr]ename"
+    ):
         read()
     assert read(max_bad_fraction=0.2).card["skipped_endings"] == {".json": 1, ".md": 3}
 
@@ -218,7 +221,8 @@ def test_class_folders_of_links_stop_with_the_option(real: Path, tmp_path: Path)
     for label in ("ants", "bees"):
         linked(links / label, *(real / label).iterdir())
     with pytest.raises(
-        DataError, match=r"12 of 12 files skipped .*symlink \.png 12.*data\.follow_symlinks=true"
+        DataError,
+        match=r"12 of 12 examples .*: 12 skipped files \.png \(symlink\).*data\.follow_symlinks=true",
     ):
         run(links, IngestRules())
     with pytest.raises(DataError, match=r"not used: symlink 12.*Follow symbolic links with"):
@@ -264,7 +268,7 @@ def test_a_table_reads_through_links_where_it_may(real: Path, tmp_path: Path) ->
     data = linked(tmp_path / "data", real / "ants", *(real / "bees").iterdir())
     rows = [f"ants/{n:03}.png,ants" for n in range(6)] + [f"{n:03}.png,bees" for n in range(6)]
     (data / "t.csv").write_text("path,label\n" + "\n".join(rows) + "\n")
-    with pytest.raises(DataError, match="12 of 12 files skipped"):
+    with pytest.raises(DataError, match=r"12 of 12 examples .*: 12 skipped files \.png \(symlink\)"):
         run(data / "t.csv", IngestRules())
     assert run(data / "t.csv", FOLLOW).card["accepted"] == 12
 

@@ -1,6 +1,7 @@
 """Tables that were misread once, after public bug reports, and their siblings: rows, kinds, labels, words."""
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -607,7 +608,7 @@ def photos(cases: Path, tmp_path: Path) -> Path:
 def test_names_without_an_ending_are_explained_and_found(photos: Path) -> None:
     columns = {"input": "id", "target": "breed"}
     message = refusal(photos / "kaggle_labels.csv", photos, IMAGE, columns)
-    assert "as kaggle_labels.csv line 2: there is no file '00000000000000000000000000000000'" in message
+    assert re.search(r"kaggle_labels\.csv line 2 \(\w+: there is no file '0{32}'", message), message
     assert "add --input-suffix .jpg --input-folder train" in message
     named = {"input_suffix": "jpg", "input_folder": "train"}
     dataset = ingest(photos / "kaggle_labels.csv", photos, IMAGE, columns, **named)

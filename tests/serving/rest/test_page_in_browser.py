@@ -305,7 +305,7 @@ def test_a_row_is_a_form_and_empty_cells_are_missing(page, server) -> None:
     assert all_of(page, "#form label", "one.textContent") == ["age", "photo type", "rooms 2"]
     page.click(SUBMIT)
     page.wait_for("!document.querySelector('#problem').hidden")
-    assert page.text("#problem") == "Nothing is given for age."
+    assert page.text("#problem") == "Enter a value for age."
     page.fill("#field-age", "39.5")
     page.fill("#field-photo_type", "colour")
     shown = ask(page)
