@@ -152,14 +152,14 @@ def _require_sound(counts: _Counts, source: Lines, rules: CorpusRules, refused: 
     reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(counts.reasons.items()))
     if counts.quarantined > rules.max_bad_fraction * (counts.accepted + counts.quarantined):
         raise DataError(
-            f"{counts.quarantined:,} of {counts.accepted + counts.quarantined:,} lines of "
-            f"{source.description} are unusable (limit {100 * rules.max_bad_fraction:g} %): {reasons}",
+            f"{source.description}: {counts.quarantined:,} of {counts.accepted + counts.quarantined:,} lines "
+            f"are unusable (limit {100 * rules.max_bad_fraction:g} %): {reasons}",
             todo=f"read {refused}, and correct the data or raise data.max_bad_fraction",
         )
     if not counts.accepted:
         passed = ", ".join(f"{reason} {count}" for reason, count in sorted(counts.skipped.items()))
         raise DataError(
-            f"{source.description} contains no text",
+            f"no text in {source.description}",
             got=f"only {passed}" if passed else "nothing",
             todo="check that the files are of the expected kind",
         )

@@ -54,7 +54,7 @@ def release(subject: str, workspace: Path | None) -> Release:
         raise NoInputError(
             "no such model or folder",
             got=subject,
-            expected=f"one of {', '.join(repository.models()) or 'none yet'}, or a folder",
+            expected=", ".join([*repository.models(), "or a folder"]),
         )
     chosen = version if version is not None else repository.stable(name)
     return repository.release(name, chosen if chosen is not None else repository.versions(name)[-1])

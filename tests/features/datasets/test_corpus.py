@@ -156,11 +156,13 @@ def test_gzip_cut_off_keeps_what_came_before_and_a_bomb_is_refused(tmp_path: Pat
 
 def test_too_much_bad_or_nothing_at_all_stops_the_run(tmp_path: Path) -> None:
     (tmp_path / "bad.txt").write_bytes(b"good\n\xff\n")
-    with pytest.raises(DataError, match=r"1 of 2 lines quarantined \(bad_encoding 1\)") as caught:
+    with pytest.raises(
+        DataError, match=r"lines of bad\.txt: 1 of 2 lines are unusable .*: bad_encoding 1"
+    ) as caught:
         ingest(tmp_path / "bad.txt", tmp_path / "root")
     assert Path(str(caught.value).partition("Read ")[2].partition(",")[0]).is_file()
     (tmp_path / "blank.txt").write_bytes(b"\n \n\t\n")
-    with pytest.raises(DataError, match="nothing but blank_line 3"):
+    with pytest.raises(DataError, match=r"no text in lines of blank\.txt; got only blank_line 3"):
         ingest(tmp_path / "blank.txt", tmp_path / "root")
     (tmp_path / "picture.jpg").write_bytes(b"\xff\xd8")
     with pytest.raises(DataError, match="not a source of text"):

@@ -149,5 +149,5 @@ def test_numbers_follow_shifted_images(seeds) -> None:
 
 
 def test_a_number_that_is_not_there_is_named() -> None:
-    with pytest.raises(ConfigError, match="names no target; got 'steering'"):
+    with pytest.raises(ConfigError, match="names an unknown target; got 'steering'"):
         NumberAugmentation(NumberAugmentationSettings(negated=["steering"]), ("angle",))

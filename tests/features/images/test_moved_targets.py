@@ -128,7 +128,7 @@ def test_missing_points_stay_missing_and_change_sides(seeds: tf.Tensor) -> None:
 def test_without_left_and_right_no_image_is_mirrored(seeds: tf.Tensor) -> None:
     augmentation = PointAugmentation(PointAugmentationSettings(flip="both"), mirrored(("a", "b")))
     assert not augmentation.active
-    with pytest.raises(ConfigError, match=r"augmentation\.pairs names no point; got 'c'"):
+    with pytest.raises(ConfigError, match=r"augmentation\.pairs names an unknown point; got 'c'"):
         mirrored(("a", "b"), [("a", "c")])
 
 

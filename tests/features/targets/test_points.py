@@ -82,7 +82,7 @@ def test_names_follow_the_columns() -> None:
 
 @pytest.mark.parametrize("columns", ["x0 x1 y0 y1", "y0 x0", "x0 y0 y1 x1"])
 def test_columns_that_would_be_taken_for_others_are_refused(columns: str) -> None:
-    with pytest.raises(DataError, match=r"x and y of each point in turn; got '.*; expected 'x0', 'y0'"):
+    with pytest.raises(DataError, match=r"in the order x, y of each point; got '.*; expected 'x0', 'y0'"):
         POINTS.names([], columns.split())
 
 
@@ -99,7 +99,7 @@ def read(*cells: str) -> Any:
     [
         (("1", "2", "3", ""), "half_point", "point 2 has no y"),
         (("", "2", "3", "4"), "half_point", "point 1 has no x"),
-        (("1", "2", "3"), "half_point", "3 coordinates are no pairs"),
+        (("1", "2", "3"), "half_point", "3 coordinates are not pairs of x and y"),
         (("1", "2", "left", "4"), "not_a_number", "a coordinate is 'left'; expected a finite number"),
         (("1", "inf", "3", "4"), "not_a_number", "'inf'"),
         (("", " ", "", ""), "missing_value", "the row has no point"),

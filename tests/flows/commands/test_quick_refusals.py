@@ -34,7 +34,7 @@ MISTAKES = [
     (("publish", "x"), 2, "--reason"),
     (("promote", "x", "one"), 2, "integer"),
     (("worker", "--limit", "0"), 2, "--limit"),
-    (("verify", "nosuch"), 66, "no dataset"),
+    (("verify", "nosuch"), 66, "no such model or folder"),
     (("predict", "x", "nosuch.jpg"), 66, "nosuch.jpg"),
     (("explain", "x", "nosuch.jpg"), 66, "nosuch.jpg"),
     (("serve", "--model_base_path=x", "--nosuch"), 2, "--nosuch"),
