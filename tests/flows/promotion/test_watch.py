@@ -20,6 +20,8 @@ from tests.benchmarks import canary
 
 #: A trial that is short, and no less strict.
 RULE = {"min_minutes": 0, "min_requests": 150, "window": 0.5}
+#: A faulty one is healthy at first: the trial must last until a window has nothing but faults.
+LONGER = RULE | {"min_requests": 1500}
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +34,8 @@ def candidates(tmp_path_factory) -> dict[str, Path]:
 def workspace(candidates, tmp_path) -> Workspace:
     made = Workspace.open(tmp_path / "workspace")
     repository = Repository(made.repository)
-    for kind in ("healthy", "healthy", "faulty"):
-        repository.publish("line", candidates[kind], {"recipe": {"canary": RULE}}, promote=False)
+    for kind, rule in (("healthy", RULE), ("healthy", RULE), ("faulty", LONGER)):
+        repository.publish("line", candidates[kind], {"recipe": {"canary": rule}}, promote=False)
     repository.promote("line", 1, "first")
     return made
 
