@@ -133,7 +133,7 @@ def test_a_canary_stands_beside_the_stable_version_until_the_next_move(repositor
 
     assert repository.rollback("pets", "worse") == 3
     assert (repository.canary("pets"), repository.stable("pets")) == (None, 3)
-    with pytest.raises(TemporaryError, match="not version 2 any more"):
+    with pytest.raises(TemporaryError, match="no longer version 2"):
         repository.promote("pets", 2, "late", during=trial)
     repository.promote("pets", 2, "again", share=50)
     repository.promote("pets", 2, "good", during=repository.canary("pets"))
