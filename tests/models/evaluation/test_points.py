@@ -102,7 +102,7 @@ def test_the_worst_come_first(given: tuple[np.ndarray, ...]) -> None:
         ({"points": np.zeros((2, 2, 2))}, "do not match"),
         ({"points": np.full((2, 3, 2), np.inf)}, "not all finite"),
         ({"targets": np.full((2, 3, 2), np.nan)}, "nothing to measure"),
-        ({"pair": ("left_eye", "chin")}, r"data\.distance names no point; got 'chin'"),
+        ({"pair": ("left_eye", "chin")}, r"data\.distance names an unknown point; got 'chin'"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(changes: dict, words: str) -> None:

@@ -144,7 +144,7 @@ def test_t9_a_corpus_without_a_frequent_word_is_refused_with_the_count_it_has() 
         labels=(),
         hub=Path(),
     )
-    with pytest.raises(DataError, match=r"no word reaches featurizer\.min_count=3") as caught:
+    with pytest.raises(DataError, match=r"no word occurs as often as featurizer\.min_count=3") as caught:
         word_vectors.fit(blueprint, [b"one two two", b"!"])
     assert "2 different words, the most frequent 2 times" in str(caught.value)
     found = word_vectors.fit(blueprint, [b"one two two", b"Two b"])
