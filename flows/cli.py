@@ -48,6 +48,7 @@ from flows.commands import (
     watch,
     worker,
 )
+from flows.commands.help import Command
 from flows.commands.open import open as open_page
 from flows.commands.version import print_version
 from flows.console import terminal
@@ -110,8 +111,8 @@ app.command(
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 )(serve.serve)
 for _command in COMMANDS:
-    app.command()(_command)
-app.command("import")(import_model.import_model)
+    app.command(cls=Command)(_command)
+app.command("import", cls=Command)(import_model.import_model)
 app.add_typer(schedule.app, name="schedule")
 
 

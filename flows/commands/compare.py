@@ -19,7 +19,10 @@ def compare(
     quiet: QuietOption = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Compare two models on the same examples: metrics with intervals, and where they disagree."""
+    """Compare two models on the same examples.
+
+    Shows their metrics with an interval of the difference, and the examples on which they disagree.
+    """
     from flows.console import quiet as quieting
     from flows.runs import listing
 

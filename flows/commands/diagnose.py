@@ -35,7 +35,10 @@ def diagnose(
     workspace: WorkspaceOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Follow one example from its bytes to the answer, and name the first stage that differs and why."""
+    """Find out why a client gets another answer than expected.
+
+    Follows one example from its bytes to the answer, and names the first stage that differs and why.
+    """
     from flows.console import quiet as quieting
     from flows.runs import listing
 

@@ -27,7 +27,10 @@ def import_model(
     workspace: WorkspaceOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Check and publish a model that was trained elsewhere: a SavedModel or Keras file."""
+    """Check and publish a model that was trained elsewhere.
+
+    Takes a SavedModel, a Keras file, or a model of an MLflow registry.
+    """
     from flows.imports import publication
 
     done = publication.publish(

@@ -61,7 +61,10 @@ def monitor(
     quiet: QuietOption = False,
     json_output: JsonOption = False,
 ) -> int:
-    """Compare live inputs and the model's answers with the training examples; exit code 3 for drift."""
+    """Compare live inputs and answers with the training examples.
+
+    Exit code 3 means drift.
+    """
     from flows.console import quiet as quieting
 
     place = Workspace.existing(workspace)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from flows.commands.help import Command
 from flows.commands.monitor import (
     AlphaOption,
     CooldownOption,
@@ -38,7 +39,7 @@ app = typer.Typer(
     cls=Schedules,
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Schedule a training or monitoring; list, pause, resume or remove schedules.",
+    help="Schedule trainings and monitorings; list or change them.",
 )
 
 CronOption = Annotated[str | None, typer.Option(help="Cron expression of five fields.")]
@@ -54,7 +55,12 @@ TimezoneOption = Annotated[
 ]
 
 
-@app.command(epilog="Further commands: servable schedule monitor, list, pause, resume, remove NAME.")
+ScheduledArgument = Annotated[str, typer.Argument(help="Name of the model: see servable schedule list.")]
+
+
+@app.command(
+    cls=Command, epilog="Further commands: servable schedule monitor, list, pause, resume, remove NAME."
+)
 @takes_a_request
 def add(
     request: Request,
@@ -74,7 +80,7 @@ def add(
     terminal.note(schedules.deploy(request, When(cron, interval, rrule, timezone, on_drift)))
 
 
-@app.command("monitor")
+@app.command("monitor", cls=Command)
 def add_monitoring(
     name: Annotated[str, typer.Argument(help="Name of the model.")],
     data: LiveDataOption,
@@ -111,7 +117,7 @@ def add_monitoring(
     terminal.note(schedules.deploy_monitoring(place, parameters, When(cron, interval, rrule, timezone)))
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_schedules(workspace: WorkspaceOption = None, json_output: JsonOption = False) -> None:
     """List the scheduled trainings and monitorings."""
     from flows.scheduling import deployments
@@ -126,8 +132,8 @@ def list_schedules(workspace: WorkspaceOption = None, json_output: JsonOption = 
     terminal.table("", columns, cells)
 
 
-@app.command()
-def pause(name: str, workspace: WorkspaceOption = None) -> None:
+@app.command(cls=Command)
+def pause(name: ScheduledArgument, workspace: WorkspaceOption = None) -> None:
     """Neither train nor monitor a model until it is resumed."""
     from flows.scheduling import deployments
 
@@ -135,8 +141,8 @@ def pause(name: str, workspace: WorkspaceOption = None) -> None:
     terminal.note(f"{name}: paused")
 
 
-@app.command()
-def resume(name: str, workspace: WorkspaceOption = None) -> None:
+@app.command(cls=Command)
+def resume(name: ScheduledArgument, workspace: WorkspaceOption = None) -> None:
     """Train and monitor a model again when it is due."""
     from flows.scheduling import deployments
 
@@ -144,8 +150,8 @@ def resume(name: str, workspace: WorkspaceOption = None) -> None:
     terminal.note(f"{name}: resumed")
 
 
-@app.command()
-def remove(name: str, workspace: WorkspaceOption = None) -> None:
+@app.command(cls=Command)
+def remove(name: ScheduledArgument, workspace: WorkspaceOption = None) -> None:
     """Delete the schedules of a model; its runs stay in Prefect."""
     from flows.scheduling import deployments
 

@@ -28,10 +28,11 @@ def tune(
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Search for better settings on the validation split, then train the best and publish it.
+    """Search for better settings, then train and publish the best.
 
-    --set KEY=A,B,C and --set KEY=LOW..HIGH say what is tried; --recipe auto tries every recipe of the task.
-    Repeat the command to go on with a search that was cut off.
+    Settings are compared on the validation split alone. --set KEY=A,B,C and --set KEY=LOW..HIGH say what is
+    tried; --recipe auto tries every recipe of the task. Repeat the command to go on with a search that was
+    cut off.
     """
     from flows.tuning import space
 
