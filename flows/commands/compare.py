@@ -13,7 +13,7 @@ from flows.workspace import Workspace
 
 def compare(
     first: Annotated[str, typer.Argument(help="Model, version or run: pets, pets@1, pets/RUN.")],
-    second: Annotated[str, typer.Argument(help="The other one, measured on the test split of the first.")],
+    second: Annotated[str, typer.Argument(help="Another one, measured on the test split of the first.")],
     html: Annotated[Path | None, typer.Option(help="Write a page with the examples.", metavar="FILE")] = None,
     workspace: WorkspaceOption = None,
     quiet: QuietOption = False,

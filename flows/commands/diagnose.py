@@ -23,7 +23,7 @@ from serving.security import PLAIN, Security
 @secured
 def diagnose(
     name: Annotated[str, typer.Argument(help="Model, such as pets or pets@3.")],
-    example: Annotated[str, typer.Argument(help="File, or text, that is answered otherwise than expected.")],
+    example: Annotated[str, typer.Argument(help="File or text whose answer is not the expected one.")],
     answer: Annotated[Path | None, typer.Option(help="What the client got, as JSON.", metavar="FILE")] = None,
     tensor: Annotated[
         Path | None,

@@ -23,16 +23,17 @@ AlphaOption = Annotated[
 ]
 EffectOption = Annotated[float, typer.Option(min=0.0, help="Smallest PSI that counts as drift.")]
 MostOption = Annotated[
-    int, typer.Option(min=20, help="Live examples that are looked at; of a request log the latest.")
+    int,
+    typer.Option(min=20, help="Number of live examples to look at, at most; of a request log the latest."),
 ]
 RetrainOption = Annotated[
     bool,
-    typer.Option("--retrain", help="Where there is drift, start the model's deployment (servable schedule)."),
+    typer.Option("--retrain", help="On drift, start the model's scheduled training (servable schedule)."),
 ]
 CooldownOption = Annotated[
     float,
     typer.Option(
-        min=0.0, help="Hours after the begin of a training in which --retrain starts none.", metavar="HOURS"
+        min=0.0, help="Hours after the start of a training before --retrain starts another.", metavar="HOURS"
     ),
 ]
 DeploymentOption = Annotated[

@@ -70,7 +70,7 @@ def add(
     timezone: TimezoneOption = "UTC",
     on_drift: Annotated[
         bool,
-        typer.Option("--on-drift", help="At no times: servable monitor --retrain starts it."),
+        typer.Option("--on-drift", help="No times: servable monitor --retrain starts it."),
     ] = False,
 ) -> None:
     """Schedule a training as a Prefect deployment."""

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 @takes_a_request
 def tune(
     request: Request,
-    trials: Annotated[int, typer.Option(min=1, help="Most trials.")] = 20,
-    minutes: Annotated[float, typer.Option(min=0.1, help="Most minutes of the search.")] = 30.0,
+    trials: Annotated[int, typer.Option(min=1, help="Number of trials, at most.")] = 20,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Minutes that the search takes, at most.")] = 30.0,
     train: Annotated[
         bool, typer.Option("--train/--no-train", help="Train and publish the best settings.")
     ] = True,

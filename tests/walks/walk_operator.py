@@ -30,7 +30,7 @@ def _schedule(walk: Walk) -> None:
         "README.md",
         '.venv/bin/servable schedule image-classification --cron "0 3 * * *" --data photos/ --name pets '
         "--recipe cnn",
-        "deployed servable-train/pets, due at '0 3",
+        "deployed servable-train/image-classification-pets, due at '0 3",
     )
     walk.do("README.md", ".venv/bin/servable schedule list", r"pets +image-classification")
     page = "docs/training.md"
