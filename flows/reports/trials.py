@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flows.reports.page import Baseline, Headline, Report, Section, Table
+from flows.reports.page import Baseline, Fact, Headline, Report, Section, Table
 from flows.reports.sections import parts
 
 
@@ -26,6 +26,7 @@ def compose(
         best: number of the trial that won.
     """
     values = {trial["number"]: trial["value"] for trial in trials}
+    (winner,) = (trial["params"] for trial in trials if trial["number"] == best)
     words = metric.replace("_", " ")
     # The first trial has the settings of the recipe.
     own = values.get(0)
@@ -38,6 +39,7 @@ def compose(
         tone="good",
         headline=headline,
         lead=_curves(metric, curves, best),
+        facts=[Fact(setting, value) for setting, value in winner.items()],
         sections=[_table(words, trials)],
     )
 

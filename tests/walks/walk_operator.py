@@ -36,7 +36,7 @@ def _schedule(walk: Walk) -> None:
     page = "docs/training.md"
     walk.do(page, "servable schedule pause NAME", "pets: paused", own={"NAME": "pets"})
     walk.do("README.md", ".venv/bin/servable worker --once", "no training is due")
-    walk.do("README.md", "servable schedule list", r"pets .*True")
+    walk.do("README.md", "servable schedule list", r"pets .* yes ")
     own = {"list": "remove pets"}
     walk.do("README.md", ".venv/bin/servable schedule list", "pets: no longer scheduled", own=own)
 
