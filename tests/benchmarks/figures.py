@@ -180,7 +180,7 @@ KINDS = (
             for recipe in ("linear", "mlp")
         ),
     ),
-    Kind("Monitoring and operation", ("drift", "registered-models", "kills", "imports")),
+    Kind("Monitoring and operation", ("drift", "registered-models", "kills", "imports", "tune")),
     Kind(
         "Speed",
         (
