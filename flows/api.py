@@ -22,7 +22,7 @@ from features.errors import UsageError
 from flows import launch
 from flows.console import terminal
 from flows.runs import releases
-from flows.runs.request import Request
+from flows.runs.plans.request import Request
 from flows.workspace import Workspace, default_root, model_name
 from serving.repository.repository import Repository
 

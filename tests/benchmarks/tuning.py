@@ -48,7 +48,7 @@ def tune() -> Table:
         rows = [_row(Path(name) / str(number), case) for number, case in enumerate(CASES)]
     prose = (
         f"`servable tune --minutes {MINUTES:g}` without `--set`: the usual settings, around those of the "
-        "default recipe. It is killed with SIGKILL after its second trial, and repeated for the rest of the time. "
+        "default recipe. It is killed with SIGKILL after its second trial, and repeated for the time left. "
         "Accuracies are those of the test split, one training each with seed 0, on the same data and splits. "
         f"The interval is that of the difference on the same examples (`servable compare`); {machine()}."
     )
