@@ -50,14 +50,9 @@ def diagnose(
         from flows.queries.places import Place
 
     client = evidence.evidence(tensor, answer)
-    found = walk.diagnose(
-        place,
-        model,
-        version,
-        example,
-        client,
-        Place(target, security) if server else None,
-    )
+    live = Place(target, security) if server else None
+    with terminal.working("follow the example"):
+        found = walk.diagnose(place, model, version, example, client, live)
     if json_output:
         first = found.first
         print(json.dumps(asdict(found) | {"first": first.name if first else None}))

@@ -48,7 +48,7 @@ def export(
     if not target.absolute().parent.is_dir():
         raise UsageError("no such folder", got=target.absolute().parent)
     part = ""
-    with quieting.native_stderr(), terminal.progress_bars(quiet=quiet), terminal.busy("export"):
+    with terminal.hushed(quiet), terminal.working("export"), quieting.native_stderr():
         from models.export import formats
 
         if format == "zip":
@@ -62,4 +62,5 @@ def export(
             difference = formats.keras_file(network, target)
     print(target)
     answers = "identical" if difference == 0 else f"the same up to {difference:.1g}"
-    terminal.note(f"checked: {f'signature {part}, ' if part else ''}its answers are {answers}")
+    with terminal.hushed(quiet):
+        terminal.note(f"checked: {f'signature {part}, ' if part else ''}its answers are {answers}")

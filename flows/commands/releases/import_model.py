@@ -33,9 +33,9 @@ def import_model(
     """
     from flows.imports import publication
 
-    done = publication.publish(
-        Workspace.open(workspace), source, model_name(name), example=example, allow_ops=allow_op or ()
-    )
+    place, model = Workspace.open(workspace), model_name(name)
+    with terminal.working("check the model"):
+        done = publication.publish(place, source, model, example=example, allow_ops=allow_op or ())
     if json_output:
         print(json.dumps(done))
         return

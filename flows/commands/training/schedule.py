@@ -77,7 +77,9 @@ def add(
     from flows.scheduling import schedules
     from flows.scheduling.when import When
 
-    terminal.note(schedules.deploy(request, When(cron, interval, rrule, timezone, on_drift)))
+    with terminal.working("deploy"):
+        made = schedules.deploy(request, When(cron, interval, rrule, timezone, on_drift))
+    terminal.note(made)
 
 
 @app.command("monitor", cls=Command)
@@ -114,7 +116,9 @@ def add_monitoring(
         "deployment": deployment,
         "workspace": str(place.root),
     }
-    terminal.note(schedules.deploy_monitoring(place, parameters, When(cron, interval, rrule, timezone)))
+    with terminal.working("deploy"):
+        made = schedules.deploy_monitoring(place, parameters, When(cron, interval, rrule, timezone))
+    terminal.note(made)
 
 
 @app.command("list", cls=Command)
@@ -122,7 +126,8 @@ def list_schedules(workspace: WorkspaceOption = None, json_output: JsonOption = 
     """List the scheduled trainings and monitorings."""
     from flows.scheduling import deployments
 
-    rows = deployments.described(Workspace.open(workspace))
+    with terminal.working("ask Prefect"):
+        rows = deployments.described(Workspace.open(workspace))
     if json_output:
         for row in rows:
             print(json.dumps(row))
