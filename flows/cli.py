@@ -156,7 +156,7 @@ def _unexpected(error: Exception) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(message, file=sys.stderr)
         else:
-            terminal.fail(message.replace("\n", " "))
+            terminal.fail(message.replace("\n", " ").replace("Value error, ", ""))
         return int(getattr(error, "exit_code", 2))
     from flows.console import crash
 

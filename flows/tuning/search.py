@@ -24,7 +24,7 @@ from flows.runs.directory import RunDirectory
 from flows.runs.plans import plan as plans
 from flows.runs.plans import settings
 from flows.runs.plans.plan import Plan
-from flows.runs.plans.recipe import known_recipes
+from flows.runs.plans.recipe import AUTO, known_recipes
 from flows.runs.plans.request import Request
 from flows.runs.run import Record, open_record, seen
 from flows.steps.featurize import featurize
@@ -97,7 +97,7 @@ def search(request: Request, limits: Limits) -> Outcome:
 
 def _search(request: Request, limits: Limits) -> Outcome:
     _, wanted = spaces.parse(request.overrides)
-    auto, base = request.recipe == "auto", spaces.plain(request)
+    auto, base = request.recipe == AUTO, spaces.plain(request)
     plan = plans.resolve(base)
     space = dict(spaces.qualified(wanted, settings.names(plan.task)))
     if auto:

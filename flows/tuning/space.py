@@ -9,6 +9,7 @@ import yaml
 
 from features.errors import UsageError
 from flows.runs.plans import schemas, usage
+from flows.runs.plans.recipe import AUTO
 from flows.runs.plans.request import Request
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def plain(request: Request) -> Request:
         UsageError: a range cannot be read.
     """
     overrides, _ = parse(request.overrides)
-    return replace(request, recipe=None if request.recipe == "auto" else request.recipe, overrides=overrides)
+    return replace(request, recipe=None if request.recipe == AUTO else request.recipe, overrides=overrides)
 
 
 def _range(override: str, text: str) -> Range:

@@ -91,7 +91,7 @@ def _move(walk: Walk) -> None:
 
 
 def _check(walk: Walk) -> None:
-    (dataset,) = {path.parent for path in walk.path("workspace").glob("datasets/**/manifest.parquet")}
+    dataset = min(path.parent for path in walk.path("workspace").glob("datasets/**/manifest.parquet"))
     walk.do(
         "docs/ingest.md", "servable verify DATASET", "all files are unchanged", own={"DATASET": str(dataset)}
     )

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from features.errors import UsageError
+from features.names import near
 from flows.commands.help import Command
 from flows.commands.options import JsonOption, WorkspaceOption
 from flows.commands.predicting.monitor import (
@@ -31,6 +33,8 @@ class Schedules(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read what does not begin with the name of another command as the arguments of ``add``."""
         if args and args[0] not in self.commands:
+            if not args[0].startswith("-") and (meant := near(args[0], self.commands)):
+                raise UsageError("no such command of schedule", got=args[0], todo=meant)
             args = ["add", *args]
         return super().parse_args(ctx, args)
 

@@ -1,6 +1,7 @@
 """``servable tune``: search for better settings, and train the best."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,7 +54,7 @@ def tune(
     if not quiet:
         _show_trials(outcome)
     own = "" if outcome.own is None else f"; the recipe as it stands {outcome.own:.4g}"
-    print(f"best {outcome.metric} {outcome.value:.4g}{own}")
+    print(f"best {outcome.metric} {outcome.value:.4g} with {_settings(outcome.params)}{own}")
     print(f"report of the search: {outcome.folder / 'report.html'}")
     if summary is not None:
         from flows.console import summary as summaries
@@ -68,11 +69,15 @@ def _show_trials(outcome: "Outcome") -> None:
             row["number"],
             row["state"],
             _cell(row["value"]),
-            ", ".join(f"{k}={_cell(v)}" for k, v in row["params"].items()),
+            _settings(row["params"]),
         )
         for row in ordered
     ]
     terminal.table("trials", ("trial", "state", outcome.metric, "settings"), rows)
+
+
+def _settings(params: Mapping[str, object]) -> str:
+    return ", ".join(f"{key}={_cell(value)}" for key, value in params.items())
 
 
 def _cell(value: object) -> str:
