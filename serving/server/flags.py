@@ -68,7 +68,7 @@ class _Help(argparse.HelpFormatter):
 
     def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
         words = {int: "N", float: "N", boolean: "true|false", _path: "FILE", _place: "FOLDER"}
-        return words.get(action.type, "TEXT")  # type: ignore[arg-type]
+        return words.get(action.type, "TEXT")
 
 
 def boolean(text: str) -> bool:

@@ -89,7 +89,8 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "registered": registered_models.served,
         "kills": kills.kills,
         "imports": imports.imports,
-        "tune": tuning.tune,
+        "tune-sounds": tuning.sounds,
+        "tune-texts": tuning.sentences,
     },
 }
 

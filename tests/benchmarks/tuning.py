@@ -20,9 +20,10 @@ from tests.trained import PROGRAM, clean_environment, command
 MINUTES = float(os.environ.get("SERVABLE_TUNE_MINUTES", "12"))
 #: What the search has noted when it is killed.
 KILLED_AT = "trial 1:"
-COLUMNS = ("data", "default recipe", "tuned", "difference", "95 % interval")
-COLUMNS += ("validation: default", "validation: best", "trials", "ended early", "trials before the kill")
-COLUMNS += ("minutes", "settings of the best trial")
+HEADS = ("test examples", "default recipe, test accuracy", "tuned, test accuracy", "difference")
+HEADS += ("95 % interval of the difference", "validation accuracy, default recipe")
+HEADS += ("validation accuracy, best trial", "trials", "of them ended early", "trials before the kill")
+HEADS += ("minutes of all trials", "settings of the best trial")
 
 
 @dataclass(frozen=True)
@@ -30,36 +31,51 @@ class Case:
     """A set of data with one test split.
 
     Attributes:
-        label: what it is.
+        name: of the benchmark.
+        label: the set, and which fold of it is the test split.
         task: its kind.
         write: puts a table into a folder and returns its path.
         options: of both trainings.
     """
 
+    name: str
     label: str
     task: str
     write: Callable[[Path], Path]
-    options: tuple[str, ...]
+    options: tuple[str, ...] = ()
 
 
-def tune() -> Table:
+def sounds() -> Table:
+    """Search for settings of environmental sounds."""
+    columns = ("--input-column", "file", "--target-column", "class", "--split-column", "split")
+    larger = ("--set", "data.validation_fraction=0.25")
+    return _table(Case("tune-sounds", "audio_env5, fold 5", audio.TASK, _sounds, (*columns, *larger)))
+
+
+def sentences() -> Table:
+    """Search for settings of subjective and objective sentences."""
+    return _table(Case("tune-texts", "text_subj, fold 0", texts.TASK, _sentences))
+
+
+def _table(case: Case) -> Table:
     """Train the default recipe, search, train the best settings, and compare both on the test split."""
     with tempfile.TemporaryDirectory() as name:
-        rows = [_row(Path(name) / str(number), case) for number, case in enumerate(CASES)]
+        row = _row(Path(name), case)
     prose = (
-        f"`servable tune --minutes {MINUTES:g}` without `--set`: the usual settings, around those of the "
-        "default recipe. It is killed with SIGKILL after its second trial, and repeated for the time left. "
+        f"`servable tune --minutes {MINUTES:g}` without a range of settings: the usual ones, around those of "
+        "the default recipe. It is killed (SIGKILL) after its second trial, and repeated for the time left. "
         "Accuracies are those of the test split, one training each with seed 0, on the same data and splits. "
         f"The interval is that of the difference on the same examples (`servable compare`); {machine()}."
     )
-    return Table("tune", "Searches for better settings", prose, COLUMNS, rows)
+    title = f"Search for better settings: {case.label}"
+    return Table(case.name, title, prose, ("", "value"), list(zip(HEADS, row, strict=True)))
 
 
 def _row(folder: Path, case: Case) -> tuple[object, ...]:
-    folder.mkdir()
     data = case.write(folder)
-    trained(folder, case.task, data, "default", *case.options)
-    line = ["tune", case.task, "--data", str(data), "--name", "tuned", *case.options, "--json"]
+    options = (*case.options, "--local")
+    trained(folder, case.task, data, "default", *options)
+    line = ["tune", case.task, "--data", str(data), "--name", "tuned", *options, "--json"]
     begin = time.monotonic()
     before = _killed(folder, [*line, "--minutes", f"{MINUTES:g}"])
     left = MINUTES - (time.monotonic() - begin) / 60
@@ -68,16 +84,16 @@ def _row(folder: Path, case: Case) -> tuple[object, ...]:
     found = json.loads(done.stdout.splitlines()[-1])
     compared = command("compare", "default", "tuned", "--json", workspace=folder / "workspace")
     assert compared.returncode == 0, compared.stderr
-    return _cells(case.label, found, json.loads(compared.stdout.splitlines()[-1]), before)
+    return _cells(found, json.loads(compared.stdout.splitlines()[-1]), before)
 
 
-def _cells(label: str, found: dict[str, Any], compared: dict[str, Any], before: int) -> tuple[object, ...]:
+def _cells(found: dict[str, Any], compared: dict[str, Any], before: int) -> tuple[object, ...]:
     accuracy = next(each for each in compared["metrics"] if each["metric"] == "test/accuracy")
     ended = [each for each in found["trials"] if each["state"] == "ended early"]
     minutes = sum(each["seconds"] or 0 for each in found["trials"]) / 60
     settings = ", ".join(f"{key}={_short(value)}" for key, value in found["params"].items())
     return (
-        f"{label}, {compared['examples']:,} test examples",
+        f"{compared['examples']:,}",
         f"{accuracy['first']:.4f}",
         f"{accuracy['second']:.4f}",
         f"{accuracy['difference']:+.4f}",
@@ -135,17 +151,3 @@ def _sounds(folder: Path) -> Path:
 
 def _sentences(folder: Path) -> Path:
     return texts.with_test_fold(SHARED / "data" / "text_subj", folder, "0")
-
-
-CASES = (
-    Case(
-        "audio_env5, fold 5",
-        audio.TASK,
-        _sounds,
-        (
-            *("--input-column", "file", "--target-column", "class", "--split-column", "split"),
-            *("--set", "data.validation_fraction=0.25", "--local"),
-        ),
-    ),
-    Case("text_subj, fold 0", texts.TASK, _sentences, ("--local",)),
-)
