@@ -246,7 +246,7 @@ def cell(value: object) -> str:
     number = float(value)
     if math.isnan(number):
         return "–"
-    if number and abs(number) < 1e-2:
+    if number and abs(number) < 1e-3:
         return f"{number:.2g}"
     if abs(number) < 10:
         return f"{number:.3f}"
