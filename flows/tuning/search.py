@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 #: Trials that are never ended early: what is usual must be known first.
 STARTUP = 4
+#: Epochs after which a trial may be ended early; of a longer training, a quarter of its epochs. What is learnt
+#: in two of a hundred says little: the learning rate has not begun to fall.
+WARMUP = 2
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,7 @@ class Search:
             study_name="study",
             load_if_exists=True,
             direction="maximize" if self._higher_is_better else "minimize",
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=2),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=WARMUP),
         )
         # A search that goes on must not draw again what it drew at its beginning.
         seed = self.base.seed + len(study.trials)
@@ -209,10 +212,12 @@ class Search:
         folder = self.record.run.path / f"{plan.key(self.record.dataset.fingerprint)}"
         folder.mkdir(exist_ok=True)
 
+        judged = max(WARMUP, getattr(plan.training, "epochs", 0) // 4)
+
         def watch(epoch: int, metrics: Mapping[str, float]) -> None:
             trial.report(metrics[self.metric], epoch)
             late = time.monotonic() > self.deadline and trial.number > 0
-            if late or trial.should_prune():
+            if late or (epoch >= judged and trial.should_prune()):
                 raise optuna.TrialPruned
 
         return self._trained(plan, RunDirectory(folder), f"trial {trial.number}", watch)
