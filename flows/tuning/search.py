@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 #: Trials that are never ended early: what is usual must be known first.
 STARTUP = 4
-#: Epochs after which a trial may be ended early; of a longer training, a quarter of its epochs. What is learnt
-#: in two of a hundred says little: the learning rate has not begun to fall.
+#: Epochs after which a trial may be ended early; of a longer training, a quarter of its epochs.
+#: What it reaches in two of a hundred says little: the learning rate has not begun to fall.
 WARMUP = 2
 
 
