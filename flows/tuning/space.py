@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from features.errors import UsageError
+from features.names import near
 from flows.runs.plans import schemas, usage
 from flows.runs.plans.recipe import AUTO
 from flows.runs.plans.request import Request
@@ -206,5 +207,6 @@ def _section(key: str, settings: Mapping[str, Iterable[str]]) -> str:
     owners: Sequence[str] = [section for section, names in settings.items() if key in names]
     if len(owners) != 1:
         meant = " or ".join(f"{owner}.{key}" for owner in owners) or "section.key=values"
-        raise UsageError("cannot tell the section of a setting", got=key, expected=meant)
+        similar = None if owners else near(key, {name for names in settings.values() for name in names})
+        raise UsageError("cannot tell the section of a setting", got=key, expected=meant, todo=similar)
     return f"{owners[0]}.{key}"

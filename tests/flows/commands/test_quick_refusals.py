@@ -26,7 +26,7 @@ MISTAKES = [
     (("train", TASK, *GIVEN, "--recipe", "auto"), 2, "servable tune"),
     (("train", TASK, *GIVEN, "--set", "epochs=many"), 78, "valid integer"),
     (("train", TASK, *GIVEN, "--dry-run", "--set", "epochs=0"), 78, "greater than or equal to 1"),
-    (("tune", TASK, *GIVEN, "--set", "epoch=1,2"), 2, "epoch"),
+    (("tune", TASK, *GIVEN, "--set", "epoch=1,2"), 2, "Did you mean 'epochs'?"),
     (("tune", TASK, *GIVEN, "--set", "training.epochs=5..1"), 2, "two numbers in order"),
     (("schedule", TASK, *GIVEN), 2, "--cron"),
     (("schedule", "puase", "x"), 2, "Did you mean 'pause'?"),
