@@ -68,8 +68,16 @@ def _table(words: str, trials: Sequence[Mapping[str, Any]]) -> Section:
         for trial in trials
     ]
     rows.sort(key=lambda row: (row[1] is None, row[0]))
-    columns = ("trial", words, "state", *settings)
+    columns = ("trial", words, "state", *_short(settings))
     return Section("Trials", tables=[Table(columns, rows)])
+
+
+def _short(settings: Sequence[str]) -> list[str]:
+    """Leave the section out of a setting's name where no other section has the name."""
+    names = [setting.rpartition(".")[2] for setting in settings]
+    return [
+        name if names.count(name) == 1 else setting for name, setting in zip(names, settings, strict=True)
+    ]
 
 
 def _digits(value: Any) -> Any:
