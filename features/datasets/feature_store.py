@@ -270,7 +270,7 @@ def compute(
     frame = dataset.frame.drop_duplicates("sha256")
     wanted = set(store.missing(list(frame["sha256"])))
     todo = [row for row in frame.itertuples() if row.sha256 in wanted]
-    function = tf.function(stage, reduce_retracing=True)
+    function = tf.function(stage, reduce_retracing=True, autograph=False)
     padding = getattr(stage, "padding", None)
     hashes: list[str] = []
     parts: list[np.ndarray] = []
