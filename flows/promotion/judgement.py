@@ -1,5 +1,6 @@
 """Judge a canary by what the servers tell of it and of the stable version beside it."""
 
+import collections
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ WAIT, PROMOTE, ROLL_BACK = "wait", "promote", "roll back"
 
 #: Fewer failures are no rule.
 FEWEST_ERRORS = 3
-#: Answers of each version that a comparison needs: of latencies, and of scores.
+#: Answers of each version that a comparison needs: of latencies, and of scores or labels.
 FEWEST_LATENCIES, FEWEST_SCORES = 50, 100
 #: One-sided: a version at its limit is rolled back by chance once in a hundred looks.
 _Z = 2.33
@@ -59,6 +60,7 @@ def compare(total: Traffic, recent: Traffic) -> dict[str, Any]:
         "error_rate": {"canary": _rate(recent.canary), "stable": _rate(recent.stable)},
         "median_ms": {"canary": _median(recent.canary), "stable": _median(recent.stable)},
         "score_distance": _distance(total)[0],
+        "label_share": dict(zip(("canary", "stable"), _label_shares(total)[1:], strict=True)),
     }
 
 
@@ -79,7 +81,11 @@ def _fault(rule: CanarySettings, total: Traffic, recent: Traffic, figures: dict[
         )
     distance, chance = _distance(total)
     if distance is not None and distance > rule.max_score_distance and chance < _CHANCE:
-        return f"the distance of its scores is {distance:.2f}, over {rule.max_score_distance:g}"
+        kind = "its scores are lower: their distance" if total.confidence else "the distance of its scores"
+        return f"{kind} is {distance:.2f}, over {rule.max_score_distance:g}"
+    label, share, other = _label_shares(total)
+    if share is not None and other is not None and share > rule.max_label_share and other < share / 2:
+        return f"{share:.0%} of its answers are {label!r}, which the stable version gives in {other:.0%}"
     return ""
 
 
@@ -91,14 +97,28 @@ def _latency_ratio(recent: Traffic) -> float:
 
 
 def _distance(total: Traffic) -> tuple[float | None, float]:
-    """Return the Kolmogorov-Smirnov distance of the scores and its chance; None with too few scores."""
+    """Return the Kolmogorov-Smirnov distance of the scores and its chance; None with too few scores.
+
+    Of scores that say how sure an answer is, only the distance by which those of the canary are lower: a
+    version that has learnt what the stable one has not is surer of its answers.
+    """
     from scipy import stats
 
     scores = total.canary.scores, total.stable.scores
     if min(map(len, scores)) < FEWEST_SCORES:
         return None, 1.0
-    found = stats.ks_2samp(*scores)
+    # Of the distribution functions, the canary's is the greater one where its scores are lower.
+    found = stats.ks_2samp(*scores, alternative="greater" if total.confidence else "two-sided")
     return float(found.statistic), float(found.pvalue)
+
+
+def _label_shares(total: Traffic) -> tuple[str, float | None, float | None]:
+    """Return the canary's most frequent label and its share of each version; None with too few labels."""
+    labels, others = total.canary.labels, total.stable.labels
+    if min(len(labels), len(others)) < FEWEST_SCORES:
+        return "", None, None
+    ((label, count),) = collections.Counter(labels).most_common(1)
+    return label, count / len(labels), others.count(label) / len(others)
 
 
 def _at_least(errors: int, requests: int) -> float:

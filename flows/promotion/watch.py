@@ -171,6 +171,8 @@ def described(found: Judgement) -> str:
     ]
     if figures["score_distance"] is not None:
         parts.append(f"score distance {figures['score_distance']:.2f}")
+    if figures["label_share"]["canary"] is not None:
+        parts.append(f"most frequent label {_shown(figures['label_share'], '.0%')}")
     return f"canary to stable: {', '.join(parts)}; {found.verdict}: {found.reason}"
 
 

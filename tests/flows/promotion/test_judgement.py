@@ -16,19 +16,21 @@ OLD_ENOUGH = 3600.0
 GENERATOR = np.random.default_rng(3)
 
 
-def tally(requests=1000, errors=0, median=0.01, scores=(5, 2)) -> Tally:
-    """Make a tally of latencies around a median and of scores of a beta distribution."""
+def tally(requests=1000, errors=0, median=0.01, scores=(5, 2), labels="abcd") -> Tally:
+    """Make a tally of latencies around a median, of scores of a beta distribution, and of labels in turn."""
     counter, answered = Counter(), requests - errors
     latencies = median * GENERATOR.lognormal(0, 0.3, answered)
-    for latency, score in zip(latencies.tolist(), GENERATOR.beta(*scores, answered).tolist(), strict=True):
-        counter.answered(latency, [score])
+    for place, score in enumerate(GENERATOR.beta(*scores, answered).tolist()):
+        counter.answered(float(latencies[place]), [score], [labels[place % len(labels)]])
     for _ in range(errors):
         counter.failed()
     return Tally.read(counter.content())
 
 
-def verdict(canary: Tally, stable: Tally | None = None, age=OLD_ENOUGH, rule=RULE, trouble=""):
-    seen = Traffic(tally() if stable is None else stable, canary, trouble)
+def verdict(
+    canary: Tally, stable: Tally | None = None, age=OLD_ENOUGH, rule=RULE, trouble="", confidence=True
+):
+    seen = Traffic(tally() if stable is None else stable, canary, trouble, 1, confidence)
     return judge(rule, seen, seen, age)
 
 
@@ -47,7 +49,8 @@ def test_a_canary_without_fault_is_promoted_once_it_is_old_enough_and_has_answer
         (tally(20, 20), "", "failed on 20 of 20 requests"),
         (tally(1000, 30), "", "failed on 30 of 1000 requests"),
         (tally(median=0.03), "", "times the stable version's, over 2"),
-        (tally(scores=(1, 5)), "", "distance of its scores"),
+        (tally(scores=(1, 5)), "", "its scores are lower: their distance is"),
+        (tally(labels="a"), "", "100% of its answers are 'a', which the stable version gives in 25%"),
         (tally(0), "no SavedModel", "cannot be loaded: no SavedModel"),
     ],
 )
@@ -55,6 +58,23 @@ def test_a_fault_is_rolled_back_at_once(canary, trouble, words):
     found = verdict(canary, age=1, trouble=trouble)
     assert found.verdict == ROLL_BACK
     assert words in found.reason
+
+
+def test_a_version_that_has_learnt_what_the_stable_one_has_not_is_promoted():
+    """Most inputs have drifted: the stable version is unsure of them, and takes nearly all for one class."""
+    stable, learnt = tally(scores=(3, 4), labels="aaaaaaaaab"), tally(scores=(20, 1))
+    assert scipy.stats.ks_2samp(learnt.scores, stable.scores).statistic > 0.9
+    assert verdict(learnt, stable).verdict == PROMOTE
+    assert verdict(stable, learnt).verdict == ROLL_BACK
+    # Numbers that say nothing of how sure an answer is may not differ in either direction.
+    for pair in ((learnt, stable), (stable, learnt)):
+        assert verdict(*pair, confidence=False).reason.startswith("the distance of its scores is")
+
+
+def test_answers_of_one_class_are_no_fault_where_the_stable_version_gives_it_as_often():
+    assert verdict(tally(labels="a"), tally(labels="ab")).verdict == PROMOTE
+    assert verdict(tally(labels="aaab"), tally(labels="bc")).verdict == PROMOTE
+    assert verdict(tally(90, labels="a"), age=1).verdict == WAIT
 
 
 def test_a_few_failures_or_scores_are_no_fault():
