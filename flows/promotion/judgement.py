@@ -2,6 +2,7 @@
 
 import collections
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,17 @@ class Judgement:
     figures: dict[str, Any]
 
 
-def judge(rule: CanarySettings, total: Traffic, recent: Traffic, age: float) -> Judgement:
+@dataclass(frozen=True)
+class Expected:
+    """The scores of each version on its own test examples; none where they are not known."""
+
+    stable: Sequence[float] = ()
+    canary: Sequence[float] = ()
+
+
+def judge(
+    rule: CanarySettings, total: Traffic, recent: Traffic, age: float, expected: Expected | None = None
+) -> Judgement:
     """Judge a canary.
 
     Args:
@@ -37,9 +48,10 @@ def judge(rule: CanarySettings, total: Traffic, recent: Traffic, age: float) -> 
         total: since the trial began.
         recent: within the window of the rule.
         age: seconds since the trial began.
+        expected: what is known of both versions' scores.
     """
     figures = compare(total, recent)
-    fault = _fault(rule, total, recent, figures)
+    fault = _fault(rule, total, recent) or _change(rule, total, expected or Expected())
     if fault:
         return Judgement(ROLL_BACK, fault, figures)
     missing = max(0, rule.min_requests - total.canary.requests)
@@ -55,17 +67,18 @@ def judge(rule: CanarySettings, total: Traffic, recent: Traffic, age: float) -> 
 
 def compare(total: Traffic, recent: Traffic) -> dict[str, Any]:
     """Return the figures of both versions: rates and latencies within the window, the latest scores."""
+    distance = _distance(total)
     return {
         "requests": {"canary": total.canary.requests, "stable": total.stable.requests},
         "error_rate": {"canary": _rate(recent.canary), "stable": _rate(recent.stable)},
         "median_ms": {"canary": _median(recent.canary), "stable": _median(recent.stable)},
-        "score_distance": _distance(total)[0],
+        "score_distance": None if distance is None else float(distance.statistic),
         "label_share": dict(zip(("canary", "stable"), _label_shares(total)[1:], strict=True)),
     }
 
 
-def _fault(rule: CanarySettings, total: Traffic, recent: Traffic, figures: dict[str, Any]) -> str:
-    """Return what speaks against a canary, or nothing."""
+def _fault(rule: CanarySettings, total: Traffic, recent: Traffic) -> str:
+    """Return what failed or was slow, or nothing."""
     if total.trouble:
         return f"it cannot be loaded: {total.trouble}"
     tally = recent.canary
@@ -79,13 +92,6 @@ def _fault(rule: CanarySettings, total: Traffic, recent: Traffic, figures: dict[
         return (
             f"its median latency is {ratio:.1f} times the stable version's, over {rule.max_latency_ratio:g}"
         )
-    distance, chance = _distance(total)
-    if distance is not None and distance > rule.max_score_distance and chance < _CHANCE:
-        kind = "its scores are lower: their distance" if total.confidence else "the distance of its scores"
-        return f"{kind} is {distance:.2f}, over {rule.max_score_distance:g}"
-    label, share, other = _label_shares(total)
-    if share is not None and other is not None and share > rule.max_label_share and other < share / 2:
-        return f"{share:.0%} of its answers are {label!r}, which the stable version gives in {other:.0%}"
     return ""
 
 
@@ -96,20 +102,52 @@ def _latency_ratio(recent: Traffic) -> float:
     return canary.quantile(0.5) / stable.quantile(0.5)
 
 
-def _distance(total: Traffic) -> tuple[float | None, float]:
-    """Return the Kolmogorov-Smirnov distance of the scores and its chance; None with too few scores.
+def _change(rule: CanarySettings, total: Traffic, expected: Expected) -> str:
+    """Return how the answers changed for the worse, or nothing.
 
-    Of scores that say how sure an answer is, only the distance by which those of the canary are lower: a
-    version that has learnt what the stable one has not is surer of its answers.
+    A version that has learnt what the stable one has not may be surer than that one: only lower scores count.
+    It may also be less sure than one that does not notice what it does not know. Then it is as sure as of its
+    own test examples, and of these about as sure as the stable version of its own.
     """
+    distance = _distance(total)
+    if _exceeds(distance, rule) and not (total.confidence and _is_expected(rule, total, expected)):
+        kind = "its scores are lower: their distance" if total.confidence else "the distance of its scores"
+        return f"{kind} is {distance.statistic:.2f}, over {rule.max_score_distance:g}"
+    label, share, other = _label_shares(total)
+    if share is not None and other is not None and share > rule.max_label_share and other < share / 2:
+        return f"{share:.0%} of its answers are {label!r}, which the stable version gives in {other:.0%}"
+    return ""
+
+
+def _is_expected(rule: CanarySettings, total: Traffic, expected: Expected) -> bool:
+    """Return whether the canary is as sure as of its test examples, of these as the stable one of its own."""
+    pairs = (total.canary.scores, expected.canary), (expected.canary, expected.stable)
+    distances = [_lower(*pair) for pair in pairs]
+    return None not in distances and not any(_exceeds(distance, rule) for distance in distances)
+
+
+def _distance(total: Traffic) -> Any:
+    """Return the Kolmogorov-Smirnov distance of the scores of both versions, as of `_apart`."""
+    pair = total.canary.scores, total.stable.scores
+    return _lower(*pair) if total.confidence else _apart(*pair)
+
+
+def _lower(scores: Sequence[float], others: Sequence[float]) -> Any:
+    # Of the distribution functions, that of the lower scores is the greater one.
+    return _apart(scores, others, "greater")
+
+
+def _apart(scores: Sequence[float], others: Sequence[float], alternative: str = "two-sided") -> Any:
+    """Return the distance as ``statistic`` and its chance as ``pvalue``; None with too few scores."""
     from scipy import stats
 
-    scores = total.canary.scores, total.stable.scores
-    if min(map(len, scores)) < FEWEST_SCORES:
-        return None, 1.0
-    # Of the distribution functions, the canary's is the greater one where its scores are lower.
-    found = stats.ks_2samp(*scores, alternative="greater" if total.confidence else "two-sided")
-    return float(found.statistic), float(found.pvalue)
+    if min(len(scores), len(others)) < FEWEST_SCORES:
+        return None
+    return stats.ks_2samp(scores, others, alternative=alternative)
+
+
+def _exceeds(distance: Any, rule: CanarySettings) -> bool:
+    return distance is not None and distance.statistic > rule.max_score_distance and distance.pvalue < _CHANCE
 
 
 def _label_shares(total: Traffic) -> tuple[str, float | None, float | None]:

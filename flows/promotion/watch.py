@@ -10,7 +10,14 @@ from datetime import UTC, datetime
 
 from features.errors import NoInputError, ServableError, TemporaryError, UnavailableError
 from flows.promotion import admission, agreement, moves
-from flows.promotion.judgement import FEWEST_LATENCIES, PROMOTE, ROLL_BACK, Judgement, judge
+from flows.promotion.judgement import (
+    FEWEST_LATENCIES,
+    PROMOTE,
+    ROLL_BACK,
+    Expected,
+    Judgement,
+    judge,
+)
 from flows.runs.recipe import CanarySettings
 from flows.tracking.registry import Registry
 from flows.workspace import Workspace
@@ -107,7 +114,10 @@ class Watch:
         total = traffic.read(self._repository.root / model, canary)
         recent = seen.recent(total, rule.window, time.monotonic())
         age = (datetime.now(UTC) - datetime.fromisoformat(canary.since)).total_seconds()
-        found = judge(rule, total, recent, age)
+        expected = Expected(
+            *(self._scores(model, one) for one in (self._repository.stable(model), canary.version))
+        )
+        found = judge(rule, total, recent, age, expected)
         with contextlib.suppress(TemporaryError):  # somebody else was quicker
             self._act(model, canary, found)
         return found
@@ -117,6 +127,15 @@ class Watch:
             return admission.rule(self._repository.release(model, canary.version))
         except (NoInputError, ValueError):
             return CanarySettings()
+
+    def _scores(self, model: str, version: int | None) -> list[float]:
+        """Return the scores of a version on its test examples; none where its release does not have them."""
+        if version is None:
+            return []
+        try:
+            return list(self._repository.release(model, version).manifest.get("scores") or ())
+        except (NoInputError, ValueError):
+            return []
 
     def _act(self, model: str, canary: Canary, found: Judgement) -> None:
         if found.verdict == ROLL_BACK:

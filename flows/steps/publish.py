@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import yaml
 
 from flows.documents import model_card, provenance
@@ -20,6 +21,7 @@ from flows.steps.evaluate import evaluation
 from serving.repository.release import Describe
 from serving.repository.repository import Repository
 from serving.repository.statement import PROVENANCE
+from serving.repository.traffic import MOST_SCORES
 
 
 @step.step("publish", run_name="publish {plan.name}")
@@ -57,6 +59,17 @@ def publish(plan: Plan, record: Record) -> dict[str, Any]:
     return {"version": release.version, "release": str(release.path)}
 
 
+def scores(record: Record) -> list[float]:
+    """Return quantiles of the scores of the measured examples, as many as a trial compares at most."""
+    if not record.run.scores.is_file():
+        return []
+    measured = np.load(record.run.scores, allow_pickle=False).ravel()
+    finite = measured[np.isfinite(measured)]
+    count = min(len(finite), MOST_SCORES)
+    shares = (np.arange(count) + 0.5) / max(count, 1)
+    return np.quantile(finite, shares).round(4).tolist() if count else []
+
+
 def without(absent: Mapping[str, str]) -> str:
     """Return which signatures a release has not, and why; nothing where it has all."""
     return "; ".join(f"no signature {name}: {reason}" for name, reason in sorted(absent.items()))
@@ -87,6 +100,7 @@ def manifest(plan: Plan, record: Record) -> dict[str, Any]:
         "labels": list(record.load_dataset().labels),
         "metric": plan.task.objective.report,
         "metrics": state.metrics,
+        "scores": scores(record),
         "gate": state.gate.model_dump(mode="json") if state.gate else None,
         "signatures": list(state.signatures),
         "absent": state.absent,

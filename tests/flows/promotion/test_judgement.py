@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 
 from flows.promotion import judgement
-from flows.promotion.judgement import PROMOTE, ROLL_BACK, WAIT, judge
+from flows.promotion.judgement import PROMOTE, ROLL_BACK, WAIT, Expected, judge
 from flows.promotion.watch import _Trial, described
 from flows.runs.recipe import CanarySettings
 from serving.repository.labels import Canary
@@ -28,10 +28,16 @@ def tally(requests=1000, errors=0, median=0.01, scores=(5, 2), labels="abcd") ->
 
 
 def verdict(
-    canary: Tally, stable: Tally | None = None, age=OLD_ENOUGH, rule=RULE, trouble="", confidence=True
+    canary: Tally,
+    stable: Tally | None = None,
+    age=OLD_ENOUGH,
+    rule=RULE,
+    trouble="",
+    confidence=True,
+    expected=None,
 ):
     seen = Traffic(tally() if stable is None else stable, canary, trouble, 1, confidence)
-    return judge(rule, seen, seen, age)
+    return judge(rule, seen, seen, age, expected)
 
 
 def test_a_canary_without_fault_is_promoted_once_it_is_old_enough_and_has_answered_enough():
@@ -69,6 +75,24 @@ def test_a_version_that_has_learnt_what_the_stable_one_has_not_is_promoted():
     # Numbers that say nothing of how sure an answer is may not differ in either direction.
     for pair in ((learnt, stable), (stable, learnt)):
         assert verdict(*pair, confidence=False).reason.startswith("the distance of its scores is")
+
+
+def test_a_version_that_is_less_sure_as_expected_is_promoted():
+    """The stable version is sure of what it does not know; the canary is as sure as when it was tested."""
+    unnoticed, sound, aware, poor = ((30, 1), (12, 2), (6, 2), (2, 4))
+    tested = {scores: tally(scores=scores).scores for scores in (unnoticed, sound, aware, poor)}
+    live, stable = tally(scores=aware), tally(scores=unnoticed)
+    assert verdict(live, stable, expected=Expected(tested[sound], tested[aware])).verdict == PROMOTE
+    for expected in (
+        None,
+        Expected(tested[sound], tested[unnoticed]),  # far less sure than when it was tested
+        Expected(tested[unnoticed], tested[aware]),  # tested far worse than the stable version was
+        Expected((), tested[aware]),
+    ):
+        assert verdict(live, stable, expected=expected).reason.startswith("its scores are lower")
+    # What has learnt from wrong labels is as unsure as it was when it was tested.
+    poorly = Expected(tested[sound], tested[poor])
+    assert verdict(tally(scores=poor), live, expected=poorly).verdict == ROLL_BACK
 
 
 def test_answers_of_one_class_are_no_fault_where_the_stable_version_gives_it_as_often():
