@@ -18,7 +18,7 @@ from flows.promotion.judgement import (
     Judgement,
     judge,
 )
-from flows.runs.recipe import CanarySettings
+from flows.runs.plans.recipe import CanarySettings
 from flows.tracking.registry import Registry
 from flows.workspace import Workspace
 from serving.repository import traffic
