@@ -15,6 +15,8 @@ WAIT, PROMOTE, ROLL_BACK = "wait", "promote", "roll back"
 FEWEST_ERRORS = 3
 #: Answers of each version that a comparison needs: of latencies, and of scores or labels.
 FEWEST_LATENCIES, FEWEST_SCORES = 50, 100
+#: Test examples without which nothing is known of how sure a version should be.
+FEWEST_TESTED = 10
 #: One-sided: a version at its limit is rolled back by chance once in a hundred looks.
 _Z = 2.33
 #: Chance at which scores of one distribution differ as much.
@@ -122,7 +124,7 @@ def _change(rule: CanarySettings, total: Traffic, expected: Expected) -> str:
 def _is_expected(rule: CanarySettings, total: Traffic, expected: Expected) -> bool:
     """Return whether the canary is as sure as of its test examples, of these as the stable one of its own."""
     pairs = (total.canary.scores, expected.canary), (expected.canary, expected.stable)
-    distances = [_lower(*pair) for pair in pairs]
+    distances = [_lower(*pair, FEWEST_TESTED) for pair in pairs]
     return None not in distances and not any(_exceeds(distance, rule) for distance in distances)
 
 
@@ -132,16 +134,21 @@ def _distance(total: Traffic) -> Any:
     return _lower(*pair) if total.confidence else _apart(*pair)
 
 
-def _lower(scores: Sequence[float], others: Sequence[float]) -> Any:
+def _lower(scores: Sequence[float], others: Sequence[float], fewest: int = FEWEST_SCORES) -> Any:
     # Of the distribution functions, that of the lower scores is the greater one.
-    return _apart(scores, others, "greater")
+    return _apart(scores, others, fewest, "greater")
 
 
-def _apart(scores: Sequence[float], others: Sequence[float], alternative: str = "two-sided") -> Any:
+def _apart(
+    scores: Sequence[float],
+    others: Sequence[float],
+    fewest: int = FEWEST_SCORES,
+    alternative: str = "two-sided",
+) -> Any:
     """Return the distance as ``statistic`` and its chance as ``pvalue``; None with too few scores."""
     from scipy import stats
 
-    if min(len(scores), len(others)) < FEWEST_SCORES:
+    if min(len(scores), len(others)) < fewest:
         return None
     return stats.ks_2samp(scores, others, alternative=alternative)
 
