@@ -33,15 +33,28 @@ class Judgement:
 
 
 @dataclass(frozen=True)
-class Expected:
-    """The scores of each version on its own test examples; none where they are not known."""
+class Evaluated:
+    """How a version did on its own test examples.
 
-    stable: Sequence[float] = ()
-    canary: Sequence[float] = ()
+    Attributes:
+        scores: how sure it was of its answers; none if that is not known.
+        metric: the ends of the interval of its main metric, negative where lower is better; None likewise.
+    """
+
+    scores: Sequence[float] = ()
+    metric: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Evaluations:
+    """How both versions did, each on its own test examples."""
+
+    stable: Evaluated = Evaluated()
+    canary: Evaluated = Evaluated()
 
 
 def judge(
-    rule: CanarySettings, total: Traffic, recent: Traffic, age: float, expected: Expected | None = None
+    rule: CanarySettings, total: Traffic, recent: Traffic, age: float, evaluations: Evaluations | None = None
 ) -> Judgement:
     """Judge a canary.
 
@@ -50,10 +63,10 @@ def judge(
         total: since the trial began.
         recent: within the window of the rule.
         age: seconds since the trial began.
-        expected: what is known of both versions' scores.
+        evaluations: what is known of both versions from before they served.
     """
     figures = compare(total, recent)
-    fault = _fault(rule, total, recent) or _change(rule, total, expected or Expected())
+    fault = _fault(rule, total, recent) or _change(rule, total, evaluations or Evaluations())
     if fault:
         return Judgement(ROLL_BACK, fault, figures)
     missing = max(0, rule.min_requests - total.canary.requests)
@@ -104,15 +117,15 @@ def _latency_ratio(recent: Traffic) -> float:
     return canary.quantile(0.5) / stable.quantile(0.5)
 
 
-def _change(rule: CanarySettings, total: Traffic, expected: Expected) -> str:
+def _change(rule: CanarySettings, total: Traffic, evaluations: Evaluations) -> str:
     """Return how the answers changed for the worse, or nothing.
 
     A version that has learnt what the stable one has not may be surer than that one: only lower scores count.
     It may also be less sure than one that does not notice what it does not know. Then it is as sure as of its
-    own test examples, and of these about as sure as the stable version of its own.
+    own test examples, and did about as well there as the stable version on its own.
     """
     distance = _distance(total)
-    if _exceeds(distance, rule) and not (total.confidence and _is_expected(rule, total, expected)):
+    if _exceeds(distance, rule) and not (total.confidence and _is_expected(rule, total, evaluations)):
         kind = "its scores are lower: their distance" if total.confidence else "the distance of its scores"
         return f"{kind} is {distance.statistic:.2f}, over {rule.max_score_distance:g}"
     label, share, other = _label_shares(total)
@@ -121,11 +134,13 @@ def _change(rule: CanarySettings, total: Traffic, expected: Expected) -> str:
     return ""
 
 
-def _is_expected(rule: CanarySettings, total: Traffic, expected: Expected) -> bool:
-    """Return whether the canary is as sure as of its test examples, of these as the stable one of its own."""
-    pairs = (total.canary.scores, expected.canary), (expected.canary, expected.stable)
-    distances = [_lower(*pair, FEWEST_TESTED) for pair in pairs]
-    return None not in distances and not any(_exceeds(distance, rule) for distance in distances)
+def _is_expected(rule: CanarySettings, total: Traffic, evaluations: Evaluations) -> bool:
+    """Return whether the canary is as sure as of its test examples, and did as well there as the stable one."""
+    stable, canary = evaluations.stable, evaluations.canary
+    distance = _lower(total.canary.scores, canary.scores, FEWEST_TESTED)
+    if distance is None or _exceeds(distance, rule) or canary.metric is None or stable.metric is None:
+        return False
+    return canary.metric[1] >= stable.metric[0]
 
 
 def _distance(total: Traffic) -> Any:

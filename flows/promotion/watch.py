@@ -14,7 +14,8 @@ from flows.promotion.judgement import (
     FEWEST_LATENCIES,
     PROMOTE,
     ROLL_BACK,
-    Expected,
+    Evaluated,
+    Evaluations,
     Judgement,
     judge,
 )
@@ -114,10 +115,11 @@ class Watch:
         total = traffic.read(self._repository.root / model, canary)
         recent = seen.recent(total, rule.window, time.monotonic())
         age = (datetime.now(UTC) - datetime.fromisoformat(canary.since)).total_seconds()
-        expected = Expected(
-            *(self._scores(model, one) for one in (self._repository.stable(model), canary.version))
+        evaluations = Evaluations(
+            stable=self._evaluated(model, self._repository.stable(model)),
+            canary=self._evaluated(model, canary.version),
         )
-        found = judge(rule, total, recent, age, expected)
+        found = judge(rule, total, recent, age, evaluations)
         with contextlib.suppress(TemporaryError):  # somebody else was quicker
             self._act(model, canary, found)
         return found
@@ -128,14 +130,15 @@ class Watch:
         except (NoInputError, ValueError):
             return CanarySettings()
 
-    def _scores(self, model: str, version: int | None) -> list[float]:
-        """Return the scores of a version on its test examples; none where its release does not have them."""
-        if version is None:
-            return []
+    def _evaluated(self, model: str, version: int | None) -> Evaluated:
         try:
-            return list(self._repository.release(model, version).manifest.get("scores") or ())
+            return (
+                Evaluated()
+                if version is None
+                else admission.evaluated(self._repository.release(model, version))
+            )
         except (NoInputError, ValueError):
-            return []
+            return Evaluated()
 
     def _act(self, model: str, canary: Canary, found: Judgement) -> None:
         if found.verdict == ROLL_BACK:

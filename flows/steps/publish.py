@@ -98,6 +98,7 @@ def manifest(plan: Plan, record: Record) -> dict[str, Any]:
         "dataset": record.dataset.described(),
         "labels": list(record.load_dataset().labels),
         "metric": plan.task.objective.report,
+        "higher_is_better": plan.task.objective.higher_is_better,
         "metrics": state.metrics,
         "scores": scores(record),
         "gate": state.gate.model_dump(mode="json") if state.gate else None,

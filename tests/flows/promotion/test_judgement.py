@@ -5,10 +5,12 @@ import pytest
 import scipy.stats
 
 from flows.promotion import judgement
-from flows.promotion.judgement import PROMOTE, ROLL_BACK, WAIT, Expected, judge
+from flows.promotion.admission import evaluated
+from flows.promotion.judgement import PROMOTE, ROLL_BACK, WAIT, Evaluated, Evaluations, judge
 from flows.promotion.watch import _Trial, described
 from flows.runs.plans.recipe import CanarySettings
 from serving.repository.labels import Canary
+from serving.repository.repository import Repository
 from serving.repository.traffic import Counter, Tally, Traffic
 
 RULE = CanarySettings()
@@ -34,10 +36,10 @@ def verdict(
     rule=RULE,
     trouble="",
     confidence=True,
-    expected=None,
+    evaluations=None,
 ):
     seen = Traffic(tally() if stable is None else stable, canary, trouble, 1, confidence)
-    return judge(rule, seen, seen, age, expected)
+    return judge(rule, seen, seen, age, evaluations)
 
 
 def test_a_canary_without_fault_is_promoted_once_it_is_old_enough_and_has_answered_enough():
@@ -79,20 +81,41 @@ def test_a_version_that_has_learnt_what_the_stable_one_has_not_is_promoted():
 
 def test_a_version_that_is_less_sure_as_expected_is_promoted():
     """The stable version is sure of what it does not know; the canary is as sure as when it was tested."""
-    unnoticed, sound, aware, poor = ((30, 1), (12, 2), (6, 2), (2, 4))
-    tested = {scores: tally(scores=scores).scores for scores in (unnoticed, sound, aware, poor)}
-    live, stable = tally(scores=aware), tally(scores=unnoticed)
-    assert verdict(live, stable, expected=Expected(tested[sound], tested[aware])).verdict == PROMOTE
-    for expected in (
-        None,
-        Expected(tested[sound], tested[unnoticed]),  # far less sure than when it was tested
-        Expected(tested[unnoticed], tested[aware]),  # tested far worse than the stable version was
-        Expected((), tested[aware]),
+    unnoticed, aware, poor = (30, 1), (6, 2), (2, 4)
+    tested = {scores: tally(scores=scores).scores for scores in (unnoticed, aware, poor)}
+    live, stable, before = tally(scores=aware), tally(scores=unnoticed), Evaluated(metric=(0.9, 0.97))
+
+    def judged(canary: Evaluated, live=live, before=before):
+        return verdict(live, stable, evaluations=Evaluations(before, canary))
+
+    assert judged(Evaluated(tested[aware], (0.86, 0.94))).verdict == PROMOTE
+    assert judged(Evaluated(tested[aware][:20], (0.86, 0.94))).verdict == PROMOTE
+    for canary, stables in (
+        (Evaluated(), before),
+        (Evaluated(tested[aware], (0.86, 0.94)), Evaluated()),
+        (Evaluated(tested[unnoticed], (0.86, 0.94)), before),  # far surer when it was tested
+        (Evaluated(tested[aware], (0.3, 0.5)), before),  # tested far worse than the stable version was
     ):
-        assert verdict(live, stable, expected=expected).reason.startswith("its scores are lower")
-    # What has learnt from wrong labels is as unsure as it was when it was tested.
-    poorly = Expected(tested[sound], tested[poor])
-    assert verdict(tally(scores=poor), live, expected=poorly).verdict == ROLL_BACK
+        assert judged(canary, before=stables).reason.startswith("its scores are lower")
+    # What has learnt from wrong labels is as unsure as it was when it was tested, and did badly there.
+    assert judged(Evaluated(tested[poor], (0.31, 0.47)), tally(scores=poor)).verdict == ROLL_BACK
+
+
+@pytest.mark.parametrize(
+    ("manifest", "metric"),
+    [
+        ({"metric": "m", "metrics": {"m": 0.9, "m_low": 0.8, "m_high": 0.95}}, (0.8, 0.95)),
+        ({"metric": "m", "metrics": {"m_low": 2.0, "m_high": 3.0}, "higher_is_better": False}, (-3.0, -2.0)),
+        ({"metric": "m", "metrics": {"m": 0.9}}, None),
+        ({}, None),
+    ],
+)
+def test_a_release_says_how_its_version_was_tested(tmp_path, manifest, metric):
+    candidate = tmp_path / "candidate"
+    candidate.mkdir()
+    (candidate / "saved_model.pb").write_bytes(b"graph")
+    release = Repository(tmp_path / "models").publish("m", candidate, manifest | {"scores": [0.5]})
+    assert evaluated(release) == Evaluated((0.5,), metric)
 
 
 def test_answers_of_one_class_are_no_fault_where_the_stable_version_gives_it_as_often():
