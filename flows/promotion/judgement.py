@@ -135,7 +135,7 @@ def _change(rule: CanarySettings, total: Traffic, evaluations: Evaluations) -> s
 
 
 def _is_expected(rule: CanarySettings, total: Traffic, evaluations: Evaluations) -> bool:
-    """Return whether the canary is as sure as of its test examples, and did as well there as the stable one."""
+    """Return whether the canary is as sure as of its test examples, and did no worse there than the other."""
     stable, canary = evaluations.stable, evaluations.canary
     distance = _lower(total.canary.scores, canary.scores, FEWEST_TESTED)
     if distance is None or _exceeds(distance, rule) or canary.metric is None or stable.metric is None:
