@@ -56,7 +56,7 @@ class Trial:
         self.model, self.stable, self.canary = model, stable, canary
         self._counts = {stable: traffic.Counter(), canary.version: traffic.Counter()}
         self._calls = dict.fromkeys(self._counts, 0)
-        self._confidence = False
+        self._scores: dict[int, str | None] = {}
 
     def answer(self, manager: Manager, client: Client, call: Callable[[Served], Answer]) -> Answer:
         """Answer a request that names no version.
@@ -110,7 +110,7 @@ class Trial:
         self._calls[servable.version] += 1
         if servable.version == self.canary.version and not np.isfinite(observed.scores).all():
             raise FloatingPointError("a score of the canary is not finite")
-        self._confidence = score_output(servable.signatures) == SCORE
+        self._scores[servable.version] = score_output(servable.signatures)
         self._counts[servable.version].answered(latency, observed.finite(), observed.labels)
         return answer
 
@@ -119,7 +119,8 @@ class Trial:
         state = manager.monitor.versions(self.model).get(self.canary.version)
         trouble = state.message if state is not None and state.state is not State.AVAILABLE else ""
         counts = (self._counts[self.stable], self._counts[self.canary.version])
-        traffic.write(base, file, self.canary, *counts, trouble, confidence=self._confidence)
+        confidence = set(self._scores.values()) == {SCORE}
+        traffic.write(base, file, self.canary, *counts, trouble, confidence=confidence)
 
 
 class _Observed:
