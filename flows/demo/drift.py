@@ -159,7 +159,7 @@ class Story:
                 asking = client.with_key(f"client-{scan.number % CLIENTS}")
                 answer = asking.predict(MODEL, image_bytes=[scan.content])
                 right += answer["label"][0] == str(scan.digit).encode()
-        tell(f"{len(LIVE)} {what} come in: {right / len(LIVE):.0%} are read rightly")
+        tell(f"{len(LIVE)} {what} come in: {right / len(LIVE):.0%} are read correctly")
         return right / len(LIVE)
 
     def monitor(self, cooldown: float = COOLDOWN) -> bool:
@@ -220,7 +220,7 @@ def _second_round(story: Story) -> None:
     story.ask(negative, "negatives")
     story.monitor(cooldown=0)
     write(story.folder, LATER, negative, SLIPS)
-    tell(f"{len(LATER)} of them are labelled, all wrongly")
+    tell(f"{len(LATER)} of them are labelled, all incorrectly")
     story.train()
     story.try_out(negative, "negatives")
 

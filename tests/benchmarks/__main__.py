@@ -35,6 +35,7 @@ from tests.benchmarks import (
     texts,
     timings,
     translations,
+    tuning,
     words,
 )
 from tests.benchmarks.table import PAGE, SHARED, Table
@@ -88,6 +89,8 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "registered": registered_models.served,
         "kills": kills.kills,
         "imports": imports.imports,
+        "tune-sounds": tuning.sounds,
+        "tune-texts": tuning.sentences,
     },
 }
 

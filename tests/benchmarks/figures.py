@@ -180,7 +180,10 @@ KINDS = (
             for recipe in ("linear", "mlp")
         ),
     ),
-    Kind("Monitoring and operation", ("drift", "registered-models", "kills", "imports")),
+    Kind(
+        "Monitoring and operation",
+        ("drift", "registered-models", "kills", "imports", "tune-sounds", "tune-texts"),
+    ),
     Kind(
         "Speed",
         (

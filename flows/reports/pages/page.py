@@ -29,7 +29,9 @@ from flows.reports.pages.media import Media, Picture
 Tone = Literal["plain", "good", "bad"]
 
 #: Characters of a cell, and of all headings, that a phone has no room for side by side.
-LONG, LONGEST_HEAD = 22, 48
+LONG, LONGEST_HEAD = 22, 40
+#: Where a line may be broken: a tag, and a space without width.
+BREAK, SPACE = Markup("<wbr>"), Markup("&#8203;")
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,7 @@ def environment() -> jinja2.Environment:
     environment.filters |= {
         "cell": cell,
         "breakable": _breakable,
+        "label": _label,
         "data_uri": _data_uri,
         "anchor": _anchor,
         "percent": percent,
@@ -271,10 +274,14 @@ def _is_wordy(table: Table) -> bool:
     return len(table.columns) > 2 and long
 
 
-def _breakable(text: str) -> Markup:
+def _breakable(text: str, mark: Markup = BREAK) -> Markup:
     """Let a long path or name be broken after its separators."""
-    parts = re.split(r"(?<=[/_.-])(?=[^\W\d])", str(printable(text)))
-    return Markup("<wbr>").join(parts)
+    return mark.join(re.split(r"(?<=[/_.-])(?=[^\W\d])", str(printable(text))))
+
+
+def _label(text: str) -> Markup:
+    """Let a name in an attribute be broken likewise: tags are text there."""
+    return _breakable(text, SPACE)
 
 
 def _anchor(title: str) -> str:
