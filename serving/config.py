@@ -64,6 +64,8 @@ class Options:
         inter_op_threads: threads that run independent operations of one request; -1 runs them in the
             caller's thread, 0 lets TensorFlow choose.
         intra_op_threads: threads within one operation; 0 lets TensorFlow choose.
+        prefer_tflite: serve the model.tflite of a version directory that has one.
+        tflite_interpreters: runs of such a model at a time; 0 means one per processor.
         batching: put concurrent requests together, as batching_parameters_file says.
         auto_batching: put requests together that arrive while the model is busy, where that changes no
             answer; not with batching.
@@ -76,6 +78,7 @@ class Options:
         check_method_names: insist on the method names of signatures.
         insecure_listen: allow an address other than loopback without those.
         max_message_bytes: largest request and answer.
+        profiler: answer TensorFlow's ProfilerService.
         request_log: file that takes a sample of the answered Predict requests; None for none.
         request_log_share: of the requests, that are logged.
     """
@@ -113,6 +116,8 @@ class Options:
     session_config_file: Path | None = None
     inter_op_threads: int = -1
     intra_op_threads: int = 0
+    prefer_tflite: bool = False
+    tflite_interpreters: int = 0
     batching: bool = False
     auto_batching: bool = False
     batching_parameters_file: Path | None = None
@@ -123,6 +128,7 @@ class Options:
     check_method_names: bool = False
     insecure_listen: bool = False
     max_message_bytes: int = MAX_MESSAGE_BYTES
+    profiler: bool = True
     request_log: Path | None = None
     request_log_share: float = 0.1
 

@@ -5,10 +5,12 @@ import concurrent.futures
 import contextlib
 import ssl
 import threading
+from typing import Any
 
 from aiohttp import web
 
 from serving import listening
+from serving.engine.deadline import Caller, ends_in, waiting
 from serving.errors import HTTP_STATUS, InvalidArgument, code_of
 from serving.rest.api import Reply, RestApi, refusal
 from serving.rest.callers import Callers
@@ -190,7 +192,11 @@ class RestServer:
         origin = request.headers.get("Origin", "")
         pool = self._prober if path in PROBES else self._workers
         client = request.headers.get(CLIENT) or _connection(request)
-        work = self._loop.run_in_executor(pool, self._api.answer, request.method, path, body, origin, client)
+        gone = threading.Event()
+        caller = Caller(lambda: not gone.is_set(), ends_in(self._timeout or None))
+        work = self._loop.run_in_executor(
+            pool, self._work, caller, request.method, path, body, origin, client
+        )
         try:
             async with asyncio.timeout(self._timeout or None):
                 return await asyncio.shield(work)
@@ -199,8 +205,13 @@ class RestServer:
                 work.cancel()
             return refusal(HTTP_STATUS[code_of(error)], "Timed out waiting for notification")
         except asyncio.CancelledError:
+            gone.set()
             work.cancel()
             raise
+
+    def _work(self, caller: Caller, *request: Any) -> Reply:
+        with waiting(caller):
+            return self._api.answer(*request)
 
 
 def _path(request: web.BaseRequest) -> str:

@@ -23,20 +23,17 @@ WITHOUT_EFFECT = {
     "remove_unused_fields_from_bundle_metagraph": "a memory setting of the C++ server",
     "enable_grpc_healthcheck_service": "grpc.health.v1 is always there",
     "skip_initialize_tpu": "no TPU is used",
+    "num_tflite_interpreters_per_pool": "requests of TFLite models are joined as those of others",
 }
 
 #: Flags that ask for something this server does not have.
 REFUSED = {
     "use_alts_credentials": "ALTS works on Google's own network alone",
     "platform_config_file": "only the TensorFlow platform is there",
-    "prefer_tflite_model": "TFLite models are not served",
-    "num_tflite_pools": "TFLite models are not served",
-    "num_tflite_interpreters_per_pool": "TFLite models are not served",
     "xla_gpu_compilation_enabled": "set TF_XLA_FLAGS in the environment",
     "xla_cpu_compilation_enabled": "set TF_XLA_FLAGS in the environment",
     "thread_pool_factory_config_file": "thread pools are TensorFlow's own",
     "mixed_precision": "convert the model before it is published",
-    "enable_profiler": "profile the model with tf.profiler in process",
     "per_process_gpu_memory_fraction": "set gpu_options in --tensorflow_session_config_file",
 }
 
@@ -91,6 +88,7 @@ def parser() -> argparse.ArgumentParser:
     _add_rest(flags)
     _add_models(flags)
     _add_loading(flags)
+    _add_lite(flags)
     _add_session(flags)
     for name in (*WITHOUT_EFFECT, *REFUSED):
         flags.add_argument(f"--{name}", nargs="?", const="true", help=argparse.SUPPRESS)
@@ -117,6 +115,7 @@ def _add_grpc(flags: argparse.ArgumentParser) -> None:
     flags.add_argument(
         "--token_file", type=_path, help="bearer tokens, one per line; every call but health needs one"
     )
+    _add_boolean(flags, "enable_profiler", "answer TensorFlow's ProfilerService", default=True)
     _add_boolean(flags, "enable_serialization_as_tensor_content", "answer Predict with tensor_content")
 
 
@@ -244,6 +243,16 @@ def _add_loading(flags: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_lite(flags: argparse.ArgumentParser) -> None:
+    _add_boolean(flags, "prefer_tflite_model", "serve a version's model.tflite where it has one")
+    flags.add_argument(
+        "--num_tflite_pools",
+        type=int,
+        default=0,
+        help="runs of a TFLite model at a time; 0: one per processor",
+    )
+
+
 def _add_boolean(
     flags: argparse.ArgumentParser, name: str, text: str, *, default: bool | None = False
 ) -> None:
@@ -355,6 +364,7 @@ def _doors(values: argparse.Namespace, *, served: bool) -> dict[str, Any]:
         "rest_max_body": values.rest_api_max_body_bytes,
         "monitoring_config_file": values.monitoring_config_file,
         "metrics": served,
+        "profiler": values.enable_profiler,
         "request_log": values.request_log,
         "request_log_share": values.request_log_share,
     }
@@ -378,6 +388,8 @@ def _loading(values: argparse.Namespace) -> dict[str, Any]:
         "warmup_iterations": values.num_request_iterations_for_warmup,
         "tags": tuple(values.saved_model_tags.split(",")),
         "session_config_file": values.tensorflow_session_config_file,
+        "prefer_tflite": values.prefer_tflite_model,
+        "tflite_interpreters": values.num_tflite_pools,
         "inter_op_threads": values.tensorflow_inter_op_parallelism or both or -1,
         "intra_op_threads": values.tensorflow_intra_op_parallelism or both,
         "batching": bool(values.enable_batching),

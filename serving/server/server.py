@@ -59,7 +59,7 @@ class Server:
         self._log = _request_log(options)
         self._services = _services(options, self._core, self._log)
         self.metrics = Metrics()
-        handlers = grpc_handlers.handlers(self._services, self.metrics)
+        handlers = grpc_handlers.handlers(self._services, self.metrics, profiler=options.profiler)
         self._grpc = GrpcServer(options, handlers, self._tokens)
         self._listens = False
         self._rest: RestServer | None = None
@@ -242,7 +242,7 @@ def _core(options: Options, tell: Callable[[], None]) -> Core:
     session.proto()  # a file that cannot be used is a fault of the start, and not of each model
 
     def load(name: str, version: int, path: Path) -> Served:
-        servable = Servable(name, version, path, session)
+        servable = _servable(options, session, name, version, path)
         if options.warmup:
             warmup.replay(servable, iterations=options.warmup_iterations)
         parameters = common and batching_parameters.parameters_for(
@@ -259,6 +259,16 @@ def _core(options: Options, tell: Callable[[], None]) -> Core:
         poll_seconds=options.poll_seconds,
         live=Repository(options.repository).live if options.repository else None,
     )
+
+
+def _servable(options: Options, session: SessionOptions, name: str, version: int, path: Path) -> Served:
+    if options.prefer_tflite:
+        # Imported where it is used: it takes TensorFlow Lite's libraries along.
+        from serving.engine import lite
+
+        if lite.is_lite(path):
+            return lite.LiteServable(name, version, path, options.tflite_interpreters)
+    return Servable(name, version, path, session)
 
 
 def _batching(options: Options) -> Parameters | None:
