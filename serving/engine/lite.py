@@ -109,14 +109,16 @@ class LiteServable:
         self._idle.append(interpreter)
 
     def _run(self, interpreter: Any, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> Any:
-        places = {name: self._inputs[name]["index"] for name in feeds}
+        inputs = [(self._inputs[name], value) for name, value in feeds.items()]
         try:
-            for name, place in places.items():
-                # Neither this nor the next call does anything where the shape stays.
-                interpreter.resize_tensor_input(place, np.shape(feeds[name]))
+            for found, value in inputs:
+                # Neither this nor the next call does anything where the shape stays. A file that knows which
+                # axes are open is held to it; any other is resized at will, as there.
+                known = -1 in found["shape_signature"]
+                interpreter.resize_tensor_input(found["index"], np.shape(value), strict=known)
             interpreter.allocate_tensors()
-            for name, place in places.items():
-                interpreter.set_tensor(place, feeds[name])
+            for found, value in inputs:
+                interpreter.set_tensor(found["index"], value)
         except (RuntimeError, ValueError, TypeError) as error:
             raise errors.InvalidArgument(str(error)) from None
         try:
@@ -169,8 +171,11 @@ def _of_tensors(inputs: _Details, outputs: _Details) -> meta_graph_pb2.Signature
     """Make a signature whose aliases are the names of the tensors."""
     signature = meta_graph_pb2.SignatureDef(method_name=_METHOD)
     for infos, details in ((signature.inputs, inputs), (signature.outputs, outputs)):
+        # Of the outputs of one operation the last bears its name, as there; here there are the others too.
+        short = {name.partition(":")[0]: name for name in sorted(details)}
         for name, detail in details.items():
-            info = infos[name.partition(":")[0]]
+            alias = name.partition(":")[0]
+            info = infos[alias if short[alias] == name else name]
             info.name, info.dtype = name, tensors.dtype_enum(np.dtype(detail["dtype"]))
             for size in detail["shape_signature"]:
                 info.tensor_shape.dim.add(size=int(size))

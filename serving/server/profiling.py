@@ -3,7 +3,9 @@
 Unlike TensorFlow's own, it writes no file where the client says: the client gets the data and saves them.
 """
 
+import tempfile
 import threading
+from pathlib import Path
 from typing import Any
 
 from tensorflow.python.profiler.internal import _pywrap_profiler
@@ -69,17 +71,20 @@ class Profiler:
             tf.errors.OpError: the process is being profiled already.
             DeadlineExceeded: the client no longer waits.
         """
-        profiler = _pywrap_profiler.ProfilerSession()
-        profiler.start("", _options(request.opts))
-        stop = self._running[request.session_id] = threading.Event()
-        try:
-            waited = _wait(stop, (request.opts.duration_ms or request.duration_ms) / 1000)
-        finally:
-            self._running.pop(request.session_id, None)
-            collected = profiler.stop()
-        if not waited:
-            raise deadline.passed()
-        return _response(collected, whole=request.emit_xspace)
+        stop = threading.Event()
+        with tempfile.TemporaryDirectory() as folder:
+            profiler = _pywrap_profiler.ProfilerSession()
+            profiler.start(folder, _options(request.opts))
+            self._running[request.session_id] = stop
+            try:
+                waited = _wait(stop, (request.opts.duration_ms or request.duration_ms) / 1000)
+            finally:
+                self._running.pop(request.session_id, None)
+                # What its stop() returns is another form, which no tool reads.
+                profiler.export_to_tb()
+            if not waited:
+                raise deadline.passed()
+            return _response(Path(folder), whole=request.emit_xspace)
 
     def terminate(self, request: Any) -> Any:
         """End a profile early; one that is over is fine."""
@@ -115,7 +120,9 @@ def _wait(stop: threading.Event, seconds: float) -> bool:
     return caller.waits()
 
 
-def _response(collected: bytes, *, whole: bool) -> Any:
+def _response(folder: Path, *, whole: bool) -> Any:
+    """Make the answer from the files of a profile."""
+    collected = next(folder.rglob(f"*.{_FILE}")).read_bytes()
     planes = _CLASSES["XSpace"].FromString(collected).planes
     empty = not any(line.events for plane in planes for line in plane.lines)
     if whole:
