@@ -43,6 +43,7 @@ class RestServer:
         idle_seconds: seconds a connection may stay without a whole request header.
         tls: listen with TLS; None for plain HTTP.
         tokens: those of which a request needs one; None for none.
+        shared: let other processes listen on the port as well.
 
     Raises:
         UnavailableError: the port is taken; on start.
@@ -62,7 +63,9 @@ class RestServer:
         idle_seconds: float = IDLE_SECONDS,
         tls: ssl.SSLContext | None = None,
         tokens: Tokens | None = None,
+        shared: bool = False,
     ) -> None:
+        self._shared = shared
         self._api, self._callers = api, callers
         self._host, self._wanted = host, port
         self._room, self._timeout, self._max_body = threads + queue, timeout, max_body
@@ -115,7 +118,7 @@ class RestServer:
         self._runner = web.ServerRunner(server, handle_signals=False)
         await self._runner.setup()
         host = self._host.strip("[]")
-        site = web.TCPSite(self._runner, host, self._wanted, reuse_port=False, ssl_context=self._tls)
+        site = web.TCPSite(self._runner, host, self._wanted, reuse_port=self._shared, ssl_context=self._tls)
         await site.start()
         self.port = self._runner.addresses[0][1]
 

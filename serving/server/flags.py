@@ -3,7 +3,7 @@
 import argparse
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,9 @@ def parser() -> argparse.ArgumentParser:
         "--host", default="127.0.0.1", help="address to listen on; beyond loopback with TLS and tokens"
     )
     _add_boolean(flags, "insecure_listen", "allow an address that others can reach, without TLS and tokens")
+    flags.add_argument(
+        "--processes", type=int, default=1, help="processes that listen on the ports, each with the models"
+    )
     flags.add_argument("--port", type=int, default=8500, help="gRPC port; 0 chooses a free one")
     flags.add_argument(
         "--grace_seconds", type=float, default=30.0, help="seconds for requests in progress on SIGTERM"
@@ -88,7 +91,6 @@ def parser() -> argparse.ArgumentParser:
     _add_rest(flags)
     _add_models(flags)
     _add_loading(flags)
-    _add_lite(flags)
     _add_session(flags)
     for name in (*WITHOUT_EFFECT, *REFUSED):
         flags.add_argument(f"--{name}", nargs="?", const="true", help=argparse.SUPPRESS)
@@ -241,9 +243,6 @@ def _add_loading(flags: argparse.ArgumentParser) -> None:
     flags.add_argument(
         "--num_request_iterations_for_warmup", type=int, default=1, help="repetitions of each warmup request"
     )
-
-
-def _add_lite(flags: argparse.ArgumentParser) -> None:
     _add_boolean(flags, "prefer_tflite_model", "serve a version's model.tflite where it has one")
     flags.add_argument(
         "--num_tflite_pools",
@@ -283,7 +282,8 @@ def parse(argv: Sequence[str], repository: Path | None = None) -> Parsed:
     followed = base if isinstance(base, str) and values.model_config_file is None else None
     if followed is not None:
         values.model_base_path = _copies(followed, repository)
-    return Parsed(_options(values, repository), log_format=values.log_format, followed=followed)
+    options = replace(_options(values, repository), model_labels=followed is not None)
+    return Parsed(options, log_format=values.log_format, followed=followed)
 
 
 def _copies(url: str, repository: Path | None) -> Path:
@@ -346,6 +346,7 @@ def _check(values: argparse.Namespace) -> None:
 
 def _doors(values: argparse.Namespace, *, served: bool) -> dict[str, Any]:
     return {
+        "processes": values.processes,
         "host": values.host,
         "port": values.port,
         "insecure_listen": values.insecure_listen,
