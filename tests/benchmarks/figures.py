@@ -190,6 +190,7 @@ KINDS = (
             *("featurizer", "ingest", "spectrogram", "words", "heatmaps", "search", "places", "bulk"),
             *("loop", "timings", "serving", "swaps", "canaries", "transcripts", "translation-latency"),
             "transcription",
+            "processes",
         ),
     ),
 )
