@@ -61,6 +61,7 @@ def _train(
     restart: bool = False,
     force: bool = False,
     workspace: str = "workspace",
+    runner: str = "threads",
 ) -> dict[str, Any]:
     """Train, check and publish one model.
 
@@ -77,6 +78,7 @@ def _train(
         restart: Train again instead of resuming, or reusing, an earlier run.
         force: Publish even if data, recipe, seed and weights are those of the version in service.
         workspace: Folder of all output files.
+        runner: Where ingest and featurize run: threads, dask, or the address of a Dask scheduler.
 
     Returns:
         The summary that ``servable train --json`` prints.
@@ -94,6 +96,7 @@ def _train(
             restart,
             force,
             workspace,
+            runner,
         )
     outcome.write(0, "done")
     return summary

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.console import quiet
-from flows.orchestration import prefect_server, step
+from flows.orchestration import prefect_server, step, task_runners
 from flows.runs.request import Request, check_addresses
 from flows.workspace import Workspace
 
@@ -48,6 +48,7 @@ def check(request: Request, *, local: bool) -> None:
     from flows.runs import usage
 
     usage.check(request)
+    task_runners.check(request.runner, local=local)
     check_addresses(Workspace.open(Path(request.workspace)), local=local)
 
 

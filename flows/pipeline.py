@@ -44,6 +44,7 @@ def train_model(
     restart: bool = False,
     force: bool = False,
     workspace: str = "workspace",
+    runner: str = "threads",
 ) -> dict[str, Any]:
     """Train, check and publish one model; the parameters are those of ``servable train``.
 
@@ -62,6 +63,7 @@ def train_model(
         restart,
         force,
         workspace,
+        runner,
     )
     with run_log.begun():
         return _train(request)

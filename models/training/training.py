@@ -27,12 +27,21 @@ from models.objective import Objective, adjusted, scaled
 from models.training import gain, identity, solver
 from models.training.checkpoint import Checkpoints
 from models.training.examples import Examples, class_offsets, dry_run, gather, group_weights
+from models.training.featurizing import featurize, uncached
 from models.training.identity import weights_hash
 from models.training.interruption import Bell, TrainingInterruptedError, listening
 from models.training.settings import LoopSettings, TrainingSettings, optimizer
 from models.training.step import measure_step, train_step
 
-__all__ = ["History", "TrainingDivergedError", "TrainingSettings", "featurize", "train", "weights_hash"]
+__all__ = [
+    "History",
+    "TrainingDivergedError",
+    "TrainingSettings",
+    "featurize",
+    "train",
+    "uncached",
+    "weights_hash",
+]
 
 log = logging.getLogger(__name__)
 
@@ -56,23 +65,6 @@ class History:
     """What was measured in each epoch: phase, epoch, metrics."""
 
     epochs: tuple[dict[str, Any], ...]
-
-
-def featurize(network: Network, dataset: Dataset, stores: Path, progress: Progress = silent) -> None:
-    """Compute and cache what each phase takes as input, for every example that is not cached yet."""
-    for phase in network.phases:
-        cache = feature_store.FeatureStore(stores / feature_store.fingerprint(phase.stage))
-        feature_store.compute(phase.stage, dataset, cache, progress=progress)
-
-
-def uncached(network: Network, dataset: Dataset, stores: Path) -> int:
-    """Count the examples that `featurize` would compute something of."""
-    contents = list(dataset.frame["sha256"])
-    missing = [
-        feature_store.FeatureStore(stores / feature_store.fingerprint(phase.stage)).missing(contents)
-        for phase in network.phases
-    ]
-    return len({content for each in missing for content in each})
 
 
 def train(
