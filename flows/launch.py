@@ -6,8 +6,9 @@ from typing import Any
 
 from flows.console import quiet
 from flows.orchestration import prefect_server, step, task_runners
-from flows.runs.request import Request, check_addresses
+from flows.runs.plans.request import Request, check_addresses
 from flows.workspace import Workspace
+from models.training import cluster
 
 
 def run(request: Request, *, local: bool = False) -> dict[str, Any]:
@@ -21,11 +22,12 @@ def run(request: Request, *, local: bool = False) -> dict[str, Any]:
         ServableError: whatever stopped the training; see the error tree for the exit codes.
     """
     check(request, local=local)
-    if local:
+    # One flow run shows the training: that of the chief.
+    if local or cluster.assists():
         return _flow()(**request.as_parameters())
     with prefect_server.running_api(Workspace.open(Path(request.workspace))) as ready:
         train_model = _flow()
-        from flows.runs import plan
+        from flows.runs.plans import plan
 
         # Before the server is waited for: a mistake in the request is told at once.
         plan.resolve(request)
@@ -42,10 +44,10 @@ def check(request: Request, *, local: bool) -> None:
     """Check what a training needs from outside before anything is imported.
 
     Raises:
-        ServableError: the request is mistaken, as of `flows.runs.usage.check`.
+        ServableError: the request is mistaken, as of `flows.runs.plans.usage.check`.
         ConfigError: the address of MLflow or Prefect cannot work.
     """
-    from flows.runs import usage
+    from flows.runs.plans import usage
 
     usage.check(request)
     task_runners.check(request.runner, local=local)
@@ -66,7 +68,7 @@ def preview(request: Request) -> dict[str, Any]:
     with quiet.native_stderr():
         from features.ingest.ingest import ingest
         from flows.console import terminal
-        from flows.runs import plan as plans
+        from flows.runs.plans import plan as plans
         from flows.steps.ingest import described
 
     plan = plans.resolve(request)

@@ -16,7 +16,7 @@ from features.ingest.rules import ExampleRules
 from features.ingest.verdict import VERSION, Verdict
 from features.ingest.verdict_index import VerdictIndex
 from features.quarantine import RefusedError, record
-from features.sources.candidates import Candidate, Rejected, Skipped, Source
+from features.sources.files.candidates import Candidate, Rejected, Skipped, Source
 from features.spec import Progress, RawKind
 from features.spread import Spread
 from features.storage.files import stamp_of

@@ -4,6 +4,8 @@ Prefect runs every part as a task of its own, by its task runner for Dask. What 
 files and of folders that all processes see, and numbers.
 """
 
+import contextvars
+import functools
 import importlib.util
 import pickle
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +23,7 @@ THREADS, DASK = "threads", "dask"
 #: Largest argument and largest result of a part, pickled.
 MOST_BYTES = 1_000_000
 #: Each process of a local cluster computes with one core, and leaves the memory of a GPU to the others.
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
@@ -83,7 +85,12 @@ def spread(runner: str) -> Iterator[Spread | None]:
 def _started(runner: str) -> Iterator[Any]:
     from prefect_dask import DaskTaskRunner
 
-    own = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "env": _ENVIRONMENT}
+    own = {
+        "threads_per_worker": 1,
+        "host": "127.0.0.1",
+        "dashboard_address": "127.0.0.1:0",
+        "env": ENVIRONMENT,
+    }
     chosen = DaskTaskRunner(cluster_kwargs=own) if runner == DASK else DaskTaskRunner(address=runner)
     with chosen:
         yield chosen
@@ -106,7 +113,8 @@ class _Spread:
         client = _connected(self._runner)
         futures = {}
         for part in parts:
-            future = self._runner.submit(task, parameters={"function": function, "part": part})
+            submit = functools.partial(self._runner.submit, task, {"function": function, "part": part})
+            future = contextvars.copy_context().run(_outside_of_the_step, submit)
             futures[future.wrapped_future] = future
         try:
             for done in as_completed(list(futures), loop=client.loop):
@@ -117,6 +125,14 @@ class _Spread:
                 got=str(error),
                 todo="look at the logs of its workers; what is done is not done again",
             ) from error
+
+
+def _outside_of_the_step(submit: Callable[[], Any]) -> Any:
+    """Submit a task of the flow run: a step's own arguments hold what cannot travel, and would go with it."""
+    from prefect.context import TaskRunContext
+
+    TaskRunContext.__var__.set(None)
+    return submit()
 
 
 def _connected(runner: Any) -> Any:

@@ -14,8 +14,8 @@ from features.errors import InternalError
 from features.spread import Part
 from flows.orchestration import task_runners
 from flows.runs import networks
-from flows.runs.plan import Plan
-from flows.runs.request import Request
+from flows.runs.plans.plan import Plan
+from flows.runs.plans.request import Request
 from flows.runs.run import seen
 from flows.runs.state import DatasetReference
 from models.network import Network

@@ -20,7 +20,7 @@ from features.ingest import part_examiner
 from features.ingest.ingest import ingest
 from features.ingest.part_examiner import Examiner
 from features.ingest.rules import IngestRules
-from features.sources.candidates import Columns
+from features.sources.files.candidates import Columns
 from features.spec import IMAGE
 from features.spread import Part, parts
 from flows.orchestration.task_runners import MOST_BYTES

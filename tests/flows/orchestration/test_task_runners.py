@@ -1,7 +1,6 @@
 """Ingest and featurize on a Dask cluster of two processes, one of which is killed in the middle of each."""
 
 import os
-import pickle
 import signal
 import warnings
 from collections import Counter
@@ -9,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
 from distributed import LocalCluster
@@ -20,7 +20,7 @@ from features.spread import parts
 from flows import pipeline
 from flows.console import terminal
 from flows.orchestration import prefect_server, step, task_runners
-from flows.runs.request import Request
+from flows.runs.plans.request import Request
 from flows.runs.run import seen
 from flows.workspace import Workspace
 from tests import golden, mlflow_store
@@ -46,7 +46,7 @@ def test_dask_needs_prefect() -> None:
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r'pip install "servable\[dask\]"'):
+    with pytest.raises(ConfigError, match=r'install "servable\[dask\]"'):
         task_runners.check("dask")
 
 
@@ -68,7 +68,7 @@ class Killer(SchedulerPlugin):
 
     def transition(self, key: Any, start: str, finish: str, *args: Any, **options: Any) -> None:
         if finish == "processing":
-            self.sizes.append(len(pickle.dumps(self._scheduler.tasks[key].run_spec)))
+            self.sizes.append(len(cloudpickle.dumps(self._scheduler.tasks[key].run_spec)))
         if finish != "memory":
             return
         self.done[key] += 1
@@ -105,7 +105,9 @@ def test_two_processes_one_killed_give_what_one_gives(
     data = golden.images(tmp_path / "data")
     trained = {}
     moments = [DONE, len(parts(COUNT)) + DONE]
-    with LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster:
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+    ) as cluster:
         killer = Killer(cluster.scheduler, moments)
         cluster.scheduler.add_plugin(killer)
         for name, runner in (("one", "threads"), ("two", cluster.scheduler_address)):
