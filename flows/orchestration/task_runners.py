@@ -103,6 +103,8 @@ class _Spread:
         self._runner = runner
 
     def __call__(self, function: Callable[[Part], Result], parts: Sequence[Part]) -> Iterator[Result]:
+        if not parts:
+            return
         import prefect
         from distributed import as_completed
         from distributed.scheduler import KilledWorker
@@ -128,11 +130,18 @@ class _Spread:
 
 
 def _outside_of_the_step(submit: Callable[[], Any]) -> Any:
-    """Submit a task of the flow run: a step's own arguments hold what cannot travel, and would go with it."""
-    from prefect.context import TaskRunContext
+    """Submit a task of the flow run, without step, flow and arguments, which hold what cannot travel."""
+    import prefect
+    from prefect.context import FlowRunContext, TaskRunContext
 
     TaskRunContext.__var__.set(None)
+    if (run := FlowRunContext.get()) is not None:
+        FlowRunContext.__var__.set(run.model_copy(update={"flow": prefect.flow(_flow), "parameters": {}}))
     return submit()
+
+
+def _flow() -> None:
+    """Stand for the flow in the processes of a cluster, which know the run by its id."""
 
 
 def _connected(runner: Any) -> Any:

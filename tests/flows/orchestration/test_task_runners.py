@@ -54,15 +54,19 @@ class Killer(SchedulerPlugin):
     """Kills a process of the cluster each time so many tasks are done, and measures what travels.
 
     Attributes:
-        lost: tasks that were sent to the process that was killed, at each kill.
+        lost: tasks that the process was at that was killed, at each kill.
+        kept: files with the verdicts of the parts that were done at the first kill, and when they were written.
+        later: the same files, when all verdicts are there.
         sizes: pickled bytes of every task.
         results: bytes of every result.
     """
 
-    def __init__(self, scheduler: Any, moments: list[int]) -> None:
-        self._scheduler, self._moments = scheduler, moments
+    def __init__(self, scheduler: Any, moments: list[int], folder: Path) -> None:
+        self._scheduler, self._moments, self._folder = scheduler, moments, folder
         self.done: Counter[str] = Counter()
         self.lost: list[int] = []
+        self.kept: dict[Path, int] = {}
+        self.later: dict[Path, int] = {}
         self.sizes: list[int] = []
         self.results: list[int] = []
 
@@ -73,10 +77,16 @@ class Killer(SchedulerPlugin):
             return
         self.done[key] += 1
         self.results.append(options.get("nbytes", 0))
-        if len(self.done) in self._moments and len(self.lost) < self._moments.index(len(self.done)) + 1:
+        if len(self.done) in self._moments and len(self.lost) <= self._moments.index(len(self.done)):
+            self.kept = self.kept or self._written()
             busy = max(self._scheduler.workers.values(), key=lambda worker: len(worker.processing))
-            self.lost.append(len(busy.processing))
+            self.lost.append(busy.nthreads)
             os.kill(busy.pid, signal.SIGKILL)
+        if len(self.done) == len(parts(COUNT)):
+            self.later = self.later or self._written()
+
+    def _written(self) -> dict[Path, int]:
+        return {file: file.stat().st_mtime_ns for file in self._folder.glob("*.parts/*.verdicts")}
 
 
 @pytest.fixture
@@ -108,7 +118,7 @@ def test_two_processes_one_killed_give_what_one_gives(
     with LocalCluster(
         n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
     ) as cluster:
-        killer = Killer(cluster.scheduler, moments)
+        killer = Killer(cluster.scheduler, moments, tmp_path / "two" / "workspace" / "datasets" / ".index")
         cluster.scheduler.add_plugin(killer)
         for name, runner in (("one", "threads"), ("two", cluster.scheduler_address)):
             mlflow_store.database(tmp_path / name / "mlruns")
@@ -137,6 +147,9 @@ def test_two_processes_one_killed_give_what_one_gives(
     assert len(killer.done) == len(parts(COUNT)) + len(parts(len(set(hashes)), 32))
     lost_files = killer.lost[0] * (parts(COUNT)[0][1])
     lost_rows = killer.lost[1] * (parts(len(set(hashes)), 32)[0][1])
+    assert len(killer.kept) >= DONE
+    assert len(killer.later) == len(parts(COUNT))
+    assert killer.kept.items() <= killer.later.items()
     assert lost_files <= 0.05 * COUNT
     assert lost_rows <= 0.05 * COUNT
     written = [
