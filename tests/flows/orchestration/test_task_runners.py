@@ -55,7 +55,7 @@ class Killer(SchedulerPlugin):
 
     Attributes:
         lost: tasks that the process was at that was killed, at each kill.
-        kept: files with the verdicts of the parts that were done at the first kill, and when they were written.
+        kept: files with verdicts at the first kill, and when they were written.
         later: the same files, when all verdicts are there.
         sizes: pickled bytes of every task.
         results: bytes of every result.
