@@ -7,7 +7,6 @@ files and of folders that all processes see, and numbers.
 import contextvars
 import functools
 import importlib.util
-import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -20,7 +19,7 @@ Result = TypeVar("Result")
 
 #: Runners by name; any other is the address of a Dask scheduler.
 THREADS, DASK = "threads", "dask"
-#: Largest argument and largest result of a part, pickled.
+#: Largest argument and largest result of a part, as they travel.
 MOST_BYTES = 1_000_000
 #: Each process of a local cluster computes with one core, and leaves the memory of a GPU to the others.
 ENVIRONMENT = {
@@ -163,7 +162,9 @@ def _done(function: Callable[[Part], Result], part: Part) -> Result:
 
 
 def _require_small(value: object, what: str) -> None:
-    size = len(pickle.dumps(value))
+    from distributed.protocol import serialize_bytes
+
+    size = len(serialize_bytes(value))
     if size > MOST_BYTES:
         raise InternalError(
             f"{what} is too large to travel", got=f"{size:,} bytes", expected=f"at most {MOST_BYTES:,}"
