@@ -62,6 +62,7 @@ def _train(
     restart: bool = False,
     force: bool = False,
     workspace: str = "workspace",
+    runner: str = "threads",
 ) -> dict[str, Any]:
     """Train, check and publish one model.
 
@@ -78,6 +79,7 @@ def _train(
         restart: Train again instead of resuming, or reusing, an earlier run.
         force: Publish even if data, recipe, seed and weights are those of the version in service.
         workspace: Folder of all output files.
+        runner: Where ingest and featurize run: threads, dask, or the address of a Dask scheduler.
 
     Returns:
         The summary that ``servable train --json`` prints.
@@ -95,6 +97,7 @@ def _train(
             restart,
             force,
             workspace,
+            runner,
         )
     outcome.write(0, "done")
     return summary
