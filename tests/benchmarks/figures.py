@@ -144,9 +144,7 @@ KINDS = (
             Line(
                 "subjectivity", "10 folds", "Subj", "cnn", **_TEXT, published=(_kim("0.896"), _nbsvm("0.932"))
             ),
-            Line(
-                "phrases", "cnn, 10 folds", "MPQA", "cnn", **_TEXT, published=(_kim("0.834"), _nbsvm("0.863"))
-            ),
+            Line("phrases", "10 folds", "MPQA", "cnn", **_TEXT, published=(_kim("0.834"), _nbsvm("0.863"))),
             *(
                 Line("sentences", recipe, "SST-2", recipe, **_TEXT, published=published)
                 for recipe, published in (
