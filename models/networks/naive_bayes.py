@@ -75,12 +75,17 @@ def batched(texts: Sequence[bytes], featurizer: Any) -> Iterable[Any]:
         yield featurizer(tf.constant(texts[start : start + _BATCH]))
 
 
+def _centred(values: np.ndarray) -> np.ndarray:
+    """Leave the differences between the classes alone: sums over long texts stay small, and exact."""
+    return values - values.mean(-1, keepdims=True)
+
+
 @keras.saving.register_keras_serializable("servable")
 class NaiveBayes(keras.Layer):
-    """Score texts by naive Bayes: ids [batch, n, ...] to joint log-probabilities [batch, classes].
+    """Score texts by multinomial naive Bayes: ids [batch, n, ...] to logits [batch, classes].
 
-    The multinomial model, without the coefficient that all classes share. N-grams that were not counted
-    change no score. Nothing here is trained.
+    They are the joint log-probabilities without what all classes share. N-grams that were not counted change
+    no score. Nothing here is trained.
 
     Args:
         size: how many n-grams are known.
@@ -111,9 +116,9 @@ class NaiveBayes(keras.Layer):
         counts = np.asarray(counted["counts"], np.float64).reshape(self.size, self.classes) + SMOOTHING
         texts = np.asarray(counted["texts"], np.float64)
         self.ngrams.assign(np.asarray(counted["ngrams"], np.int64))
-        self.scores.assign(np.log(counts) - np.log(counts.sum(0)))
+        self.scores.assign(_centred(np.log(counts) - np.log(counts.sum(0))))
         # A class without a text in the training split is the least likely one, but possible.
-        self.prior.assign(np.log(np.maximum(texts, SMOOTHING) / texts.sum()))
+        self.prior.assign(_centred(np.log(np.maximum(texts, SMOOTHING) / texts.sum())))
 
     def call(self, ids: Any) -> Any:
         """Add the scores of all n-grams of each text to its class's share."""

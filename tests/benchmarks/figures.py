@@ -89,9 +89,10 @@ _HYMENOPTERA = Published(
 KINDS = (
     Kind(
         "Photos",
-        ("photos", "from-scratch", "steering", "faces", "boxes", "shapes", "clusters", "neighbours"),
+        ("photos", "fine-tune", "from-scratch", "steering", "faces", "boxes", "shapes", "clusters", "neighbours"),
         (
             Line("photos", "first run", "ants and bees", "frozen", **_PHOTO, published=(_HYMENOPTERA,)),
+            Line("fine-tune", "ants", "ants and bees", "fine-tune", **_PHOTO, published=(_HYMENOPTERA,)),
             Line("from-scratch", "from scratch", "CIFAR-10, 10,000 of 50,000 photos", "cnn", **_PHOTO),
             Line(
                 *("steering", "steering", "steering angles", "steering", "test MSE", "test MSE"),
@@ -127,6 +128,15 @@ KINDS = (
             ),
             Line("instruments", "cnn", "instruments", "cnn", **_PHOTO),
             Line("instruments", "yamnet", "instruments", "yamnet", **_PHOTO),
+            *(
+                Line(
+                    *("scenes", recipe, "environmental sounds, five folds", recipe, "accuracy"),
+                    "accuracy, mean of five folds",
+                    "deviation",
+                    Baseline("logistic regression on MFCC", "accuracy, mean of five folds", "baseline"),
+                )
+                for recipe in ("cnn", "yamnet")
+            ),
             Line("speech", "default", "AN4", "default", "WER", "WER"),
             Line("digits-strings", "words", "strings of digits", "words", "WER", "WER"),
             Line("pianos", "default", "two pianos never heard", "default", "note F1", "note F1"),
@@ -178,6 +188,7 @@ KINDS = (
             for recipe in ("linear", "mlp")
         ),
     ),
+    Kind("What was tried and did not help", ("tried",)),
     Kind("Monitoring and operation", ("drift", "registered-models", "kills", "imports")),
     Kind(
         "Speed",
