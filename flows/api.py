@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from features.errors import NoInputError, UsageError
 from flows import launch
 from flows.console import terminal
-from flows.runs.request import Request
+from flows.runs.plans.request import Request
 from flows.workspace import Workspace, default_root, model_name
 from serving.repository.repository import Repository
 

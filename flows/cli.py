@@ -10,45 +10,35 @@ from typing import Annotated, Any
 import typer
 
 from features.errors import ServableError
-from flows.commands import (
-    activations,
-    compare,
+from flows.commands import demo, doctor, serve, sync, ui, version, worker
+from flows.commands.predicting import activations, diagnose, explain, metadata, monitor, predict, status
+from flows.commands.predicting.open import open as open_page
+from flows.commands.releases import (
     delete,
-    demo,
-    diagnose,
-    doctor,
-    explain,
     export,
     history,
     import_model,
-    metadata,
     mirror,
     models,
-    monitor,
-    predict,
     promote,
     prune,
+    rollback,
+    sign,
+    verify,
+    watch,
+)
+from flows.commands.training import (
+    compare,
     publish,
     recipes,
     report,
     reproduce,
-    rollback,
     runs,
     schedule,
-    serve,
-    sign,
-    status,
-    sync,
     tasks,
     train,
     tune,
-    ui,
-    verify,
-    version,
-    watch,
-    worker,
 )
-from flows.commands.open import open as open_page
 from flows.commands.version import print_version
 from flows.console import terminal
 from serving import leaving

@@ -8,7 +8,7 @@ from typing import Any
 
 from flows.console import quiet
 from flows.orchestration import outcome, step
-from flows.runs.form import (
+from flows.runs.plans.form import (
     Examples,
     Hours,
     ModelName,

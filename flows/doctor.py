@@ -19,7 +19,8 @@ from flows import interfaces
 from flows.console import quiet, server_log
 from flows.console.redaction import mask
 from flows.orchestration import addresses, prefect_api, probing
-from flows.tracking import rejects, tracking
+from flows.tracking import tracking
+from flows.tracking.spool import rejects
 from flows.workspace import Workspace
 
 LOCK = Path(__file__).resolve().parent.parent / "uv.lock"

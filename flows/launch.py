@@ -6,7 +6,7 @@ from typing import Any
 
 from flows.console import quiet
 from flows.orchestration import prefect_server, step
-from flows.runs.request import Request, check_addresses
+from flows.runs.plans.request import Request, check_addresses
 from flows.workspace import Workspace
 
 
@@ -25,7 +25,7 @@ def run(request: Request, *, local: bool = False) -> dict[str, Any]:
         return _flow()(**request.as_parameters())
     with prefect_server.running_api(Workspace.open(Path(request.workspace))) as ready:
         train_model = _flow()
-        from flows.runs import plan
+        from flows.runs.plans import plan
 
         # Before the server is waited for: a mistake in the request is told at once.
         plan.resolve(request)
@@ -42,10 +42,10 @@ def check(request: Request, *, local: bool) -> None:
     """Check what a training needs from outside before anything is imported.
 
     Raises:
-        ServableError: the request is mistaken, as of `flows.runs.usage.check`.
+        ServableError: the request is mistaken, as of `flows.runs.plans.usage.check`.
         ConfigError: the address of MLflow or Prefect cannot work.
     """
-    from flows.runs import usage
+    from flows.runs.plans import usage
 
     usage.check(request)
     check_addresses(Workspace.open(Path(request.workspace)), local=local)
@@ -65,7 +65,7 @@ def preview(request: Request) -> dict[str, Any]:
     with quiet.native_stderr():
         from features.ingest.ingest import ingest
         from flows.console import terminal
-        from flows.runs import plan as plans
+        from flows.runs.plans import plan as plans
         from flows.steps.ingest import described
 
     plan = plans.resolve(request)

@@ -15,9 +15,10 @@ from flows.gate import gate as gates
 from flows.gate.gate import pass_gate
 from flows.orchestration import artifacts
 from flows.reports.report import draw, write_report
-from flows.runs import defaults, listing, plan
-from flows.runs.plan import Plan
-from flows.runs.request import Request
+from flows.runs import listing
+from flows.runs.plans import defaults, plan
+from flows.runs.plans.plan import Plan
+from flows.runs.plans.request import Request
 from flows.runs.run import Record, open_record, run_label, seen
 from flows.runs.state import DatasetReference
 from flows.steps.cross_validation import cross_validate, whole_view

@@ -18,9 +18,9 @@ from flows import pipeline
 from flows.orchestration.warm_process import Examiner
 from flows.runs import listing
 from flows.runs.directory import RunDirectory
-from flows.runs.plan import Plan
+from flows.runs.plans.plan import Plan
+from flows.runs.plans.request import Request
 from flows.runs.provenance import versions
-from flows.runs.request import Request
 from flows.runs.run import Record
 from flows.runs.state import DatasetReference
 from flows.tracking import tracking

@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from flows.tracking.mlflow_store import Ledger
-from flows.tracking.tags import INTERNAL
+from flows.tracking.store.mlflow_store import Ledger
+from flows.tracking.store.tags import INTERNAL
 from flows.tracking.tracking import Tracking
 
 

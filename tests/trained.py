@@ -12,8 +12,8 @@ from typing import Any
 from flows import launch
 from flows.console import terminal
 from flows.runs.directory import RunDirectory
-from flows.runs.plan import Plan, resolve
-from flows.runs.request import Request
+from flows.runs.plans.plan import Plan, resolve
+from flows.runs.plans.request import Request
 from flows.runs.run import seen
 from flows.workspace import Workspace
 from tests import golden, mlflow_store

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from features.ingest.rules import IngestRules
-from features.sources.candidates import Labelling
+from features.sources.files.candidates import Labelling
 
 
 class GalleryRules(IngestRules):

@@ -18,7 +18,7 @@ from features.ingest.examination import Examination, Example
 from features.ingest.rules import ExampleRules
 from features.ingest.verdict import Verdict
 from features.quarantine import RefusedError
-from features.sources.candidates import Candidate
+from features.sources.files.candidates import Candidate
 from features.spec import Progress, RawKind
 from features.storage.files import read_file
 

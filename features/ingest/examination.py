@@ -14,7 +14,7 @@ from features.ingest.rules import ExampleRules
 from features.ingest.verdict import VERSION, Verdict
 from features.ingest.verdict_index import VerdictIndex
 from features.quarantine import RefusedError, record
-from features.sources.candidates import Candidate, Rejected, Skipped, Source
+from features.sources.files.candidates import Candidate, Rejected, Skipped, Source
 from features.spec import Progress, RawKind
 from features.storage.files import stamp_of
 from features.targets.target import Readings, Target

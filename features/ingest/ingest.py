@@ -6,8 +6,8 @@ from typing import Any
 from features.datasets.dataset import load
 from features.ingest import ingest_examples, ingest_lines
 from features.ingest.rules import CorpusRules, ExampleRules, SourceRules
-from features.sources import object_copies
-from features.sources.candidates import Columns
+from features.sources.files import object_copies
+from features.sources.files.candidates import Columns
 from features.spec import Progress, RawKind, silent
 from features.targets.classes import CLASS
 from features.targets.target import Target

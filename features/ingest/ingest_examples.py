@@ -17,10 +17,10 @@ from features.ingest import agreement, copies, write_snapshot
 from features.ingest.examination import Examination, Findings
 from features.ingest.rules import ExampleRules
 from features.names import counted, escape, suffix_of
-from features.sources.candidates import Columns, Source
-from features.sources.object_copies import FOLDER, Copies
+from features.sources.files.candidates import Columns, Source
+from features.sources.files.object_copies import FOLDER, Copies
+from features.sources.files.selection import FOLLOW
 from features.sources.recognise import recognise
-from features.sources.selection import FOLLOW
 from features.spec import SPLITS, Progress, RawKind
 from features.storage.locks import exclusive
 from features.targets.target import Gathered, Target

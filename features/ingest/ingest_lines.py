@@ -18,7 +18,7 @@ from features.errors import DataError, InternalError
 from features.ingest import write_snapshot
 from features.ingest.rules import CorpusRules
 from features.names import escape
-from features.sources.candidates import Columns, Rejected, Skipped
+from features.sources.files.candidates import Columns, Rejected, Skipped
 from features.sources.lines import End, Entry, Lines, recognise
 from features.spec import Progress, RawKind
 from features.storage.locks import exclusive

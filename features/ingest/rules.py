@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from features.sources.archive_names import AUTO
 from features.sources.archives import ArchiveRules
-from features.sources.candidates import MISSING_LABELS, Columns, Labelling, Source, TableOptions
+from features.sources.files.candidates import MISSING_LABELS, Columns, Labelling, Source, TableOptions
 
 #: Rules that say nothing about one example's content, so that changing them re-decodes nothing.
 _NOT_DECODING = frozenset(

@@ -11,7 +11,7 @@ from features.decisions import Decisions
 from features.errors import DataError
 from features.names import setting
 from features.rows.column_survey import Survey
-from features.sources.candidates import Source
+from features.sources.files.candidates import Source
 from features.sources.tables import cells, number_format
 from features.sources.tables.cells import Kind
 from features.sources.tables.number_format import NumberFormat

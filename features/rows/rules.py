@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from features.errors import ConfigError
 from features.ingest.rules import ExampleRules, IngestRules, NumberRules
 from features.rows import column_kinds, column_survey
-from features.sources.candidates import Candidate, Columns, Source
+from features.sources.files.candidates import Candidate, Columns, Source
 from features.sources.tables import cells, number_format
 
 

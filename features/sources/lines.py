@@ -12,9 +12,10 @@ from typing import IO, Any, cast
 from features.decisions import Decisions
 from features.errors import AccessError, DataError, NoInputError, StorageError
 from features.names import escape, printable, suffix_of
-from features.sources import archives, folders
-from features.sources.candidates import Columns, Rejected, Skipped
-from features.sources.selection import Selection
+from features.sources import archives
+from features.sources.files import folders
+from features.sources.files.candidates import Columns, Rejected, Skipped
+from features.sources.files.selection import Selection
 from features.sources.tables import tables
 from features.sources.tables.delimited import Broken, Tally
 from features.sources.tables.file import TableFile

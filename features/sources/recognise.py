@@ -8,9 +8,10 @@ from pathlib import Path
 from features.decisions import Decisions
 from features.errors import AccessError, DataError, NoInputError, StorageError
 from features.names import printable
-from features.sources import archives, folders
-from features.sources.annotations import box_table, coco, side_files, voc
-from features.sources.candidates import (
+from features.sources import archives
+from features.sources.annotations import box_table, coco, voc
+from features.sources.files import folders, side_files
+from features.sources.files.candidates import (
     Candidate,
     Columns,
     Entry,
@@ -20,7 +21,7 @@ from features.sources.candidates import (
     Source,
     split_named,
 )
-from features.sources.selection import FOLLOW, Selection
+from features.sources.files.selection import FOLLOW, Selection
 from features.sources.tables import tables
 from features.spec import SPLITS, Progress, RawKind, silent
 

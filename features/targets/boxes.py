@@ -19,7 +19,7 @@ from features.decisions import Decisions
 from features.errors import DataError
 from features.quarantine import RefusedError
 from features.sources.annotations.annotation import Annotation, Corners
-from features.sources.candidates import Annotations
+from features.sources.files.candidates import Annotations
 from features.sources.tables import number_format
 from features.sources.tables.number_format import NumberFormat
 from features.spec import SPLITS

@@ -14,7 +14,7 @@ import numpy as np
 from features.decisions import Decisions
 from features.errors import DataError
 from features.names import setting
-from features.sources.candidates import Annotations, Labelling
+from features.sources.files.candidates import Annotations, Labelling
 from features.spec import SPLITS
 from features.targets.target import Fitted, Gathered, Readings
 

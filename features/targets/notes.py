@@ -19,7 +19,7 @@ from features.errors import DataError
 from features.formats import midi
 from features.names import counted
 from features.quarantine import RefusedError
-from features.sources.candidates import Annotations
+from features.sources.files.candidates import Annotations
 from features.sources.tables import number_format
 from features.spec import SPLITS
 from features.targets.target import Fitted, Gathered, Readings

@@ -10,7 +10,7 @@ import numpy as np
 from features.decisions import Decisions
 from features.errors import ConfigError, DataError
 from features.quarantine import RefusedError
-from features.sources.candidates import Annotations
+from features.sources.files.candidates import Annotations
 from features.sources.tables import cells, number_format
 from features.targets import upright
 from features.targets.target import Fitted, Gathered, Readings

@@ -10,7 +10,7 @@ import numpy as np
 from features.decisions import Decisions
 from features.errors import DataError
 from features.quarantine import RefusedError
-from features.sources.candidates import Annotations
+from features.sources.files.candidates import Annotations
 from features.spec import SPLITS
 from features.targets.target import Fitted, Gathered, Readings
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from features.decisions import Decisions
 from features.quarantine import RefusedError
-from features.sources.candidates import Annotations, Labelling
+from features.sources.files.candidates import Annotations, Labelling
 
 if TYPE_CHECKING:
     import pandas
@@ -42,7 +42,8 @@ class Gathered:
         texts: as `Target.read` gives them, one for each example.
         declared: those that the source's layout names, as empty class folders do.
         instead: what was found in place of usable examples, for messages.
-        labelling: whether every example must have a target; see `features.sources.candidates.Labelling`.
+        labelling: whether every example must have a target; see
+            `features.sources.files.candidates.Labelling`.
         todo: what would bring more examples in; None where nothing is known to.
         splits: of each example; empty before they are assigned.
     """

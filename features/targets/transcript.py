@@ -13,7 +13,7 @@ import numpy as np
 from features.decisions import Decisions
 from features.errors import DataError
 from features.quarantine import RefusedError
-from features.sources.candidates import Annotations
+from features.sources.files.candidates import Annotations
 from features.targets.target import Fitted, Gathered, Readings
 
 if TYPE_CHECKING:

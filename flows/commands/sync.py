@@ -19,8 +19,9 @@ def sync(
 ) -> None:
     """Send waiting tracking events to MLflow, and make its aliases and the repository agree."""
     from flows.promotion import agreement
-    from flows.tracking import rejects, tracking
+    from flows.tracking import tracking
     from flows.tracking.registry import Registry
+    from flows.tracking.spool import rejects
     from serving.repository.repository import Repository
 
     place = Workspace.existing(workspace)

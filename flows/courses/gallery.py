@@ -14,7 +14,7 @@ from flows.console import terminal
 from flows.gate import expectations
 from flows.orchestration import artifacts, step
 from flows.runs import networks
-from flows.runs.plan import Plan
+from flows.runs.plans.plan import Plan
 from flows.runs.run import Record
 from flows.steps import export as exports
 from models.export import export as exporting

@@ -8,7 +8,7 @@ import numpy as np
 from features.storage.files import write_file
 from flows.courses import gallery
 from flows.orchestration import step
-from flows.runs.plan import Plan
+from flows.runs.plans.plan import Plan
 from flows.runs.run import Record
 from models.evaluation import uncertainty
 from models.search import clustering

@@ -9,9 +9,10 @@ import tensorflow as tf
 from features.datasets.dataset import Dataset
 from flows.courses import gallery
 from flows.orchestration import step
-from flows.runs.plan import Plan
+from flows.runs.plans.plan import Plan
 from flows.runs.run import Record
-from models.evaluation import retrieval, uncertainty
+from models.evaluation import uncertainty
+from models.evaluation.measures import retrieval
 from models.network import Network
 from models.search import clustering
 from models.search.ranking import USUAL
@@ -79,7 +80,7 @@ def _precision(plan: Plan, network: Network, dataset: Dataset) -> dict[str, pd.S
     """Search the training split for each photo of the test split, by the model and by other means.
 
     Returns:
-        By metric the shares by label, as `models.evaluation.retrieval.precision` returns them.
+        By metric the shares by label, as `models.evaluation.measures.retrieval.precision` returns them.
     """
     frame = dataset.frame
     train, test = (frame[frame["split"] == split] for split in ("train", "test"))

@@ -14,11 +14,11 @@ from flows.console import terminal
 from flows.gate import expectations
 from flows.orchestration import artifacts, step
 from flows.runs import networks
-from flows.runs.plan import Plan
+from flows.runs.plans.plan import Plan
 from flows.runs.run import Record
 from flows.steps import export as exports
 from flows.workspace import fingerprint
-from models.evaluation import words as word_evaluation
+from models.evaluation.measures import words as word_evaluation
 from models.export import export as exporting
 from models.network import Network
 from models.tasks import word_vectors

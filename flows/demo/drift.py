@@ -23,7 +23,7 @@ from flows.demo.server import serving
 from flows.monitoring import scheduled
 from flows.monitoring.monitor import Watch
 from flows.orchestration import prefect_server
-from flows.runs.request import Request, check_addresses
+from flows.runs.plans.request import Request, check_addresses
 from flows.scheduling import deployments, schedules, worker
 from flows.scheduling.retraining import Policy
 from flows.scheduling.when import When

@@ -24,7 +24,7 @@ from flows.console import terminal
 from flows.demo.server import serving
 from flows.orchestration import prefect_server
 from flows.queries import question
-from flows.runs import request as requests
+from flows.runs.plans import request as requests
 from flows.workspace import Workspace
 
 

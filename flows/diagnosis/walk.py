@@ -12,8 +12,8 @@ from features.errors import UnavailableError, UsageError
 from flows.diagnosis import images, sounds, texts
 from flows.diagnosis.evidence import ANSWERS, Answers, Evidence, of_answer, of_tensor
 from flows.diagnosis.mistake import Mistake
-from flows.queries import raw_inputs
 from flows.queries.places import Place
+from flows.queries.reading import raw_inputs
 from flows.runs import finished
 from flows.runs.finished import Finished
 from flows.workspace import Workspace

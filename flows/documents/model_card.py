@@ -10,8 +10,8 @@ import jinja2
 
 from flows.documents import front_matter
 from flows.documents.front_matter import is_baseline
-from flows.runs import catalogue
-from flows.runs.plan import Plan
+from flows.runs.plans import catalogue
+from flows.runs.plans.plan import Plan
 from models.baselines import linear
 from models.task import Evaluation
 

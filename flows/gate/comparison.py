@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from features.datasets.dataset import Dataset
 from features.spec import Progress, silent
-from flows.runs.plan import Plan
+from flows.runs.plans.plan import Plan
 from flows.runs.run import Record
 from flows.runs.state import Check, Verdict
 from models.export import export

@@ -17,7 +17,7 @@ from flows.gate.comparison import METRIC_CHECKS, _serving, metric_checks
 from flows.orchestration import artifacts
 from flows.orchestration import step as orchestration
 from flows.runs.directory import RunDirectory
-from flows.runs.plan import Plan
+from flows.runs.plans.plan import Plan
 from flows.runs.run import Record
 from flows.runs.state import Verdict
 

@@ -8,7 +8,7 @@ import yaml
 
 from features.errors import DataError, NoInputError, UsageError
 from flows.tracking import downloads, tracking
-from flows.tracking.mlflow_store import Ledger
+from flows.tracking.store.mlflow_store import Ledger
 from flows.workspace import Workspace
 
 SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from flows.monitoring.monitor import Monitoring
 from flows.monitoring.page import COLUMNS, gallery, rows
 from flows.reports.card import LARGEST_PICTURE, cell, embedded, table_of
-from flows.reports.media import Media
+from flows.reports.pages.media import Media
 
 #: Drifted measures of which examples are shown, and how many of each.
 MOST_EXPLAINED, SHOWN = 3, 3

@@ -5,8 +5,8 @@ from functools import partial
 
 from features.names import counted
 from flows.monitoring.monitor import MOST_EXPLAINED, SHOWN, Monitoring
-from flows.reports.media import MEDIA, Media, Picture, picture
-from flows.reports.page import Fact, Report, Section, Table
+from flows.reports.pages.media import MEDIA, Media, Picture, picture
+from flows.reports.pages.page import Fact, Report, Section, Table
 from models import tasks
 from models.figures import distributions
 from models.monitoring import shifts

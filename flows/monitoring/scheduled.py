@@ -9,7 +9,7 @@ from flows.monitoring.card import card
 from flows.monitoring.monitor import Monitoring, Watch, log, monitor
 from flows.monitoring.page import page
 from flows.orchestration import artifacts
-from flows.reports.page import write
+from flows.reports.pages.page import write
 from flows.scheduling import retraining
 from flows.scheduling.retraining import Policy, Retraining
 from flows.workspace import Workspace

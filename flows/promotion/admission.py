@@ -1,7 +1,7 @@
 """What a version must be to serve, whoever promotes it, and the rule of its trial."""
 
 from features.errors import ExportError
-from flows.runs.recipe import CanarySettings
+from flows.runs.plans.recipe import CanarySettings
 from flows.runs.state import Verdict
 from serving.repository.release import Release
 

@@ -13,8 +13,8 @@ from features.errors import ServableError
 from features.storage.locks import locked
 from flows.console.redaction import slug
 from flows.promotion import admission
-from flows.tracking.aliases import ALIASES, UNKNOWN, Alias
 from flows.tracking.registry import Registry
+from flows.tracking.store.aliases import ALIASES, UNKNOWN, Alias
 from serving.repository.claims import PRIVATE
 from serving.repository.faultpoints import fault
 from serving.repository.labels import CANARY, STABLE

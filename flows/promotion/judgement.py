@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from flows.runs.recipe import CanarySettings
+from flows.runs.plans.recipe import CanarySettings
 from serving.repository.traffic import Tally, Traffic
 
 WAIT, PROMOTE, ROLL_BACK = "wait", "promote", "roll back"

@@ -5,8 +5,8 @@ from typing import Any
 from features.errors import UnavailableError
 from flows.promotion import admission, agreement
 from flows.tracking import tracking
-from flows.tracking.aliases import ALIASES
 from flows.tracking.registry import Registry
+from flows.tracking.store.aliases import ALIASES
 from flows.tracking.tracking import Tracking
 from flows.workspace import Workspace
 from serving.repository.faultpoints import fault

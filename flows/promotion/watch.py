@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from features.errors import NoInputError, ServableError, TemporaryError, UnavailableError
 from flows.promotion import admission, agreement, moves
 from flows.promotion.judgement import FEWEST_LATENCIES, PROMOTE, ROLL_BACK, Judgement, judge
-from flows.runs.recipe import CanarySettings
+from flows.runs.plans.recipe import CanarySettings
 from flows.tracking.registry import Registry
 from flows.workspace import Workspace
 from serving.repository import traffic

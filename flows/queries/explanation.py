@@ -8,8 +8,8 @@ import numpy as np
 
 from features.errors import UsageError
 from flows.queries import question as predict
-from flows.queries import raw_inputs
 from flows.queries.places import Place
+from flows.queries.reading import raw_inputs
 
 #: Method on the command line to signature.
 METHODS = {"occlusion": "occlusion", "grad-cam": "grad_cam"}
@@ -73,7 +73,7 @@ def require(asked: predict.Question, place: Place) -> None:
 
 def draw(answer: Mapping[str, np.ndarray], title: str, out: Path) -> None:
     """Write the overlay with colour bar, label and score as PNG."""
-    from models.figures import canvas, overlays
+    from models.figures.drawing import canvas, overlays
 
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(canvas.png(overlays.figure(overlays.read(answer), title)))

@@ -15,8 +15,9 @@ from rich.text import Text
 from features.errors import ServableError, UsageError
 from features.names import counted
 from features.targets.notes import key_name
-from flows.queries import neighbours, pictures, raw_inputs
+from flows.queries.answers import neighbours, pictures
 from flows.queries.places import Place
+from flows.queries.reading import raw_inputs
 from flows.queries.requests import Requests
 from flows.queries.sending import Outcome, Sending
 from serving.client import commands as shell

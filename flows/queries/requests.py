@@ -10,10 +10,10 @@ import numpy as np
 
 from features.errors import UsageError
 from features.spec import IMAGE, ROW, TEXT
-from flows.queries import inputs as sent
-from flows.queries import raw_inputs, rows
-from flows.queries.downloads import Limits
-from flows.queries.examples import KINDS, Example, Examples
+from flows.queries.reading import inputs as sent
+from flows.queries.reading import raw_inputs, rows
+from flows.queries.reading.downloads import Limits
+from flows.queries.reading.examples import KINDS, Example, Examples
 from serving.client.answers import DEFAULT_SIGNATURE, Metadata, Signature
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import IO, Any, Protocol
 
 from features.errors import StorageError, UsageError
 from flows.console import terminal
-from flows.queries import columns
+from flows.queries.answers import columns
 from flows.queries.question import Refused, coloured, sentence
 
 #: Standard output as the name of a file.

@@ -4,11 +4,11 @@ import base64
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from flows.reports.context import Context
-from flows.reports.media import Picture
-from flows.reports.page import Report, printable
+from flows.reports.pages.context import Context
+from flows.reports.pages.media import Picture
+from flows.reports.pages.page import Report, printable
 from flows.runs.state import RunState
-from flows.tracking.descriptions import ARTIFACT
+from flows.tracking.store.descriptions import ARTIFACT
 
 #: Where the report lies among the artifacts of the run in MLflow.
 REPORT = "report"

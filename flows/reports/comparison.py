@@ -12,8 +12,8 @@ from features.errors import DataError, NoInputError
 from features.names import counted
 from features.spec import Progress, silent
 from flows.gate.comparison import answers_of_saved_model
-from flows.reports.media import MEDIA
-from flows.reports.page import Report, Section, Table, Tone
+from flows.reports.pages.media import MEDIA
+from flows.reports.pages.page import Report, Section, Table, Tone
 from flows.runs import finished
 from flows.runs.finished import Finished
 from flows.workspace import Workspace

@@ -5,7 +5,7 @@ from typing import Any
 
 from features import decisions, quarantine
 from features.spec import SPLITS
-from flows.reports.page import Fact, Section, Table
+from flows.reports.pages.page import Fact, Section, Table
 
 
 def describe(card: Mapping[str, Any]) -> Section:

@@ -12,8 +12,8 @@ import yaml
 from features.spec import RawKind
 from flows.orchestration import addresses
 from flows.reports import dataset as datasets
-from flows.reports.context import Context
-from flows.reports.page import Code, Fact, Link, Section, Tone
+from flows.reports.pages.context import Context
+from flows.reports.pages.page import Code, Fact, Link, Section, Tone
 from flows.reports.sections import parts
 from flows.runs.provenance import command_line, git_commit, versions
 from flows.runs.run import candidate

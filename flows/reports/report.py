@@ -9,9 +9,10 @@ import yaml
 
 from features import decisions
 from flows.orchestration import artifacts, step
-from flows.reports import card, ending, page
-from flows.reports.context import Context
-from flows.reports.page import Fact, Headline, Report, Section
+from flows.reports import card, ending
+from flows.reports.pages import page
+from flows.reports.pages.context import Context
+from flows.reports.pages.page import Fact, Headline, Report, Section
 from flows.reports.sections import (
     classes,
     detection,
@@ -25,7 +26,7 @@ from flows.reports.sections import (
     translations,
     words,
 )
-from flows.runs.plan import Plan
+from flows.runs.plans.plan import Plan
 from flows.runs.provenance import versions
 from flows.runs.run import Record, run_label
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flows.reports.page import Baseline, Headline, Report, Section, Table
+from flows.reports.pages.page import Baseline, Headline, Report, Section, Table
 from flows.reports.sections import parts
 
 

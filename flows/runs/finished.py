@@ -7,8 +7,8 @@ from typing import Any
 from features.errors import NoInputError
 from flows.runs import listing, networks
 from flows.runs.directory import RunDirectory
-from flows.runs.plan import Plan
-from flows.runs.request import Request
+from flows.runs.plans.plan import Plan
+from flows.runs.plans.request import Request
 from flows.runs.run import seen
 from flows.workspace import Workspace
 from models.network import Network

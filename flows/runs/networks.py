@@ -12,7 +12,7 @@ from features.storage import files
 from features.storage.files import write_file
 from flows.console import terminal
 from flows.runs.directory import RunDirectory
-from flows.runs.plan import Plan
+from flows.runs.plans.plan import Plan
 from flows.workspace import MODEL_NAME, fingerprint
 from models.export import export
 from models.network import Network

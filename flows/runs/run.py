@@ -17,7 +17,7 @@ from flows.orchestration.outcome import scheduled
 from flows.orchestration.warm_process import Examiner
 from flows.runs.directory import RunDirectory, open_run
 from flows.runs.networks import Networks
-from flows.runs.plan import Plan
+from flows.runs.plans.plan import Plan
 from flows.runs.provenance import (
     command_line,
     fingerprint_of_code,
@@ -29,7 +29,7 @@ from flows.runs.provenance import (
     versions,
 )
 from flows.runs.state import DatasetReference
-from flows.tracking.tags import VERSION
+from flows.tracking.store.tags import VERSION
 
 if TYPE_CHECKING:
     from flows.tracking.tracked_run import TrackedRun

@@ -17,7 +17,7 @@ import psutil
 from flows.console import terminal
 from flows.orchestration import step
 from flows.scheduling.schedules import TAG
-from flows.tracking.processes import host, is_alive
+from flows.tracking.spool.processes import host, is_alive
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient

@@ -12,8 +12,8 @@ from features.storage import objects
 from flows.console import quiet
 from flows.console.redaction import mask
 from flows.orchestration import prefect_api, step
-from flows.runs import usage
-from flows.runs.request import Request, check_addresses
+from flows.runs.plans import usage
+from flows.runs.plans.request import Request, check_addresses
 from flows.scheduling.when import When
 from flows.workspace import Workspace
 
@@ -71,7 +71,7 @@ def deploy(request: Request, when: When) -> str:
     check_addresses(workspace)
     step.set_environment(workspace)
     with quiet.native_stderr():
-        from flows.runs import plan
+        from flows.runs.plans import plan
 
     plan.resolve(request)
     described = f"Train and publish {request.name}, a model for {request.task}."

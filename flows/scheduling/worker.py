@@ -21,7 +21,7 @@ from flows.console import server_log, terminal
 from flows.console.redaction import mask
 from flows.orchestration import outcome, prefect_api, step
 from flows.orchestration.outcome import Outcome
-from flows.runs.request import check_addresses
+from flows.runs.plans.request import check_addresses
 from flows.scheduling import recovery
 from flows.scheduling.schedules import POOL, api
 from flows.tracking import tracking

@@ -2,7 +2,7 @@
 
 from features.datasets.dataset import Dataset
 from flows.console import terminal
-from flows.runs.plan import Plan
+from flows.runs.plans.plan import Plan
 from flows.runs.run import Record
 from models.baselines import linear
 

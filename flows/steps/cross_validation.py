@@ -14,7 +14,7 @@ from features.storage.files import write_file
 from flows.console import terminal
 from flows.orchestration import step
 from flows.runs.directory import RunDirectory
-from flows.runs.plan import Plan
+from flows.runs.plans.plan import Plan
 from flows.runs.run import Record, open_record
 from flows.runs.state import DatasetReference
 from flows.steps.evaluate import evaluate

@@ -8,7 +8,7 @@ from features.datasets.dataset import Dataset
 from features.storage.files import write_file
 from flows.console import terminal
 from flows.orchestration import artifacts, step
-from flows.runs.plan import Plan
+from flows.runs.plans.plan import Plan
 from flows.runs.run import Record
 from flows.steps import baseline
 from models.evaluation import inference

@@ -12,8 +12,8 @@ from features.datasets.dataset import Dataset
 from flows.gate import gate
 from flows.gate.expectations import Call, call, write_calls, write_expectations
 from flows.orchestration import step
-from flows.queries import inputs
-from flows.runs.plan import Plan
+from flows.queries.reading import inputs
+from flows.runs.plans.plan import Plan
 from flows.runs.run import Record, candidate, expectations
 from models.export import export as exporting
 from models.export.export import DEFAULT

@@ -1,7 +1,7 @@
 """The featurize step: compute and cache what the training takes as input."""
 
 from flows.orchestration import artifacts, step
-from flows.runs.plan import Plan
+from flows.runs.plans.plan import Plan
 from flows.runs.run import Record
 from models.training import training
 

@@ -8,7 +8,7 @@ from features.datasets.snapshot import Snapshot
 from features.ingest.ingest import ingest as make_dataset
 from flows.console import terminal
 from flows.orchestration import artifacts, step
-from flows.runs.plan import Plan
+from flows.runs.plans.plan import Plan
 from flows.runs.state import DatasetReference
 
 

@@ -13,7 +13,7 @@ from flows.gate import expectations
 from flows.orchestration import step
 from flows.promotion import moves
 from flows.runs import run
-from flows.runs.plan import Plan
+from flows.runs.plans.plan import Plan
 from flows.runs.provenance import versions
 from flows.runs.run import Record
 from flows.steps.evaluate import evaluation

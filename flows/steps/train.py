@@ -7,7 +7,7 @@ from features.storage.files import write_file
 from flows.console import terminal
 from flows.orchestration import artifacts, step
 from flows.runs import networks
-from flows.runs.plan import Plan
+from flows.runs.plans.plan import Plan
 from flows.runs.run import Record
 from models.objective import Objective
 from models.training import training

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flows.orchestration import step
-from flows.runs.plan import SECTIONS, Plan
+from flows.runs.plans.plan import SECTIONS, Plan
 from flows.runs.run import Record
 from flows.steps.publish import manifest
 from serving.repository.release import Release

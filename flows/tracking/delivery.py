@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import TemporaryError
-from flows.tracking.mlflow_store import BATCHED, OF_MODELS, AwayError, Ledger, RefusedError
-from flows.tracking.outbox import IDS, REJECTED, Event, Journal, Spool, now
-from flows.tracking.rejects import AGAIN
+from flows.tracking.spool.outbox import IDS, REJECTED, Event, Journal, Spool, now
+from flows.tracking.spool.rejects import AGAIN
+from flows.tracking.store.mlflow_store import BATCHED, OF_MODELS, AwayError, Ledger, RefusedError
 
 LOG = frozenset({"start", "resume", "metrics", "params", "tags", "dataset", "finish", "damaged"})
 FILES = frozenset({"artifact", "register", "describe", *OF_MODELS})

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from features.errors import NoInputError, UnavailableError
-from flows.tracking.mlflow_store import AwayError, Ledger
+from flows.tracking.store.mlflow_store import AwayError, Ledger
 
 
 def fetch(ledger: Ledger, name: str, alias: str | None, version: str | None, folder: Path) -> Path:

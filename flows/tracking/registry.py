@@ -6,10 +6,10 @@ from typing import Any
 
 from features.errors import UnavailableError
 from flows.orchestration import addresses
-from flows.tracking import aliases
-from flows.tracking.aliases import ALIASES, Alias
-from flows.tracking.mlflow_store import AwayError, Ledger
-from flows.tracking.outbox import now
+from flows.tracking.spool.outbox import now
+from flows.tracking.store import aliases
+from flows.tracking.store.aliases import ALIASES, Alias
+from flows.tracking.store.mlflow_store import AwayError, Ledger
 from flows.tracking.tracking import tracking_uri
 from flows.workspace import Workspace
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from features.errors import InternalError
 from flows.console.redaction import mask, slug
-from flows.tracking import model_files, system_metrics
-from flows.tracking.outbox import Journal, number
-from flows.tracking.tags import RELEASE_TAG
+from flows.tracking.spool.outbox import Journal, number
+from flows.tracking.store import model_files, system_metrics
+from flows.tracking.store.tags import RELEASE_TAG
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,7 +153,7 @@ class TrackedRun:
 
     def figure(self, figure: "Figure", path: str) -> None:
         """Keep a figure under a path that ends in ``.png`` or ``.svg``."""
-        from models.figures.canvas import png, svg
+        from models.figures.drawing.canvas import png, svg
 
         self._artifact(svg(figure) if path.endswith(".svg") else png(figure), path)
 

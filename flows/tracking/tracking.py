@@ -1,7 +1,7 @@
 """Track trainings in MLflow without ever waiting for it.
 
-A training writes its events to an outbox on disk first (flows/tracking/outbox.py); one background thread
-sends them on (flows/tracking/delivery.py). A tracking server that is away, slow or failing costs the
+A training writes its events to an outbox on disk first (flows/tracking/spool/outbox.py); one background
+thread sends them on (flows/tracking/delivery.py). A tracking server that is away, slow or failing costs the
 training nothing and loses nothing: the next Tracking on the same outbox, in whichever process, sends what
 is left.
 """
@@ -17,11 +17,11 @@ from typing import Any, Self
 from features.errors import UnavailableError
 from flows.console.redaction import mask, slug
 from flows.orchestration import addresses
-from flows.tracking import rejects
 from flows.tracking.delivery import Keeper, Sender, generations
-from flows.tracking.mlflow_store import AwayError, Ledger, this_process
-from flows.tracking.outbox import GONE, Journal, Spool, now, number
-from flows.tracking.tags import NOTE_TAG, RUN_TAG
+from flows.tracking.spool import rejects
+from flows.tracking.spool.outbox import GONE, Journal, Spool, now, number
+from flows.tracking.store.mlflow_store import AwayError, Ledger, this_process
+from flows.tracking.store.tags import NOTE_TAG, RUN_TAG
 from flows.tracking.tracked_run import TrackedRun, as_tags
 from flows.workspace import Workspace
 

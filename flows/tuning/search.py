@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 from features.errors import DataError, ServableError, UsageError
 from features.storage.files import write_file
 from flows.console import run_log, terminal
-from flows.reports import page, trials
-from flows.runs import plan as plans
-from flows.runs import settings
+from flows.reports import trials
+from flows.reports.pages import page
 from flows.runs.directory import RunDirectory
-from flows.runs.plan import Plan
-from flows.runs.recipe import known_recipes
-from flows.runs.request import Request
+from flows.runs.plans import plan as plans
+from flows.runs.plans import settings
+from flows.runs.plans.plan import Plan
+from flows.runs.plans.recipe import known_recipes
+from flows.runs.plans.request import Request
 from flows.runs.run import Record, open_record, seen
 from flows.steps.featurize import featurize
 from flows.steps.ingest import adapted, ingest

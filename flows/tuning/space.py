@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from features.errors import UsageError
-from flows.runs import schemas, usage
-from flows.runs.request import Request
+from flows.runs.plans import schemas, usage
+from flows.runs.plans.request import Request
 
 if TYPE_CHECKING:
     import optuna
 
-    from flows.runs.plan import Plan
+    from flows.runs.plans.plan import Plan
 
 #: A range whose ends differ by this factor or more is searched by its logarithm.
 _WIDE = 20

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from models.explain.sheets import Sheets
 from models.network import Maps
-from models.networks.chunks import by_chunks
+from models.networks.sounds.chunks import by_chunks
 
 #: Positions along the shorter side, and about the most of all, where nobody says how far apart they are.
 USUAL_SIDE, USUAL_MOST = 14, 1024

@@ -10,7 +10,7 @@ import tensorflow as tf
 from models.explain import heatmaps
 from models.explain.sheets import View
 from models.network import Network
-from models.networks import detector
+from models.networks.images import detector
 
 Decode = Callable[[Any], dict[str, Any]]
 #: Labels that an error names.

@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from models.networks.ctc import IMPOSSIBLE
+from models.networks.sounds.ctc import IMPOSSIBLE
 
 
 def aligned(scores: Any, lengths: Any, labels: Any) -> tuple[Any, Any]:

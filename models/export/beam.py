@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from models.networks import ctc
-from models.networks.ctc import IMPOSSIBLE
-from models.networks.ngrams import LanguageModel
+from models.networks.sounds import ctc
+from models.networks.sounds.ctc import IMPOSSIBLE
+from models.networks.sounds.ngrams import LanguageModel
 
 
 @dataclass(frozen=True)

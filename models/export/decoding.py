@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from models.networks.detector import BOX, CLASSES
+from models.networks.images.detector import BOX, CLASSES
 
 
 def classes(logits: Any, labels: tuple[str, ...]) -> dict[str, Any]:
@@ -45,7 +45,7 @@ NEAR = 0.05
 
 
 def points(outputs: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    """Decode points [batch, points, 5] as `models.networks.keypoints` gives them.
+    """Decode points [batch, points, 5] as `models.networks.images.keypoints` gives them.
 
     Returns:
         ``points`` [batch, points, 2]: x and y as shares of the features' width and height, which a
@@ -83,7 +83,7 @@ def boxes(
     scores: Any = None,
     overlaps: Any = None,
 ) -> dict[str, Any]:
-    """Decode objects [batch, places, 6 + classes] as `models.networks.detector` gives them.
+    """Decode objects [batch, places, 6 + classes] as `models.networks.images.detector` gives them.
 
     Of boxes of one class that overlap by more than a threshold the best stays (non-maximum suppression).
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from features.spec import RawKind
 from features.targets.notes import LOWEST
 from models.network import Network
-from models.networks.notes import FRAME, HELD, LOUDNESS, ONSET, present
+from models.networks.sounds.notes import FRAME, HELD, LOUDNESS, ONSET, present
 
 #: Frames on either side of a beginning in which there is no other one of the same key.
 APART = 2
@@ -20,7 +20,7 @@ _LOUDEST = 127.0
 
 
 def notes(outputs: Any, labels: tuple[str, ...], step: float) -> dict[str, Any]:
-    """Decode outputs [batch, frames, 4, keys]; see `models.networks.notes`.
+    """Decode outputs [batch, frames, 4, keys]; see `models.networks.sounds.notes`.
 
     A note begins in a frame whose onset is at least a half and the largest nearby. It ends where its key no
     longer sounds, or where the next note of the key begins.

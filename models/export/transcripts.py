@@ -12,7 +12,7 @@ from models.export import beam
 from models.export.alignment import aligned
 from models.export.beam import Search
 from models.network import Network
-from models.networks import ctc
+from models.networks.sounds import ctc
 
 
 @dataclass(frozen=True)

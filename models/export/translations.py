@@ -9,15 +9,15 @@ from features.spec import RawKind
 from features.texts.pieces import PADDING
 from models.export.signatures import Signature
 from models.network import Network
-from models.networks.writer import shifted
+from models.networks.texts.writer import shifted
 
 
 def translate(beams: int | None = None) -> Signature:
     """Make the maker of a signature from texts to translations.
 
     Outputs: ``text`` [batch]; ``score``, the logarithm of its probability, divided by a function of its
-    length (see `models.networks.beam_search.Search`); ``tokens``, how many sub-words the source has, and
-    ``truncated``, whether it has more than are read.
+    length (see `models.networks.texts.beam_search.Search`); ``tokens``, how many sub-words the source has,
+    and ``truncated``, whether it has more than are read.
 
     Args:
         beams: width of the beam; None takes the recipe's, 1 is the greedy search.

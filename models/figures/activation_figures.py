@@ -5,7 +5,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from models.explain.activations import Activations
-from models.figures.canvas import LIGHT, WIDTH, Theme, canvas
+from models.figures.drawing.canvas import LIGHT, WIDTH, Theme, canvas
 
 #: Maps that are drawn, and in how many columns.
 MOST, COLUMNS = 63, 8

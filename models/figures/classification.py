@@ -1,6 +1,6 @@
 """Figures of an evaluation: each takes plain data and a Theme and returns a matplotlib Figure.
 
-``models.figures.canvas`` turns a Figure into SVG or PNG.
+``models.figures.drawing.canvas`` turns a Figure into SVG or PNG.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from models.figures.canvas import LIGHT, WIDTH, Theme, canvas, legend
-from models.figures.lettering import shorten
+from models.figures.drawing.canvas import LIGHT, WIDTH, Theme, canvas, legend
+from models.figures.drawing.lettering import shorten
 
 #: From this many classes on, counts no longer fit into the cells of a confusion matrix.
 MOST_COUNTED = 20

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from models.figures.canvas import LIGHT, WIDTH, Theme, canvas, legend
-from models.figures.lettering import shorten
-from models.figures.marks import color_of
+from models.figures.drawing.canvas import LIGHT, WIDTH, Theme, canvas, legend
+from models.figures.drawing.lettering import shorten
+from models.figures.drawing.marks import color_of
 
 #: Trainings that the legend names, each in a colour of its own.
 NAMED = 8

@@ -3,9 +3,9 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from models.figures.canvas import LIGHT, WIDTH, Theme, canvas
-from models.figures.lettering import shorten
-from models.figures.marks import color_of
+from models.figures.drawing.canvas import LIGHT, WIDTH, Theme, canvas
+from models.figures.drawing.lettering import shorten
+from models.figures.drawing.marks import color_of
 
 #: Classes that the legend names.
 MOST_NAMES = 12

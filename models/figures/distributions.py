@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from models.figures.canvas import LIGHT, Theme, canvas, legend
+from models.figures.drawing.canvas import LIGHT, Theme, canvas, legend
 
 #: Bars of a histogram; what lies outside the middle 99 % of both samples is drawn at its ends.
 _BARS, _MIDDLE = 30, (0.005, 0.995)

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from models.figures.canvas import LIGHT, WIDTH, Theme, canvas
-from models.figures.lettering import shorten
+from models.figures.drawing.canvas import LIGHT, WIDTH, Theme, canvas
+from models.figures.drawing.lettering import shorten
 
 #: Columns that are drawn, the most important ones.
 MOST = 30

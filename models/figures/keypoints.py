@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from models.figures.canvas import LIGHT, WIDTH, Theme, canvas, legend
+from models.figures.drawing.canvas import LIGHT, WIDTH, Theme, canvas, legend
 
 #: Points whose names stand below the bars.
 MOST_NAMES = 40

@@ -9,7 +9,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from features.targets.notes import key_name
-from models.figures.canvas import LIGHT, WIDTH, Theme, canvas, legend
+from models.figures.drawing.canvas import LIGHT, WIDTH, Theme, canvas, legend
 
 #: Keys drawn above and below the notes.
 _MARGIN = 2

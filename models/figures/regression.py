@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from models.figures.canvas import LIGHT, WIDTH, Theme, canvas
+from models.figures.drawing.canvas import LIGHT, WIDTH, Theme, canvas
 
 #: Points that are drawn; more of them only hide each other.
 MOST_POINTS = 2000

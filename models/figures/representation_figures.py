@@ -10,8 +10,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from models.explain.representation import Field, View
-from models.figures.canvas import LIGHT, WIDTH, Theme, canvas, legend
-from models.figures.lettering import shorten
+from models.figures.drawing.canvas import LIGHT, WIDTH, Theme, canvas, legend
+from models.figures.drawing.lettering import shorten
 
 #: Classes with a mark of their own; the others share one.
 MOST_CLASSES = 9

@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from models.figures.canvas import LIGHT, WIDTH, Theme, canvas
-from models.figures.lettering import shorten
+from models.figures.drawing.canvas import LIGHT, WIDTH, Theme, canvas
+from models.figures.drawing.lettering import shorten
 
 #: Inches of a cell of an attention map, and characters of a sub-word's label.
 _CELL, _LABEL = 0.3, 16
@@ -55,7 +55,7 @@ def by_length(buckets: pd.DataFrame, theme: Theme = LIGHT) -> Figure:
     """Draw BLEU and chrF by the length of the source, with the number of examples.
 
     Args:
-        buckets: as `models.evaluation.translations.Evaluation` has them.
+        buckets: as `models.evaluation.measures.translations.Evaluation` has them.
         theme: colours.
     """
     figure, (axes,) = canvas(WIDTH, 3.4, theme)

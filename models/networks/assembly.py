@@ -13,8 +13,8 @@ from features.datasets.feature_store import fingerprint
 from features.errors import ConfigError
 from features.targets import upright
 from models.network import Backbone, Network, Phase
-from models.networks import last_maps, mirrored
-from models.networks.cnn import head as build_head
+from models.networks.images import last_maps, mirrored
+from models.networks.images.cnn import head as build_head
 from models.networks.windows import EachWindow, MeanScore, MeanVector
 
 

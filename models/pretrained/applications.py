@@ -15,7 +15,7 @@ from pydantic import Field
 from features.errors import ConfigError, NoInputError, UnavailableError
 from features.settings import Settings
 from models import network
-from models.networks import last_maps as mapping
+from models.networks.images import last_maps as mapping
 
 
 def known_applications() -> dict[str, Callable]:

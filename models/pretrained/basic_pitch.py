@@ -15,7 +15,7 @@ import tensorflow as tf
 from keras import layers
 
 from features.errors import ConfigError
-from models.networks import harmonics
+from models.networks.sounds import harmonics
 from models.pretrained.hub_modules import load, module_fingerprint, resolve
 from models.pretrained.inner_maps import Still
 

@@ -9,10 +9,10 @@ from pydantic import Field, RootModel
 
 from features.images.featurizer import image_featurizer
 from models.network import Backbone
-from models.networks import cnn
 from models.networks.assembly import Head, Schedule, Standard
-from models.networks.cnn import CnnSettings
-from models.networks.mirrored import BothWays
+from models.networks.images import cnn
+from models.networks.images.cnn import CnnSettings
+from models.networks.images.mirrored import BothWays
 from models.pretrained.applications import HubSettings, KerasSettings, application
 from models.pretrained.hub import HubLayer
 from models.task import Blueprint

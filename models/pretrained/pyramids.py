@@ -6,7 +6,7 @@ from pydantic import Field
 
 from features.images.featurizer import ImageFeaturizer, image_featurizer
 from features.settings import Settings
-from models.networks import pyramid
+from models.networks.images import pyramid
 from models.pretrained.applications import DEFAULT_MODULE
 from models.pretrained.inner_maps import inner_maps
 from models.task import Blueprint

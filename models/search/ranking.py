@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from models.networks import chunks
+from models.networks.sounds import chunks
 
 #: Neighbours that are given where nobody says how many, and the most that can be requested.
 USUAL, MOST = 10, 1000

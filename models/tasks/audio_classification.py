@@ -14,13 +14,15 @@ from features.sounds.augmentation import AudioAugmentation, AudioAugmentationSet
 from features.sounds.featurizer import AudioFeaturizer, AudioFeaturizerSettings, Features, band_statistics
 from features.sounds.rules import AudioRules
 from features.spec import AUDIO
-from models.evaluation.classification import CLASSES
+from models.evaluation.measures.classification import CLASSES
 from models.explain import sheets
 from models.explain import signatures as heat_signatures
 from models.export import decoding, signatures
 from models.network import Backbone, Network
-from models.networks import assembly, cnn, rnn
-from models.networks.rnn import RnnSettings
+from models.networks import assembly
+from models.networks.images import cnn
+from models.networks.texts import rnn
+from models.networks.texts.rnn import RnnSettings
 from models.objective import CLASSIFICATION
 from models.pretrained.audio_hub import AudioHubLayer, HubSettings
 from models.task import Blueprint, Task

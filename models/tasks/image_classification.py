@@ -5,7 +5,7 @@ import numpy as np
 from features.images.augmentation import AugmentationSettings, ImageAugmentation
 from features.images.featurizer import ImageFeaturizerSettings
 from features.spec import IMAGE
-from models.evaluation.classification import CLASSES
+from models.evaluation.measures.classification import CLASSES
 from models.explain import sheets
 from models.explain import signatures as heat_signatures
 from models.export import decoding, signatures

@@ -11,7 +11,7 @@ from features.ingest.rules import NumberRules
 from features.spec import IMAGE
 from features.targets import numbers
 from features.targets.numbers import NUMBERS
-from models.evaluation import regression
+from models.evaluation.measures import regression
 from models.export import decoding, signatures
 from models.network import Network
 from models.networks import assembly

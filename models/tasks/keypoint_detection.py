@@ -15,13 +15,14 @@ from features.settings import Settings
 from features.spec import IMAGE
 from features.targets import points
 from features.targets.points import POINTS
-from models.evaluation.points import POINTS as MEASURED
+from models.evaluation.measures.points import POINTS as MEASURED
 from models.explain import sheets, subjects
 from models.explain import signatures as heat_signatures
 from models.export import decoding, signatures
 from models.network import Network
-from models.networks import assembly, keypoints, pyramid
+from models.networks import assembly
 from models.networks.assembly import Places, Schedule
+from models.networks.images import keypoints, pyramid
 from models.pretrained import pyramids
 from models.pretrained.pyramids import CnnPyramidSettings, KerasPyramidSettings
 from models.task import Blueprint, Task
@@ -74,7 +75,7 @@ def fit(blueprint: Blueprint, photos: Iterable[bytes]) -> Mapping[str, Any]:
 def build(blueprint: Blueprint) -> Network:
     """Make the network that a recipe's settings describe.
 
-    Its outputs are [batch, points, 5]; see `models.networks.keypoints`.
+    Its outputs are [batch, points, 5]; see `models.networks.images.keypoints`.
     """
     settings = blueprint.model.root
     featurizer = pyramids.featurizer(blueprint, SIDE)

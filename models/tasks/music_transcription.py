@@ -16,14 +16,14 @@ from features.sounds.note_augmentation import NoteAugmentation, NoteAugmentation
 from features.sounds.rules import NoteRules
 from features.spec import AUDIO
 from features.targets.notes import NOTES
-from models.evaluation import note_thresholds
-from models.evaluation.notes import NOTES as MEASURED
+from models.evaluation.calibration import note_thresholds
+from models.evaluation.measures.notes import NOTES as MEASURED
 from models.export import notes as decoding
 from models.network import Network, Phase
-from models.networks import harmonics, takes
-from models.networks.harmonics import BINS_PER_KEY
-from models.networks.notes import TRANSCRIPTION, Thresholds, in_frames
-from models.networks.takes import Listener
+from models.networks.sounds import harmonics, takes
+from models.networks.sounds.harmonics import BINS_PER_KEY
+from models.networks.sounds.notes import TRANSCRIPTION, Thresholds, in_frames
+from models.networks.sounds.takes import Listener
 from models.pretrained import basic_pitch
 from models.pretrained.basic_pitch import DEFAULT_MODULE, BasicPitch
 from models.task import Blueprint, Task
@@ -143,7 +143,7 @@ LISTENERS: dict[str, Callable[[Blueprint, Any], Listener]] = {"hub": _hub, "cnn"
 def build(blueprint: Blueprint) -> Network:
     """Make the network that a recipe's settings describe.
 
-    Its outputs are [batch, frames, 4, keys]; see `models.networks.notes`.
+    Its outputs are [batch, frames, 4, keys]; see `models.networks.sounds.notes`.
     """
     settings = blueprint.model.root
     listener = LISTENERS[settings.kind](blueprint, settings)

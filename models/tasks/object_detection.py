@@ -14,14 +14,15 @@ from features.settings import Settings
 from features.spec import IMAGE
 from features.targets import boxes
 from features.targets.boxes import BOXES
-from models.evaluation.boxes import BOXES as MEASURED
+from models.evaluation.measures.boxes import BOXES as MEASURED
 from models.explain import sheets, subjects
 from models.explain import signatures as heat_signatures
 from models.export import decoding, signatures
 from models.export.decoding import Thresholds
 from models.network import Network
-from models.networks import assembly, detector, pyramid
+from models.networks import assembly
 from models.networks.assembly import Places, Schedule
+from models.networks.images import detector, pyramid
 from models.pretrained import pyramids
 from models.pretrained.pyramids import CnnPyramidSettings, KerasPyramidSettings
 from models.task import Blueprint, Task
@@ -65,7 +66,7 @@ class ModelSettings(RootModel[Annotated[PretrainedSettings | ScratchSettings, Fi
 def build(blueprint: Blueprint) -> Network:
     """Make the network that a recipe's settings describe.
 
-    Its outputs are [batch, places, 6 + classes]; see `models.networks.detector`.
+    Its outputs are [batch, places, 6 + classes]; see `models.networks.images.detector`.
     """
     settings = blueprint.model.root
     featurizer = pyramids.featurizer(blueprint, SIDE)

@@ -16,16 +16,16 @@ from features.sounds.rules import TranscriptRules
 from features.spec import AUDIO
 from features.targets import transcript
 from features.targets.transcript import TRANSCRIPT
-from models.evaluation import decoder_weights
-from models.evaluation.transcripts import TRANSCRIPTS
+from models.evaluation.calibration import decoder_weights
+from models.evaluation.measures.transcripts import TRANSCRIPTS
 from models.export import signatures
 from models.export import transcripts as writing
 from models.export.beam import Search
 from models.export.transcripts import Writing
 from models.network import Network, Phase
-from models.networks import acoustic, ctc, ngrams
 from models.networks.assembly import Stage
-from models.networks.ngrams import LanguageModel
+from models.networks.sounds import acoustic, ctc, ngrams
+from models.networks.sounds.ngrams import LanguageModel
 from models.networks.windows import MeanVector
 from models.task import Blueprint, Task
 from models.training.settings import LoopSettings
@@ -119,7 +119,7 @@ def _language_model(blueprint: Blueprint, alphabet: tuple[str, ...]) -> Language
 def build(blueprint: Blueprint) -> Network:
     """Make the network that a recipe's settings describe.
 
-    Its outputs are [batch, frames, labels + 1]; see `models.networks.ctc`.
+    Its outputs are [batch, frames, labels + 1]; see `models.networks.sounds.ctc`.
 
     Raises:
         ConfigError: an output stands for another time than transcripts were held against.

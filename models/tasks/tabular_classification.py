@@ -10,7 +10,7 @@ from features.rows.featurizer import RowFeaturizer, RowFeaturizerSettings
 from features.rows.rules import RowRules
 from features.settings import Settings
 from features.spec import ROW
-from models.evaluation.classification import CLASSES
+from models.evaluation.measures.classification import CLASSES
 from models.export import decoding, row_signatures, signatures
 from models.network import Backbone, Network
 from models.networks import assembly, mlp

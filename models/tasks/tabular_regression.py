@@ -10,7 +10,7 @@ from features.rows.rules import RowNumberRules
 from features.spec import ROW
 from features.targets import numbers
 from features.targets.numbers import NUMBERS
-from models.evaluation import regression
+from models.evaluation.measures import regression
 from models.export import decoding, row_signatures, signatures
 from models.network import Backbone, Network
 from models.networks import assembly, mlp

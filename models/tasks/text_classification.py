@@ -15,12 +15,13 @@ from features.texts import tokenizer
 from features.texts.featurizer import TextFeaturizer, TextFeaturizerSettings
 from features.texts.rules import TextRules
 from features.texts.tokenizer import Tokenizer
-from models.evaluation.classification import CLASSES
+from models.evaluation.measures.classification import CLASSES
 from models.explain import token_occlusion
 from models.export import decoding, signatures
 from models.network import Backbone, Network
-from models.networks import assembly, blend, naive_bayes, rnn, sequences, text_cnn
-from models.networks.sequences import VectorSettings
+from models.networks import assembly
+from models.networks.texts import blend, naive_bayes, rnn, sequences, text_cnn
+from models.networks.texts.sequences import VectorSettings
 from models.objective import CLASSIFICATION
 from models.pretrained import word_vectors as vectors
 from models.task import Blueprint, NoAugmentation, Task

@@ -15,15 +15,15 @@ from features.texts import pieces
 from features.texts.pieces import FIRST
 from features.texts.rules import PairRules
 from features.texts.subwords import Subwords, numbered
-from models.evaluation import length_penalty
-from models.evaluation.translations import TRANSLATIONS
+from models.evaluation.calibration import length_penalty
+from models.evaluation.measures.translations import TRANSLATIONS
 from models.export import decoding, signatures, translations
 from models.network import Network
-from models.networks import translation
-from models.networks.recurrent_writer import RecurrentWriter
-from models.networks.transformer import Transformer
-from models.networks.translation import TRANSLATION as OBJECTIVE
-from models.networks.writer import Writer
+from models.networks.texts import translation
+from models.networks.texts.recurrent_writer import RecurrentWriter
+from models.networks.texts.transformer import Transformer
+from models.networks.texts.translation import TRANSLATION as OBJECTIVE
+from models.networks.texts.writer import Writer
 from models.task import Blueprint, NoAugmentation, Task
 from models.training.settings import TranslationSettings
 

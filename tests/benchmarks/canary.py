@@ -139,8 +139,8 @@ def _measured(folder: Path) -> Iterator[tuple[object, ...]]:
 
 def _registered(folder: Path, repository: "Repository") -> Any:
     """Register the versions of the model in a new MLflow store; return its client."""
-    from flows.tracking.aliases import RELEASE_TAG
-    from flows.tracking.mlflow_store import Ledger
+    from flows.tracking.store.aliases import RELEASE_TAG
+    from flows.tracking.store.mlflow_store import Ledger
     from tests import mlflow_store
 
     client = Ledger(mlflow_store.database(folder), folder).client

@@ -89,7 +89,17 @@ _HYMENOPTERA = Published(
 KINDS = (
     Kind(
         "Photos",
-        ("photos", "fine-tune", "from-scratch", "steering", "faces", "boxes", "shapes", "clusters", "neighbours"),
+        (
+            "photos",
+            "fine-tune",
+            "from-scratch",
+            "steering",
+            "faces",
+            "boxes",
+            "shapes",
+            "clusters",
+            "neighbours",
+        ),
         (
             Line("photos", "first run", "ants and bees", "frozen", **_PHOTO, published=(_HYMENOPTERA,)),
             Line("fine-tune", "ants", "ants and bees", "fine-tune", **_PHOTO, published=(_HYMENOPTERA,)),

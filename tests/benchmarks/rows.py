@@ -16,7 +16,7 @@ from features.ingest.examination import Example, Findings
 from features.ingest.rules import IngestRules
 from features.ingest.verdict import Verdict
 from features.ingest.verdict_index import VerdictIndex
-from features.sources.candidates import Candidate, Source
+from features.sources.files.candidates import Candidate, Source
 from features.spec import IMAGE, silent
 from features.targets.classes import CLASS
 from tests.benchmarks.table import ROOT, Table, machine

@@ -46,7 +46,7 @@ def _row(label: str, metrics: dict, wall: float) -> tuple[str, ...]:
 
 def _greedy(label: str, release: Path, table: Path) -> tuple[str, ...]:
     """Measure the greedy signature, which must nowhere score above the beam."""
-    from models.evaluation.translations import evaluate
+    from models.evaluation.measures.translations import evaluate
 
     rows = [row.split("\t") for row in table.read_text().splitlines()[1:]]
     rows = [row for row in rows if row[2] == "test"]

@@ -129,7 +129,7 @@ def _trained(
 
 
 def _asked(folder: Path) -> tuple[float, float, float]:
-    from models.evaluation.words import keyed
+    from models.evaluation.measures.words import keyed
     from serving.client.client import Client
     from serving.config import Options
     from serving.server.server import Server

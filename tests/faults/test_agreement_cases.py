@@ -18,7 +18,7 @@ from features.ingest import kinds as raw_kinds
 from features.ingest.ingest import ingest
 from features.rows.rules import RowRules
 from features.sounds.rules import AudioRules
-from features.sources.candidates import Columns
+from features.sources.files.candidates import Columns
 from features.spec import AUDIO, RAW_KINDS, ROW, TEXT, RawKind
 from features.texts.rules import TextRules
 from tests.faults.corpus import PNG, at, chunk, classes, encode, good, picture, plant

@@ -15,7 +15,7 @@ from features.errors import DataError
 from features.ingest.ingest import ingest
 from features.ingest.rules import IngestRules
 from features.sources.archives import ArchiveRules, unpack
-from features.sources.candidates import Columns
+from features.sources.files.candidates import Columns
 from features.spec import IMAGE
 
 

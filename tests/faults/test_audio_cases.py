@@ -24,7 +24,7 @@ from features.sounds import decoding
 from features.sounds.check import check
 from features.sounds.decoding import decode, wave_bytes
 from features.sounds.rules import AudioRules
-from features.sources.candidates import Columns
+from features.sources.files.candidates import Columns
 from features.spec import AUDIO
 from serving.client import commands, forms, sounds
 from tests.conftest import ROOT

@@ -14,7 +14,7 @@ from features.quarantine import RefusedError
 from features.sounds.check import check
 from features.sounds.decoding import wave_bytes
 from features.sounds.rules import AudioRules
-from features.sources.candidates import Columns
+from features.sources.files.candidates import Columns
 from features.spec import AUDIO
 
 RATE = 16000

@@ -16,7 +16,7 @@ from flows.gate import __main__, checks, comparison, gate
 from flows.gate import expectations as gate_expectations
 from flows.orchestration.warm_process import Examiner
 from flows.reports import ending
-from flows.reports.context import Context
+from flows.reports.pages.context import Context
 from flows.runs.directory import RunDirectory
 from flows.runs.run import Record
 from flows.runs.state import Verdict

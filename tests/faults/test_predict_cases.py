@@ -13,7 +13,7 @@ from features.errors import AccessError, DataError, NoInputError, UsageError
 from features.quarantine import REASONS
 from flows import cli
 from flows.queries import question as predict
-from flows.queries import raw_inputs
+from flows.queries.reading import raw_inputs
 from serving.client.commands import FileBytes
 from serving.server.server import Server
 from tests.flows.test_text_answers import server

@@ -15,7 +15,7 @@ from features.errors import DataError
 from features.ingest.ingest import ingest
 from features.ingest.rules import IngestRules
 from features.sounds.rules import AudioRules
-from features.sources.candidates import Columns
+from features.sources.files.candidates import Columns
 from features.spec import AUDIO, TEXT
 from features.texts.rules import TextRules
 from tests.faults.corpus import classes, encode, picture, plant

@@ -20,11 +20,11 @@ from features.ingest.rules import CorpusRules, IngestRules
 from features.rows import columns as rows_columns
 from features.rows.featurizer import RowFeaturizer
 from features.rows.rules import RowRules
-from features.sources.candidates import Columns
+from features.sources.files.candidates import Columns
 from features.sources.recognise import recognise
 from features.spec import IMAGE, ROW, TEXT, WORD
 from features.texts.rules import TextRules
-from flows.runs import recipe
+from flows.runs.plans import recipe
 from tests.faults.corpus import encode, picture, plant
 
 RULES = {ROW: RowRules, TEXT: TextRules, IMAGE: IngestRules, WORD: CorpusRules}

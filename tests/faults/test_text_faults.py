@@ -13,7 +13,7 @@ from features.datasets.dataset import Dataset
 from features.errors import DataError
 from features.ingest.ingest import ingest as make_dataset
 from features.quarantine import RefusedError
-from features.sources.candidates import Columns
+from features.sources.files.candidates import Columns
 from features.spec import TEXT
 from features.texts.check import check
 from features.texts.rules import TextRules

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from flows.runs import recipe
+from flows.runs.plans import recipe
 from models.tasks import TASKS
 
 NEEDED = {"task": "image-classification", "data": "photos", "name": "pets"}

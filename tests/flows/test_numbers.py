@@ -10,7 +10,7 @@ from sklearn import metrics as sk
 
 from flows.launch import run
 from flows.queries import question
-from flows.runs.plan import columns
+from flows.runs.plans.plan import columns
 from serving.client.client import Client
 from serving.config import Options
 from serving.server.server import Server
@@ -61,7 +61,7 @@ def test_metrics_are_those_of_the_served_answers(numbers: Trained) -> None:
 
 
 def _table(numbers: Trained) -> str:
-    from flows.reports.context import Context
+    from flows.reports.pages.context import Context
     from flows.runs.run import Record
 
     state = numbers.run.read()

@@ -10,7 +10,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.metrics import r2_score
 
 from flows.launch import run
-from flows.runs.request import Request
+from flows.runs.plans.request import Request
 
 
 @pytest.fixture(scope="module")

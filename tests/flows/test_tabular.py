@@ -18,14 +18,14 @@ from features.errors import NoInputError, UsageError
 from features.ingest.ingest import ingest
 from features.rows.featurizer import RowFeaturizerSettings
 from features.rows.rules import RowRules
-from features.sources.candidates import Columns
+from features.sources.files.candidates import Columns
 from features.spec import ROW
 from flows.queries import question
-from flows.queries import rows as row_questions
+from flows.queries.reading import rows as row_questions
 from models.explain import representation
 from models.export import export
 from models.figures import representation_figures
-from models.figures.canvas import DARK, LIGHT
+from models.figures.drawing.canvas import DARK, LIGHT
 from models.network import Network
 from models.task import Blueprint, NoAugmentation
 from models.tasks.tabular_classification import TABULAR_CLASSIFICATION, ModelSettings, build, fit

@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import NoInputError
-from flows.queries import question, raw_inputs
+from flows.queries import question
+from flows.queries.reading import raw_inputs
 from models.export import export
 from models.tasks.text_classification import TEXT_CLASSIFICATION
 from serving.client.client import Client
 from serving.config import Options
 from serving.server.server import Server
-from tests.models.networks.test_text_networks import SMALL, blueprint
+from tests.models.networks.texts.test_text_networks import SMALL, blueprint
 
 LABELS = ("bad", "good")
 #: No blanks, which are told from each other by no token, and no NUL, which ingest refuses.

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from flows.runs import plan, recipe
+from flows.runs.plans import plan, recipe
 from models import tasks
 from models.network import Network
 from models.task import Blueprint

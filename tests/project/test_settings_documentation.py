@@ -29,9 +29,9 @@ from features.sounds.rules import AudioRules, NoteRules, TranscriptRules
 from features.texts import featurizer as texts_featurizer
 from features.texts import words as texts_words
 from features.texts.rules import PairRules, TextRules
-from flows.runs.recipe import CanarySettings, GateSettings
-from models.networks import rnn
-from models.networks.cnn import CnnSettings
+from flows.runs.plans.recipe import CanarySettings, GateSettings
+from models.networks.images.cnn import CnnSettings
+from models.networks.texts import rnn
 from models.pretrained import audio_hub
 from models.pretrained.applications import HubSettings, KerasSettings
 from models.tasks import (

@@ -10,9 +10,17 @@ from features.decisions import Decisions
 from features.errors import DataError
 from features.names import escape, printable
 from features.sources.annotations.annotation import CORNERS, Annotation, Box, different
-from features.sources.candidates import Candidate, Columns, Entry, Rejected, Skipped, Source, split_named
-from features.sources.named_files import NamedFiles
-from features.sources.selection import Selection
+from features.sources.files.candidates import (
+    Candidate,
+    Columns,
+    Entry,
+    Rejected,
+    Skipped,
+    Source,
+    split_named,
+)
+from features.sources.files.named_files import NamedFiles
+from features.sources.files.selection import Selection
 from features.sources.tables import columns as table_columns
 from features.sources.tables import file, number_format
 from features.sources.tables.delimited import Broken, Row, Tally

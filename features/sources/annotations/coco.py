@@ -9,13 +9,21 @@ from typing import Any
 from features.decisions import Decisions
 from features.errors import DataError
 from features.names import counted, escape, printable
-from features.sources import folders
-from features.sources.annotations import coco_file, splits
+from features.sources.annotations import coco_file
 from features.sources.annotations.annotation import Annotation, Box, Corners, different
 from features.sources.annotations.coco_file import CocoFile
-from features.sources.candidates import Annotations, Candidate, Columns, Entry, Rejected, Skipped, Source
-from features.sources.named_files import NamedFiles
-from features.sources.selection import Selection
+from features.sources.files import folders, splits
+from features.sources.files.candidates import (
+    Annotations,
+    Candidate,
+    Columns,
+    Entry,
+    Rejected,
+    Skipped,
+    Source,
+)
+from features.sources.files.named_files import NamedFiles
+from features.sources.files.selection import Selection
 from features.sources.tables import cells
 
 SUFFIX = ".json"

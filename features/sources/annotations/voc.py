@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from features.decisions import Decisions
 from features.names import counted, escape, printable, stem_of, suffix_of
 from features.quarantine import RefusedError
-from features.sources import folders
-from features.sources.annotations import splits, voc_file
+from features.sources.annotations import voc_file
 from features.sources.annotations.annotation import Annotation
-from features.sources.annotations.splits import SetLists
-from features.sources.candidates import Candidate, Columns, Entry, Rejected, Skipped, Source, label_of
-from features.sources.selection import Selection
+from features.sources.files import folders, splits
+from features.sources.files.candidates import Candidate, Columns, Entry, Rejected, Skipped, Source, label_of
+from features.sources.files.selection import Selection
+from features.sources.files.splits import SetLists
 
 #: XML files that are opened to find one of Pascal VOC.
 _TRIED = 20

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from features.errors import DataError
-from features.sources.candidates import Columns
+from features.sources.files.candidates import Columns
 from features.sources.tables.file import TableFile
 from features.spec import RawKind
 

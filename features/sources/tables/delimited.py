@@ -11,7 +11,7 @@ from typing import IO, Protocol
 
 from features.errors import DataError
 from features.quarantine import RefusedError
-from features.sources.candidates import TableOptions
+from features.sources.files.candidates import TableOptions
 from features.sources.tables import cells as rows
 from features.sources.tables.dialect import BOM, Dialect, tell
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from features.errors import DataError
 from features.names import suffix_of
-from features.sources.candidates import TableOptions
+from features.sources.files.candidates import TableOptions
 from features.sources.tables import number_format
 
 BOM = b"\xef\xbb\xbf"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from features.decisions import Decisions
 from features.names import counted, printable, suffix_of
-from features.sources.candidates import TableOptions
+from features.sources.files.candidates import TableOptions
 from features.sources.tables import delimited, number_format, parquet
 from features.sources.tables.delimited import Broken, Row, Tally
 from features.sources.tables.dialect import Dialect, tell

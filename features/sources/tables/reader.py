@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from features.decisions import Decisions
 from features.names import counted, escape, setting
 from features.quarantine import RefusedError
-from features.sources.annotations.side_files import SideFiles
-from features.sources.candidates import Candidate, Entry, Rejected, Skipped, TableOptions, split_named
-from features.sources.named_files import NamedFiles
-from features.sources.selection import Selection
+from features.sources.files.candidates import Candidate, Entry, Rejected, Skipped, TableOptions, split_named
+from features.sources.files.named_files import NamedFiles
+from features.sources.files.selection import Selection
+from features.sources.files.side_files import SideFiles
 from features.sources.tables import cells
 from features.sources.tables.columns import Places
 from features.sources.tables.delimited import Broken, Row

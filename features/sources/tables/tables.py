@@ -8,8 +8,8 @@ from pathlib import Path
 from features.decisions import Decisions
 from features.errors import DataError
 from features.names import printable
-from features.sources.candidates import Candidate, Columns, Entry, Source, TableOptions
-from features.sources.selection import Selection
+from features.sources.files.candidates import Candidate, Columns, Entry, Source, TableOptions
+from features.sources.files.selection import Selection
 from features.sources.tables import columns as table_columns
 from features.sources.tables import file
 from features.sources.tables.columns import Places

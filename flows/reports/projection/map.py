@@ -18,7 +18,7 @@ import numpy as np
 from markupsafe import Markup
 
 from features.storage.files import write_file
-from flows.reports import page as report
+from flows.reports.pages import page as report
 
 SCRIPT = (Path(__file__).parent / "projection.js").read_text(encoding="utf-8")
 #: Points of a map at most: more of them hide each other, and the page carries every thumbnail.

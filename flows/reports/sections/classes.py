@@ -7,13 +7,13 @@ import numpy as np
 
 from features.spec import SPLITS
 from features.texts.tokenizer import count
-from flows.reports import media
-from flows.reports.context import Context
-from flows.reports.page import Baseline, Fact, Headline, Section
+from flows.reports.pages import media
+from flows.reports.pages.context import Context
+from flows.reports.pages.page import Baseline, Fact, Headline, Section
 from flows.reports.sections import heatmaps, parts
 from models.explain import token_occlusion
 from models.export import signatures
-from models.networks import cnn
+from models.networks.images import cnn
 
 #: Examples at the top of the page.
 LEADING = 6

@@ -9,13 +9,14 @@ import pandas as pd
 
 from features.images.preview import preview
 from features.targets import upright
-from flows.reports import media
-from flows.reports.context import Context
-from flows.reports.media import Media
-from flows.reports.page import Fact, Headline, Section, Table
+from flows.reports.pages import media
+from flows.reports.pages.context import Context
+from flows.reports.pages.media import Media
+from flows.reports.pages.page import Fact, Headline, Section, Table
 from flows.reports.sections import parts
-from models.evaluation.boxes import ERRORS
-from models.figures import detection, marks
+from models.evaluation.measures.boxes import ERRORS
+from models.figures import detection
+from models.figures.drawing import marks
 
 #: Images at the top of the page.
 LEADING = 6

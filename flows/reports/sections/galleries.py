@@ -8,14 +8,14 @@ import pandas as pd
 
 from features.datasets.dataset import Dataset
 from flows.courses import gallery, image_clustering, image_search
-from flows.reports import media as reports_media
-from flows.reports import page as report
-from flows.reports.context import Context
+from flows.reports.pages import media as reports_media
+from flows.reports.pages import page as report
+from flows.reports.pages.context import Context
 from flows.reports.projection import map as projection
-from flows.runs.plan import Plan
+from flows.runs.plans.plan import Plan
 from flows.runs.run import Record
-from models.evaluation import retrieval
-from models.figures import contact_sheet, planes
+from models.evaluation.measures import retrieval
+from models.figures.drawing import contact_sheet, planes
 from models.search.vector_index import unit_rows
 
 #: What the intervals are.

@@ -9,11 +9,11 @@ import numpy as np
 from PIL import Image
 
 from flows.gate import expectations
-from flows.queries import inputs
-from flows.reports import media, page
-from flows.reports.context import Context
+from flows.queries.reading import inputs
+from flows.reports.pages import media, page
+from flows.reports.pages.context import Context
 from flows.reports.sections import parts
-from models.figures import overlays
+from models.figures.drawing import overlays
 
 #: Places of a patch along the shorter side: a third of the work of the usual 14.
 POSITIONS = 8

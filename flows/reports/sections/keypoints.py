@@ -8,11 +8,12 @@ import numpy as np
 
 from features.images.preview import preview
 from features.targets import upright
-from flows.reports import media
-from flows.reports.context import Context
-from flows.reports.page import Baseline, Fact, Headline, Section, Table
+from flows.reports.pages import media
+from flows.reports.pages.context import Context
+from flows.reports.pages.page import Baseline, Fact, Headline, Section, Table
 from flows.reports.sections import parts
-from models.figures import keypoints, marks
+from models.figures import keypoints
+from models.figures.drawing import marks
 
 #: Examples at the top of the page.
 LEADING = 6

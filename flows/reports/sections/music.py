@@ -6,12 +6,12 @@ from functools import partial
 
 import numpy as np
 
-from flows.reports import media
-from flows.reports.context import Context
-from flows.reports.media import Media, Picture
-from flows.reports.page import Fact, Headline, Section, Table
+from flows.reports.pages import media
+from flows.reports.pages.context import Context
+from flows.reports.pages.media import Media, Picture
+from flows.reports.pages.page import Fact, Headline, Section, Table
 from flows.reports.sections import parts
-from models.evaluation.notes import HOP, TOLERANCE, Heard, matched
+from models.evaluation.measures.notes import HOP, TOLERANCE, Heard, matched
 from models.figures import notes as figures
 
 #: Takes shown with their piano rolls, half of them the worst and half the best.

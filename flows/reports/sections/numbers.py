@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from flows.reports import media
-from flows.reports.context import Context
-from flows.reports.page import Baseline, Fact, Headline, Section, cell
+from flows.reports.pages import media
+from flows.reports.pages.context import Context
+from flows.reports.pages.page import Baseline, Fact, Headline, Section, cell
 from flows.reports.sections import parts
 from models.figures import regression
 

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flows.reports.media import Media, Picture, picture
-from flows.reports.page import Baseline, Code, Fact, Headline, Legend, Section, Table, cell
+from flows.reports.pages.media import Media, Picture, picture
+from flows.reports.pages.page import Baseline, Code, Fact, Headline, Legend, Section, Table, cell
 from flows.steps import baseline
 from models.baselines import linear as linear_model
 from models.figures import classification, curves
 
 if TYPE_CHECKING:
-    from flows.reports.context import Context
-    from models.evaluation.classification import Evaluation
+    from flows.reports.pages.context import Context
+    from models.evaluation.measures.classification import Evaluation
 
 #: What a metric's name means, for readers who did not choose it.
 MEANINGS = {

@@ -10,9 +10,9 @@ import tensorflow as tf
 from sklearn import metrics as sk
 
 from features.targets.classes import CLASS
-from flows.reports.context import Context
-from flows.reports.media import picture
-from flows.reports.page import Section, Table
+from flows.reports.pages.context import Context
+from flows.reports.pages.media import picture
+from flows.reports.pages.page import Section, Table
 from flows.runs import networks
 from models.explain import representation
 from models.explain.importance import REPEATS, fitting, permutation

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from flows.reports.context import Context
-from flows.reports.page import Baseline, Fact, Headline, Legend, Section, Table, percent
+from flows.reports.pages.context import Context
+from flows.reports.pages.page import Baseline, Fact, Headline, Legend, Section, Table, percent
 from flows.reports.sections import parts
-from models.evaluation.transcripts import chunks
+from models.evaluation.measures.transcripts import chunks
 
 #: Recordings at the top of the page.
 LEADING = 3

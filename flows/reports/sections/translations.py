@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from sacrebleu.metrics import BLEU
 
-from flows.reports import media
-from flows.reports.context import Context
-from flows.reports.media import Picture
-from flows.reports.page import Baseline, Fact, Headline, Section, Table
+from flows.reports.pages import media
+from flows.reports.pages.context import Context
+from flows.reports.pages.media import Picture
+from flows.reports.pages.page import Baseline, Fact, Headline, Section, Table
 from flows.reports.sections import parts
 from models.export.export import answer
 from models.figures import translation

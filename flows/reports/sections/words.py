@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 
 from flows.courses import word_vectors
-from flows.reports import media
-from flows.reports import page as report
-from flows.reports.context import Context
+from flows.reports.pages import media
+from flows.reports.pages import page as report
+from flows.reports.pages.context import Context
 from flows.reports.projection import map as projection
 from flows.reports.sections import parts
 from flows.runs import networks
-from flows.runs.plan import Plan
+from flows.runs.plans.plan import Plan
 from flows.runs.run import Record
 from models.evaluation import uncertainty
-from models.evaluation import words as word_evaluation
-from models.figures import planes
+from models.evaluation.measures import words as word_evaluation
+from models.figures.drawing import planes
 from models.search import clustering
 from models.search.vector_index import unit_rows
 

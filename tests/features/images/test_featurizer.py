@@ -20,7 +20,7 @@ from features.images.forms import is_plain
 from features.ingest.ingest import ingest
 from features.ingest.rules import IngestRules
 from features.quarantine import RefusedError
-from features.sources.candidates import Columns
+from features.sources.files.candidates import Columns
 from features.spec import IMAGE
 from models.export import savedmodel
 from tests.faults import corpus

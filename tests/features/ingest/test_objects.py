@@ -10,9 +10,9 @@ from PIL import Image
 from features.errors import ConfigError, DataError, NoInputError, UnavailableError, UsageError
 from features.ingest.ingest import ingest
 from features.ingest.rules import IngestRules
-from features.sources import object_copies
-from features.sources.candidates import Columns
-from features.sources.object_copies import Copies
+from features.sources.files import object_copies
+from features.sources.files.candidates import Columns
+from features.sources.files.object_copies import Copies
 from features.spec import IMAGE
 from features.storage import objects
 from tests.object_store import Bucket

@@ -20,7 +20,7 @@ from features.rows import check, column_kinds, column_survey
 from features.rows import columns as rows_columns
 from features.rows.featurizer import RowFeaturizer
 from features.rows.rules import RowRules
-from features.sources.candidates import Columns, Source
+from features.sources.files.candidates import Columns, Source
 from features.sources.tables import cells as rows
 from features.sources.tables import number_format
 from features.spec import ROW

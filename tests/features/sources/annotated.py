@@ -8,7 +8,7 @@ import pytest
 
 from features.errors import DataError
 from features.sources.annotations.annotation import Annotation, Box
-from features.sources.candidates import Candidate, Columns, Rejected, Skipped, Source
+from features.sources.files.candidates import Candidate, Columns, Rejected, Skipped, Source
 from features.sources.recognise import recognise
 from features.spec import IMAGE
 from tests.faults.corpus import encode, picture

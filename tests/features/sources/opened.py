@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from features.errors import DataError
-from features.sources.candidates import Candidate, Columns, Skipped, Source
+from features.sources.files.candidates import Candidate, Columns, Skipped, Source
 from features.sources.recognise import recognise
 from features.spec import IMAGE, RawKind
 from tests.faults.corpus import encode, picture

@@ -8,7 +8,7 @@ import pytest
 
 from features.quarantine import RefusedError
 from features.sources.annotations import voc_file
-from features.sources.candidates import TableOptions
+from features.sources.files.candidates import TableOptions
 from tests.faults.corpus import plant
 from tests.features.sources.annotated import (
     boxes_of,

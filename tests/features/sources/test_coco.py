@@ -12,7 +12,7 @@ from features.decisions import Decisions
 from features.errors import DataError
 from features.ingest.rules import BoxRules
 from features.quarantine import RefusedError
-from features.sources.candidates import Candidate, Columns, Source, TableOptions
+from features.sources.files.candidates import Candidate, Columns, Source, TableOptions
 from features.sources.recognise import recognise
 from features.spec import IMAGE
 from features.targets.boxes import BOXES

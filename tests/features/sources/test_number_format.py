@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from features.errors import DataError
 from features.rows import column_kinds, column_survey
 from features.rows.featurizer import RowFeaturizer
-from features.sources.candidates import Source
+from features.sources.files.candidates import Source
 from features.sources.tables import cells as rows
 from features.sources.tables import number_format
 from features.sources.tables.cells import MISSING_WORDS, CellReader

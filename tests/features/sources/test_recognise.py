@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from features.errors import AccessError, NoInputError
-from features.sources.candidates import Candidate
+from features.sources.files.candidates import Candidate
 from tests.faults.corpus import classes, plant
 from tests.features.sources.opened import JPEG, candidates, open_source, refusal, skipped
 

@@ -14,8 +14,8 @@ from features.errors import DataError
 from features.formats import midi
 from features.formats.midi import Note
 from features.quarantine import RefusedError
-from features.sources.annotations import side_files
-from features.sources.candidates import Candidate, Columns, Rejected, Source
+from features.sources.files import side_files
+from features.sources.files.candidates import Candidate, Columns, Rejected, Source
 from features.sources.recognise import recognise
 from features.spec import AUDIO
 from features.targets.notes import NOTES

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from features.errors import DataError
-from features.sources.candidates import Rejected, Skipped
+from features.sources.files.candidates import Rejected, Skipped
 from features.sources.tables.delimited import Broken, read_header, read_rows
 from features.spec import TEXT
 from tests.faults.corpus import plant

@@ -18,7 +18,7 @@ from features.errors import ConfigError, DataError
 from features.ingest.ingest import ingest
 from features.ingest.rules import BoxRules
 from features.sources.annotations.annotation import Annotation
-from features.sources.candidates import Columns
+from features.sources.files.candidates import Columns
 from features.spec import IMAGE
 from features.targets.boxes import BOXES, PADDING
 from features.targets.target import Gathered

@@ -16,7 +16,7 @@ from features.ingest.ingest import ingest
 from features.quarantine import RefusedError
 from features.sounds.decoding import wave_bytes
 from features.sounds.rules import NoteRules
-from features.sources.candidates import Columns
+from features.sources.files.candidates import Columns
 from features.spec import AUDIO
 from features.targets.notes import NOTES, PADDING, key_name, parsed
 from features.targets.target import Fitted, Gathered

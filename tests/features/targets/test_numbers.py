@@ -12,7 +12,7 @@ from features.errors import ConfigError, DataError
 from features.ingest.ingest import ingest
 from features.ingest.rules import IngestRules, NumberRules
 from features.quarantine import RefusedError
-from features.sources.candidates import Columns
+from features.sources.files.candidates import Columns
 from features.spec import IMAGE
 from features.targets import TARGETS
 from features.targets.boxes import BOXES

@@ -15,7 +15,7 @@ from features.errors import ConfigError, DataError
 from features.ingest.ingest import ingest
 from features.ingest.rules import PointRules
 from features.quarantine import RefusedError
-from features.sources.candidates import Columns
+from features.sources.files.candidates import Columns
 from features.sources.tables.cells import line
 from features.spec import IMAGE
 from features.targets.points import POINTS, mirrored, pairs, parsed

@@ -9,7 +9,7 @@ import pytest
 from features.datasets.sequences import Sequences
 from features.errors import DataError
 from features.ingest.ingest import ingest
-from features.sources.candidates import Columns
+from features.sources.files.candidates import Columns
 from features.spec import TEXT
 from features.targets.sentence import SENTENCE
 from features.targets.target import Gathered

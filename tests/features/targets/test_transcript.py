@@ -13,7 +13,7 @@ from features.errors import DataError
 from features.ingest.ingest import ingest
 from features.quarantine import RefusedError
 from features.sounds.rules import TranscriptRules
-from features.sources.candidates import Columns
+from features.sources.files.candidates import Columns
 from features.spec import AUDIO
 from features.targets import transcript
 from features.targets.target import Fitted, Gathered

@@ -11,7 +11,8 @@ import yaml
 
 from features.errors import NoInputError, TemporaryError, UsageError
 from flows import cli
-from flows.runs import listing, plan, removal, settings
+from flows.runs import listing, removal
+from flows.runs.plans import plan, settings
 from flows.workspace import Workspace
 from models import tasks
 from serving.repository import leases
@@ -104,7 +105,7 @@ def test_every_setting_of_every_task_is_found_by_its_name(task: str) -> None:
 def test_a_setting_needs_no_section_where_one_alone_has_it(
     here: Path, override: str, key: tuple[str, str], value: object
 ) -> None:
-    from flows.runs.request import Request
+    from flows.runs.plans.request import Request
 
     request = Request(TASK, str(here), "x", recipe="frozen", overrides=(override,), workspace=str(here))
     assert plan.resolve(request).recipe[key[0]][key[1]] == value

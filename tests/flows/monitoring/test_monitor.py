@@ -10,10 +10,10 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from flows import cli
-from flows.commands.monitor import DRIFT
+from flows.commands.predicting.monitor import DRIFT
 from flows.monitoring import monitor as monitoring
 from flows.monitoring.observation import sampled
-from flows.tracking.mlflow_store import Ledger
+from flows.tracking.store.mlflow_store import Ledger
 from flows.tracking.tracking import tracking_uri
 from flows.workspace import Workspace
 from models.monitoring import measures

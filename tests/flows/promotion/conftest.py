@@ -9,9 +9,9 @@ import pytest
 
 from flows.promotion import agreement, moves
 from flows.tracking import tracking
-from flows.tracking.aliases import ALIASES, RELEASE_TAG
-from flows.tracking.mlflow_store import Ledger
 from flows.tracking.registry import Registry
+from flows.tracking.store.aliases import ALIASES, RELEASE_TAG
+from flows.tracking.store.mlflow_store import Ledger
 from flows.workspace import Workspace
 from serving.repository.labels import CANARY, STABLE
 from serving.repository.repository import Repository

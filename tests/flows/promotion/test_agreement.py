@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from features.errors import DataError, ExportError, NoInputError, UsageError
 from flows.promotion import moves
 from flows.promotion.watch import Watch
-from flows.tracking.aliases import ALIASES, REFUSED_TAG
+from flows.tracking.store.aliases import ALIASES, REFUSED_TAG
 from flows.workspace import Workspace
 from serving.repository.labels import CANARY, STABLE
 from tests.flows.promotion.conftest import VERSIONS, Place

@@ -7,7 +7,7 @@ import scipy.stats
 from flows.promotion import judgement
 from flows.promotion.judgement import PROMOTE, ROLL_BACK, WAIT, judge
 from flows.promotion.watch import _Trial, described
-from flows.runs.recipe import CanarySettings
+from flows.runs.plans.recipe import CanarySettings
 from serving.repository.labels import Canary
 from serving.repository.traffic import Counter, Tally, Traffic
 

@@ -15,8 +15,8 @@ from flows.queries.question import Question, answers
 from serving.client.client import Client
 from serving.server.server import Server
 from tests.faults import corpus
-from tests.flows.queries.test_downloads import running
-from tests.flows.queries.test_pictures import server as pictured
+from tests.flows.queries.answers.test_pictures import server as pictured
+from tests.flows.queries.reading.test_downloads import running
 from tests.flows.test_text_answers import server
 
 __all__ = ["pictured", "server"]

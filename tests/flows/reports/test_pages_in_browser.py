@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.reports import page as report
-from flows.reports.page import Baseline, Fact, Headline, Report, Section, Table
+from flows.reports.pages import page as report
+from flows.reports.pages.page import Baseline, Fact, Headline, Report, Section, Table
 from flows.reports.projection import map as projection
 from flows.reports.projection.map import Point, Projection
 from tests import browser

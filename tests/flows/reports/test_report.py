@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows.reports import dataset, media
-from flows.reports import page as report
-from flows.reports.media import Axes, Media, Picture, View
-from flows.reports.page import Baseline, Code, Fact, Headline, Link, Report, Section, Table, render
+from flows.reports import dataset
+from flows.reports.pages import media
+from flows.reports.pages import page as report
+from flows.reports.pages.media import Axes, Media, Picture, View
+from flows.reports.pages.page import Baseline, Code, Fact, Headline, Link, Report, Section, Table, render
 from flows.reports.sections import parts
-from models.evaluation import classification
+from models.evaluation.measures import classification
 
 VOID = {"meta", "img", "source", "br", "wbr"}
 HOSTILE = '"><script>alert(1)</script>\u202e{{7*7}}\x00\udcff&amp;'

@@ -18,11 +18,12 @@ import pandas as pd
 import pytest
 
 from features.errors import InternalError, TemporaryError
-from flows.tracking import delivery, mlflow_store, tags, tracking
-from flows.tracking.mlflow_store import AwayError, Ledger
-from flows.tracking.outbox import REJECTED, Spool
+from flows.tracking import delivery, tracking
+from flows.tracking.spool.outbox import REJECTED, Spool
+from flows.tracking.store import mlflow_store, tags
+from flows.tracking.store.mlflow_store import AwayError, Ledger
 from flows.workspace import Workspace
-from models.figures.canvas import LIGHT, canvas
+from models.figures.drawing.canvas import LIGHT, canvas
 from tests.conftest import ROOT
 from tests.mlflow_store import Workplace
 
@@ -719,7 +720,7 @@ def test_a_database_is_seen_whole_or_not_at_all(tmp_path: Path) -> None:
     """kill -9 while MLflow makes its tables: it could not open what that leaves behind."""
     database = tmp_path / "mlruns" / "mlflow.db"
     code = (
-        "import sys; from pathlib import Path; from flows.tracking.mlflow_store import Ledger; "
+        "import sys; from pathlib import Path; from flows.tracking.store.mlflow_store import Ledger; "
         "Ledger(f'sqlite:///{sys.argv[1]}', Path(sys.argv[1]).parent).client.search_experiments()"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(database)], cwd=ROOT)

@@ -8,7 +8,7 @@ import pytest
 
 from features.errors import DataError, UsageError
 from flows import cli
-from flows.runs.request import Request
+from flows.runs.plans.request import Request
 from flows.steps import evaluate
 from flows.tuning import search
 from flows.tuning.search import Limits

@@ -6,9 +6,9 @@ import optuna
 import pytest
 
 from features.errors import UsageError
-from flows.runs import plan as plans
-from flows.runs import settings
-from flows.runs.request import Request
+from flows.runs.plans import plan as plans
+from flows.runs.plans import settings
+from flows.runs.plans.request import Request
 from flows.tuning import space
 from flows.tuning.space import Range, Values
 from models import tasks

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from features.datasets.dataset import Dataset
 from features.ingest.ingest import ingest
-from features.sources.candidates import Columns
+from features.sources.files.candidates import Columns
 from features.spec import TEXT
 from features.texts.rules import TextRules
 from models.baselines import contents, linear

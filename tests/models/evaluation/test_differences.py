@@ -11,8 +11,8 @@ import scipy.stats
 from features.datasets.dataset import Dataset
 from features.errors import DataError
 from models.evaluation import differences
-from models.evaluation.classification import CLASSES
-from models.evaluation.regression import NUMBERS
+from models.evaluation.measures.classification import CLASSES
+from models.evaluation.measures.regression import NUMBERS
 
 
 def dataset(targets: np.ndarray, labels: tuple[str, ...]) -> Dataset:

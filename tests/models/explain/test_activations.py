@@ -10,7 +10,7 @@ from features.sounds.decoding import wave_bytes
 from features.sounds.rules import AudioRules
 from models.explain import activations
 from models.figures import activation_figures
-from models.figures.canvas import DARK, LIGHT, png
+from models.figures.drawing.canvas import DARK, LIGHT, png
 from models.network import Network
 from models.task import Blueprint
 from models.tasks import audio_classification as audio

@@ -13,7 +13,7 @@ from flows.gate.expectations import call
 from models import network as models_network
 from models.explain import heatmaps, sheets
 from models.export import export
-from models.networks import last_maps
+from models.networks.images import last_maps
 from models.tasks.audio_classification import AUDIO_CLASSIFICATION as SOUNDS
 from models.tasks.image_classification import IMAGE_CLASSIFICATION as IMAGES
 from serving.client.client import Client

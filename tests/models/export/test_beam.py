@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from models.export import beam
 from models.export.beam import Search
-from models.networks import ctc, ngrams
-from tests.models.networks.test_ctc import LABELS, logits, sums
+from models.networks.sounds import ctc, ngrams
+from tests.models.networks.sounds.test_ctc import LABELS, logits, sums
 
 MODEL = ngrams.fit({(0, 1, 0): 2, (1, 1): 1}, LABELS, 3)
 

@@ -7,7 +7,7 @@ from pycocotools import mask
 
 from models.export import decoding
 from models.export.decoding import Thresholds
-from models.networks.detector import BOX, CLASSES
+from models.networks.images.detector import BOX, CLASSES
 from tests.models.objects import places
 
 NAMES = ("cat", "dog", "größe")

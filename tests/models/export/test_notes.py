@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from models.export.notes import begins, notes, shortest
-from models.networks.notes import FRAME, HELD, LOUDNESS, ONSET
+from models.networks.sounds.notes import FRAME, HELD, LOUDNESS, ONSET
 
 LABELS = tuple(map(str, range(88)))
 STEP = 0.025

@@ -10,8 +10,8 @@ from models.export import transcripts
 from models.export.alignment import aligned
 from models.export.beam import Search
 from models.export.transcripts import Writing
-from models.networks import ctc
-from tests.models.networks.test_ctc import LABELS, logits
+from models.networks.sounds import ctc
+from tests.models.networks.sounds.test_ctc import LABELS, logits
 
 ALPHABET = ("a", "é", " ")
 

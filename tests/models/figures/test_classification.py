@@ -14,10 +14,11 @@ from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 from PIL import Image
 
-from models.evaluation import classification as metrics
-from models.figures import classification, curves, planes
-from models.figures.canvas import DARK, LIGHT, png, svg
-from models.figures.lettering import plain, shorten
+from models.evaluation.measures import classification as metrics
+from models.figures import classification, curves
+from models.figures.drawing import planes
+from models.figures.drawing.canvas import DARK, LIGHT, png, svg
+from models.figures.drawing.lettering import plain, shorten
 
 HOSTILE = ("<script>", "a$b$c", "x\ny", "عربي", "中文", "cat 🐱", "\u202egnp.exe", "é" * 40, "%s {0}", "  ")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from models.figures import translation
-from models.figures.canvas import DARK, LIGHT, svg
+from models.figures.drawing.canvas import DARK, LIGHT, svg
 
 
 def test_an_attention_map_names_the_sub_words_and_shades_the_cells():

@@ -10,7 +10,7 @@ from gensim.test.utils import datapath
 from scipy.stats import spearmanr
 
 from features.errors import ConfigError
-from models.evaluation import words as word_evaluation
+from models.evaluation.measures import words as word_evaluation
 from models.pretrained import vector_files
 
 

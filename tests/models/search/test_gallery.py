@@ -18,7 +18,7 @@ from features.images.rules import GalleryRules
 from features.images.thumbnail import Thumbnailer
 from features.ingest.ingest import ingest
 from features.ingest.rules import IngestRules
-from features.sources.candidates import Columns
+from features.sources.files.candidates import Columns
 from features.spec import IMAGE
 from flows.queries import question as predict
 from flows.queries.question import Question

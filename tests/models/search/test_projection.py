@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from models.evaluation import retrieval
+from models.evaluation.measures import retrieval
 from models.search.projection import Projection
 from models.search.vector_index import unit_rows
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from sklearn import metrics
 
 from features.errors import ConfigError, DataError
-from models.evaluation import retrieval
+from models.evaluation.measures import retrieval
 from models.search import clustering, ranking
 from models.search.clusters import Clusters
 from models.search.vector_index import VectorIndex, cell_count, unit_rows

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from features.ingest.ingest import ingest
-from features.sources.candidates import Columns
+from features.sources.files.candidates import Columns
 from features.spec import TEXT
 from features.targets.sentence import SENTENCE
 from features.texts import pieces
@@ -16,8 +16,8 @@ from features.texts.rules import PairRules
 from features.texts.subwords import Subwords
 from models.evaluation import inference
 from models.network import Phase
-from models.networks import translation
-from models.networks.transformer import Transformer
+from models.networks.texts import translation
+from models.networks.texts.transformer import Transformer
 from models.tasks.translation import TRANSLATION
 from models.training import determinism, training
 from models.training.examples import Examples

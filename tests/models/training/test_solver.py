@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from models.networks.cnn import head
+from models.networks.images.cnn import head
 from models.training import solver
 from models.training.examples import Examples
 

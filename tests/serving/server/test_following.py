@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from flows.commands.mirror import mirror
+from flows.commands.releases.mirror import mirror
 from flows.workspace import Workspace
 from serving import cli
 from serving.client.client import Client

@@ -1,0 +1,1 @@
+"""Commands that ask a model, and that look at its answers."""

@@ -1,0 +1,78 @@
+"""``servable tune``: search for better settings, and train the best."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows import launch
+from flows.commands.options import JsonOption, QuietOption
+from flows.commands.training.training_options import takes_a_request
+from flows.console import terminal
+from flows.runs.plans.request import Request
+
+if TYPE_CHECKING:
+    from flows.tuning.search import Outcome
+
+
+@takes_a_request
+def tune(
+    request: Request,
+    trials: Annotated[int, typer.Option(min=1, help="Most trials.")] = 20,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Most minutes of the search.")] = 30.0,
+    train: Annotated[
+        bool, typer.Option("--train/--no-train", help="Train and publish the best settings.")
+    ] = True,
+    local: Annotated[bool, typer.Option("--local", help="Run without Prefect.")] = False,
+    json_output: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Search for better settings on the validation split, then train the best and publish it.
+
+    --set KEY=A,B,C and --set KEY=LOW..HIGH say what is tried; --recipe auto tries every recipe of the task.
+    Repeat the command to go on with a search that was cut off.
+    """
+    from flows.tuning import space
+
+    space.check(request)
+    launch.check(space.plain(request), local=local)
+    from flows.console import quiet as quieting
+
+    with quieting.native_stderr():
+        from flows.tuning import search as searches
+
+    with terminal.hushed(quiet), terminal.progress_bars(quiet=quiet):
+        outcome = searches.search(request, searches.Limits(trials, minutes))
+        summary = launch.run(outcome.request, local=local) if train else None
+    if json_output:
+        found = {key: value for key, value in asdict(outcome).items() if key not in ("request", "folder")}
+        print(json.dumps(found | {"overrides": list(outcome.request.overrides), "training": summary}))
+        return
+    if not quiet:
+        _show_trials(outcome)
+    own = "" if outcome.own is None else f"; the recipe as it stands {outcome.own:.4g}"
+    print(f"best {outcome.metric} {outcome.value:.4g}{own}")
+    print(f"report of the search: {outcome.folder / 'report.html'}")
+    if summary is not None:
+        from flows.console import summary as summaries
+
+        summaries.show(summary, quiet=quiet)
+
+
+def _show_trials(outcome: "Outcome") -> None:
+    ordered = sorted(outcome.trials, key=lambda row: (row["value"] is None, row["number"]))
+    rows = [
+        (
+            row["number"],
+            row["state"],
+            _cell(row["value"]),
+            ", ".join(f"{k}={_cell(v)}" for k, v in row["params"].items()),
+        )
+        for row in ordered
+    ]
+    terminal.table("trials", ("trial", "state", outcome.metric, "settings"), rows)
+
+
+def _cell(value: object) -> str:
+    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,1 @@
+"""Answers as columns, pictures and pages."""

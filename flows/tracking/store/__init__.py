@@ -1,0 +1,1 @@
+"""What is written to MLflow: runs, models, tags and aliases."""

@@ -1,0 +1,1 @@
+"""Numbers chosen on the validation split after training."""

@@ -1,0 +1,1 @@
+"""Networks of sounds: windows of a clip, frames of speech and of music."""

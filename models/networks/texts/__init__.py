@@ -1,0 +1,1 @@
+"""Networks of texts, and those that write one."""
