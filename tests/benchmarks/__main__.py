@@ -78,6 +78,7 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "digits-strings": speech.digit_strings,
         "pianos": music.pianos,
         "sentences": texts.sentences,
+        "other-networks": texts.other_networks,
         "vectors": texts.vectors,
         "phrases": texts.phrases,
         "subjectivity": texts.subjectivity,
