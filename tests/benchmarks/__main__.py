@@ -66,6 +66,7 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
     },
     "evaluate": {
         "photos": image_classification.photos,
+        "fine-tune": image_classification.fine_tune,
         "from-scratch": image_classification.from_scratch,
         "steering": numbers.steering,
         "diabetes": numbers.diabetes,
@@ -82,6 +83,7 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "digits-strings": speech.digit_strings,
         "pianos": music.pianos,
         "sentences": texts.sentences,
+        "other-networks": texts.other_networks,
         "vectors": texts.vectors,
         "phrases": texts.phrases,
         "subjectivity": texts.subjectivity,
