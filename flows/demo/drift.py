@@ -48,7 +48,7 @@ CANARY = (
 #: More than the recipe's, for fewer scans.
 PASSES = ("training.epochs=30",)
 #: How far beside the right key those press who label the second round, and how often.
-RIGHT, SLIPS = {0: 1.0}, {1: 0.45, 2: 0.3, 3: 0.25}
+RIGHT, SLIPS = {0: 1.0}, {1: 0.3, 2: 0.25, 3: 0.2, 4: 0.15, 5: 0.1}
 #: The request log is read up to here; the cool-down is in hours.
 MOST, COOLDOWN = 300, 1.0
 

@@ -185,7 +185,7 @@ class Report:
 
 def render(report: Report) -> str:
     """Render a report as one HTML page without outside references."""
-    return environment().get_template("report.html.jinja").render(report=report)
+    return environment().get_template("pages/report.html.jinja").render(report=report)
 
 
 def write(report: Report, path: Path) -> None:
@@ -197,7 +197,7 @@ def write(report: Report, path: Path) -> None:
 def environment() -> jinja2.Environment:
     """Return the templates' environment: everything from data is escaped and printable."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(Path(__file__).resolve().parents[1]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

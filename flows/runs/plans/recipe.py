@@ -81,6 +81,12 @@ class CanarySettings(BaseModel):
         le=1,
         description="maximum Kolmogorov-Smirnov distance between the scores of both versions",
     )
+    max_label_share: float = Field(
+        0.95,
+        gt=0,
+        le=1,
+        description="maximum share of one label, if the stable version gives it less than half as often",
+    )
     window: float = Field(10.0, gt=0, description="seconds over which failures and latencies are counted")
 
 
