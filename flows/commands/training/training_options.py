@@ -36,20 +36,31 @@ def requested(
             help="Folder, table or archive of examples, on disk or at s3:// or gs://.", metavar="PATH"
         ),
     ],
-    name: Annotated[str, typer.Option(help="Name of the model.")],
-    recipe: Annotated[str | None, typer.Option(help="Name of a recipe, or path of a YAML file.")] = None,
+    name: Annotated[str, typer.Option(help="Name of the model.", metavar="NAME")],
+    recipe: Annotated[
+        str | None, typer.Option(help="Name of a recipe, or path of a YAML file.", metavar="RECIPE")
+    ] = None,
     override: Annotated[
         list[str] | None, typer.Option("--set", help="Override a setting of the recipe.", metavar="KEY=VALUE")
     ] = None,
     input_column: Annotated[
-        str | None, typer.Option(help="Table column with the inputs; comma-separated for tabular tasks.")
+        str | None,
+        typer.Option(
+            help="Table column with the inputs; comma-separated for tabular tasks.", metavar="COLUMN"
+        ),
     ] = None,
     target_column: Annotated[
         list[str] | None,
-        typer.Option(help="Column with the label or number; repeat it for several numbers.", metavar="TEXT"),
+        typer.Option(
+            help="Column with the label or number; repeat it for several numbers.", metavar="COLUMN"
+        ),
     ] = None,
-    split_column: Annotated[str | None, typer.Option(help="Column with train, validation or test.")] = None,
-    fold_column: Annotated[str | None, typer.Option(help="Column with the fold: cross-validate.")] = None,
+    split_column: Annotated[
+        str | None, typer.Option(help="Column with train, validation or test.", metavar="COLUMN")
+    ] = None,
+    fold_column: Annotated[
+        str | None, typer.Option(help="Column with the fold: cross-validate.", metavar="COLUMN")
+    ] = None,
     no_header: NoHeaderOption = False,
     input_suffix: InputSuffixOption = None,
     input_folder: InputFolderOption = None,
