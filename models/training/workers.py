@@ -37,9 +37,16 @@ class Workers:
         """Add up tensors, in any structure, over all processes; called in a graph."""
 
         def local(values: Any) -> Any:
-            # A copy has a device, by which the strategy decides where to add.
-            copies = tf.nest.map_structure(tf.identity, values)
-            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, copies)
+            flat = tf.nest.flatten(values)
+            for kind in dict.fromkeys(value.dtype for value in flat):
+                # The strategy sends what it is given as one array, so of one type.
+                places = [place for place, value in enumerate(flat) if value.dtype == kind]
+                # A copy has a device, by which the strategy decides where to add.
+                copies = [tf.identity(flat[place]) for place in places]
+                added = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, copies)
+                for place, value in zip(places, added, strict=True):
+                    flat[place] = value
+            return tf.nest.pack_sequence_as(values, flat)
 
         return self.strategy.run(local, (values,))
 
