@@ -40,12 +40,12 @@ class Workers:
             flat = tf.nest.flatten(values)
             for kind in dict.fromkeys(value.dtype for value in flat):
                 # The strategy sends what it is given as one array, so of one type.
-                places = [place for place, value in enumerate(flat) if value.dtype == kind]
+                chosen = [number for number, value in enumerate(flat) if value.dtype == kind]
                 # A copy has a device, by which the strategy decides where to add.
-                copies = [tf.identity(flat[place]) for place in places]
+                copies = [tf.identity(flat[number]) for number in chosen]
                 added = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, copies)
-                for place, value in zip(places, added, strict=True):
-                    flat[place] = value
+                for number, value in zip(chosen, added, strict=True):
+                    flat[number] = value
             return tf.nest.pack_sequence_as(values, flat)
 
         return self.strategy.run(local, (values,))
