@@ -7,6 +7,7 @@ files and of folders that all processes see, and numbers.
 import contextvars
 import functools
 import importlib.util
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -21,11 +22,14 @@ Result = TypeVar("Result")
 THREADS, DASK = "threads", "dask"
 #: Largest argument and largest result of a part, as they travel.
 MOST_BYTES = 1_000_000
-#: Each process of a local cluster computes with one core, and leaves the memory of a GPU to the others.
+#: Each process of a local cluster computes with one core, leaves the memory of a GPU to the others, and is
+#: silent: the terminal shows the progress of all.
 ENVIRONMENT = {
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",
 }
 
 
@@ -84,6 +88,7 @@ def spread(runner: str) -> Iterator[Spread | None]:
 def _started(runner: str) -> Iterator[Any]:
     from prefect_dask import DaskTaskRunner
 
+    logging.getLogger("distributed").setLevel(logging.WARNING)  # which its import sets to INFO
     own = {
         "threads_per_worker": 1,
         "host": "127.0.0.1",
