@@ -75,8 +75,10 @@ def spread(runner: str) -> Iterator[Spread | None]:
     A cluster of this machine's own starts when parts are there for it, and ends with the body.
 
     Raises:
+        UsageError, ConfigError: as of `check`.
         UnavailableError: the scheduler cannot be reached.
     """
+    check(runner)
     if runner == THREADS:
         yield None
         return
@@ -135,17 +137,24 @@ class _Spread:
 
 def _outside_of_the_step(submit: Callable[[], Any]) -> Any:
     """Submit a task of the flow run, without step, flow and arguments, which hold what cannot travel."""
-    import prefect
     from prefect.context import FlowRunContext, TaskRunContext
 
     TaskRunContext.__var__.set(None)
     if (run := FlowRunContext.get()) is not None:
-        FlowRunContext.__var__.set(run.model_copy(update={"flow": prefect.flow(_flow), "parameters": {}}))
+        FlowRunContext.__var__.set(run.model_copy(update={"flow": _flow(), "parameters": {}}))
     return submit()
 
 
-def _flow() -> None:
-    """Stand for the flow in the processes of a cluster, which know the run by its id."""
+@functools.cache
+def _flow() -> Any:
+    """Return what stands for the flow in the processes of a cluster, which know the run by its id."""
+    import prefect
+
+    return prefect.flow(_nothing, name="spread")
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 def _connected(runner: Any) -> Any:
