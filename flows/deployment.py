@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flows.console import quiet
+from flows.console import quiet, streams
 from flows.orchestration import outcome, step
 from flows.runs.plans.form import (
     Examples,
@@ -36,6 +36,7 @@ with quiet.native_stderr():
 if outcome.scheduled():
     # Ctrl-C ends the worker, which then asks each training once: a second signal would end it at once.
     os.setpgid(0, 0)
+    streams.outlive_readers()
 
 
 @contextmanager

@@ -302,7 +302,7 @@ class Traced:
 
 def traced(stage: Any) -> Traced:
     """Make the graph of a stage."""
-    return Traced(tf.function(stage, reduce_retracing=True), getattr(stage, "padding", None))
+    return Traced(tf.function(stage, reduce_retracing=True, autograph=False), getattr(stage, "padding", None))
 
 
 def compute_part(
