@@ -74,6 +74,7 @@ def fit(plan: Plan, record: Record, watch: Watch | None = None) -> str:
         on_resume=on_resume,
         workers=together,
     )
+    together.leave()
     record.tracked.metrics(networks.figures(plan, dataset))
     networks.save(record.run, network)
     write_file(history_file, json.dumps(history.epochs))
@@ -120,6 +121,7 @@ def assist(plan: Plan) -> dict[str, Any]:
             progress=artifacts.report_progress,
             workers=together,
         )
+    together.leave()
     return place | {"weights_hash": training.weights_hash(network.model)}
 
 

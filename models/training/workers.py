@@ -63,6 +63,12 @@ class Workers:
             if not self.place.chief:
                 assign_arrays(content, variables)
 
+    def leave(self) -> None:
+        """Watch the others no longer: they may end before this process does."""
+        stop = getattr(getattr(self.strategy, "extended", None), "_check_health_thread_should_stop", None)
+        if stop is not None:
+            stop.set()
+
     def _broadcast(self, content: bytes) -> bytes:
         """Return the chief's bytes, which travel as whole numbers: those of the others are 0."""
         with self.together():
