@@ -92,7 +92,7 @@ class Workers:
                 raise
             raise UnavailableError(
                 "another process of this training has ended, or cannot be reached",
-                got=" ".join(error.message.split())[:200],
+                got=f"{type(error).__name__} of tf.distribute",
                 todo="look at its output; then start all of them again, and the training goes on",
             ) from error
 
