@@ -1,6 +1,6 @@
 """Which of several classes a text belongs to."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import keras
@@ -10,6 +10,7 @@ from pydantic import Field, RootModel
 from features import counts as features_counts
 from features.errors import ConfigError, DataError
 from features.spec import TEXT
+from features.targets.classes import CLASS
 from features.texts import tokenizer
 from features.texts.featurizer import TextFeaturizer, TextFeaturizerSettings
 from features.texts.rules import TextRules
@@ -19,13 +20,17 @@ from models.explain import token_occlusion
 from models.export import decoding, signatures
 from models.network import Backbone, Network
 from models.networks import assembly
-from models.networks.texts import rnn, sequences, text_cnn
+from models.networks.texts import blend, naive_bayes, rnn, sequences, text_cnn
 from models.networks.texts.sequences import VectorSettings
 from models.objective import CLASSIFICATION
 from models.pretrained import word_vectors as vectors
 from models.task import Blueprint, NoAugmentation, Task
 
 Shape = tuple[int | None, ...]
+
+
+#: Largest number of texts that n-grams are counted in.
+MOST_TEXTS = 200_000
 
 
 class CnnSettings(VectorSettings):
@@ -60,11 +65,14 @@ class ModelSettings(RootModel[Annotated[CnnSettings | RnnSettings, Field(discrim
 def fit(blueprint: Blueprint, texts: Iterable[bytes]) -> Mapping[str, Any]:
     """Choose the vocabulary from the training split, and measure what it and the length policy leave out.
 
+    With ``model.wide``, n-grams are counted as well.
+
     Raises:
         DataError: no token is frequent enough.
     """
     wanted = blueprint.featurizer
-    counts, lengths = tokenizer.count(Tokenizer(wanted.tokens, wanted.lowercase), texts)
+    sample = _Sample(blueprint, texts)
+    counts, lengths = tokenizer.count(Tokenizer(wanted.tokens, wanted.lowercase), sample)
     vocabulary = features_counts.choose(counts, wanted.min_count, wanted.max_vocabulary)
     if not vocabulary:
         raise DataError(
@@ -81,10 +89,41 @@ def fit(blueprint: Blueprint, texts: Iterable[bytes]) -> Mapping[str, Any]:
         "train/unknown_share": 1 - known / total,
         "train/truncated_share": cut / max(1, len(lengths)),
     }
-    return {"vocabulary": vocabulary, "figures": figures}
+    return {"vocabulary": vocabulary, "figures": figures, **sample.counted(vocabulary)}
 
 
-def _featurizer(blueprint: Blueprint) -> TextFeaturizer:
+class _Sample:
+    """Texts of the training split as they pass by; those whose n-grams are counted are kept."""
+
+    def __init__(self, blueprint: Blueprint, texts: Iterable[bytes]) -> None:
+        self.blueprint, self.texts = blueprint, texts
+        self.most = blueprint.model.root.wide
+        self.kept: list[bytes] = []
+        self.classes: Any = ()
+        if self.most:
+            frame = blueprint.frame[blueprint.frame["split"] == "train"]
+            # Every so many: examples may be in the order of their classes.
+            self.every = max(1, -(-len(frame) // MOST_TEXTS))
+            self.classes = CLASS.encode(frame.iloc[:: self.every])
+
+    def __iter__(self) -> Iterator[bytes]:
+        for number, text in enumerate(self.texts):
+            if self.most and number % self.every == 0:
+                self.kept.append(text)
+            yield text
+
+    def counted(self, vocabulary: list[str]) -> dict[str, Any]:
+        """Count the n-grams of the texts that were kept; nothing where none are asked for."""
+        if not self.most:
+            return {}
+        featurizer = _featurizer(self.blueprint, vocabulary)
+        ids = naive_bayes.batched(self.kept, featurizer)
+        labels = len(self.blueprint.labels)
+        counts = naive_bayes.count(ids, self.classes, labels, featurizer.unknown, self.most)
+        return {"naive_bayes": counts}
+
+
+def _featurizer(blueprint: Blueprint, vocabulary: list[str]) -> TextFeaturizer:
     wanted = blueprint.featurizer
     if wanted.subwords and wanted.tokens == "characters":
         raise ConfigError(
@@ -94,7 +133,7 @@ def _featurizer(blueprint: Blueprint) -> TextFeaturizer:
             todo="set featurizer.subwords=0",
         )
     limits = (wanted.max_tokens, wanted.keep, wanted.subwords)
-    return TextFeaturizer(blueprint.fitted["vocabulary"], wanted.tokens, wanted.lowercase, *limits)
+    return TextFeaturizer(vocabulary, wanted.tokens, wanted.lowercase, *limits)
 
 
 def _lookups(
@@ -141,14 +180,19 @@ NETWORKS: dict[str, Callable[..., keras.Model]] = {"cnn": _cnn, "rnn": _rnn}
 def build(blueprint: Blueprint) -> Network:
     """Make the network that a recipe's settings describe."""
     settings = blueprint.model.root
-    featurizer = _featurizer(blueprint)
+    featurizer = _featurizer(blueprint, blueprint.fitted["vocabulary"])
     lookups = _lookups(blueprint, settings, featurizer)
     body = NETWORKS[settings.kind](featurizer.spec.shape, lookups, settings)
     body = _forgetful(body, settings.token_dropout, featurizer.unknown)
     backbone = Backbone(featurizer, body, body.output_shape[-1])
     limit = getattr(settings, "max_norm", None)
     head = assembly.Head(len(blueprint.labels), dropout=settings.dropout, max_norm=limit)
-    return assembly.network(backbone, head, assembly.Schedule(blueprint.epochs))
+    network = assembly.network(backbone, head, assembly.Schedule(blueprint.epochs))
+    counted = blueprint.fitted.get("naive_bayes")
+    if not counted or not counted["ngrams"]:
+        return network
+    sizes = (len(counted["ngrams"]), len(blueprint.labels), featurizer.unknown)
+    return blend.beside(network, naive_bayes.NaiveBayes(*sizes, counted))
 
 
 TEXT_CLASSIFICATION = Task(

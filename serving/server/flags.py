@@ -60,6 +60,14 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message, todo="see: servable serve --help")
 
 
+class _Help(argparse.HelpFormatter):
+    """Names values by their kind: those of the flags' names would make lines of over a hundred characters."""
+
+    def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
+        words = {int: "N", float: "N", boolean: "true|false", _path: "FILE", _place: "FOLDER"}
+        return words.get(action.type, "TEXT")
+
+
 def boolean(text: str) -> bool:
     """Read a flag's value as the real server does: true, 1, false or 0, in any case."""
     values = {"true": True, "1": True, "false": False, "0": False}
@@ -70,7 +78,14 @@ def boolean(text: str) -> bool:
 
 def parser() -> argparse.ArgumentParser:
     """Make the parser of all flags."""
-    flags = _Parser(prog="servable serve", add_help=False, allow_abbrev=False)
+    flags = _Parser(
+        prog="servable serve",
+        usage="servable serve [FLAGS]",
+        description="Serve models with the flags of TensorFlow Serving's tensorflow_model_server.",
+        formatter_class=_Help,
+        add_help=False,
+        allow_abbrev=False,
+    )
     flags.add_argument("--help", action="store_true", help="show this message and exit")
     _add_boolean(flags, "version", "show versions and exit")
     flags.add_argument(
@@ -80,7 +95,9 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument(
         "--processes", type=int, default=1, help="processes that listen on the ports, each with the models"
     )
-    flags.add_argument("--port", type=int, default=8500, help="gRPC port; 0 chooses a free one")
+    flags.add_argument(
+        "--port", type=int, default=8500, help="gRPC port, 8500 by default; 0 chooses a free one"
+    )
     flags.add_argument(
         "--grace_seconds", type=float, default=30.0, help="seconds for requests in progress on SIGTERM"
     )

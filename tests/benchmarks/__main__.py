@@ -32,10 +32,12 @@ from tests.benchmarks import (
     rows,
     serving,
     speech,
+    spread,
     swaps,
     texts,
     timings,
     translations,
+    tuning,
     words,
 )
 from tests.benchmarks.table import PAGE, SHARED, Table
@@ -45,6 +47,7 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "featurizer": features.featurizer,
         "ingest": features.ingest,
         "rows": rows.rows,
+        "spread": spread.spread,
         "spectrogram": audio.spectrogram,
         "serving": serving.serving,
         "swaps": swaps.swaps,
@@ -63,6 +66,7 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
     },
     "evaluate": {
         "photos": image_classification.photos,
+        "fine-tune": image_classification.fine_tune,
         "from-scratch": image_classification.from_scratch,
         "steering": numbers.steering,
         "diabetes": numbers.diabetes,
@@ -79,6 +83,7 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "digits-strings": speech.digit_strings,
         "pianos": music.pianos,
         "sentences": texts.sentences,
+        "other-networks": texts.other_networks,
         "vectors": texts.vectors,
         "phrases": texts.phrases,
         "subjectivity": texts.subjectivity,
@@ -90,6 +95,8 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "registered": registered_models.served,
         "kills": kills.kills,
         "imports": imports.imports,
+        "tune-sounds": tuning.sounds,
+        "tune-texts": tuning.sentences,
     },
 }
 

@@ -15,14 +15,28 @@ MODULE = SHARED / "hub" / "mobilenet_v2_100_224_feature_vector"
 def photos() -> Table:
     """Train the frozen recipe on ants and bees twice: from nothing, and with everything cached."""
     with tempfile.TemporaryDirectory() as folder:
-        shutil.unpack_archive(PHOTOS, Path(folder) / "data", filter="data")
-        (data,) = (Path(folder) / "data").iterdir()
+        data = _ants_and_bees(folder)
         backbone = ("--set", f"model.backbone={MODULE}")
         rows = [
             _row(label, train(Path(folder), TASK, data, "ants", *backbone))
             for label, train in (("first run", repeated), ("second run, features cached", trained))
         ]
     return _table("photos", "Ants and bees, recipe frozen, MobileNet V2 (target 0.94)", rows)
+
+
+def fine_tune() -> Table:
+    """Train the fine-tune recipe on ants and bees."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = _ants_and_bees(folder)
+        options = ("--recipe", "fine-tune", "--set", f"model.backbone={MODULE}")
+        rows = [_row("ants and bees", repeated(Path(folder), TASK, data, "tuned", *options))]
+    return _table("fine-tune", "Ants and bees, recipe fine-tune, MobileNet V2 (target 0.94)", rows)
+
+
+def _ants_and_bees(folder: str) -> Path:
+    shutil.unpack_archive(PHOTOS, Path(folder) / "data", filter="data")
+    (data,) = (Path(folder) / "data").iterdir()
+    return data
 
 
 def from_scratch() -> Table:

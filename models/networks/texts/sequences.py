@@ -278,3 +278,8 @@ class VectorSettings(Settings):
         0.0, ge=0, lt=1, description="share of tokens that are replaced by the unknown token during training"
     )
     dropout: float = Field(0.5, ge=0, lt=1, description="dropout rate before the logits")
+    wide: int = Field(
+        0,
+        ge=0,
+        description="tokens and pairs of tokens whose naive Bayes scores are added to the logits; 0 for none",
+    )

@@ -27,8 +27,11 @@ SMALL = {
     "gru": {"kind": "rnn", "cell": "gru", "width": 6, "units": [5, 4], "pooling": "last"},
     "forgetful": {"kind": "cnn", "width": 6, "maps": 5, "regions": [2], "token_dropout": 0.9},
     "lstm": {"kind": "rnn", "cell": "lstm", "width": 6, "units": [5], "pooling": "mean"},
+    "wide": {"kind": "cnn", "width": 6, "maps": 5, "regions": [2], "wide": 100},
     "simple-rnn": {"kind": "rnn", "cell": "simple-rnn", "width": 6, "units": [5], "bidirectional": False},
 }
+#: N-grams of the tokens 1 to 3 and of pairs, first times 4 plus second, of two classes.
+COUNTED = {"ngrams": [1, 2, 3, 6, 13], "counts": [[9, 1], [1, 9], [3, 3], [5, 0], [0, 4]], "texts": [6, 5]}
 #: With the pieces of tokens beside them.
 SPELT = {
     "cnn": {"kind": "cnn", "width": 6, "maps": 5, "regions": [2], "token_dropout": 0.5},
@@ -47,13 +50,16 @@ def blueprint(model: dict, **featurizer: object) -> Blueprint:
         epochs=1,
         labels=("bad", "good"),
         hub=Path("hub"),
-        fitted={"vocabulary": ["a", "b", "c"]},
+        fitted={"vocabulary": ["a", "b", "c"]} | ({"naive_bayes": COUNTED} if model.get("wide") else {}),
     )
 
 
 def network(model: dict, **featurizer: object) -> Network:
     keras.utils.set_random_seed(1)
-    return TEXT_CLASSIFICATION.build(blueprint(model, **featurizer))
+    built = TEXT_CLASSIFICATION.build(blueprint(model, **featurizer))
+    if built.calibrate is not None:
+        built.calibrate([(built.featurizer(tf.constant(TEXTS)).numpy(), np.int32([0, 1, 1, 0, 1]))])
+    return built
 
 
 @pytest.mark.parametrize(("model", "subwords"), NETWORKS, ids=NAMES)
@@ -179,7 +185,7 @@ def test_fit_counts_the_training_split() -> None:
     }
 
 
-@pytest.mark.parametrize(("name", "subwords"), [("cnn", 0), ("gru", 0), ("cnn", 50)])
+@pytest.mark.parametrize(("name", "subwords"), [("cnn", 0), ("gru", 0), ("cnn", 50), ("wide", 0)])
 def test_occlusion_is_the_answer_without_each_token(name: str, subwords: int) -> None:
     built = network(SMALL[name], subwords=subwords)
     function = token_occlusion.explain(built, TEXT, lambda logits: decoding.classes(logits, ("bad", "good")))
