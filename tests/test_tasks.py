@@ -17,7 +17,7 @@ from features.sounds.decoding import wave_bytes
 from flows.gate.expectations import read_expectations
 from flows.monitoring.monitor import Watch, monitor
 from flows.monitoring.page import page
-from flows.reports.page import write
+from flows.reports.pages.page import write
 from flows.runs.run import Record, expectations
 from models.export.export import DEFAULT, answer, signatures
 from models.tasks import TASKS
