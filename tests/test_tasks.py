@@ -122,6 +122,7 @@ def test_monitoring_notices_what_has_changed_and_nothing_else(example: Trained, 
     write(page(outcome), html)
     for measure in others:
         assert f"Drift in {measure}" in html.read_text()
+    assert ('class="cells"' in html.read_text()) == (example.summary["task"] == "tabular-classification")
 
 
 @pytest.mark.parametrize("example", ["speech-recognition"], indirect=True)
