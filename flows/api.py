@@ -18,9 +18,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from features.errors import NoInputError, UsageError
+from features.errors import UsageError
 from flows import launch
 from flows.console import terminal
+from flows.runs import releases
 from flows.runs.plans.request import Request
 from flows.workspace import Workspace, default_root, model_name
 from serving.repository.repository import Repository
@@ -109,11 +110,7 @@ def load(name: str, version: int | None = None, *, workspace: str | Path | None 
     """
     place = Workspace.existing(_folder(workspace))
     repository = Repository(place.repository)
-    chosen = version or repository.stable(name)
-    if chosen is None:
-        raise NoInputError(
-            "no such model", got=name, expected=f"one of {', '.join(repository.models()) or 'none yet'}"
-        )
+    chosen = version or releases.stable(place, name)
     return Model(name, chosen, place, repository.release(name, chosen).manifest)
 
 

@@ -11,6 +11,7 @@ import typer
 
 from features.errors import ServableError
 from flows.commands import demo, doctor, serve, sync, ui, version, worker
+from flows.commands.help import Command
 from flows.commands.predicting import activations, diagnose, explain, metadata, monitor, predict, status
 from flows.commands.predicting.open import open as open_page
 from flows.commands.releases import (
@@ -100,8 +101,8 @@ app.command(
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 )(serve.serve)
 for _command in COMMANDS:
-    app.command()(_command)
-app.command("import")(import_model.import_model)
+    app.command(cls=Command)(_command)
+app.command("import", cls=Command)(import_model.import_model)
 app.add_typer(schedule.app, name="schedule")
 
 
@@ -155,7 +156,7 @@ def _unexpected(error: Exception) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(message, file=sys.stderr)
         else:
-            terminal.fail(message.replace("\n", " "))
+            terminal.fail(message.replace("\n", " ").replace("Value error, ", ""))
         return int(getattr(error, "exit_code", 2))
     from flows.console import crash
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flows.console import quiet
+from flows.console import quiet, streams
 from flows.orchestration import outcome, step
 from flows.runs.plans.form import (
     Examples,
@@ -36,6 +36,7 @@ with quiet.native_stderr():
 if outcome.scheduled():
     # Ctrl-C ends the worker, which then asks each training once: a second signal would end it at once.
     os.setpgid(0, 0)
+    streams.outlive_readers()
 
 
 @contextmanager
@@ -61,6 +62,7 @@ def _train(
     restart: bool = False,
     force: bool = False,
     workspace: str = "workspace",
+    runner: str = "threads",
 ) -> dict[str, Any]:
     """Train, check and publish one model.
 
@@ -77,6 +79,7 @@ def _train(
         restart: Train again instead of resuming, or reusing, an earlier run.
         force: Publish even if data, recipe, seed and weights are those of the version in service.
         workspace: Folder of all output files.
+        runner: Where ingest and featurize run: threads, dask, or the address of a Dask scheduler.
 
     Returns:
         The summary that ``servable train --json`` prints.
@@ -94,6 +97,7 @@ def _train(
             restart,
             force,
             workspace,
+            runner,
         )
     outcome.write(0, "done")
     return summary

@@ -62,11 +62,11 @@ def examine(workspace: Workspace) -> list[Finding]:
 
 def _python() -> Iterator[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
-    if (3, 11) <= sys.version_info[:2] <= (3, 12):
+    if (3, 11) <= sys.version_info[:2] <= (3, 13):
         yield Finding("ok", "python", version)
     else:
         yield Finding(
-            "FAIL", "python", f"{version}; 3.11 or 3.12 is needed: make clean install PYTHON=python3.11"
+            "FAIL", "python", f"{version}; 3.11, 3.12 or 3.13 is needed: make clean install PYTHON=python3.11"
         )
 
 
@@ -142,7 +142,7 @@ def _tracking(uri: str) -> Finding:
 
 def _prefect(api: str) -> Finding:
     if api.startswith(prefect_api.CLOUD):
-        return Finding("ok", "prefect api", f"{mask(api)}, not asked: it needs a key")
+        return Finding("ok", "prefect api", f"{mask(api)}, not checked: it needs a key")
     response = probing.get(api, "/version")
     if response.status is None:
         todo = "start it, correct or unset PREFECT_API_URL, or train with --local"

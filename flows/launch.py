@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from flows.console import quiet
-from flows.orchestration import prefect_server, step
+from flows.orchestration import prefect_server, step, task_runners
 from flows.runs.plans.request import Request, check_addresses
 from flows.workspace import Workspace
+from models.training import cluster
 
 
 def run(request: Request, *, local: bool = False) -> dict[str, Any]:
@@ -21,7 +22,8 @@ def run(request: Request, *, local: bool = False) -> dict[str, Any]:
         ServableError: whatever stopped the training; see the error tree for the exit codes.
     """
     check(request, local=local)
-    if local:
+    # One flow run shows the training: that of the chief.
+    if local or cluster.assists():
         return _flow()(**request.as_parameters())
     with prefect_server.running_api(Workspace.open(Path(request.workspace))) as ready:
         train_model = _flow()
@@ -48,6 +50,7 @@ def check(request: Request, *, local: bool) -> None:
     from flows.runs.plans import usage
 
     usage.check(request)
+    task_runners.check(request.runner, local=local)
     check_addresses(Workspace.open(Path(request.workspace)), local=local)
 
 

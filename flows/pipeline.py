@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from features.errors import ExportError
+from features.errors import ConfigError, ExportError
 from features.storage import locks
 from flows.console import run_log, terminal
 from flows.courses import gallery, image_clustering, image_search, word_vectors
@@ -27,9 +27,10 @@ from flows.steps.export import export
 from flows.steps.featurize import featurize
 from flows.steps.ingest import adapted, ingest
 from flows.steps.publish import publish
-from flows.steps.train import fit
+from flows.steps.train import assist, fit
 from flows.steps.unchanged import unchanged
 from flows.workspace import Workspace
+from models.training import workers
 from serving.repository.repository import Repository
 
 
@@ -45,6 +46,7 @@ def train_model(
     restart: bool = False,
     force: bool = False,
     workspace: str = "workspace",
+    runner: str = "threads",
 ) -> dict[str, Any]:
     """Train, check and publish one model; the parameters are those of ``servable train``.
 
@@ -63,6 +65,7 @@ def train_model(
         restart,
         force,
         workspace,
+        runner,
     )
     with run_log.begun():
         return _train(request)
@@ -72,6 +75,16 @@ def _train(request: Request) -> dict[str, Any]:
     intent = plan.resolve(request)
     if note := defaults.remark(request):
         terminal.note(note)
+    # Before TensorFlow computes anything: afterwards no worker can join.
+    together = workers.of(intent.training)
+    if together.strategy is not None and intent.columns.fold is not None:
+        raise ConfigError(
+            "a cross-validation trains in one process",
+            got="training.distribution=multi_worker and --fold-column",
+            todo="leave one of them out",
+        )
+    if not together.place.chief:
+        return assist(intent)
     with alone(intent):
         return _run(intent, COURSES.get(request.task, TRAINING), Clock())
 

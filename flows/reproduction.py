@@ -16,7 +16,7 @@ import numpy as np
 from features.errors import DataError, NoInputError
 from flows import pipeline
 from flows.orchestration.warm_process import Examiner
-from flows.runs import listing
+from flows.runs import listing, releases
 from flows.runs.directory import RunDirectory
 from flows.runs.plans.plan import Plan
 from flows.runs.plans.request import Request
@@ -99,12 +99,8 @@ def reproduce(workspace: Workspace, model: str, version: int | None = None) -> R
 
 def _release(workspace: Workspace, model: str, version: int | None) -> Release:
     repository = Repository(workspace.repository)
-    chosen = version if version is not None else repository.stable(model)
-    if chosen is None:
-        raise NoInputError(
-            "no such model", got=model, expected=f"one of {', '.join(repository.models()) or 'none yet'}"
-        )
-    return repository.release(model, chosen)
+    releases.require(workspace, model)
+    return repository.release(model, version or releases.stable(workspace, model))
 
 
 def _dataset(workspace: Workspace, release: Release) -> DatasetReference:

@@ -1,23 +1,14 @@
 """The command line of the model server: tensorflow_model_server's flags."""
 
 import contextlib
-import gc
 import logging
-import os
-import signal
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from features.errors import ServableError
-from serving import logs, quiet
-from serving.engine import allocator
-from serving.server import flags
-
-if TYPE_CHECKING:
-    from serving.server.server import Server
+from serving import logs
+from serving.server import flags, running
 
 
 def main(argv: Sequence[str], repository: Path | None = None) -> int:
@@ -64,52 +55,15 @@ def _following(parsed: flags.Parsed) -> Iterator[None]:
         follower.stop()
 
 
-def _require_models(server: "Server") -> None:
-    """End a server that has nothing to wait for, as TensorFlow Serving does.
-
-    Raises:
-        ServerError: says which model cannot be served, and why.
-    """
-    try:
-        server.require_models()
-    except ServableError:
-        server.stop(0)
-        raise
-
-
 def _serve(parsed: flags.Parsed) -> int:
-    parsed.options.check()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    allocator.keep_memory()
-    # Imported late: --help and wrong flags need no TensorFlow.
-    with quiet.native_stderr():  # it would be no JSON, and tells nothing
-        from serving.server.server import Server
+    if parsed.options.processes == 1:
+        return running.run(parsed.options, _announce)
+    from serving.server import processes
 
-    # What was imported stays: without this each unloaded version has the collector walk through it all,
-    # half a second in which no request is answered.
-    gc.freeze()
-    server = Server(parsed.options)
-    stopping = threading.Event()
+    return processes.serve(parsed.options, parsed.log_format, _announce)
 
-    def on_signal(number: int, frame: object) -> None:
-        if stopping.is_set():
-            os._exit(128 + number)
-        stopping.set()
-        # A handler runs between two bytecodes of the main thread, which may hold any lock: the
-        # draining is done elsewhere.
-        threading.Thread(target=server.stop, name="drain", daemon=True).start()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
-    server.start()
-    if not stopping.is_set():
-        _require_models(server)
-    if not stopping.is_set():
-        print(f"gRPC {server.target}", flush=True)
-        if server.rest_target is not None:
-            print(f"REST {server.rest_target}", flush=True)
-    while server.wait(timeout=3600):
-        pass
-    # stop() holds on until all versions are unloaded; a second call waits for the first.
-    server.stop()
-    return 0
+def _announce(grpc: str, rest: str | None) -> None:
+    print(f"gRPC {grpc}", flush=True)
+    if rest is not None:
+        print(f"REST {rest}", flush=True)

@@ -28,6 +28,9 @@ class Options:
     """Settings of a Server; one of repository, model_base_path, model_config_file says what is served.
 
     Attributes:
+        processes: that listen on the ports; each loads the models.
+        process: number of this one.
+        metrics_folder: where the processes of a server share their metrics; None of a single one.
         host: address to listen on; other than loopback only with TLS and tokens or client certificates, or
             with insecure_listen.
         port: gRPC port; 0 takes a free one.
@@ -48,6 +51,8 @@ class Options:
         repository: root of a Repository, followed live: each model's stable version.
         model_name: name under which model_base_path is served.
         model_base_path: a folder of version directories.
+        model_labels: follow the labels beside the versions of model_base_path, as a copy of an object store
+            has them.
         model_config_file: a ModelServerConfig in text format.
         model_config_poll_seconds: seconds between two readings of model_config_file; 0 reads it once.
         poll_seconds: seconds between two looks at the file system; 0 looks once, below 0 never.
@@ -64,6 +69,8 @@ class Options:
         inter_op_threads: threads that run independent operations of one request; -1 runs them in the
             caller's thread, 0 lets TensorFlow choose.
         intra_op_threads: threads within one operation; 0 lets TensorFlow choose.
+        prefer_tflite: serve the model.tflite of a version directory that has one.
+        tflite_interpreters: runs of such a model at a time; 0 means one per processor.
         batching: put concurrent requests together, as batching_parameters_file says.
         auto_batching: put requests together that arrive while the model is busy, where that changes no
             answer; not with batching.
@@ -76,10 +83,14 @@ class Options:
         check_method_names: insist on the method names of signatures.
         insecure_listen: allow an address other than loopback without those.
         max_message_bytes: largest request and answer.
+        profiler: answer TensorFlow's ProfilerService.
         request_log: file that takes a sample of the answered Predict requests; None for none.
         request_log_share: of the requests, that are logged.
     """
 
+    processes: int = 1
+    process: int = 0
+    metrics_folder: Path | None = None
     host: str = "127.0.0.1"
     port: int = 8500
     rest_port: int | None = None
@@ -98,6 +109,7 @@ class Options:
     repository: Path | None = None
     model_name: str = "default"
     model_base_path: Path | None = None
+    model_labels: bool = False
     model_config_file: Path | None = None
     model_config_poll_seconds: float = 0.0
     poll_seconds: float = 1.0
@@ -113,6 +125,8 @@ class Options:
     session_config_file: Path | None = None
     inter_op_threads: int = -1
     intra_op_threads: int = 0
+    prefer_tflite: bool = False
+    tflite_interpreters: int = 0
     batching: bool = False
     auto_batching: bool = False
     batching_parameters_file: Path | None = None
@@ -123,6 +137,7 @@ class Options:
     check_method_names: bool = False
     insecure_listen: bool = False
     max_message_bytes: int = MAX_MESSAGE_BYTES
+    profiler: bool = True
     request_log: Path | None = None
     request_log_share: float = 0.1
 
@@ -139,6 +154,10 @@ class Options:
     @property
     def _batches(self) -> bool:
         return self.batching or self.auto_batching
+
+    def of_process(self, path: Path) -> Path:
+        """Return the file of this process: with a number before the suffix where there are several."""
+        return path if self.processes == 1 else path.with_name(f"{path.stem}-{self.process}{path.suffix}")
 
     @property
     def has_page(self) -> bool:
@@ -160,6 +179,14 @@ class Options:
         for name, port in (("port", self.port), ("rest_port", self.rest_port or 0)):
             if not 0 <= port <= LAST_PORT:
                 raise ConfigError(f"invalid {name}", got=port, expected=f"0 to {LAST_PORT}")
+        if self.processes < 1:
+            raise ConfigError("invalid number of processes", got=self.processes, expected="1 or more")
+        if self.processes > 1 and self.grpc_socket_path is not None:
+            raise ConfigError(
+                "a Unix socket belongs to one process",
+                got=f"{self.processes} processes and {self.grpc_socket_path}",
+                todo="leave out --grpc_socket_path or --processes",
+            )
         if not 0 < self.request_log_share <= 1:
             raise ConfigError(
                 "invalid share of requests to log",

@@ -13,6 +13,9 @@ PREDICTION = "tensorflow.serving.PredictionService"
 MODEL = "tensorflow.serving.ModelService"
 
 
+PROFILER = "tensorflow.ProfilerService"
+
+
 #: Metadata of gRPC and header of HTTP that tell clients apart while a canary is under way.
 CLIENT = "servable-client"
 

@@ -7,16 +7,14 @@ numbers included, so that protobuf itself reads the files.
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
+from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving import errors
+from serving import descriptions, errors
 
 _PACKAGE = "tensorflow.serving"
-_FIELD = descriptor_pb2.FieldDescriptorProto
 
-#: Message to its fields: name, number, type. A type with a dot is another message, one in brackets repeated.
-_MESSAGES: dict[str, tuple[tuple[str, int, str], ...]] = {
+_MESSAGES: descriptions.Fields = {
     "PrometheusConfig": (("enable", 1, "bool"), ("path", 2, "string")),
     "MonitoringConfig": (("prometheus_config", 1, f"{_PACKAGE}.PrometheusConfig"),),
     "SSLConfig": (
@@ -38,38 +36,7 @@ _MESSAGES: dict[str, tuple[tuple[str, int, str], ...]] = {
     ),
 }
 
-_TYPES = {"bool": _FIELD.TYPE_BOOL, "string": _FIELD.TYPE_STRING, "int64": _FIELD.TYPE_INT64}
-
-
-def _described() -> descriptor_pool.DescriptorPool:
-    file = descriptor_pb2.FileDescriptorProto(
-        name="servable/text_configs.proto",
-        package=_PACKAGE,
-        syntax="proto3",
-        dependency=["google/protobuf/wrappers.proto"],
-    )
-    for name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=name)
-        for field, number, kind in fields:
-            descriptor = message.field.add(name=field, number=number, label=_FIELD.LABEL_OPTIONAL)
-            if kind.startswith("["):
-                descriptor.label = _FIELD.LABEL_REPEATED
-            bare = kind.strip("[]")
-            if "." in bare:
-                descriptor.type, descriptor.type_name = _FIELD.TYPE_MESSAGE, f".{bare}"
-            else:
-                descriptor.type = _TYPES[bare]
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
-    pool.Add(file)
-    return pool
-
-
-_POOL = _described()
-
-
-def _empty(name: str) -> Any:
-    return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"{_PACKAGE}.{name}"))()
+_CLASSES = descriptions.classes(_PACKAGE, _MESSAGES)
 
 
 def read(path: Path, empty: Any) -> Any:
@@ -95,14 +62,14 @@ def model_server_config(path: Path) -> model_server_config_pb2.ModelServerConfig
 
 def monitoring_config(path: Path) -> Any:
     """Read a MonitoringConfig (``--monitoring_config_file``); InvalidArgument as for ``read``."""
-    return read(path, _empty("MonitoringConfig"))
+    return read(path, _CLASSES["MonitoringConfig"]())
 
 
 def ssl_config(path: Path) -> Any:
     """Read an SSLConfig (``--ssl_config_file``); InvalidArgument as for ``read``."""
-    return read(path, _empty("SSLConfig"))
+    return read(path, _CLASSES["SSLConfig"]())
 
 
 def batching_parameters(path: Path) -> Any:
     """Read BatchingParameters (``--batching_parameters_file``); InvalidArgument as for ``read``."""
-    return read(path, _empty("BatchingParameters"))
+    return read(path, _CLASSES["BatchingParameters"]())

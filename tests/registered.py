@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 import warnings
@@ -123,6 +124,7 @@ def served(example: Trained) -> Iterator[str]:
             address = f"http://127.0.0.1:{port}"
             while not _answers(f"{address}/ping"):
                 assert server.poll() is None, "mlflow models serve has ended"
+                time.sleep(0.1)
             yield f"{address}/invocations"
         finally:
             with contextlib.suppress(ProcessLookupError):

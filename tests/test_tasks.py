@@ -15,13 +15,16 @@ import tensorflow as tf
 
 from features.sounds.decoding import wave_bytes
 from flows.gate.expectations import read_expectations
+from flows.monitoring.monitor import Watch, monitor
+from flows.monitoring.page import page
+from flows.reports.page import write
 from flows.runs.run import Record, expectations
 from models.export.export import DEFAULT, answer, signatures
 from models.tasks import TASKS
 from serving.client.client import Client
 from serving.config import Options
 from serving.server.server import Server
-from tests import browser, golden, harness, registered
+from tests import browser, drifted, golden, harness, registered
 from tests.trained import Trained, train
 
 #: Tasks with the featurizer of another one, which is checked there.
@@ -104,6 +107,25 @@ def test_the_report_has_the_sections_of_its_task(example: Trained) -> None:
         assert re.search(rf"<h2[^>]*>\s*{re.escape(heading)}", page), heading
     figure = {"keypoint-detection": "Points within a distance", "object-detection": "Precision and recall"}
     assert figure[example.summary["task"]] in page
+
+
+@pytest.mark.parametrize("example", sorted(drifted.CHANGED), indirect=True)
+def test_monitoring_knows_the_examples_of_training_and_notices_others(
+    example: Trained, tmp_path: Path
+) -> None:
+    change, measures = drifted.CHANGED[example.summary["task"]]
+    same, changed = (
+        monitor(example.workspace, Watch("golden", str(data)))
+        for data in (example.data, change(example.data, tmp_path / "changed"))
+    )
+    assert same.drifted == []
+    assert {"answer label", "answer score", *measures} <= {shift.measure for shift in same.shifts}
+    assert measures <= {shift.measure for shift in changed.drifted}
+    assert not same.live.refused
+    html = tmp_path / "drift.html"
+    write(page(changed), html)
+    for measure in measures:
+        assert f"Drift in {measure}" in html.read_text()
 
 
 @pytest.mark.parametrize("example", ["speech-recognition"], indirect=True)

@@ -71,18 +71,22 @@ def command(
     **environment: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``servable`` in a process of its own, with nothing configured but what is given."""
-    inherited = {
-        k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PREFECT", "SERVABLE", "TFHUB"))
-    }
     return subprocess.run(
         [*program, *map(str, arguments)],
         cwd=ROOT if program is PROGRAM else workspace.parent,
-        env=inherited | {"SERVABLE_WORKSPACE": str(workspace)} | NO_SERVER_KEPT | environment,
+        env=clean_environment(workspace) | environment,
         capture_output=True,
         text=True,
         timeout=timeout,
         check=False,
     )
+
+
+def clean_environment(workspace: Path) -> dict[str, str]:
+    """Return the environment of a command for which nothing but its workspace is configured."""
+    foreign = ("MLFLOW", "PREFECT", "SERVABLE", "TFHUB")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    return inherited | {"SERVABLE_WORKSPACE": str(workspace)} | NO_SERVER_KEPT
 
 
 def arguments(request: Request) -> list[str]:

@@ -1,7 +1,7 @@
 """The one input pipeline: from cached rows to batches, the same for the same seed and epoch."""
 
 import concurrent.futures
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,7 @@ def batches(
     seed: int = 0,
     epoch: int = 0,
     start: int = 0,
+    share: Callable[[int], slice] = slice,
 ) -> Iterator[tuple[Any, Any, Any]]:
     """Make batches of (inputs, targets, weights); the last one may be smaller.
 
@@ -91,6 +92,7 @@ def batches(
         seed: of the training.
         epoch: from 0 on; with the seed and the place in the order it decides the augmentation.
         start: batches to pass over, for a training that goes on in the middle of an epoch.
+        share: from the size of a batch to the part of it that is made; all of it unless given.
 
     Yields:
         Tensors [batch, ...], targets and float32 weights [batch].
@@ -100,7 +102,8 @@ def batches(
     seeds = _seeds(len(order), seed, epoch) if augmentation else None
 
     def gather(begin: int) -> tuple[Any, Any, Any]:
-        part = slice(begin, begin + batch_size)
+        places = np.arange(begin, min(begin + batch_size, len(order)))
+        part = places[share(len(places))]
         positions = order[part]
         pair = tf.constant(rows[positions]), tf.constant(targets[positions])
         if augmentation is not None and seeds is not None:

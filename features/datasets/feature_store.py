@@ -9,7 +9,7 @@ import concurrent.futures
 import hashlib
 import json
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from features.datasets.dataset import Dataset
 from features.datasets.shard_file import ShardFile
 from features.errors import DataError, StorageError
 from features.spec import Progress, silent
+from features.spread import Part, parts
 from features.storage import memory
 from features.storage.files import writing
 from features.storage.trees import sha256
@@ -31,6 +32,11 @@ SHARD_BYTES = 64 * 2**20
 #: of more, each batch is read from the shards.
 MEMORY_BYTES, MEMORY_PART = 2 * 2**30, 4
 READERS = 4
+#: Examples that a stage takes at a time.
+BATCH = 32
+
+#: Has the rows of parts computed in other processes; yields how many each was, as they are done.
+Elsewhere = Callable[[Sequence[Part]], Iterator[int]]
 
 
 def fingerprint(stage: Any) -> str:
@@ -251,7 +257,13 @@ def joined(parts: Sequence[np.ndarray], padding: float | None) -> np.ndarray:
 
 
 def compute(
-    stage: Any, dataset: Dataset, store: FeatureStore, *, batch_size: int = 32, progress: Progress = silent
+    stage: Any,
+    dataset: Dataset,
+    store: FeatureStore,
+    *,
+    batch_size: int = BATCH,
+    progress: Progress = silent,
+    elsewhere: Elsewhere | None = None,
 ) -> int:
     """Compute and keep the rows of every accepted example that has none; repair damaged shards first.
 
@@ -262,27 +274,74 @@ def compute(
         store: where the rows go.
         batch_size: examples at a time.
         progress: told how many are done.
+        elsewhere: has the rows computed by `compute_part` in other processes; None: here.
 
     Returns:
         How many rows were computed.
     """
     store.repair()
+    if elsewhere is None:
+        return compute_part(traced(stage), dataset, store, batch_size=batch_size, progress=progress)
+    contents = list(dict.fromkeys(dataset.frame["sha256"]))
+    missing = set(store.missing(contents))
+    cut = [part for part in parts(len(contents), batch_size) if missing.intersection(contents[slice(*part)])]
+    done = 0
+    for count in elsewhere(cut):
+        done += count
+        progress("featurize", done, len(missing))
+    return done
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A stage as a graph, which is traced once for all parts, and what fills its rows of varying length."""
+
+    function: Any
+    padding: float | None
+
+
+def traced(stage: Any) -> Traced:
+    """Make the graph of a stage."""
+    return Traced(tf.function(stage, reduce_retracing=True, autograph=False), getattr(stage, "padding", None))
+
+
+def compute_part(
+    stage: Traced,
+    dataset: Dataset,
+    store: FeatureStore,
+    part: Part | None = None,
+    *,
+    batch_size: int = BATCH,
+    progress: Progress = silent,
+) -> int:
+    """Compute and keep the rows of a part of the contents, of those that have none.
+
+    Args:
+        stage: of `compute`, as a graph.
+        dataset: as of `compute`.
+        store: where the rows go.
+        part: of the contents, each counted once; None for all.
+        batch_size: examples at a time.
+        progress: told how many are done.
+
+    Returns:
+        How many rows were computed.
+    """
     frame = dataset.frame.drop_duplicates("sha256")
+    frame = frame if part is None else frame[slice(*part)]
     wanted = set(store.missing(list(frame["sha256"])))
     todo = [row for row in frame.itertuples() if row.sha256 in wanted]
-    function = tf.function(stage, reduce_retracing=True)
-    padding = getattr(stage, "padding", None)
     hashes: list[str] = []
-    parts: list[np.ndarray] = []
+    computed: list[np.ndarray] = []
     for done, (names, raws) in enumerate(_batches(dataset, todo, batch_size)):
-        parts.append(function(tf.constant(raws)).numpy())
+        computed.append(stage.function(tf.constant(raws)).numpy())
         hashes += names
-        if sum(part.nbytes for part in parts) >= SHARD_BYTES:
-            store.append(hashes, joined(parts, padding), padding)
-            hashes, parts = [], []
+        if sum(rows.nbytes for rows in computed) >= SHARD_BYTES:
+            store.append(hashes, joined(computed, stage.padding), stage.padding)
+            hashes, computed = [], []
         progress("featurize", min((done + 1) * batch_size, len(todo)), len(todo))
-    if parts:
-        store.append(hashes, joined(parts, padding), padding)
+    if computed:
+        store.append(hashes, joined(computed, stage.padding), stage.padding)
     return len(todo)
 
 

@@ -40,7 +40,7 @@ class ImageAugmentation:
 
     def __init__(self, settings: AugmentationSettings) -> None:
         self.settings = settings
-        self._changed = tf.function(self._change, reduce_retracing=True)
+        self._changed = tf.function(self._change, reduce_retracing=True, autograph=False)
 
     @property
     def active(self) -> bool:

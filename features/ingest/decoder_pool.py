@@ -25,7 +25,7 @@ from typing import Any, Self
 
 from features.errors import InternalError
 from features.ingest.kinds import Reader
-from features.ingest.verdict import Verdict
+from features.ingest.verdict import Verdict, restored
 
 #: Deaths after which an example is refused.
 ATTEMPTS = 2
@@ -179,7 +179,7 @@ class Decoder:
         self._deadline = time.monotonic() + self._timeout + _GRACE
         self._deaths = self._idle_deaths = 0
         position, _ = self.pending.popleft()
-        yield position, _unpack(answer)
+        yield position, restored(answer)
 
     def _bury(self, detail: str, reason: str) -> Iterator[tuple[int, Verdict]]:
         if not self.pending:
@@ -223,11 +223,6 @@ def _pack(job: Job) -> list[str | None]:
     return [
         None if part is None else part.decode("utf-8", "surrogateescape") for part in (job.path, job.content)
     ]
-
-
-def _unpack(answer: dict[str, Any]) -> Verdict:
-    stamp = answer.get("stamp")
-    return Verdict(**answer | {"stamp": stamp and tuple(stamp), "notes": tuple(answer.get("notes", ()))})
 
 
 def _cause(status: int, timeout: float) -> tuple[str, str]:

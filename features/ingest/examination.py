@@ -1,5 +1,6 @@
 """Examine every entry of a source: what is accepted, what is quarantined, what is passed over."""
 
+import json
 import os
 import time
 from collections import Counter, defaultdict
@@ -10,12 +11,14 @@ from typing import Any
 
 from features.ingest import kinds
 from features.ingest.decoder_pool import DecoderPool, Job
+from features.ingest.part_examiner import Examiner
 from features.ingest.rules import ExampleRules
 from features.ingest.verdict import VERSION, Verdict
 from features.ingest.verdict_index import VerdictIndex
 from features.quarantine import RefusedError, record
 from features.sources.files.candidates import Candidate, Rejected, Skipped, Source
 from features.spec import Progress, RawKind
+from features.spread import Spread
 from features.storage.files import stamp_of
 from features.targets.target import Readings, Target
 
@@ -76,6 +79,7 @@ class Examination:
         cache: folder for the verdict index and converted content.
         key: name of the source in the cache.
         progress: called with the stages ``scan`` and ``decode``.
+        spread: decodes files elsewhere; None: in decoder processes of this one.
     """
 
     def __init__(
@@ -87,10 +91,13 @@ class Examination:
         cache: Path,
         key: str,
         progress: Progress,
+        spread: Spread | None = None,
     ) -> None:
+        self._spread = spread
         self._source, self._raw, self._rules, self._progress = source, raw, rules, progress
         self._target = target
         self._index_path = cache / f"{key}.sqlite"
+        self._parts = cache / f"{key}.parts"
         self._store = cache / "converted"
         self._stage = f"ingest.{raw.name}"
         self.findings = Findings()
@@ -224,19 +231,30 @@ class Examination:
         return [verdict for verdict in verdicts if verdict is not None]
 
     def _decode(self, jobs: list[Job], index: VerdictIndex) -> Iterator[tuple[Job, Verdict]]:
-        """Examine in the decoder processes; keep verdicts as they come, so that a killed run loses few."""
-        reader, rules = kinds.reader(self._raw), self._rules.decoder_rules()
-        with DecoderPool(reader, rules, os.fsencode(self._store), self._rules.decode_processes) as pool:
-            for answers in _timely(pool.examine(jobs)):
-                batch = [(jobs[place], verdict) for place, verdict in answers]
-                index.add((job.path, verdict) for job, verdict in batch if job.path is not None)
-                self.findings.decoded += len(batch)
-                self._progress("decode", self.findings.decoded, len(jobs))
-                yield from batch
+        """Examine in other processes; keep verdicts as they come, so that a killed run loses few."""
+        for batch in _timely(self._examined(jobs)):
+            index.add((job.path, verdict) for job, verdict in batch if job.path is not None)
+            self.findings.decoded += len(batch)
+            self._progress("decode", self.findings.decoded, len(jobs))
+            yield from batch
+
+    def _examined(self, jobs: list[Job]) -> Iterator[tuple[Job, Verdict]]:
+        """Examine files where they are spread to, if they are; all else in decoder processes of this one."""
+        rules, store = self._rules.decoder_rules(), os.fsencode(self._store)
+        if self._spread is not None:
+            files = [job.path for job in jobs if job.path is not None]
+            examiner = Examiner(self._raw.name, json.dumps(rules), store, self._parts)
+            for path, verdict in examiner.examined(files, self._spread):
+                yield Job(path), verdict
+            # What stands in a table is not sent to be read: it would travel instead of a path.
+            jobs = [job for job in jobs if job.path is None]
+        with DecoderPool(kinds.reader(self._raw), rules, store, self._rules.decode_processes) as pool:
+            for place, verdict in pool.examine(jobs):
+                yield jobs[place], verdict
 
 
-def _timely(answers: Iterable[tuple[int, Verdict]]) -> Iterator[list[tuple[int, Verdict]]]:
-    batch: list[tuple[int, Verdict]] = []
+def _timely(answers: Iterable[tuple[Job, Verdict]]) -> Iterator[list[tuple[Job, Verdict]]]:
+    batch: list[tuple[Job, Verdict]] = []
     begin = time.monotonic()
     for answer in answers:
         batch.append(answer)

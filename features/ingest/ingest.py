@@ -9,6 +9,7 @@ from features.ingest.rules import CorpusRules, ExampleRules, SourceRules
 from features.sources.files import object_copies
 from features.sources.files.candidates import Columns
 from features.spec import Progress, RawKind, silent
+from features.spread import Spread
 from features.targets.classes import CLASS
 from features.targets.target import Target
 
@@ -22,6 +23,7 @@ def ingest(
     rules: SourceRules,
     root: Path,
     progress: Progress = silent,
+    spread: Spread | None = None,
 ) -> Any:
     """Turn a folder, table or archive into a Dataset; into a Corpus where each line is an example.
 
@@ -36,6 +38,7 @@ def ingest(
         rules: limits, splits, classes to merge or leave out.
         root: folder for snapshots (each named by its fingerprint) and, hidden in it, for caches.
         progress: called with the stages ``unpack``, ``scan``, ``decode`` and ``write``.
+        spread: decodes files elsewhere; None: in processes of this machine.
 
     Raises:
         NoInputError, AccessError: the source is not there, or may not be read.
@@ -49,4 +52,4 @@ def ingest(
         assert isinstance(rules, CorpusRules), "lines have rules of their own"
         return load(ingest_lines.run(path, raw, columns, rules, root, progress))
     assert isinstance(rules, ExampleRules), "examples have rules of their own"
-    return load(ingest_examples.run(path, raw, target, columns, rules, root, progress))
+    return load(ingest_examples.run(path, raw, target, columns, rules, root, progress, spread))

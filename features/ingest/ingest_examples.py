@@ -22,6 +22,7 @@ from features.sources.files.object_copies import FOLDER, Copies
 from features.sources.files.selection import FOLLOW
 from features.sources.recognise import recognise
 from features.spec import SPLITS, Progress, RawKind
+from features.spread import Spread
 from features.storage.locks import exclusive
 from features.targets.target import Gathered, Target
 
@@ -34,6 +35,7 @@ def run(
     rules: ExampleRules,
     root: Path,
     progress: Progress,
+    spread: Spread | None = None,
 ) -> Path:
     """Ingest a source; see `ingest.ingest`.
 
@@ -65,7 +67,7 @@ def run(
         _require_blocks(source, rules)
         rules = rules.settled(source)
         source = rules.narrowed(source)
-        examination = Examination(source, raw, target, rules, root / ".index", key, progress)
+        examination = Examination(source, raw, target, rules, root / ".index", key, progress, spread)
         findings = examination.run()
         agreement.require(examination, raw, rules, source.decisions, progress)
         _decide(findings, source)

@@ -55,6 +55,12 @@ class Verdict:
     odd: bool = False
 
 
+def restored(plain: Mapping[str, Any]) -> Verdict:
+    """Return the verdict that was written as JSON."""
+    stamp = plain.get("stamp")
+    return Verdict(**{**plain, "stamp": stamp and tuple(stamp), "notes": tuple(plain.get("notes", ()))})
+
+
 def examine(
     path: bytes | None, content: bytes | None, reader: Reader, rules: Mapping[str, Any], store: bytes | None
 ) -> Verdict:

@@ -43,8 +43,8 @@ class AudioAugmentation:
 
     def __init__(self, settings: AudioAugmentationSettings, classes: int) -> None:
         self.settings, self.classes = settings, classes
-        self._changed = tf.function(self._change, reduce_retracing=True)
-        self._mixed = tf.function(self._mix, reduce_retracing=True)
+        self._changed = tf.function(self._change, reduce_retracing=True, autograph=False)
+        self._mixed = tf.function(self._mix, reduce_retracing=True, autograph=False)
 
     @property
     def active(self) -> bool:

@@ -44,7 +44,7 @@ class FrameAugmentation:
 
     def __init__(self, settings: FrameAugmentationSettings, between: tuple[int, ...] = ()) -> None:
         self.settings, self.between = settings, between
-        self._changed = tf.function(self._change, reduce_retracing=True)
+        self._changed = tf.function(self._change, reduce_retracing=True, autograph=False)
 
     @property
     def active(self) -> bool:

@@ -12,11 +12,16 @@ from flows.workspace import Workspace
 def demo(
     part: Annotated[
         Literal["tour", "drift"],
-        typer.Argument(help="drift: from a drift of live inputs to a retraining, and to a rollback."),
+        typer.Argument(
+            help="tour; or drift: from a drift of live inputs to a retraining, and to a rollback."
+        ),
     ] = "tour",
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Train, serve and query four small models on included data; or show how drift is answered."""
+    """Train, serve and query four small models on included data.
+
+    Or show how a drift of the inputs is answered: servable demo drift.
+    """
     with quieting.native_stderr():
         from flows.demo import drift, tour
 

@@ -13,7 +13,8 @@ def doctor(workspace: WorkspaceOption = None, json_output: JsonOption = False) -
     """Check installation, ports, caches and disk."""
     from flows import doctor as check_up
 
-    findings = check_up.examine(Workspace.at(workspace))
+    with terminal.working("check"):
+        findings = check_up.examine(Workspace.at(workspace))
     if json_output:
         print(json.dumps([finding._asdict() for finding in findings]))
     else:

@@ -10,6 +10,7 @@ from features.errors import UsageError
 from flows.commands.groups import grouped
 from serving.security import Security
 
+ModelArgument = Annotated[str, typer.Argument(help="Name of the model.")]
 WorkspaceOption = Annotated[
     Path | None,
     typer.Option("--workspace", help="Folder of all output files (or SERVABLE_WORKSPACE).", metavar="DIR"),

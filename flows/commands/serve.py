@@ -14,6 +14,11 @@ from flows.workspace import Workspace
 #: Flags with which something else than the repository is served, or nothing.
 _ELSEWHERE = ("model_base_path", "model_config_file", "help", "version")
 _WITHOUT_WATCH = "--no-watch"
+_OWN = """Serve the published models over gRPC and REST; new versions take over.
+
+  --workspace DIR       folder of all output files (or SERVABLE_WORKSPACE)
+  --no-watch            do not follow MLflow's aliases, nor judge canaries
+"""
 
 
 def serve(context: typer.Context) -> None:
@@ -21,7 +26,9 @@ def serve(context: typer.Context) -> None:
     with quieting.native_stderr():
         from serving import cli as serving_cli
 
-    arguments = list(context.args)
+    arguments = ["--help" if argument == "-h" else argument for argument in context.args]
+    if "--help" in arguments:
+        print(_OWN)
     root = _take_workspace(arguments)
     watched = _take_watch(arguments)
     workspace = Workspace.at(root) if _is_elsewhere(arguments) else Workspace.existing(root)

@@ -17,7 +17,7 @@ def sync(
         bool, typer.Option("--rejected", help="Also resend events that MLflow rejected.")
     ] = False,
 ) -> None:
-    """Send waiting tracking events to MLflow, and make its aliases and the repository agree."""
+    """Send waiting events to MLflow; bring its aliases in step."""
     from flows.promotion import agreement
     from flows.tracking import tracking
     from flows.tracking.registry import Registry

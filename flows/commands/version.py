@@ -8,7 +8,10 @@ from flows.commands.options import JsonOption
 
 
 def version(json_output: JsonOption = False) -> None:
-    """Print the versions of Servable, Python and the libraries that can change a result."""
+    """Print the versions of Servable, Python and libraries.
+
+    Libraries are those that can change a result.
+    """
     from flows.runs import provenance
 
     versions = provenance.versions()

@@ -15,6 +15,9 @@ def show(summary: dict[str, Any], *, quiet: bool = False) -> None:
         summary: of the training.
         quiet: print one line alone.
     """
+    if "worker" in summary:
+        terminal.note(f"worker {summary['worker']} of {summary['workers']} is done; worker 0 keeps the model")
+        return
     metrics = summary["metrics"]
     if quiet:
         print(line(summary))

@@ -7,6 +7,7 @@ import datetime
 import io
 import logging
 import math
+import os
 import sys
 import threading
 import time
@@ -195,6 +196,20 @@ def busy(stage: str, *, shown: bool = True) -> Iterator[None]:
     yield
     if shown:
         report_progress(stage, 1, 1)
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show, on a terminal alone, that a command is at work which prints nothing for some seconds."""
+    if stderr.is_terminal and not _quiet:
+        # Through a descriptor of its own: what native code prints may go to nowhere meanwhile.
+        with (
+            open(os.dup(2), "w") as own,
+            Console(file=own, force_terminal=True).status(f"{printable(what)} ..."),
+        ):
+            yield
+    else:
+        yield
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from flows.runs import networks
 from flows.runs.plans.plan import Plan
 from flows.runs.run import Record
 from flows.steps import export as exports
+from flows.steps import part_featurizer
 from models.export import export as exporting
 from models.network import Network
 from models.search import image_embedding, ranking
@@ -46,7 +47,14 @@ def featurize(plan: Plan, record: Record) -> str:
     record.networks.forget()
     network = record.networks.network(plan, dataset)
     new = len(_cache(plan, network.phases[0].stage).missing(list(dataset.frame["sha256"])))
-    training.featurize(network, dataset, plan.workspace.features, progress=artifacts.report_progress)
+    with part_featurizer.elsewhere(plan, record.dataset) as elsewhere:
+        training.featurize(
+            network,
+            dataset,
+            plan.workspace.features,
+            progress=artifacts.report_progress,
+            elsewhere=elsewhere,
+        )
     if not new:
         step.reuse("the vectors of all photos")
     terminal.note(f"{new:,d} photos embedded, {dataset.frame['sha256'].nunique() - new:,d} cached")

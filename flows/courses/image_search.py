@@ -104,6 +104,6 @@ def _recall(plan: Plan, network: Network, dataset: Dataset) -> float:
     queries = gallery.searched(plan, network, (test if len(test) else frame).head(QUERIES))
     index = gallery.gallery(network)
     wide = min(USUAL, index.items)
-    found, _ = tf.function(index.nearest)(tf.constant(queries), wide)
+    found, _ = tf.function(index.nearest, autograph=False)(tf.constant(queries), wide)
     exact, _ = retrieval.nearest(gallery.searched(plan, network, items(plan, dataset)), queries, wide)
     return retrieval.recall(np.asarray(found), exact)

@@ -48,7 +48,7 @@ CANARY = (
 #: More than the recipe's, for fewer scans.
 PASSES = ("training.epochs=30",)
 #: How far beside the right key those press who label the second round, and how often.
-RIGHT, SLIPS = {0: 1.0}, {1: 0.45, 2: 0.3, 3: 0.25}
+RIGHT, SLIPS = {0: 1.0}, {1: 0.3, 2: 0.25, 3: 0.2, 4: 0.15, 5: 0.1}
 #: The request log is read up to here; the cool-down is in hours.
 MOST, COOLDOWN = 300, 1.0
 
@@ -159,7 +159,7 @@ class Story:
                 asking = client.with_key(f"client-{scan.number % CLIENTS}")
                 answer = asking.predict(MODEL, image_bytes=[scan.content])
                 right += answer["label"][0] == str(scan.digit).encode()
-        tell(f"{len(LIVE)} {what} come in: {right / len(LIVE):.0%} are read rightly")
+        tell(f"{len(LIVE)} {what} come in: {right / len(LIVE):.0%} are read correctly")
         return right / len(LIVE)
 
     def monitor(self, cooldown: float = COOLDOWN) -> bool:
@@ -220,7 +220,7 @@ def _second_round(story: Story) -> None:
     story.ask(negative, "negatives")
     story.monitor(cooldown=0)
     write(story.folder, LATER, negative, SLIPS)
-    tell(f"{len(LATER)} of them are labelled, all wrongly")
+    tell(f"{len(LATER)} of them are labelled, all incorrectly")
     story.train()
     story.try_out(negative, "negatives")
 

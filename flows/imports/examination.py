@@ -15,11 +15,15 @@ from serving.client.client import Client
 from serving.config import Options
 from serving.engine.servable import Servable
 from serving.inference import predict
+from serving.repository.release import MANIFEST, MODEL_FILES
 from serving.rest import json_input
 from serving.server.server import Server
 
 #: Largest difference between the function of the SavedModel and the live server.
 PARITY = 1e-4
+#: What a SavedModel consists of. Documents beside it, as those of another publication, are not copied, nor is
+#: ``fingerprint.pb``: it has a hash of the graph before it is rewritten.
+PARTS = (*MODEL_FILES, "variables", "assets", "assets.extra")
 #: A made-up example has at most so many values.
 MOST_VALUES = 10_000_000
 
@@ -50,9 +54,9 @@ class Examination:
         if self.request["keras"]:
             keras_file.export(path, self.directory)
         else:
-            shutil.copytree(
-                path, self.directory, ignore=shutil.ignore_patterns("servable.json", "fingerprint.pb")
-            )
+            for part in (path / name for name in PARTS):
+                _copy(part, self.directory / part.name)
+            (self.directory / MANIFEST).unlink(missing_ok=True)
             savedmodel.to_binary(self.directory)
         yield Check(
             "file", True, "Keras file, exported" if self.request["keras"] else "SavedModel", "readable"
@@ -161,3 +165,11 @@ def _some(found: list[str]) -> str:
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:120]
+
+
+def _copy(part: Path, target: Path) -> None:
+    target.parent.mkdir(exist_ok=True)
+    if part.is_dir():
+        shutil.copytree(part, target)
+    elif part.exists():
+        shutil.copyfile(part, target)

@@ -10,6 +10,7 @@ from flows.reports.pages.page import Fact, Report, Section, Table
 from models import tasks
 from models.figures import distributions
 from models.monitoring import shifts
+from models.monitoring.measures import UNKNOWN_WORDS
 from models.monitoring.shifts import Shift
 
 COLUMNS = ("measure", "training", "live", "PSI", "adjusted p", "drift")
@@ -59,11 +60,12 @@ def page(outcome: Monitoring) -> Report:
 
 def _sections(outcome: Monitoring) -> Iterator[Section]:
     watch, reference = outcome.watch, outcome.reference
+    learnt = ", and the share of unknown words," if UNKNOWN_WORDS in reference.samples else ""
     prose = [
         f"Drift is a difference that is significant (p at most {watch.alpha:g} after Holm's correction for "
         f"{counted(len(outcome.shifts), 'test')}) and large enough (PSI at least {watch.effect:g}).",
-        f"Inputs are compared with {counted(len(reference.training), 'training example')}; answers, and the "
-        f"share of unknown words, with {counted(len(reference.held_out), 'example')} held out of training. "
+        f"Inputs are compared with {counted(len(reference.training), 'training example')}; answers{learnt} "
+        f"with {counted(len(reference.held_out), 'example')} held out of training. "
         "Numbers: the median, and the 10th and 90th percentile. Words: the share that changed most.",
     ]
     if outcome.given > len(outcome.live.requests) + len(outcome.live.refused):
@@ -82,7 +84,7 @@ def _drift(outcome: Monitoring, shift: Shift) -> Section:
         f"PSI {shift.psi:.3g}, {size(shift)}."
     ]
     if worst := outcome.worst.get(shift.measure):
-        prose.append(f"The {counted(len(worst), 'live example')} that differ most:")
+        prose.append(f"Below: the {counted(len(worst), 'live example')} that differ most.")
     figures = [figure] if (figure := _figure(outcome, shift)) is not None else []
     return Section(f"Drift in {shift.measure}", prose=prose, figures=figures, media=gallery(outcome, shift))
 

@@ -1,6 +1,7 @@
 """What a version must be to serve, whoever promotes it, and the rule of its trial."""
 
 from features.errors import ExportError
+from flows.promotion.judgement import Evaluated
 from flows.runs.plans.recipe import CanarySettings
 from flows.runs.state import Verdict
 from serving.repository.release import Release
@@ -22,6 +23,15 @@ def admit(release: Release) -> None:
         )
     if "files" in release.manifest:  # a SavedModel that another tool put there has no hashes
         release.verify()
+
+
+def evaluated(release: Release) -> Evaluated:
+    """Return how a version did on its test examples, as far as its release says."""
+    manifest = release.manifest
+    metrics, name = manifest.get("metrics") or {}, manifest.get("metric")
+    sign = 1 if manifest.get("higher_is_better", True) else -1
+    ends = sorted(sign * metrics[key] for key in (f"{name}_low", f"{name}_high") if key in metrics)
+    return Evaluated(tuple(manifest.get("scores") or ()), (ends[0], ends[1]) if len(ends) == 2 else None)
 
 
 def rule(release: Release) -> CanarySettings:

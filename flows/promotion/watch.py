@@ -10,7 +10,15 @@ from datetime import UTC, datetime
 
 from features.errors import NoInputError, ServableError, TemporaryError, UnavailableError
 from flows.promotion import admission, agreement, moves
-from flows.promotion.judgement import FEWEST_LATENCIES, PROMOTE, ROLL_BACK, Judgement, judge
+from flows.promotion.judgement import (
+    FEWEST_LATENCIES,
+    PROMOTE,
+    ROLL_BACK,
+    Evaluated,
+    Evaluations,
+    Judgement,
+    judge,
+)
 from flows.runs.plans.recipe import CanarySettings
 from flows.tracking.registry import Registry
 from flows.workspace import Workspace
@@ -107,7 +115,11 @@ class Watch:
         total = traffic.read(self._repository.root / model, canary)
         recent = seen.recent(total, rule.window, time.monotonic())
         age = (datetime.now(UTC) - datetime.fromisoformat(canary.since)).total_seconds()
-        found = judge(rule, total, recent, age)
+        evaluations = Evaluations(
+            stable=self._evaluated(model, self._repository.stable(model)),
+            canary=self._evaluated(model, canary.version),
+        )
+        found = judge(rule, total, recent, age, evaluations)
         with contextlib.suppress(TemporaryError):  # somebody else was quicker
             self._act(model, canary, found)
         return found
@@ -117,6 +129,16 @@ class Watch:
             return admission.rule(self._repository.release(model, canary.version))
         except (NoInputError, ValueError):
             return CanarySettings()
+
+    def _evaluated(self, model: str, version: int | None) -> Evaluated:
+        try:
+            return (
+                Evaluated()
+                if version is None
+                else admission.evaluated(self._repository.release(model, version))
+            )
+        except (NoInputError, ValueError):
+            return Evaluated()
 
     def _act(self, model: str, canary: Canary, found: Judgement) -> None:
         if found.verdict == ROLL_BACK:
@@ -171,6 +193,8 @@ def described(found: Judgement) -> str:
     ]
     if figures["score_distance"] is not None:
         parts.append(f"score distance {figures['score_distance']:.2f}")
+    if figures["label_share"]["canary"] is not None:
+        parts.append(f"most frequent label {_shown(figures['label_share'], '.0%')}")
     return f"canary to stable: {', '.join(parts)}; {found.verdict}: {found.reason}"
 
 

@@ -82,7 +82,8 @@ class Place:
         with quieting.native_stderr():
             from serving.inference.local import LocalModel
         try:
-            return LocalModel(repository, name, version)
+            with terminal.working(f"load {name}"):
+                return LocalModel(repository, name, version)
         except ServerError as error:
             raise refusals.unknown(error, repository.models(), repository.versions) from error
 

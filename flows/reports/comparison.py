@@ -56,6 +56,8 @@ class Comparison:
     def verdict(self) -> str:
         """The outcome in a sentence."""
         main = self.metrics[0]
+        if self.disagreements.empty and not main.difference:
+            return f"no difference: the same answers to {counted(self.examples, 'example')}"
         interval = f"{main.metric} {main.difference:+.4f} ({main.low:+.4f} to {main.high:+.4f})"
         if self.better is None:
             return f"no clear difference: {interval}"

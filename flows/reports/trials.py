@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flows.reports.pages.page import Baseline, Headline, Report, Section, Table
+from flows.reports.pages.page import Baseline, Fact, Headline, Report, Section, Table
 from flows.reports.sections import parts
 
 
@@ -26,6 +26,7 @@ def compose(
         best: number of the trial that won.
     """
     values = {trial["number"]: trial["value"] for trial in trials}
+    (winner,) = (trial["params"] for trial in trials if trial["number"] == best)
     words = metric.replace("_", " ")
     # The first trial has the settings of the recipe.
     own = values.get(0)
@@ -38,6 +39,7 @@ def compose(
         tone="good",
         headline=headline,
         lead=_curves(metric, curves, best),
+        facts=[Fact(setting, _digits(value)) for setting, value in winner.items()],
         sections=[_table(words, trials)],
     )
 
@@ -57,9 +59,19 @@ def _curves(metric: str, curves: Mapping[int, Sequence[float]], best: int) -> Se
 def _table(words: str, trials: Sequence[Mapping[str, Any]]) -> Section:
     settings = list(dict.fromkeys(key for trial in trials for key in trial["params"]))
     rows = [
-        [trial["number"], trial["value"], trial["state"], *(trial["params"].get(key) for key in settings)]
+        [
+            trial["number"],
+            trial["value"],
+            trial["state"],
+            *(_digits(trial["params"].get(key)) for key in settings),
+        ]
         for trial in trials
     ]
     rows.sort(key=lambda row: (row[1] is None, row[0]))
     columns = ("trial", words, "state", *settings)
     return Section("Trials", tables=[Table(columns, rows)])
+
+
+def _digits(value: Any) -> Any:
+    """Write a number with three digits that count: a learning rate may be small."""
+    return f"{value:.3g}" if isinstance(value, float) else value

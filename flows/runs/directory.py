@@ -42,6 +42,11 @@ class RunDirectory:
         return self.evaluation / "outputs.npy"
 
     @property
+    def scores(self) -> Path:
+        """How sure the model is of its answers to the measured examples; only where it says so."""
+        return self.evaluation / "scores.npy"
+
+    @property
     def log(self) -> Path:
         """What happened in the run, line by line."""
         return self.path / "run.log"

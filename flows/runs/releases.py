@@ -3,9 +3,43 @@
 from typing import Any
 
 from features.errors import NoInputError
+from features.names import near
 from flows.tracking import tracking
 from flows.workspace import Workspace
 from serving.repository.repository import Repository
+
+
+def require(workspace: Workspace, model: str) -> None:
+    """Refuse the name of a model that is not published, and suggest one that is similar.
+
+    Raises:
+        NoInputError: it is not.
+    """
+    models = Repository(workspace.repository).models()
+    if model not in models:
+        raise NoInputError(
+            f"no model {model}",
+            expected=f"one of {', '.join(models)}" if models else "a published model",
+            todo=near(model, models) or "list the models with servable models",
+        )
+
+
+def stable(workspace: Workspace, model: str) -> int:
+    """Return the stable version of a model.
+
+    Raises:
+        NoInputError: there is no such model, or none of its versions is stable.
+    """
+    require(workspace, model)
+    repository = Repository(workspace.repository)
+    version = repository.stable(model)
+    if version is None:
+        raise NoInputError(
+            f"no version of {model} is stable",
+            expected=f"one of {', '.join(map(str, repository.versions(model)))}",
+            todo=f"name one, or make it stable with servable promote {model} VERSION",
+        )
+    return version
 
 
 def published(workspace: Workspace) -> list[dict[str, Any]]:

@@ -12,12 +12,14 @@ from features.storage import objects
 from flows.console import quiet
 from flows.console.redaction import mask
 from flows.orchestration import prefect_api, step
-from flows.runs.plans import usage
+from flows.runs.plans import form, usage
 from flows.runs.plans.request import Request, check_addresses
 from flows.scheduling.when import When
 from flows.workspace import Workspace
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from prefect.schedules import Schedule
 
 POOL = "servable"
@@ -77,7 +79,8 @@ def deploy(request: Request, when: When) -> str:
     described = f"Train and publish {request.name}, a model for {request.task}."
     parameters = _form(_elsewhere(request).as_parameters())
     tags = [request.task, *([ON_DRIFT] if when.on_drift else [])]
-    return _deployed(workspace, TRAINING, f"{request.task}-{request.name}", when, parameters, tags, described)
+    name = f"{request.task}-{request.name}"
+    return _deployed(workspace, TRAINING, name, when, parameters, tags, described, task=request.task)
 
 
 def deploy_monitoring(workspace: Workspace, parameters: dict[str, Any], when: When) -> str:
@@ -106,12 +109,16 @@ def _deployed(
     parameters: dict[str, Any],
     tags: list[str],
     described: str,
+    *,
+    task: str | None = None,
 ) -> str:
     schedule = when.schedule()
     url = api(workspace)
     with step.connected(url):
         _ensure_pool()
-        _deploy(flow, name, schedule, parameters, [TAG, *tags], described)
+        made = _deploy(flow, name, schedule, parameters, [TAG, *tags], described)
+        if task is not None:
+            _narrow(made, task)
     page = f"{step.page(url)}/deployments"
     return f"deployed {flow}/{name}, due {when}: {page}. Run it with: servable worker"
 
@@ -131,12 +138,12 @@ def _deploy(
     parameters: dict[str, Any],
     tags: list[str],
     described: str,
-) -> None:
+) -> "UUID":
     from prefect.flows import Flow
 
     # Prefect's own announcements are for people who deploy flows of their own.
     with contextlib.redirect_stdout(io.StringIO()):
-        Flow.from_source(source=str(ROOT), entrypoint=ENTRYPOINTS[flow]).deploy(
+        made: UUID = Flow.from_source(source=str(ROOT), entrypoint=ENTRYPOINTS[flow]).deploy(
             name=name,
             work_pool_name=POOL,
             schedules=[] if schedule is None else [schedule],
@@ -150,6 +157,18 @@ def _deploy(
             print_next_steps=False,
             ignore_warnings=True,
         )
+    return made
+
+
+def _narrow(deployment: "UUID", task: str) -> None:
+    """Leave the form of a deployment only the choices of its task."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import DeploymentUpdate
+
+    with get_client(sync_client=True) as client:
+        schema = client.read_deployment(deployment).parameter_openapi_schema
+        narrowed = form.of_task(schema or {}, task)
+        client.update_deployment(deployment, DeploymentUpdate(parameter_openapi_schema=narrowed))
 
 
 def _elsewhere(request: Request) -> Request:

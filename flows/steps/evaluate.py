@@ -37,6 +37,8 @@ def measure(plan: Plan, record: Record) -> dict[str, float]:
         record.run.evaluation.mkdir(exist_ok=True)
         outputs = plan.task.evaluator.read(answers, dataset.labels)
         assert outputs is not None, "a network is trained on the labels of its dataset"
+        if "score" in answers:
+            np.save(record.run.scores, answers["score"], allow_pickle=False)
         np.save(record.run.outputs, outputs, allow_pickle=False)
         record.kept.pop("evaluation", None)
     metrics = evaluation(plan, record, dataset).metrics | (folded or {})

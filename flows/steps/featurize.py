@@ -3,6 +3,7 @@
 from flows.orchestration import artifacts, step
 from flows.runs.plans.plan import Plan
 from flows.runs.run import Record
+from flows.steps import part_featurizer
 from models.training import training
 
 
@@ -14,10 +15,12 @@ def featurize(plan: Plan, record: Record) -> str:
     network = record.networks.network(plan, dataset)
     if not training.uncached(network, dataset, plan.workspace.features):
         step.reuse(f"the features of all {len(dataset.frame):,} examples")
-    training.featurize(
-        network,
-        dataset,
-        plan.workspace.features,
-        progress=artifacts.report_progress,
-    )
+    with part_featurizer.elsewhere(plan, record.dataset) as elsewhere:
+        training.featurize(
+            network,
+            dataset,
+            plan.workspace.features,
+            progress=artifacts.report_progress,
+            elsewhere=elsewhere,
+        )
     return str(plan.workspace.features)

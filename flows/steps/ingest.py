@@ -7,7 +7,7 @@ from features import decisions
 from features.datasets.snapshot import Snapshot
 from features.ingest.ingest import ingest as make_dataset
 from flows.console import terminal
-from flows.orchestration import artifacts, step
+from flows.orchestration import artifacts, step, task_runners
 from flows.runs.plans.plan import Plan
 from flows.runs.state import DatasetReference
 
@@ -16,15 +16,17 @@ from flows.runs.state import DatasetReference
 def ingest(plan: Plan) -> DatasetReference:
     """Read, check and split the data."""
     known = _snapshots(plan.workspace.datasets)
-    dataset = make_dataset(
-        plan.request.data,
-        raw=plan.task.raw,
-        target=plan.task.target,
-        columns=plan.columns,
-        rules=plan.rules,
-        root=plan.workspace.datasets,
-        progress=artifacts.report_progress,
-    )
+    with task_runners.spread(plan.request.runner) as spread:
+        dataset = make_dataset(
+            plan.request.data,
+            raw=plan.task.raw,
+            target=plan.task.target,
+            columns=plan.columns,
+            rules=plan.rules,
+            root=plan.workspace.datasets,
+            progress=artifacts.report_progress,
+            spread=spread,
+        )
     if dataset.directory.name in known:
         step.reuse(f"dataset {dataset.fingerprint[:12]}: unchanged since an earlier training")
     card = dataset.card

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import yaml
 
 from flows.documents import model_card, provenance
@@ -20,6 +21,7 @@ from flows.steps.evaluate import evaluation
 from serving.repository.release import Describe
 from serving.repository.repository import Repository
 from serving.repository.statement import PROVENANCE
+from serving.repository.traffic import MOST_SCORES
 
 
 @step.step("publish", run_name="publish {plan.name}")
@@ -57,6 +59,16 @@ def publish(plan: Plan, record: Record) -> dict[str, Any]:
     return {"version": release.version, "release": str(release.path)}
 
 
+def scores(record: Record) -> list[float]:
+    """Return the scores of the measured examples in order; of many, as many as a trial compares."""
+    if not record.run.scores.is_file():
+        return []
+    measured = np.load(record.run.scores, allow_pickle=False).ravel()
+    finite = np.sort(measured[np.isfinite(measured)])
+    places = np.linspace(0, len(finite) - 1, min(len(finite), MOST_SCORES)).round().astype(int)
+    return finite[places].astype(float).round(4).tolist()
+
+
 def without(absent: Mapping[str, str]) -> str:
     """Return which signatures a release has not, and why; nothing where it has all."""
     return "; ".join(f"no signature {name}: {reason}" for name, reason in sorted(absent.items()))
@@ -86,7 +98,9 @@ def manifest(plan: Plan, record: Record) -> dict[str, Any]:
         "dataset": record.dataset.described(),
         "labels": list(record.load_dataset().labels),
         "metric": plan.task.objective.report,
+        "higher_is_better": plan.task.objective.higher_is_better,
         "metrics": state.metrics,
+        "scores": scores(record),
         "gate": state.gate.model_dump(mode="json") if state.gate else None,
         "signatures": list(state.signatures),
         "absent": state.absent,

@@ -1,16 +1,20 @@
 """The training step: from cached features to trained weights."""
 
 import json
+import tempfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 from features.storage.files import write_file
 from flows.console import terminal
 from flows.orchestration import artifacts, step
 from flows.runs import networks
 from flows.runs.plans.plan import Plan
-from flows.runs.run import Record
+from flows.runs.run import Record, seen
+from flows.runs.state import DatasetReference
 from models.objective import Objective
-from models.training import training
+from models.training import training, workers
 
 #: Told the epoch, counted over all phases, and its metrics.
 Watch = Callable[[int, Mapping[str, float]], None]
@@ -26,7 +30,10 @@ def fit(plan: Plan, record: Record, watch: Watch | None = None) -> str:
         watch: told each epoch and its metrics; what it raises ends the training.
     """
     history_file = record.run.path / "history.json"
-    if record.run.weights.is_file() and history_file.is_file():
+    together = workers.of(plan.training)
+    finished = record.run.weights.is_file() and history_file.is_file()
+    together.agreed(lambda: None if finished else handover(plan, record.dataset))
+    if finished:
         step.reuse("the weights of a finished training")
         for epoch, row in enumerate(json.loads(history_file.read_text()), start=1):
             record.tracked.metrics(by_split(row["metrics"]), step=epoch)
@@ -65,12 +72,55 @@ def fit(plan: Plan, record: Record, watch: Watch | None = None) -> str:
         progress=artifacts.report_progress,
         on_epoch=on_epoch,
         on_resume=on_resume,
+        workers=together,
     )
     record.tracked.metrics(networks.figures(plan, dataset))
     networks.save(record.run, network)
     write_file(history_file, json.dumps(history.epochs))
     record.run.record(weights_hash=training.weights_hash(network.model))
     return str(record.run.weights)
+
+
+def handover(plan: Plan, dataset: DatasetReference) -> dict[str, Any]:
+    """Return what the other workers of a training need to know: the recipe as adapted, and its dataset."""
+    return {"recipe": plan.recipe, "dataset": dataset.model_dump(mode="json")}
+
+
+def assist(plan: Plan) -> dict[str, Any]:
+    """Train beside the chief, which alone keeps what comes out.
+
+    Args:
+        plan: of the training, in whose workspace the chief caches the features.
+
+    Returns:
+        What `servable train` shows of it: the place among the workers, and the hash of the weights.
+
+    Raises:
+        ConfigError: the recipe does not fit several workers.
+        UnavailableError: the chief, or another worker, has ended.
+    """
+    together = workers.of(plan.training)
+    place = {"model": plan.name, "worker": together.place.index, "workers": together.place.count}
+    if (given := together.agreed(lambda: None)) is None:
+        return place | {"weights_hash": None}
+    plan = Plan(plan.request, given["recipe"])
+    dataset = seen(DatasetReference(**given["dataset"]))
+    network = networks.untrained(plan, dataset)
+    assert isinstance(plan.task.objective, Objective), "a task without a loss takes a course of its own"
+    with tempfile.TemporaryDirectory() as folder:
+        training.train(
+            network,
+            dataset,
+            target=plan.task.target,
+            objective=plan.task.objective,
+            settings=plan.training,
+            stores=plan.workspace.features,
+            checkpoints=Path(folder),
+            seed=plan.request.seed,
+            progress=artifacts.report_progress,
+            workers=together,
+        )
+    return place | {"weights_hash": training.weights_hash(network.model)}
 
 
 def by_split(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -24,7 +24,7 @@ from flows.runs.directory import RunDirectory
 from flows.runs.plans import plan as plans
 from flows.runs.plans import settings
 from flows.runs.plans.plan import Plan
-from flows.runs.plans.recipe import known_recipes
+from flows.runs.plans.recipe import AUTO, known_recipes
 from flows.runs.plans.request import Request
 from flows.runs.run import Record, open_record, seen
 from flows.steps.featurize import featurize
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 #: Trials that are never ended early: what is usual must be known first.
 STARTUP = 4
+#: Epochs after which a trial may be ended early; of a longer training, a quarter of its epochs.
+#: What it reaches in two of a hundred says little: the learning rate has not begun to fall.
+WARMUP = 2
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def search(request: Request, limits: Limits) -> Outcome:
 
 def _search(request: Request, limits: Limits) -> Outcome:
     _, wanted = spaces.parse(request.overrides)
-    auto, base = request.recipe == "auto", spaces.plain(request)
+    auto, base = request.recipe == AUTO, spaces.plain(request)
     plan = plans.resolve(base)
     space = dict(spaces.qualified(wanted, settings.names(plan.task)))
     if auto:
@@ -172,7 +175,7 @@ class Search:
             study_name="study",
             load_if_exists=True,
             direction="maximize" if self._higher_is_better else "minimize",
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=2),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=WARMUP),
         )
         # A search that goes on must not draw again what it drew at its beginning.
         seed = self.base.seed + len(study.trials)
@@ -209,10 +212,12 @@ class Search:
         folder = self.record.run.path / f"{plan.key(self.record.dataset.fingerprint)}"
         folder.mkdir(exist_ok=True)
 
+        judged = max(WARMUP, getattr(plan.training, "epochs", 0) // 4)
+
         def watch(epoch: int, metrics: Mapping[str, float]) -> None:
             trial.report(metrics[self.metric], epoch)
             late = time.monotonic() > self.deadline and trial.number > 0
-            if late or trial.should_prune():
+            if late or (epoch >= judged and trial.should_prune()):
                 raise optuna.TrialPruned
 
         return self._trained(plan, RunDirectory(folder), f"trial {trial.number}", watch)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from features.errors import UsageError
+from features.names import near
 from flows.runs.plans import schemas, usage
+from flows.runs.plans.recipe import AUTO
 from flows.runs.plans.request import Request
 
 if TYPE_CHECKING:
@@ -99,7 +101,7 @@ def plain(request: Request) -> Request:
         UsageError: a range cannot be read.
     """
     overrides, _ = parse(request.overrides)
-    return replace(request, recipe=None if request.recipe == "auto" else request.recipe, overrides=overrides)
+    return replace(request, recipe=None if request.recipe == AUTO else request.recipe, overrides=overrides)
 
 
 def _range(override: str, text: str) -> Range:
@@ -205,5 +207,6 @@ def _section(key: str, settings: Mapping[str, Iterable[str]]) -> str:
     owners: Sequence[str] = [section for section, names in settings.items() if key in names]
     if len(owners) != 1:
         meant = " or ".join(f"{owner}.{key}" for owner in owners) or "section.key=values"
-        raise UsageError("cannot tell the section of a setting", got=key, expected=meant)
+        similar = None if owners else near(key, {name for names in settings.values() for name in names})
+        raise UsageError("cannot tell the section of a setting", got=key, expected=meant, todo=similar)
     return f"{owners[0]}.{key}"

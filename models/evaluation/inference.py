@@ -41,7 +41,7 @@ def outputs(
     )
     sizes = upright.sizes(frame) if network.locate is not None else np.zeros(len(frame), np.int32)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def answer(batch: Any, sizes: Any) -> dict[str, Any]:
         outputs = network.write(batch) if network.write else phase.model(batch, training=False)
         decoded = (network.decode or task.decode)(outputs, labels)

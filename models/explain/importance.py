@@ -77,7 +77,7 @@ def permutation(
 
     featurizer = network.featurizer
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def answer(columns: list[Any]) -> Any:
         return decide(network.model(featurizer.features(columns), training=False))
 

@@ -40,7 +40,9 @@ def explain(network: "Network", raw: RawKind, decode: Callable[[Any], dict[str, 
     ``label`` and ``score`` [batch] as ``serving_default`` answers.
     """
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.as_dtype(raw.dtype), name=raw.input)])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.as_dtype(raw.dtype), name=raw.input)], autograph=False
+    )
     def explain(texts: Any) -> dict[str, Any]:
         featurizer = network.featurizer
         tokens = featurizer.cut(featurizer.tokens(texts))
@@ -76,6 +78,7 @@ def explained(network: "Network", raws: Sequence[bytes]) -> list[tuple[list[str]
     step = tf.function(
         lambda ids, label: changes(network, ids, label),
         input_signature=[tf.TensorSpec(featurizer.spec.shape, tf.int32), tf.TensorSpec([], tf.int32)],
+        autograph=False,
     )
     for raw in raws:
         tokens = featurizer.cut(featurizer.tokens(tf.constant([raw])))

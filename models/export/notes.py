@@ -116,7 +116,9 @@ def _ends(places: Any, held: Any, least: int) -> Any:
 def transcribed(network: Network, raw: RawKind, decode: Callable[[Any], dict[str, Any]]) -> Any:
     """Make ``serving_default``: from sounds, string [batch], to notes."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.as_dtype(raw.dtype), name=raw.input)])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.as_dtype(raw.dtype), name=raw.input)], autograph=False
+    )
     def serving_default(examples: Any) -> dict[str, Any]:
         return decode(network.model(network.featurizer(examples), training=False))
 
@@ -126,7 +128,7 @@ def transcribed(network: Network, raw: RawKind, decode: Callable[[Any], dict[str
 def from_samples(network: Network, raw: RawKind, decode: Callable[[Any], dict[str, Any]]) -> Any:
     """Make the signature from float32 samples [batch, time] at the training rate to notes."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, name="samples")])
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, name="samples")], autograph=False)
     def from_samples(samples: Any) -> dict[str, Any]:
         return decode(network.model(network.featurizer.from_samples(samples), training=False))
 

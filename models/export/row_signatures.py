@@ -20,7 +20,7 @@ def of_rows(network: "Network", raw: RawKind, decode: Decode) -> Any:
     of those with a value that the training split has not, with commas between.
     """
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=raw.input)])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=raw.input)], autograph=False)
     def serving_default(rows: Any) -> dict[str, Any]:
         return _answered(network, network.featurizer.cut(rows), decode)
 
@@ -38,7 +38,7 @@ def from_columns(network: "Network", raw: RawKind, decode: Decode) -> Any:
         tf.TensorSpec([None], kind, name=name) for name, kind in zip(featurizer.inputs, kinds, strict=True)
     ]
 
-    @tf.function(input_signature=[specs])
+    @tf.function(input_signature=[specs], autograph=False)
     def from_columns(columns: Any) -> dict[str, Any]:
         return _answered(network, columns, decode)
 
@@ -53,7 +53,7 @@ def from_cells(network: "Network", raw: RawKind, decode: Decode) -> Any:
     featurizer = network.featurizer
     specs = [tf.TensorSpec([None], tf.string, name=name) for name in featurizer.inputs]
 
-    @tf.function(input_signature=[specs])
+    @tf.function(input_signature=[specs], autograph=False)
     def from_cells(cells: Any) -> dict[str, Any]:
         return _answered(network, featurizer.parse(cells), decode)
 

@@ -22,7 +22,9 @@ DEFAULTS: dict[str, list[float]] = {"score_threshold": [np.nan], "iou_threshold"
 def from_raw(network: Network, raw: RawKind, decode: Callable[[Any], dict[str, Any]]) -> Any:
     """Make the signature from raw examples [batch] to decoded outputs: ``serving_default``."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.as_dtype(raw.dtype), name=raw.input)])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.as_dtype(raw.dtype), name=raw.input)], autograph=False
+    )
     def serving_default(examples: Any) -> dict[str, Any]:
         return decode(network.model(network.featurizer(examples), training=False))
 
@@ -32,7 +34,9 @@ def from_raw(network: Network, raw: RawKind, decode: Callable[[Any], dict[str, A
 def located(network: Network, raw: RawKind, decode: Callable[[Any], dict[str, Any]]) -> Any:
     """Make ``serving_default`` of a network that answers in pixels of the image as displayed."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.as_dtype(raw.dtype), name=raw.input)])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.as_dtype(raw.dtype), name=raw.input)], autograph=False
+    )
     def serving_default(examples: Any) -> dict[str, Any]:
         features, sizes = network.featurizer.located(examples)
         assert network.locate is not None, "a network without places has no such signature"
@@ -66,7 +70,9 @@ def detect(network: Network, raw: RawKind, decode: Callable[..., dict[str, Any]]
 def embed(network: Network, raw: RawKind, decode: Callable[[Any], dict[str, Any]]) -> Any:
     """Make the signature from raw examples [batch] to the vector before the head [batch, d]."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.as_dtype(raw.dtype), name=raw.input)])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.as_dtype(raw.dtype), name=raw.input)], autograph=False
+    )
     def embed(examples: Any) -> dict[str, Any]:
         return {"embedding": network.embed(network.featurizer(examples), training=False)}
 
@@ -80,7 +86,9 @@ def of_texts(network: Network, raw: RawKind, decode: Callable[[Any], dict[str, A
     whether it has more than are read.
     """
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.as_dtype(raw.dtype), name=raw.input)])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.as_dtype(raw.dtype), name=raw.input)], autograph=False
+    )
     def serving_default(texts: Any) -> dict[str, Any]:
         tokens = network.featurizer.tokens(texts)
         read = network.featurizer.cut(tokens)
@@ -99,7 +107,9 @@ def windowed(network: Network, raw: RawKind, decode: Callable[[Any], dict[str, A
     of the batch lacks; ``window_starts`` [batch, windows], in seconds, 0 likewise; ``windows`` [batch].
     """
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.as_dtype(raw.dtype), name=raw.input)])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.as_dtype(raw.dtype), name=raw.input)], autograph=False
+    )
     def serving_default(examples: Any) -> dict[str, Any]:
         return _over_windows(network, network.featurizer(examples), decode)
 
@@ -121,7 +131,7 @@ def heard(network: Network, raw: bytes) -> tuple[np.ndarray, np.ndarray]:
 def from_samples(network: Network, raw: RawKind, decode: Callable[[Any], dict[str, Any]]) -> Any:
     """Make the signature from float32 samples [batch, time] at the training rate to decoded outputs."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, name="samples")])
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, name="samples")], autograph=False)
     def from_samples(samples: Any) -> dict[str, Any]:
         return _over_windows(network, network.featurizer.from_samples(samples), decode)
 
@@ -145,7 +155,10 @@ def from_features(name: str) -> Signature:
     def make(network: Network, raw: RawKind, decode: Callable[[Any], dict[str, Any]]) -> Any:
         spec = network.featurizer.spec
 
-        @tf.function(input_signature=[tf.TensorSpec([None, *spec.shape], tf.as_dtype(spec.dtype), name=name)])
+        @tf.function(
+            input_signature=[tf.TensorSpec([None, *spec.shape], tf.as_dtype(spec.dtype), name=name)],
+            autograph=False,
+        )
         def from_features(features: Any) -> dict[str, Any]:
             return decode(network.model(features, training=False))
 

@@ -100,7 +100,7 @@ def _kept(values: Any, kept: Any, longest: Any) -> Any:
 def from_samples(network: Network, raw: RawKind, decode: Callable[[Any], dict[str, Any]]) -> Any:
     """Make the signature from float32 samples [batch, time] at the training rate to decoded outputs."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, name="samples")])
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, name="samples")], autograph=False)
     def from_samples(samples: Any) -> dict[str, Any]:
         return decode(network.model(network.featurizer.from_samples(samples), training=False))
 

@@ -9,6 +9,8 @@ from models.figures.drawing.canvas import LIGHT, Theme, canvas, legend
 
 #: Bars of a histogram; what lies outside the middle 99 % of both samples is drawn at its ends.
 _BARS, _MIDDLE = 30, (0.005, 0.995)
+#: Inches: a phone shows the whole width.
+_WIDTH = 4.6
 
 
 def numbers(reference: np.ndarray, live: np.ndarray, name: str, theme: Theme = LIGHT) -> Figure:
@@ -20,7 +22,7 @@ def numbers(reference: np.ndarray, live: np.ndarray, name: str, theme: Theme = L
         name: of the measure.
         theme: colours.
     """
-    figure, (axes,) = canvas(5.6, 3.0, theme)
+    figure, (axes,) = canvas(_WIDTH, 2.8, theme)
     ends = np.quantile(np.concatenate([reference, live]), _MIDDLE)
     low, high = ends if ends[0] < ends[1] else (ends[0] - 0.5, ends[0] + 0.5)
     edges = np.linspace(low, high, _BARS + 1).tolist()
@@ -44,7 +46,7 @@ def categories(
         name: of the measure.
         theme: colours.
     """
-    figure, (axes,) = canvas(5.6, 1.2 + 0.32 * len(names), theme)
+    figure, (axes,) = canvas(_WIDTH, 1.2 + 0.32 * len(names), theme)
     places = np.arange(len(names))
     for counts, label, colour, shift in (
         (reference, "training", theme.good, -0.19),

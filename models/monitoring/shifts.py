@@ -170,7 +170,7 @@ def _words(measure: str, reference: pd.Series, live: pd.Series) -> _Difference:
     table = counted(reference, live)
     shares = table / table.sum()
     most = (shares["live"] - shares["reference"]).abs().idxmax()
-    texts = (f"{most} {100 * shares.loc[most, side]:.1f} %" for side in ("reference", "live"))
+    texts = (f"{most}: {100 * shares.loc[most, side]:.1f} %" for side in ("reference", "live"))
     return _Difference(
         measure,
         *homogeneity(table["reference"].to_numpy(int), table["live"].to_numpy(int)),

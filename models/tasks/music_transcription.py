@@ -163,7 +163,7 @@ def build(blueprint: Blueprint) -> Network:
     )
     decode = partial(decoding.notes, step=listener.step)
     choice = note_thresholds.Choice(
-        answer=tf.function(partial(parts.leg, training=False), reduce_retracing=True),
+        answer=tf.function(partial(parts.leg, training=False), reduce_retracing=True, autograph=False),
         decode=lambda outputs: decode(outputs, blueprint.labels),
         step=listener.step,
         change=of_whole_takes if of_whole_takes.active else None,

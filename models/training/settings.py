@@ -68,6 +68,10 @@ class LoopSettings(Settings):
     )
     bucketing: bool = Field(False, description="whether to batch sequences of similar length together")
     auto_batch: bool = Field(False, description="whether to halve the batch size once if memory runs out")
+    distribution: Literal["none", "multi_worker"] = Field(
+        "none",
+        description="multi_worker: the processes that TF_CONFIG names each train on a share of every batch",
+    )
 
     def adapted(self, survey: Survey) -> Self:
         """Decide the number of passes by the size of the training split."""

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from models.objective import Objective, PerExample
 from models.training.settings import LoopSettings
+from models.training.workers import ALONE, Workers
 
 #: From inputs, targets and weights of a batch to sums over it, by name.
 Step = Callable[[Any, Any, Any], dict[str, Any]]
@@ -29,6 +30,7 @@ def train_step(
     objective: Objective,
     settings: LoopSettings,
     given: Given = alone,
+    workers: Workers = ALONE,
 ) -> Step:
     """Make the step that moves a model's weights once.
 
@@ -36,6 +38,9 @@ def train_step(
     forward and backward passes are independent graphs that the executor runs side by side; the gradients
     are added up in a fixed order. The result depends on the number of towers (batch norm sees one part
     at a time) but never on the number of cores.
+
+    Of several workers each computes the gradients of its share of a batch; all move by the mean over the
+    batch, and the moving statistics of batch norm by the mean over the workers.
 
     Returns:
         A function of inputs, targets and weights that gives the weighted sums of loss and metrics.
@@ -61,17 +66,24 @@ def train_step(
         optimizer.apply(gradients, model.trainable_variables)
         return sums
 
-    def step(towers: int, *batch: Any) -> dict[str, Any]:
+    def compute(towers: int, *batch: Any) -> tuple[list[Any], dict[str, Any]]:
         size = tf.shape(batch[1])[0]
         bounds = [size * number // towers for number in range(towers + 1)]
         parts = [[part[a:b] for part in batch] for a, b in itertools.pairwise(bounds)]
         answers = [tower(part, tf.cast(size, tf.float32)) for part in parts]
         gradients = [_added(each) for each in zip(*(answer[0] for answer in answers), strict=True)]
-        return apply(
-            gradients, {name: tf.add_n([sums[name] for _, sums in answers]) for name in answers[0][1]}
-        )
+        return gradients, {name: tf.add_n([sums[name] for _, sums in answers]) for name in answers[0][1]}
 
-    whole, split = (_once(model, functools.partial(step, towers)) for towers in (1, settings.towers))
+    def step(towers: int, *batch: Any) -> dict[str, Any]:
+        return apply(*compute(towers, *batch))
+
+    def made(towers: int) -> Step:
+        if workers.strategy is None:
+            return _once(model, functools.partial(step, towers))
+        return _joined(workers, model, _once(model, functools.partial(compute, towers)), join)
+
+    join = tf.function(functools.partial(_join, workers, model, apply), autograph=False)
+    whole, split = (made(towers) for towers in (1, settings.towers))
 
     def choose(inputs: Any, targets: Any, weights: Any) -> dict[str, Any]:
         # The rest of an epoch may be too small to be divided.
@@ -86,6 +98,38 @@ def _added(gradients: Any) -> Any:
     return None if gradients[0] is None else tf.add_n([tf.convert_to_tensor(one) for one in gradients])
 
 
+def _joined(workers: Workers, model: keras.Model, compute: Any, join: Any) -> Step:
+    """Make a step of which each worker computes its own part, whatever its size, and all join the results."""
+
+    def step(inputs: Any, targets: Any, weights: Any) -> dict[str, Any]:
+        gradients, sums = compute(inputs, targets, weights)
+        with workers.together():
+            found: dict[str, Any] = join(tf.constant(float(len(targets))), gradients, sums)
+        return found
+
+    return step
+
+
+def _join(
+    workers: Workers, model: keras.Model, apply: Callable[..., Any], size: Any, gradients: Any, sums: Any
+) -> dict[str, Any]:
+    """Move a model by the mean of the workers' gradients, weighted by the sizes of their parts."""
+    moving = [each for each in model.non_trainable_variables if each.dtype == "float32"]
+    total, added, sums, states = workers.summed(
+        (
+            size,
+            [each * size for each in gradients if each is not None],
+            sums,
+            # In twice the precision the mean of equal values is that value.
+            [tf.cast(each.value, tf.float64) for each in moving],
+        )
+    )
+    for variable, state in zip(moving, states, strict=True):
+        variable.assign(tf.cast(state / workers.place.count, tf.float32))
+    means = iter(added)
+    return apply([None if each is None else next(means) / total for each in gradients], sums)
+
+
 def measure_step(model: keras.Model, loss_of: PerExample, objective: Objective, given: Given = alone) -> Step:
     """Make the step that measures a batch and changes nothing."""
 
@@ -97,7 +141,7 @@ def measure_step(model: keras.Model, loss_of: PerExample, objective: Objective, 
     return _once(model, measure)
 
 
-def _once(model: keras.Model, step: Step) -> Step:
+def _once(model: keras.Model, step: Callable[..., Any]) -> Callable[..., Any]:
     """Trace a step once, for batches of any size and length.
 
     Left to itself, tf.function traces the first batch as it is, the next longer one anew, and the rest of the
@@ -106,7 +150,7 @@ def _once(model: keras.Model, step: Step) -> Step:
     graph = tf.function(step, autograph=False)
     traced: list[Any] = []
 
-    def run(*batch: Any) -> dict[str, Any]:
+    def run(*batch: Any) -> Any:
         if not traced:
             inputs, targets, weights = map(tf.convert_to_tensor, batch)
             # What the model is told of the targets is as long as these: its axes say which vary.
@@ -114,8 +158,7 @@ def _once(model: keras.Model, step: Step) -> Step:
             specs = [tf.TensorSpec(model.inputs[0].shape, inputs.dtype)]
             specs += [tf.TensorSpec(fixed, targets.dtype), tf.TensorSpec([None], weights.dtype)]
             traced.append(graph.get_concrete_function(*specs))
-        found: dict[str, Any] = traced[0](*batch)
-        return found
+        return traced[0](*batch)
 
     return run
 

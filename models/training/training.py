@@ -14,25 +14,34 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from features.datasets import batches, feature_store
 from features.datasets.dataset import Dataset
-from features.errors import DataError, StorageError
 from features.spec import Progress, silent
 from features.targets.classes import CLASS
 from features.targets.target import Target
 from models.network import Network, Phase
 from models.objective import Objective, adjusted, scaled
-from models.training import gain, identity, solver
+from models.training import failures, gain, identity, solver
 from models.training.checkpoint import Checkpoints
 from models.training.examples import Examples, class_offsets, dry_run, gather, group_weights
+from models.training.failures import OutOfMemoryError, TrainingDivergedError
+from models.training.featurizing import featurize, uncached
 from models.training.identity import weights_hash
 from models.training.interruption import Bell, TrainingInterruptedError, listening
 from models.training.settings import LoopSettings, TrainingSettings, optimizer
 from models.training.step import measure_step, train_step
+from models.training.workers import ALONE, Workers
 
-__all__ = ["History", "TrainingDivergedError", "TrainingSettings", "featurize", "train", "weights_hash"]
+__all__ = [
+    "History",
+    "TrainingDivergedError",
+    "TrainingSettings",
+    "featurize",
+    "train",
+    "uncached",
+    "weights_hash",
+]
 
 log = logging.getLogger(__name__)
 
@@ -43,36 +52,11 @@ OnEpoch = Callable[[str, int, dict[str, float]], None]
 OnResume = Callable[[str, int, bool], None]
 
 
-class TrainingDivergedError(DataError):
-    """The loss became NaN or infinite."""
-
-
-class OutOfMemoryError(StorageError):
-    """A batch does not fit into memory."""
-
-
 @dataclass(frozen=True)
 class History:
     """What was measured in each epoch: phase, epoch, metrics."""
 
     epochs: tuple[dict[str, Any], ...]
-
-
-def featurize(network: Network, dataset: Dataset, stores: Path, progress: Progress = silent) -> None:
-    """Compute and cache what each phase takes as input, for every example that is not cached yet."""
-    for phase in network.phases:
-        cache = feature_store.FeatureStore(stores / feature_store.fingerprint(phase.stage))
-        feature_store.compute(phase.stage, dataset, cache, progress=progress)
-
-
-def uncached(network: Network, dataset: Dataset, stores: Path) -> int:
-    """Count the examples that `featurize` would compute something of."""
-    contents = list(dataset.frame["sha256"])
-    missing = [
-        feature_store.FeatureStore(stores / feature_store.fingerprint(phase.stage)).missing(contents)
-        for phase in network.phases
-    ]
-    return len({content for each in missing for content in each})
 
 
 def train(
@@ -89,6 +73,7 @@ def train(
     progress: Progress = silent,
     on_epoch: OnEpoch = lambda phase, epoch, metrics: None,
     on_resume: OnResume = lambda phase, epoch, unfinished: None,
+    workers: Workers = ALONE,
 ) -> History:
     """Train every phase of a network, going on from its checkpoints where there are any.
 
@@ -105,6 +90,7 @@ def train(
         progress: told the step within each epoch.
         on_epoch: told each epoch's metrics; again for the epochs before a resume, in order.
         on_resume: told where each phase goes on, before its earlier epochs are told again.
+        workers: the processes that train together; all call this, the chief's checkpoints count.
 
     Raises:
         ConfigError: the checkpoints belong to other settings.
@@ -112,6 +98,7 @@ def train(
         OutOfMemoryError: a batch does not fit.
         TrainingInterruptedError: SIGINT or SIGTERM; the state is kept.
         DataError: inputs or targets that do not fit the model, found before the first epoch.
+        UnavailableError: another worker has ended.
     """
     wanted = settings.model_dump(mode="json") | {"seed": seed, "dataset": dataset.fingerprint}
     wanted |= {f"phase {phase.name}": identity.describe(phase) for phase in network.phases}
@@ -119,7 +106,7 @@ def train(
     rows: list[dict[str, Any]] = []
     with listening() as bell:
         for phase in network.phases:
-            leg = Leg(phase, target, objective, settings, checkpoints / phase.name, seed)
+            leg = Leg(phase, target, objective, settings, checkpoints / phase.name, seed, workers)
             rows += leg.run(dataset, stores, len(rows), bell, progress, on_epoch, on_resume)
     if network.calibrate is not None:
         phase = network.phases[-1]
@@ -142,8 +129,9 @@ class Leg:
         settings: LoopSettings,
         folder: Path,
         seed: int,
+        workers: Workers,
     ) -> None:
-        self.target = target
+        self.target, self.workers = target, workers
         self.phase, self.objective, self.settings, self.seed = phase, objective, settings, seed
         self.checkpoints = Checkpoints(folder)
         self.batch_size = settings.batch_size
@@ -172,6 +160,7 @@ class Leg:
         if solver.applies(self.settings, self.phase, training):
             return self._solve(training, validation, before, bell, progress, on_epoch)
         self._resume(training)
+        self._align()
         if before and (self.epoch, self.step) == (0, 0):
             gain.keep_start(self.checkpoints, self.phase.model.variables)
         if self.epoch or self.step:
@@ -239,7 +228,13 @@ class Leg:
         offsets = class_offsets(training.targets, self.phase.model, balance, strength)
         loss = scaled(adjusted(self.objective.loss(self.settings), offsets), self.phase.scale)
         self.train_step = train_step(
-            self.phase.model, self.optimizer, loss, self.objective, self.settings, self.phase.given
+            self.phase.model,
+            self.optimizer,
+            loss,
+            self.objective,
+            self.settings,
+            self.phase.given,
+            self.workers,
         )
         measured = scaled(self.objective.measured_loss, self.phase.scale)
         self.measure = measure_step(self.phase.model, measured, self.objective, self.phase.given)
@@ -263,7 +258,16 @@ class Leg:
         steps.assign(int(steps.numpy()) * state["batch_size"] // self.batch_size)
         self.step = state["step"] * state["batch_size"] // self.batch_size
 
+    def _align(self) -> None:
+        """Begin where the chief does, whatever lies in this worker's folder."""
+        state = self.workers.agreed(self._state)
+        self.epoch, self.step, self.rows = state["epoch"], state["step"], state["rows"]
+        self.best, self.wait, self.sums = state["best"], state["wait"], state["sums"]
+        self.workers.align(self.variables)
+
     def _halve_batch(self, training: Examples) -> None:
+        if self.workers.strategy is not None:
+            raise  # the others cannot know of it
         if not self.settings.auto_batch or self.batch_size < self.settings.batch_size or self.batch_size == 1:
             raise
         self.batch_size //= 2
@@ -272,9 +276,11 @@ class Leg:
         self._resume(training)
 
     def _save(self) -> None:
+        self.checkpoints.save((self.epoch, self.step), self.variables, self._state())
+
+    def _state(self) -> dict[str, Any]:
         state = {"epoch": self.epoch, "step": self.step, "rows": self.rows, "batch_size": self.batch_size}
-        state |= {"best": self.best, "wait": self.wait, "sums": self.sums}
-        self.checkpoints.save((self.epoch, self.step), self.variables, state)
+        return state | {"best": self.best, "wait": self.wait, "sums": self.sums}
 
     def _finished(self) -> bool:
         stale = self.settings.patience is not None and self.wait >= self.settings.patience
@@ -307,6 +313,11 @@ class Leg:
         if not all(np.isfinite(v.numpy()).all() for v in self.phase.model.trainable_variables):
             self.step -= 1
             raise self._diverged("weights that are not finite", training, order)
+        # One measures, so that all agree on when to stop.
+        metrics: dict[str, float] = self.workers.agreed(lambda: self._measured(validation, begin))
+        return metrics
+
+    def _measured(self, validation: Examples, begin: float) -> dict[str, float]:
         metrics = _means(self.sums)
         metrics |= {f"validation_{k}": v for k, v in self._validate(validation).items()}
         metrics["learning_rate"] = float(self.optimizer.learning_rate)
@@ -325,6 +336,7 @@ class Leg:
             seed=self.seed,
             epoch=self.epoch,
             start=self.step,
+            share=self.workers.place.share,
         )
 
     def _train_on(self, batch: Any, training: Examples, order: np.ndarray) -> None:
@@ -335,29 +347,13 @@ class Leg:
         for name, value in sums.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
 
-    @contextlib.contextmanager
-    def _enough_memory(self) -> Iterator[None]:
-        try:
-            yield
-        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-            raise OutOfMemoryError(
-                f"out of memory in phase {self.phase.name}, epoch {self.epoch + 1}, batch {self.step + 1}",
-                got=f"batches of {self.batch_size}",
-                expected="batches that fit into memory",
-                todo=f"try --set training.batch_size={max(1, self.batch_size // 2)}, "
-                "or --set training.auto_batch=true",
-            ) from error
+    def _enough_memory(self) -> contextlib.AbstractContextManager[None]:
+        return failures.enough_memory(self.phase.name, self.epoch, self.step, self.batch_size)
 
     def _diverged(self, what: str, training: Examples, order: np.ndarray) -> TrainingDivergedError:
         positions = order[self.step * self.batch_size : (self.step + 1) * self.batch_size]
         names = [training.names[position] for position in positions]
-        shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-        return TrainingDivergedError(
-            f"training diverged in phase {self.phase.name}, epoch {self.epoch + 1}, batch {self.step + 1}",
-            got=f"{what} on {shown}",
-            expected="finite loss and weights",
-            todo="lower training.learning_rate, set training.clip_norm, or look at these files",
-        )
+        return failures.diverged(what, names, self.phase.name, self.epoch, self.step)
 
     def _validate(self, validation: Examples) -> dict[str, float]:
         sums: dict[str, float] = {}

@@ -21,7 +21,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from serving.engine import deadline
 from serving.engine.batch import check_outputs, filled_size, merge, parts, rows_of
 from serving.engine.batching_parameters import Parameters
-from serving.engine.servable import Servable
+from serving.engine.servable import Served
 from serving.engine.workers import aside
 from serving.errors import InvalidArgument, Unavailable
 
@@ -29,14 +29,14 @@ from serving.errors import InvalidArgument, Unavailable
 class _Task:
     """One request, or one part of a large one, on its way through a queue."""
 
-    __slots__ = ("_ended", "arrays", "error", "is_waited_for", "outputs", "since", "size")
+    __slots__ = ("_ended", "arrays", "caller", "error", "outputs", "since", "size")
 
     def __init__(self, arrays: list[np.ndarray], size: int) -> None:
         self.arrays, self.size = arrays, size
         self.outputs: list[np.ndarray] | None = None
         self.error: Exception | None = None
         self.since = time.monotonic()
-        self.is_waited_for = deadline.caller()
+        self.caller = deadline.current()
         # A lock that is held until the end: a threading.Event costs four times as much.
         self._ended = threading.Lock()
         self._ended.acquire()
@@ -60,7 +60,7 @@ class _Task:
 
 def _is_waited_for(task: _Task) -> bool:
     """Return whether a task's caller still waits; end the task if not."""
-    waits = task.is_waited_for()
+    waits = task.caller.waits()
     if not waits:
         task.error = deadline.passed()
         task.end()
@@ -102,7 +102,7 @@ class Batcher:
         parameters: how batches are formed.
     """
 
-    def __init__(self, servable: Servable, parameters: Parameters) -> None:
+    def __init__(self, servable: Served, parameters: Parameters) -> None:
         self._servable, self._parameters = servable, parameters
         self.name, self.version, self.path = servable.name, servable.version, servable.path
         self.signatures: dict[str, meta_graph_pb2.SignatureDef] = servable.signatures
@@ -249,7 +249,8 @@ class Batcher:
         merged = [
             merge(column, filler, pad=self._parameters.pad_variable_length_inputs) for column in columns
         ]
-        outputs = self._servable.run(dict(zip(feeds, merged, strict=True)), fetches)
+        with deadline.waiting(deadline.joined(task.caller for task in tasks)):
+            outputs = self._servable.run(dict(zip(feeds, merged, strict=True)), fetches)
         self._check(key, outputs, size + filler)
         bounds = list(itertools.accumulate((task.size for task in tasks), initial=0))
         for task, (start, end) in zip(tasks, itertools.pairwise(bounds), strict=True):

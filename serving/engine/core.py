@@ -46,6 +46,7 @@ class Core:
         allow_unavailable_labels: labels may name versions that are not available yet.
         poll_seconds: between looks at the base paths; 0 looks once, negative never.
         live: returns the configuration and the canaries of a repository anew at each look, or None.
+        taking: told of a configuration's models by name before they are taken; what it raises refuses them.
     """
 
     def __init__(
@@ -55,7 +56,9 @@ class Core:
         allow_unavailable_labels: bool = False,
         poll_seconds: float = 1.0,
         live: Callable[[], Live] | None = None,
+        taking: Callable[[dict[str, Any]], None] = lambda models: None,
     ) -> None:
+        self._taking = taking
         self.manager = manager
         self.monitor: StateMonitor = manager.monitor
         self._allow_unavailable = allow_unavailable_labels
@@ -152,7 +155,9 @@ class Core:
                         f"Illegal to change a model's platform. For model {name} platform was "
                         f"{old.model_platform} and new platform requested is {entry.model_platform}"
                     )
-            self._labels = self._new_labels(models)
+            labels = self._new_labels(models)
+            self._taking(models)
+            self._labels = labels
             new = sorted(models.keys() - self._models.keys())
             first = not self.is_open
             self._replace(models)

@@ -14,9 +14,10 @@ from tensorflow.core.framework import tensor_shape_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.config import THREADS
+from serving.engine import deadline
 from serving.engine.batching import Batcher, _Task
 from serving.engine.batching_parameters import JOINED_ROWS, Parameters
-from serving.engine.servable import Servable
+from serving.engine.servable import Served
 from serving.engine.workers import aside
 
 #: Rows that a request may have and that may wait: the limits of the doors are enough.
@@ -47,7 +48,7 @@ class Joiner(Batcher):
     """
 
     def __init__(
-        self, servable: Servable, slots: int = Parameters.num_batch_threads, alone: int = THREADS
+        self, servable: Served, slots: int = Parameters.num_batch_threads, alone: int = THREADS
     ) -> None:
         super().__init__(servable, Parameters(max_batch_size=UNLIMITED, num_batch_threads=slots))
         signatures = servable.signatures.values()
@@ -124,7 +125,8 @@ class Joiner(Batcher):
             self._seconds_per_row[key[:2]] = (time.perf_counter() - began) / sum(task.size for task in tasks)
         else:
             feeds, fetches, _ = key
-            tasks[0].outputs = self._servable.run(dict(zip(feeds, tasks[0].arrays, strict=True)), fetches)
+            with deadline.waiting(tasks[0].caller):
+                tasks[0].outputs = self._servable.run(dict(zip(feeds, tasks[0].arrays, strict=True)), fetches)
 
     def _check(self, key: Any, outputs: Sequence[np.ndarray], size: int) -> None:
         # The first axis of an output may be another than that of the rows: each request then runs alone.

@@ -22,6 +22,7 @@ from tensorflow.python.saved_model import loader_impl
 from features.errors import DataError, ServableError
 from serving import errors
 from serving.engine import allocator, deadline
+from serving.engine.stopping import Stopper, has_loop
 from serving.engine.workers import aside
 from serving.repository.release import MANIFEST, MODEL_FILES, Release
 from serving.repository.statement import PROVENANCE
@@ -31,6 +32,9 @@ DEFAULT_SIGNATURE = "serving_default"
 _WRONG_DTYPE = re.compile(
     r"Type mismatch: actual (?P<got>\S+) vs\. expect (?P<wanted>\S+)\s.*_(?P<place>\d+)\}\}", re.DOTALL
 )
+
+#: TensorFlow's number of threads, or of a pool, for running operations in the thread that calls.
+CALLERS_THREAD = -1
 
 #: Planned calls kept per model; each combination of fed and fetched tensors needs one.
 MAX_CALLABLES = 256
@@ -49,7 +53,7 @@ class SessionOptions:
     """
 
     tags: tuple[str, ...] = ("serve",)
-    inter_op_threads: int = -1
+    inter_op_threads: int = CALLERS_THREAD
     intra_op_threads: int = 0
     config_file: Path | None = None
 
@@ -113,7 +117,8 @@ class Servable:
     def __init__(self, name: str, version: int, path: Path, options: SessionOptions | None = None) -> None:
         self.name, self.version, self.path = name, version, path
         check(name, version, path)
-        self._session, meta_graph = _load(path, options or SessionOptions())
+        self._session, meta_graph, self._inline = _load(path, options or SessionOptions())
+        self._stopper = Stopper(self._session) if has_loop(meta_graph) else None
         self.signatures: dict[str, meta_graph_pb2.SignatureDef] = dict(meta_graph.signature_def)
         # Calls that were checked once, kept by serving.inference.predict.
         self.plans: dict[tuple[Any, ...], Any] = {}
@@ -130,10 +135,15 @@ class Servable:
         Raises:
             ServerError: the runtime's status.
         """
-        if not deadline.caller()():
+        caller = deadline.current()
+        if not caller.waits():
             raise deadline.passed()
+        names = tuple(feeds), tuple(fetches)
         try:
-            values = aside(self._callable(tuple(feeds), tuple(fetches)), *feeds.values())
+            if self._stopper is None:
+                values = aside(self._callable(*names), *feeds.values())
+            else:
+                values = self._stopper.run(names, self._callable, list(feeds.values()), caller.until)
         except tf.errors.OpError as error:
             raise errors.error_of(errors.code_of(error), _as_of_a_run(error.message)) from None
         except (TypeError, ValueError) as error:
@@ -151,6 +161,8 @@ class Servable:
                 # call itself for a small model; a callable is planned once. It also leaves the
                 # checks of dtype to the runtime, whose words the real server passes on.
                 options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
+                if self._inline:
+                    options.run_options.inter_op_thread_pool = CALLERS_THREAD
                 run = self._session._make_callable_from_options(options)
                 self._callables[feeds, fetches] = run
         return run
@@ -158,6 +170,7 @@ class Servable:
     def close(self) -> None:
         """Free the graph and its variables; no run may be under way."""
         self._callables.clear()
+        self._stopper = None
         self._session.close()
         self._session = None
         # A graph refers to itself; without this its memory waits for the collector's next full round.
@@ -179,14 +192,23 @@ def check(name: str, version: int, path: Path) -> None:
 
     Raises:
         NotFound: there is no SavedModel.
-        DataLoss: a file is missing, changed or was added after publishing, or the provenance statement says
-            otherwise.
+        DataLoss: as of `check_hashes`.
     """
     if not any((path / file).is_file() for file in MODEL_FILES):
         raise errors.NotFound(
             f"Could not find SavedModel .pb or .pbtxt at supplied export directory path: {path}. Check that "
             "the directory exists and that you have the right permissions for accessing it."
         )
+    check_hashes(name, version, path)
+
+
+def check_hashes(name: str, version: int, path: Path) -> None:
+    """Compare a version directory with its manifest, where it has one.
+
+    Raises:
+        DataLoss: a file is missing, changed or was added after publishing, or the provenance statement says
+            otherwise.
+    """
     # A release without its manifest is damaged; a SavedModel of another tool has neither.
     if not (path / MANIFEST).is_file() and not (path / PROVENANCE).is_file():
         return
@@ -196,19 +218,28 @@ def check(name: str, version: int, path: Path) -> None:
         raise errors.DataLoss(str(error)) from None
 
 
-def _load(path: Path, options: SessionOptions) -> tuple[Any, meta_graph_pb2.MetaGraphDef]:
+def _load(path: Path, options: SessionOptions) -> tuple[Any, meta_graph_pb2.MetaGraphDef, bool]:
+    """Return a session with the model, its MetaGraphDef, and whether runs choose the caller's thread."""
     _register_text_ops()
-    graph = tf.Graph()
-    session = tf.compat.v1.Session(graph=graph, config=options.proto())
+    config, graph = options.proto(), tf.Graph()
+    session = None
     try:
-        meta_graph = loader_impl.SavedModelLoader(str(path)).load(session, list(options.tags))
+        loader = loader_impl.SavedModelLoader(str(path))
+        described = loader.get_meta_graph_def_from_tags(list(options.tags))
+        # A session that knows no thread but the caller's cannot stop a run.
+        inline = config.inter_op_parallelism_threads == CALLERS_THREAD and has_loop(described)
+        if inline:
+            config.inter_op_parallelism_threads = 0
+        session = tf.compat.v1.Session(graph=graph, config=config)
+        meta_graph = loader.load(session, list(options.tags))
         graph.finalize()
     except BaseException as error:
-        session.close()
+        if session is not None:
+            session.close()
         if isinstance(error, Exception):
             raise load_error(path, options.tags, error) from error
         raise
-    return session, meta_graph
+    return session, meta_graph, inline
 
 
 def _register_text_ops() -> None:

@@ -21,8 +21,12 @@ Answer = TypeVar("Answer")
 #: Tells what a client is known by; called only while a canary is under way.
 Client = Callable[[], str]
 
-#: The output whose distribution is compared; in a model without it, its first output of floats.
+#: The output that says how sure an answer is; of a model without it, the first output of floats is compared.
 SCORE = "score"
+#: The output that says what the answer is.
+LABEL = "label"
+#: Of each request so many scores and labels are kept.
+_MOST_ROWS = 100
 
 #: Calls whose latency is not compared: graphs prepare themselves once, and kernels in every thread.
 WARM_CALLS = 100
@@ -52,6 +56,7 @@ class Trial:
         self.model, self.stable, self.canary = model, stable, canary
         self._counts = {stable: traffic.Counter(), canary.version: traffic.Counter()}
         self._calls = dict.fromkeys(self._counts, 0)
+        self._scores: dict[int, str | None] = {}
 
     def answer(self, manager: Manager, client: Client, call: Callable[[Served], Answer]) -> Answer:
         """Answer a request that names no version.
@@ -105,7 +110,8 @@ class Trial:
         self._calls[servable.version] += 1
         if servable.version == self.canary.version and not np.isfinite(observed.scores).all():
             raise FloatingPointError("a score of the canary is not finite")
-        self._counts[servable.version].answered(latency, observed.finite())
+        self._scores[servable.version] = score_output(servable.signatures)
+        self._counts[servable.version].answered(latency, observed.finite(), observed.labels)
         return answer
 
     def write(self, manager: Manager, base: Path, file: str) -> None:
@@ -113,42 +119,54 @@ class Trial:
         state = manager.monitor.versions(self.model).get(self.canary.version)
         trouble = state.message if state is not None and state.state is not State.AVAILABLE else ""
         counts = (self._counts[self.stable], self._counts[self.canary.version])
-        traffic.write(base, file, self.canary, *counts, trouble)
+        confidence = set(self._scores.values()) == {SCORE}
+        traffic.write(base, file, self.canary, *counts, trouble, confidence=confidence)
 
 
 class _Observed:
-    """A version that keeps the scores of what it answers; made for one request."""
+    """A version that keeps the scores and labels of what it answers; made for one request."""
 
-    __slots__ = ("_inner", "name", "path", "plans", "scores", "signatures", "version")
+    __slots__ = ("_inner", "labels", "name", "path", "plans", "scores", "signatures", "version")
 
     def __init__(self, inner: Served) -> None:
         self._inner = inner
         self.name, self.version, self.path = inner.name, inner.version, inner.path
         self.signatures, self.plans = inner.signatures, inner.plans
         self.scores = np.zeros(0)
+        self.labels: list[str] = []
 
     def run(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> list[np.ndarray]:
-        """Run the graph and keep the scores, one for each row."""
+        """Run the graph and keep scores and labels, one for each row."""
         values = self._inner.run(feeds, fetches)
-        tensor = score_tensor(self.signatures)
-        if tensor is not None and tensor in fetches:
-            score = np.asarray(values[list(fetches).index(tensor)], np.float64)
+        fetched = dict(zip(fetches, values, strict=True))
+        outputs = _outputs(self.signatures)
+        alias = score_output(self.signatures)
+        if alias is not None and outputs[alias].name in fetched:
+            score = np.asarray(fetched[outputs[alias].name], np.float64)
             self.scores = score.reshape(len(score), -1).mean(1) if score.ndim else score.reshape(1)
+        if LABEL in outputs and outputs[LABEL].name in fetched:
+            self.labels = _texts(fetched[outputs[LABEL].name])
         return values
 
     def finite(self) -> list[float]:
         """Return the scores that are numbers, the first hundred."""
-        return self.scores[np.isfinite(self.scores)][:100].tolist()
+        return self.scores[np.isfinite(self.scores)][:_MOST_ROWS].tolist()
 
     def close(self) -> None:
         """Do nothing: the version goes on."""
 
 
-def score_tensor(signatures: Mapping[str, Any]) -> str | None:
-    """Return the name of the tensor whose distribution is compared, or None."""
-    if DEFAULT_SIGNATURE not in signatures:
-        return None
-    outputs = signatures[DEFAULT_SIGNATURE].outputs
-    floats = sorted(alias for alias, info in outputs.items() if info.dtype in _FLOATS)
-    alias = SCORE if SCORE in floats else next(iter(floats), None)
-    return None if alias is None else outputs[alias].name
+def score_output(signatures: Mapping[str, Any]) -> str | None:
+    """Return the name of the output whose distribution is compared, or None."""
+    floats = sorted(alias for alias, info in _outputs(signatures).items() if info.dtype in _FLOATS)
+    return SCORE if SCORE in floats else next(iter(floats), None)
+
+
+def _outputs(signatures: Mapping[str, Any]) -> Mapping[str, Any]:
+    return signatures[DEFAULT_SIGNATURE].outputs if DEFAULT_SIGNATURE in signatures else {}
+
+
+def _texts(labels: np.ndarray) -> list[str]:
+    """Return the labels of the first hundred rows; numbers as texts."""
+    rows = np.ravel(labels)[:_MOST_ROWS].tolist()
+    return [row.decode("utf-8", "replace") if isinstance(row, bytes) else str(row) for row in rows]

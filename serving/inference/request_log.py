@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from google.protobuf.message import DecodeError
-from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
+from google.protobuf.message import DecodeError, Message
+from tensorflow_serving.apis import model_pb2, prediction_log_pb2
 
 from serving import tensors
 
@@ -39,6 +39,7 @@ class RequestLog:
         most_file_bytes: of the file.
 
     Attributes:
+        share: of the requests.
         dropped: requests of the sample that were not written, as too many waited or the disk failed.
 
     Raises:
@@ -46,7 +47,7 @@ class RequestLog:
     """
 
     def __init__(self, path: Path, share: float, most_file_bytes: int = MOST_FILE_BYTES) -> None:
-        self._path, self._share, self._most_file_bytes = path, share, most_file_bytes
+        self._path, self.share, self._most_file_bytes = path, share, most_file_bytes
         self.dropped = 0
         self._waiting: deque[tuple[int, Build]] = deque()
         self._bytes = 0
@@ -64,7 +65,7 @@ class RequestLog:
             size: bytes of the request.
             build: makes the message; called later, in another thread.
         """
-        if random.random() >= self._share:  # noqa: S311 - a sample
+        if random.random() >= self.share:  # noqa: S311 - a sample
             return
         with self._condition:
             if self._closed or len(self._waiting) >= MOST_WAITING or self._bytes + size > MOST_BYTES:
@@ -74,13 +75,20 @@ class RequestLog:
             self._bytes += size
             self._condition.notify()
 
-    def predicted(self, request: predict_pb2.PredictRequest, response: predict_pb2.PredictResponse) -> None:
-        """Offer an answered Predict request."""
+    def answered(self, kind: str, spec: model_pb2.ModelSpec, request: Message, response: Message) -> None:
+        """Offer an answered request.
+
+        Args:
+            kind: the field of PredictionLog that takes it.
+            spec: the model that answered.
+            request: as it came.
+            response: its answer.
+        """
 
         def build() -> prediction_log_pb2.PredictionLog:
-            log = self._begun(response.model_spec)
-            log.predict_log.request.CopyFrom(request)
-            log.predict_log.response.CopyFrom(response)
+            log = self._begun(spec)
+            getattr(log, kind).request.CopyFrom(request)
+            getattr(log, kind).response.CopyFrom(response)
             return log
 
         self.offer(request.ByteSize(), build)
@@ -116,7 +124,7 @@ class RequestLog:
     def _begun(self, spec: model_pb2.ModelSpec) -> prediction_log_pb2.PredictionLog:
         log = prediction_log_pb2.PredictionLog()
         log.log_metadata.model_spec.CopyFrom(spec)
-        log.log_metadata.sampling_config.sampling_rate = self._share
+        log.log_metadata.sampling_config.sampling_rate = self.share
         return log
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf import empty_pb2, struct_pb2
+from google.protobuf.message import Message
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -28,7 +29,7 @@ from serving.engine.states import VersionState
 from serving.engine.trial import Client
 from serving.inference import examples
 from serving.inference import predict as inference
-from serving.inference.request_log import RequestLog
+from serving.inference.request_logs import RequestLogs
 from serving.service_names import SIGNATURE_DEF
 
 _log = logging.getLogger(__name__)
@@ -47,7 +48,8 @@ class Services:
         content: answer Predict with tensor_content instead of typed fields.
         check_methods: insist on the method names of signatures.
         allowed_roots: folders below which a reloaded configuration may name base paths.
-        log: takes a sample of the predictions; None for none.
+        logs: take a sample of what was answered; None for none.
+        alone: no other process answers the same callers.
     """
 
     def __init__(
@@ -57,10 +59,12 @@ class Services:
         content: bool = False,
         check_methods: bool = False,
         allowed_roots: Sequence[Path] = (),
-        log: RequestLog | None = None,
+        logs: RequestLogs | None = None,
+        alone: bool = True,
     ) -> None:
+        self._alone = alone
         self._core, self._content, self._check_methods = core, content, check_methods
-        self.log = log
+        self.logs = logs or RequestLogs()
         self._roots = tuple(root.resolve() for root in allowed_roots)
 
     def predict(
@@ -75,41 +79,53 @@ class Services:
             )
 
         response = self._core.answer(request.model_spec, client, call)
-        if self.log is not None:
-            self.log.predicted(request, response)
+        self._log("predict_log", request.model_spec, request, response)
         return response
+
+    def _log(self, kind: str, spec: model_pb2.ModelSpec, request: Message, response: Any) -> None:
+        log = self.logs.of(spec.name)
+        if log is not None:
+            answered = response.model_spec if hasattr(response, "model_spec") else spec
+            log.answered(kind, answered, request, response)
 
     def classify(
         self, request: classification_pb2.ClassificationRequest, client: Client = nobody
     ) -> classification_pb2.ClassificationResponse:
         """Answer PredictionService/Classify; ``client`` as of `predict`."""
         need_spec(request)
-        return self._core.answer(
+        response = self._core.answer(
             request.model_spec,
             client,
             lambda servable: examples.classify(servable, request, check_method=self._check_methods),
         )
+        self._log("classify_log", request.model_spec, request, response)
+        return response
 
     def regress(
         self, request: regression_pb2.RegressionRequest, client: Client = nobody
     ) -> regression_pb2.RegressionResponse:
         """Answer PredictionService/Regress; ``client`` as of `predict`."""
         need_spec(request)
-        return self._core.answer(
+        response = self._core.answer(
             request.model_spec,
             client,
             lambda servable: examples.regress(servable, request, check_method=self._check_methods),
         )
+        self._log("regress_log", request.model_spec, request, response)
+        return response
 
     def multi_inference(
         self, request: inference_pb2.MultiInferenceRequest, client: Client = nobody
     ) -> inference_pb2.MultiInferenceResponse:
         """Answer PredictionService/MultiInference; the first task says which version answers."""
-        return self._core.answer(
-            request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec(),
+        spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
+        response = self._core.answer(
+            spec,
             client,
             lambda servable: examples.multi_inference(servable, request, check_method=self._check_methods),
         )
+        self._log("multi_inference_log", spec, request, response)
+        return response
 
     def metadata(
         self, request: get_model_metadata_pb2.GetModelMetadataRequest
@@ -157,8 +173,14 @@ class Services:
 
         Raises:
             InvalidArgument: it is no list of models, or cannot be taken.
-            PermissionDenied: a base path lies outside the allowed roots.
+            PermissionDenied: a base path lies outside the allowed roots, or requests are to be logged.
+            FailedPrecondition: further processes answer, which the request does not reach.
         """
+        if not self._alone:
+            raise errors.FailedPrecondition(
+                "HandleReloadConfigRequest reaches one of several processes; change the file of "
+                "--model_config_file and let them read it with --model_config_file_poll_wait_seconds"
+            )
         if request.config.WhichOneof("config") != "model_config_list":
             raise errors.InvalidArgument(
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. "
@@ -166,6 +188,12 @@ class Services:
             )
         for entry in validated(request.config).values():
             self._check_root(entry)
+            if entry.HasField("logging_config"):
+                # It names a file to write.
+                raise errors.PermissionDenied(
+                    f"Model {entry.name} has a logging_config, which is taken from --model_config_file alone",
+                    model=entry.name,
+                )
         self._core.reload(request.config)
         response = model_management_pb2.ReloadConfigResponse()
         response.status.SetInParent()

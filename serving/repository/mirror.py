@@ -3,7 +3,8 @@
 Object stores have no rename. The writer therefore uploads the SavedModel's graph last, after everything else
 of the version, its manifest of hashes included: a version without a graph is none, to TensorFlow Serving as
 well. A reader downloads a version that has its graph aside, compares it with its manifest, and renames it
-into place.
+into place. Labels are written after the versions they name and read before the versions are listed, so that a
+reader finds what they name.
 """
 
 import concurrent.futures
@@ -14,8 +15,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from features.errors import DataError, NoInputError, ServableError
+from features.storage.files import write_file
 from features.storage.objects import Listed, ObjectStore
 from features.storage.trees import regular_files, remove_tree, sync_tree
+from serving.repository.mirrored_labels import OBJECT, Labels
 from serving.repository.release import MANIFEST, MODEL_FILES, SIGNATURE, Release
 from serving.repository.repository import Repository
 from serving.repository.version_names import is_model_name, parse_version
@@ -26,7 +29,7 @@ _PARALLEL = 8
 
 
 def push(repository: Repository, url: str) -> Iterator[str]:
-    """Make the store hold the versions of a repository; yield a line for each that was sent or deleted.
+    """Make the store hold the versions and labels of a repository; yield a line for each thing done.
 
     Complete versions that the store has stay as they are; those that this repository deleted are deleted.
 
@@ -37,14 +40,30 @@ def push(repository: Repository, url: str) -> Iterator[str]:
     """
     for model in _models(repository):
         store = ObjectStore(f"{url.rstrip('/')}/{model}")
-        present = _versions(store.listing())
+        listing = store.listing()
+        present = _versions(listing)
         for version in repository.versions(model):
             if _send(store, repository.release(model, version), present.get(version, {})):
                 yield f"{model} {version}: sent"
+        if labels := _send_labels(store, repository, model, OBJECT in listing):
+            yield f"{model}: {labels}"
         deleted = {event["version"] for event in repository.history(model) if event["event"] == "delete"}
         for version in sorted(deleted.intersection(present) - set(repository.versions(model))):
             _delete(store, version, present[version])
             yield f"{model} {version}: deleted"
+
+
+def _send_labels(store: ObjectStore, repository: Repository, model: str, present: bool) -> Labels | None:
+    """Upload the labels if they moved, and return them; remove those of a model that has none any more."""
+    labels = Labels.of(repository.history(model), repository.versions(model))
+    if labels is None:
+        store.delete([OBJECT] if present else [])
+        return None
+    content = labels.content()
+    if present and store.read(OBJECT) == content:
+        return None
+    store.write(OBJECT, content)
+    return labels
 
 
 def _models(repository: Repository) -> list[str]:
@@ -131,22 +150,46 @@ class Follower:
         self._thread: threading.Thread | None = None
 
     def follow(self) -> None:
-        """Bring the versions that are new, then remove those that are gone.
+        """Bring the versions that are new, then the labels, then remove the versions that are gone.
 
         A store without any complete version removes nothing: a server goes on with what it has.
 
         Raises:
             AccessError, UnavailableError: the store refuses, or cannot be reached.
+            DataError: its labels cannot be read.
         """
+        labels = self._labels()
         complete = _complete(self._store.listing())
         self.base.mkdir(parents=True, exist_ok=True)
         for version, names in sorted(complete.items()):
             if not (self.base / str(version)).is_dir():
                 self._bring(version, names)
-        for entry in os.scandir(self.base) if complete else ():
+        if not complete:
+            return
+        kept = {*complete, *self._label(labels)}
+        for entry in os.scandir(self.base):
             number = parse_version(entry.name)
-            if number is not None and number not in complete:
+            if number is not None and number not in kept:
                 self._remove(number)
+
+    def _labels(self) -> Labels | None:
+        try:
+            return Labels.read(self._store.read(OBJECT))
+        except NoInputError:
+            return None
+
+    def _label(self, labels: Labels | None) -> set[int]:
+        """Write the labels down if what they name is here; return the versions that those here name."""
+        file = self.base / OBJECT
+        if labels is None:
+            file.unlink(missing_ok=True)
+            return set()
+        named = set(labels.versions.values())
+        if all((self.base / str(version)).is_dir() for version in named):
+            write_file(file, labels.content())
+            return named
+        _log.warning("%s: %s is not followed, for not every version is here", self._store.url, labels)
+        return set(Labels.read(file.read_bytes()).versions.values()) if file.is_file() else set()
 
     def _bring(self, version: int, names: Mapping[str, Listed]) -> None:
         aside = self.base / f".{version}.{os.urandom(4).hex()}"

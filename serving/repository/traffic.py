@@ -1,4 +1,4 @@
-"""What running servers tell of a canary and the stable version beside it: counts, latencies and scores.
+"""What running servers tell of a canary and the stable version beside it: counts, latencies and answers.
 
 Each server writes one file, ``<model>/.servable/traffic/<server>.json``, again and again while the trial
 lasts. Any number of servers on one repository are added up, whatever ports and keys they have.
@@ -21,8 +21,10 @@ from serving.repository.labels import Canary
 
 FOLDER = "traffic"
 
-#: Scores kept of each version, the latest ones.
+#: Scores and labels kept of each version, the latest ones.
 MOST_SCORES = 200
+#: Letters kept of a label.
+_MOST_LETTERS = 100
 
 #: Buckets of latency in each doubling.
 _STEPS = 4
@@ -37,12 +39,14 @@ class Tally:
         errors: of these, failed where the other version had an answer, or the stable one had none.
         latencies: counts by bucket; see `bucket` and `quantile`.
         scores: the latest scores.
+        labels: the latest labels.
     """
 
     requests: int = 0
     errors: int = 0
     latencies: Mapping[int, int] = field(default_factory=dict)
     scores: tuple[float, ...] = ()
+    labels: tuple[str, ...] = ()
 
     def __add__(self, other: "Tally") -> "Tally":
         """Return the sum of two servers' tallies."""
@@ -53,10 +57,11 @@ class Tally:
             self.errors + other.errors,
             latencies,
             self.scores + other.scores,
+            self.labels + other.labels,
         )
 
     def since(self, before: "Tally") -> "Tally":
-        """Return what came after an earlier tally; scores are the latest in any case."""
+        """Return what came after an earlier tally; scores and labels are the latest in any case."""
         # A server that has gone meanwhile took its counts along.
         latencies = {
             bucket: max(0, count - before.latencies.get(bucket, 0))
@@ -67,6 +72,7 @@ class Tally:
             max(0, self.errors - before.errors),
             latencies,
             self.scores,
+            self.labels,
         )
 
     def quantile(self, share: float) -> float:
@@ -84,7 +90,13 @@ class Tally:
     def read(cls, content: Mapping[str, Any]) -> Self:
         """Read what `Counter.content` wrote."""
         latencies = {int(bucket): count for bucket, count in content["latencies"].items()}
-        return cls(content["requests"], content["errors"], latencies, tuple(content["scores"]))
+        return cls(
+            content["requests"],
+            content["errors"],
+            latencies,
+            tuple(content["scores"]),
+            tuple(content.get("labels", ())),
+        )
 
 
 class Counter:
@@ -95,14 +107,18 @@ class Counter:
         self._requests = self._errors = 0
         self._latencies: collections.Counter[int] = collections.Counter()
         self._scores: collections.deque[float] = collections.deque(maxlen=MOST_SCORES)
+        self._labels: collections.deque[str] = collections.deque(maxlen=MOST_SCORES)
 
-    def answered(self, latency: float | None, scores: Sequence[float]) -> None:
+    def answered(
+        self, latency: float | None, scores: Sequence[float] = (), labels: Sequence[str] = ()
+    ) -> None:
         """Count an answer, which took so many seconds; None if they are not to be compared."""
         with self._lock:
             self._requests += 1
             if latency is not None:
                 self._latencies[bucket(latency)] += 1
             self._scores.extend(scores)
+            self._labels.extend(label[:_MOST_LETTERS] for label in labels)
 
     def failed(self) -> None:
         """Count a failure."""
@@ -118,6 +134,7 @@ class Counter:
                 "errors": self._errors,
                 "latencies": dict(self._latencies),
                 "scores": [round(score, 6) for score in self._scores],
+                "labels": list(self._labels),
             }
 
 
@@ -130,12 +147,14 @@ class Traffic:
         canary: the tally of the canary.
         trouble: why a server cannot load the canary; empty if none says so.
         servers: how many servers tell.
+        confidence: whether a higher score is a surer answer.
     """
 
     stable: Tally = field(default_factory=Tally)
     canary: Tally = field(default_factory=Tally)
     trouble: str = ""
     servers: int = 0
+    confidence: bool = False
 
 
 def bucket(latency: float) -> int:
@@ -153,7 +172,16 @@ def name() -> str:
     return f"{os.getpid()}.{os.urandom(4).hex()}.json"
 
 
-def write(base: Path, file: str, trial: Canary, stable: Counter, canary: Counter, trouble: str) -> None:
+def write(
+    base: Path,
+    file: str,
+    trial: Canary,
+    stable: Counter,
+    canary: Counter,
+    trouble: str,
+    *,
+    confidence: bool = False,
+) -> None:
     """Write a server's file; does nothing where the repository cannot be written to.
 
     Args:
@@ -163,6 +191,7 @@ def write(base: Path, file: str, trial: Canary, stable: Counter, canary: Counter
         stable: the counts of the stable version.
         canary: the counts of the canary.
         trouble: why the canary cannot be loaded; empty if it is not so.
+        confidence: whether a higher score is a surer answer.
     """
     folder = base / PRIVATE / FOLDER
     content = {
@@ -171,6 +200,7 @@ def write(base: Path, file: str, trial: Canary, stable: Counter, canary: Counter
         "stable": stable.content(),
         "canary": canary.content(),
         "trouble": trouble,
+        "confidence": confidence,
     }
     with contextlib.suppress(OSError):
         folder.mkdir(exist_ok=True)
@@ -198,6 +228,7 @@ def read(base: Path, trial: Canary) -> Traffic:
             total.canary + Tally.read(content["canary"]),
             total.trouble or content["trouble"],
             total.servers + 1,
+            total.confidence or content.get("confidence", False),
         )
     return total
 

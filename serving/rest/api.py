@@ -210,10 +210,11 @@ class RestApi:
             return servable.version, arrays, outputs, by_row
 
         version, arrays, outputs, by_row = self._core.answer(spec, client, call)
-        if self._services.log is not None:
+        log = self._services.logs.of(spec.name)
+        if log is not None:
             answered = model_pb2.ModelSpec(name=spec.name, signature_name=name)
             answered.version.value = version
-            self._services.log.predicted_arrays(answered, len(body), arrays, outputs)
+            log.predicted_arrays(answered, len(body), arrays, outputs)
         return json_output.rows(outputs) if by_row else json_output.columns(outputs)
 
     def _classify(self, spec: model_pb2.ModelSpec, body: bytes, client: Client) -> bytes:

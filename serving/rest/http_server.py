@@ -5,10 +5,12 @@ import concurrent.futures
 import contextlib
 import ssl
 import threading
+from typing import Any
 
 from aiohttp import web
 
 from serving import listening
+from serving.engine.deadline import Caller, ends_in, waiting
 from serving.errors import HTTP_STATUS, InvalidArgument, code_of
 from serving.rest.api import Reply, RestApi, refusal
 from serving.rest.callers import Callers
@@ -41,6 +43,7 @@ class RestServer:
         idle_seconds: seconds a connection may stay without a whole request header.
         tls: listen with TLS; None for plain HTTP.
         tokens: those of which a request needs one; None for none.
+        shared: let other processes listen on the port as well.
 
     Raises:
         UnavailableError: the port is taken; on start.
@@ -60,7 +63,9 @@ class RestServer:
         idle_seconds: float = IDLE_SECONDS,
         tls: ssl.SSLContext | None = None,
         tokens: Tokens | None = None,
+        shared: bool = False,
     ) -> None:
+        self._shared = shared
         self._api, self._callers = api, callers
         self._host, self._wanted = host, port
         self._room, self._timeout, self._max_body = threads + queue, timeout, max_body
@@ -113,7 +118,7 @@ class RestServer:
         self._runner = web.ServerRunner(server, handle_signals=False)
         await self._runner.setup()
         host = self._host.strip("[]")
-        site = web.TCPSite(self._runner, host, self._wanted, reuse_port=False, ssl_context=self._tls)
+        site = web.TCPSite(self._runner, host, self._wanted, reuse_port=self._shared, ssl_context=self._tls)
         await site.start()
         self.port = self._runner.addresses[0][1]
 
@@ -190,7 +195,11 @@ class RestServer:
         origin = request.headers.get("Origin", "")
         pool = self._prober if path in PROBES else self._workers
         client = request.headers.get(CLIENT) or _connection(request)
-        work = self._loop.run_in_executor(pool, self._api.answer, request.method, path, body, origin, client)
+        gone = threading.Event()
+        caller = Caller(lambda: not gone.is_set(), ends_in(self._timeout or None))
+        work = self._loop.run_in_executor(
+            pool, self._work, caller, request.method, path, body, origin, client
+        )
         try:
             async with asyncio.timeout(self._timeout or None):
                 return await asyncio.shield(work)
@@ -199,8 +208,13 @@ class RestServer:
                 work.cancel()
             return refusal(HTTP_STATUS[code_of(error)], "Timed out waiting for notification")
         except asyncio.CancelledError:
+            gone.set()
             work.cancel()
             raise
+
+    def _work(self, caller: Caller, *request: Any) -> Reply:
+        with waiting(caller):
+            return self._api.answer(*request)
 
 
 def _path(request: web.BaseRequest) -> str:

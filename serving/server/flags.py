@@ -3,7 +3,7 @@
 import argparse
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,20 +23,17 @@ WITHOUT_EFFECT = {
     "remove_unused_fields_from_bundle_metagraph": "a memory setting of the C++ server",
     "enable_grpc_healthcheck_service": "grpc.health.v1 is always there",
     "skip_initialize_tpu": "no TPU is used",
+    "num_tflite_interpreters_per_pool": "requests of TFLite models are joined as those of others",
 }
 
 #: Flags that ask for something this server does not have.
 REFUSED = {
     "use_alts_credentials": "ALTS works on Google's own network alone",
     "platform_config_file": "only the TensorFlow platform is there",
-    "prefer_tflite_model": "TFLite models are not served",
-    "num_tflite_pools": "TFLite models are not served",
-    "num_tflite_interpreters_per_pool": "TFLite models are not served",
     "xla_gpu_compilation_enabled": "set TF_XLA_FLAGS in the environment",
     "xla_cpu_compilation_enabled": "set TF_XLA_FLAGS in the environment",
     "thread_pool_factory_config_file": "thread pools are TensorFlow's own",
     "mixed_precision": "convert the model before it is published",
-    "enable_profiler": "profile the model with tf.profiler in process",
     "per_process_gpu_memory_fraction": "set gpu_options in --tensorflow_session_config_file",
 }
 
@@ -63,6 +60,14 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message, todo="see: servable serve --help")
 
 
+class _Help(argparse.HelpFormatter):
+    """Names values by their kind: those of the flags' names would make lines of over a hundred characters."""
+
+    def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
+        words = {int: "N", float: "N", boolean: "true|false", _path: "FILE", _place: "FOLDER"}
+        return words.get(action.type, "TEXT")
+
+
 def boolean(text: str) -> bool:
     """Read a flag's value as the real server does: true, 1, false or 0, in any case."""
     values = {"true": True, "1": True, "false": False, "0": False}
@@ -73,14 +78,26 @@ def boolean(text: str) -> bool:
 
 def parser() -> argparse.ArgumentParser:
     """Make the parser of all flags."""
-    flags = _Parser(prog="servable serve", add_help=False, allow_abbrev=False)
+    flags = _Parser(
+        prog="servable serve",
+        usage="servable serve [FLAGS]",
+        description="Serve models with the flags of TensorFlow Serving's tensorflow_model_server.",
+        formatter_class=_Help,
+        add_help=False,
+        allow_abbrev=False,
+    )
     flags.add_argument("--help", action="store_true", help="show this message and exit")
     _add_boolean(flags, "version", "show versions and exit")
     flags.add_argument(
         "--host", default="127.0.0.1", help="address to listen on; beyond loopback with TLS and tokens"
     )
     _add_boolean(flags, "insecure_listen", "allow an address that others can reach, without TLS and tokens")
-    flags.add_argument("--port", type=int, default=8500, help="gRPC port; 0 chooses a free one")
+    flags.add_argument(
+        "--processes", type=int, default=1, help="processes that listen on the ports, each with the models"
+    )
+    flags.add_argument(
+        "--port", type=int, default=8500, help="gRPC port, 8500 by default; 0 chooses a free one"
+    )
     flags.add_argument(
         "--grace_seconds", type=float, default=30.0, help="seconds for requests in progress on SIGTERM"
     )
@@ -117,6 +134,7 @@ def _add_grpc(flags: argparse.ArgumentParser) -> None:
     flags.add_argument(
         "--token_file", type=_path, help="bearer tokens, one per line; every call but health needs one"
     )
+    _add_boolean(flags, "enable_profiler", "answer TensorFlow's ProfilerService", default=True)
     _add_boolean(flags, "enable_serialization_as_tensor_content", "answer Predict with tensor_content")
 
 
@@ -242,6 +260,13 @@ def _add_loading(flags: argparse.ArgumentParser) -> None:
     flags.add_argument(
         "--num_request_iterations_for_warmup", type=int, default=1, help="repetitions of each warmup request"
     )
+    _add_boolean(flags, "prefer_tflite_model", "serve a version's model.tflite where it has one")
+    flags.add_argument(
+        "--num_tflite_pools",
+        type=int,
+        default=0,
+        help="runs of a TFLite model at a time; 0: one per processor",
+    )
 
 
 def _add_boolean(
@@ -274,7 +299,8 @@ def parse(argv: Sequence[str], repository: Path | None = None) -> Parsed:
     followed = base if isinstance(base, str) and values.model_config_file is None else None
     if followed is not None:
         values.model_base_path = _copies(followed, repository)
-    return Parsed(_options(values, repository), log_format=values.log_format, followed=followed)
+    options = replace(_options(values, repository), model_labels=followed is not None)
+    return Parsed(options, log_format=values.log_format, followed=followed)
 
 
 def _copies(url: str, repository: Path | None) -> Path:
@@ -337,6 +363,7 @@ def _check(values: argparse.Namespace) -> None:
 
 def _doors(values: argparse.Namespace, *, served: bool) -> dict[str, Any]:
     return {
+        "processes": values.processes,
         "host": values.host,
         "port": values.port,
         "insecure_listen": values.insecure_listen,
@@ -355,6 +382,7 @@ def _doors(values: argparse.Namespace, *, served: bool) -> dict[str, Any]:
         "rest_max_body": values.rest_api_max_body_bytes,
         "monitoring_config_file": values.monitoring_config_file,
         "metrics": served,
+        "profiler": values.enable_profiler,
         "request_log": values.request_log,
         "request_log_share": values.request_log_share,
     }
@@ -378,6 +406,8 @@ def _loading(values: argparse.Namespace) -> dict[str, Any]:
         "warmup_iterations": values.num_request_iterations_for_warmup,
         "tags": tuple(values.saved_model_tags.split(",")),
         "session_config_file": values.tensorflow_session_config_file,
+        "prefer_tflite": values.prefer_tflite_model,
+        "tflite_interpreters": values.num_tflite_pools,
         "inter_op_threads": values.tensorflow_inter_op_parallelism or both or -1,
         "intra_op_threads": values.tensorflow_intra_op_parallelism or both,
         "batching": bool(values.enable_batching),

@@ -17,11 +17,12 @@ from tensorflow_serving.apis import (
 )
 
 from serving import errors
-from serving.engine.deadline import waiting
+from serving.engine.deadline import Caller, ends_in, waiting
 from serving.engine.trial import Client
 from serving.inference.services import Services, _log
 from serving.metrics import Metrics
-from serving.service_names import CLIENT, LIST_SERVICE, MODEL, PREDICTION
+from serving.server import profiling
+from serving.service_names import CLIENT, LIST_SERVICE, MODEL, PREDICTION, PROFILER
 
 #: Answers a request, whose client can be told apart.
 Call = Callable[[Any, Client], Message]
@@ -30,8 +31,14 @@ Call = Callable[[Any, Client], Message]
 MESSAGE_LIMIT = 1024
 
 
-def handlers(services: Services, metrics: Metrics) -> list[grpc.GenericRpcHandler]:
-    """Make the handlers of the services for a gRPC server, which count what they answer."""
+def handlers(services: Services, metrics: Metrics, *, profiler: bool = False) -> list[grpc.GenericRpcHandler]:
+    """Make the handlers of the services for a gRPC server, which count what they answer.
+
+    Args:
+        services: the calls on messages.
+        metrics: told of every request.
+        profiler: answer TensorFlow's ProfilerService as well.
+    """
     prediction = {
         "Predict": handler(predict_pb2.PredictRequest, counted(services.predict, "Predict", metrics)),
         "Classify": handler(
@@ -48,12 +55,22 @@ def handlers(services: Services, metrics: Metrics) -> list[grpc.GenericRpcHandle
         ),
     }
     return [
+        *((grpc.method_handlers_generic_handler(PROFILER, _profiler()),) if profiler else ()),
         grpc.method_handlers_generic_handler(PREDICTION, prediction),
         grpc.method_handlers_generic_handler(MODEL, model),
         grpc.method_handlers_generic_handler(
             LIST_SERVICE, {"List": handler(empty_pb2.Empty, alike(services.names))}
         ),
     ]
+
+
+def _profiler() -> dict[str, grpc.RpcMethodHandler]:
+    calls = profiling.Profiler()
+    return {
+        "Profile": handler(profiling.ProfileRequest, alike(calls.profile)),
+        "Terminate": handler(profiling.TerminateRequest, alike(calls.terminate)),
+        "Monitor": handler(profiling.MonitorRequest, alike(calls.monitor)),
+    }
 
 
 def counted(answer: Call, api: str, metrics: Metrics) -> Call:
@@ -81,7 +98,7 @@ def handler(kind: type[Message], answer: Call) -> grpc.RpcMethodHandler:
 
     def handle(raw: bytes, context: grpc.ServicerContext) -> bytes:
         try:
-            with waiting(context.is_active):
+            with waiting(Caller(context.is_active, ends_in(context.time_remaining()))):
                 return serialized(answer(parsed(kind, raw), lambda: client_of(context)))
         except Exception as error:
             code = errors.code_of(error)

@@ -105,8 +105,8 @@ def _arguments(options: Options) -> list[tuple[str, str | int]]:
     arguments: dict[str, str | int] = {
         "grpc.max_receive_message_length": options.max_message_bytes,
         "grpc.max_send_message_length": options.max_message_bytes,
-        # Two servers on one port would each get half of the requests.
-        "grpc.so_reuseport": 0,
+        # Two servers on one port would each get half of the requests, unless they are one.
+        "grpc.so_reuseport": int(options.processes > 1),
         # A connection that never gets to its first request does not stay.
         "grpc.server_handshake_timeout_ms": 10_000,
     }

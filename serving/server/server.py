@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from tensorflow_serving.config import model_server_config_pb2
 
@@ -15,7 +16,7 @@ from serving.config import Options, exposed, is_loopback
 from serving.engine import batching_parameters
 from serving.engine.batching import Batcher
 from serving.engine.batching_parameters import Parameters
-from serving.engine.core import PLATFORM, Core
+from serving.engine.core import PLATFORM, Core, Live
 from serving.engine.joining import Joiner
 from serving.engine.manager import LoadPolicy, Manager
 from serving.engine.servable import Servable, Served, SessionOptions
@@ -24,8 +25,10 @@ from serving.errors import ServerError
 from serving.inference import services as service
 from serving.inference import warmup
 from serving.inference.request_log import RequestLog
+from serving.inference.request_logs import RequestLogs
 from serving.metrics import PATH as METRICS_PATH
 from serving.metrics import Metrics
+from serving.repository import mirrored_labels
 from serving.repository.repository import Repository
 from serving.rest.api import RestApi
 from serving.rest.callers import Callers
@@ -55,11 +58,11 @@ class Server:
         _check_callers(options)
         self.options = options
         self._tokens = None if options.token_file is None else Tokens(options.token_file)
-        self._core = _core(options, self._tell_health)
-        self._log = _request_log(options)
-        self._services = _services(options, self._core, self._log)
-        self.metrics = Metrics()
-        handlers = grpc_handlers.handlers(self._services, self.metrics)
+        self._logs = RequestLogs(_request_log(options), options.of_process)
+        self._core = _core(options, self._tell_health, self._logs.follow)
+        self._services = _services(options, self._core, self._logs)
+        self.metrics = Metrics(options.metrics_folder)
+        handlers = grpc_handlers.handlers(self._services, self.metrics, profiler=options.profiler)
         self._grpc = GrpcServer(options, handlers, self._tokens)
         self._listens = False
         self._rest: RestServer | None = None
@@ -119,6 +122,7 @@ class Server:
             idle_seconds=options.rest_idle_seconds,
             tls=None if options.ssl_config_file is None else HttpsContext(options.ssl_config_file).made(),
             tokens=self._tokens,
+            shared=options.processes > 1,
         )
         self._rest.start()
 
@@ -189,8 +193,8 @@ class Server:
             ended.wait()
             self._core.close()
             self._grpc.close()
-            if self._log is not None:
-                self._log.close()
+            self.metrics.close()
+            self._logs.close()
             self._stopped = True
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -230,19 +234,19 @@ class _Told(StateMonitor):
         self._tell()
 
 
-def _core(options: Options, tell: Callable[[], None]) -> Core:
+def _core(options: Options, tell: Callable[[], None], taking: Callable[[dict[str, Any]], None]) -> Core:
     common = _batching(options)
     session = SessionOptions(
         tags=options.tags,
         inter_op_threads=options.inter_op_threads,
-        intra_op_threads=options.intra_op_threads or _threads_of_a_batch(options, common),
+        intra_op_threads=options.intra_op_threads or _threads_of_a_run(options, common),
         config_file=options.session_config_file,
     )
 
     session.proto()  # a file that cannot be used is a fault of the start, and not of each model
 
     def load(name: str, version: int, path: Path) -> Served:
-        servable = Servable(name, version, path, session)
+        servable = _servable(options, session, name, version, path)
         if options.warmup:
             warmup.replay(servable, iterations=options.warmup_iterations)
         parameters = common and batching_parameters.parameters_for(
@@ -257,8 +261,29 @@ def _core(options: Options, tell: Callable[[], None]) -> Core:
         Manager(load, _Told(tell), policy),
         allow_unavailable_labels=options.labels_for_unavailable,
         poll_seconds=options.poll_seconds,
-        live=Repository(options.repository).live if options.repository else None,
+        live=_live(options),
+        taking=taking,
     )
+
+
+def _live(options: Options) -> Callable[[], Live] | None:
+    """Return what tells the configuration anew at each look at the disk; None if it stays as it is."""
+    if options.repository is not None:
+        return Repository(options.repository).live
+    base = options.model_base_path
+    if base is None or not options.model_labels:
+        return None
+    return lambda: mirrored_labels.live(options.model_name, base.absolute())
+
+
+def _servable(options: Options, session: SessionOptions, name: str, version: int, path: Path) -> Served:
+    if options.prefer_tflite:
+        # Imported where it is used: it takes TensorFlow Lite's libraries along.
+        from serving.engine import lite
+
+        if lite.is_lite(path):
+            return lite.LiteServable(name, version, path, options.tflite_interpreters)
+    return Servable(name, version, path, session)
 
 
 def _batching(options: Options) -> Parameters | None:
@@ -268,36 +293,40 @@ def _batching(options: Options) -> Parameters | None:
     return Parameters(joined_rows=batching_parameters.JOINED_ROWS) if file is None else Parameters.read(file)
 
 
-def _threads_of_a_batch(options: Options, common: Parameters | None) -> int:
-    """Share the processors out among the batches that run at a time; 0 leaves it to TensorFlow.
+def _threads_of_a_run(options: Options, common: Parameters | None) -> int:
+    """Share the processors out among processes and the batches that run at a time; 0 leaves it to TensorFlow.
 
     Left to it, every batch uses all processors, and batches that run at the same time cut each other's
     operations into parts that wait for one another: a tenth to a third more work for an image classifier on
     two cores (docs/performance.md).
     """
-    if common is None or options.per_model_batching or options.session_config_file is not None:
+    if options.session_config_file is not None:
         return 0
-    return max(1, (os.cpu_count() or 1) // common.num_batch_threads)
+    processors = (os.cpu_count() or 1) // options.processes
+    if common is None or options.per_model_batching:
+        return max(1, processors) if options.processes > 1 else 0
+    return max(1, processors // common.num_batch_threads)
 
 
 def _request_log(options: Options) -> RequestLog | None:
     if options.request_log is None:
         return None
     try:
-        return RequestLog(options.request_log, options.request_log_share)
+        return RequestLog(options.of_process(options.request_log), options.request_log_share)
     except OSError as error:
         raise ConfigError(
             f"cannot write the request log {options.request_log}", got=error.strerror
         ) from error
 
 
-def _services(options: Options, core: Core, log: RequestLog | None) -> service.Services:
+def _services(options: Options, core: Core, logs: RequestLogs) -> service.Services:
     return service.Services(
         core,
         content=options.content_responses,
         check_methods=options.check_method_names,
         allowed_roots=model_roots(options),
-        log=log,
+        logs=logs,
+        alone=options.processes == 1,
     )
 
 
@@ -314,8 +343,8 @@ def model_roots(options: Options) -> list[Path]:
 
 
 def _config(options: Options) -> model_server_config_pb2.ModelServerConfig:
-    if options.repository is not None:
-        return Repository(options.repository).config()
+    if live := _live(options):
+        return live()[0]
     if options.model_config_file is not None:
         return text_configs.model_server_config(options.model_config_file)
     config = model_server_config_pb2.ModelServerConfig()

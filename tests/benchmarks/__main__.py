@@ -27,14 +27,17 @@ from tests.benchmarks import (
     numbers,
     page,
     places,
+    processes,
     registered_models,
     rows,
     serving,
     speech,
+    spread,
     swaps,
     texts,
     timings,
     translations,
+    tuning,
     words,
 )
 from tests.benchmarks.table import PAGE, SHARED, Table
@@ -44,9 +47,11 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "featurizer": features.featurizer,
         "ingest": features.ingest,
         "rows": rows.rows,
+        "spread": spread.spread,
         "spectrogram": audio.spectrogram,
         "serving": serving.serving,
         "swaps": swaps.swaps,
+        "processes": processes.processes,
         "canaries": canary.canaries,
         "words": words.speed,
         "heatmaps": heatmaps.heatmaps,
@@ -90,6 +95,8 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
         "registered": registered_models.served,
         "kills": kills.kills,
         "imports": imports.imports,
+        "tune-sounds": tuning.sounds,
+        "tune-texts": tuning.sentences,
     },
 }
 

@@ -112,9 +112,7 @@ def scenes() -> Table:
     columns = ("--input-column", "file", "--target-column", "class", "--fold-column", "fold")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        shutil.unpack_archive(next(SCENES.glob("*.tar")), folder / "data", filter="data")
-        table = Path(shutil.copy(SCENES / "meta.csv", folder / "data"))
-        rows = []
+        table, rows = unpacked_scenes(folder), []
         for model, options in (("yamnet", hub), ("cnn", ("--recipe", "cnn"))):
             summary, wall = trained(folder, TASK, table, model, *options, *columns)
             rows.append(_folds(model, summary["metrics"], wall))
@@ -127,6 +125,12 @@ def scenes() -> Table:
     return Table(
         "scenes", "Environmental sounds, 160 clips to train on (target of cnn 0.90)", prose, heads, rows
     )
+
+
+def unpacked_scenes(folder: Path) -> Path:
+    """Unpack the environmental sounds and return their table, which names the fold of each."""
+    shutil.unpack_archive(next(SCENES.glob("*.tar")), folder / "data", filter="data")
+    return Path(shutil.copy(SCENES / "meta.csv", folder / "data"))
 
 
 def _folds(label: str, metrics: dict[str, float], wall: float) -> tuple[str, ...]:

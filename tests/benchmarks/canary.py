@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 CALLERS, REQUESTS, SHARE = 20, 10_000, 25.0
 
-#: What callers send: on the others, the faulty version fails, is slow, or answers always the same.
+#: What callers send: on the others, the faulty version fails, is slow, is unsure, or has one answer for all.
 HEALTHY = np.linspace(0, 1, 4, dtype=np.float32)
-FAULTS = {"errors": HEALTHY + 10, "latency": HEALTHY + 20, "scores": HEALTHY + 30}
+FAULTS = {"errors": HEALTHY + 10, "latency": HEALTHY + 20, "scores": HEALTHY + 30, "answers": HEALTHY + 40}
+#: Here it gives the answers of the healthy one, and is surer of them.
+SURER = HEALTHY + 50
 
 
 class _Model(tf.Module):
@@ -36,9 +38,10 @@ class _Model(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
     def score(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
-        score = tf.sigmoid(x - 10 * tf.floor(x / 10))
+        rest = x - 10 * tf.floor(x / 10)
+        score, label = tf.sigmoid(rest), tf.strings.as_string(tf.cast(tf.round(3 * rest), tf.int32))
         if not self.faulty:
-            return {"score": score}
+            return {"score": score, "label": label}
         kind = tf.reduce_max(x)
         broken = tf.debugging.Assert(tf.logical_or(kind < 10, kind >= 20), ["planted fault"])
         with tf.control_dependencies([broken]):
@@ -46,7 +49,8 @@ class _Model(tf.Module):
             size = tf.where(tf.logical_and(kind >= 20, kind < 30), 1000, 1)
             square = tf.fill([size, size], kind * 1e-9)
             worked = square @ square @ square
-            return {"score": tf.where(kind >= 30, 0.01, score) + 0 * tf.reduce_sum(worked)}
+            score = tf.where(kind >= 40, 0.99, tf.where(kind >= 30, 0.01, score)) + 0 * tf.reduce_sum(worked)
+            return {"score": score, "label": tf.where((kind >= 40) & (kind < 50), "0", label)}
 
 
 def healthy(path: Path) -> Path:

@@ -194,13 +194,17 @@ KINDS = (
         ),
     ),
     Kind("What was tried and did not help", ("tried",)),
-    Kind("Monitoring and operation", ("drift", "registered-models", "kills", "imports")),
+    Kind(
+        "Monitoring and operation",
+        ("drift", "registered-models", "kills", "imports", "tune-sounds", "tune-texts"),
+    ),
     Kind(
         "Speed",
         (
             *("featurizer", "ingest", "spectrogram", "words", "heatmaps", "search", "places", "bulk"),
             *("loop", "timings", "serving", "swaps", "canaries", "transcripts", "translation-latency"),
             "transcription",
+            "processes",
         ),
     ),
 )

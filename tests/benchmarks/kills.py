@@ -111,7 +111,7 @@ class _Stage:
             kill.since(crashed.timestamp) if crashed.is_crashed() else "-, it goes on",
             "-" if kill.free is None else f"{kill.free:.0f}",
             kill.since(kill.restarted.start_time) if kill.restarted else "-",
-            self._resumed(name),
+            self._resumed(name) if crashed.is_crashed() else "-",
             last.state.name,
             len(self._repository().versions(name)),
         )

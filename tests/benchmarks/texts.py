@@ -42,7 +42,7 @@ def _of_recipes(name: str, title: str, recipes: tuple[str, ...]) -> Table:
 def vectors() -> Table:
     """Train the cnn recipe on one fold of film sentences: with random vectors, GloVe's, and our own."""
     with _rows() as (rows, folder):
-        data = _with_test_fold(DATA / "text_mr", folder, "0")
+        data = with_test_fold(DATA / "text_mr", folder, "0")
         corpus = words.gathered(folder / "corpus")
         known = (text for _, text, fold in _folded(DATA / "text_mr") if fold != "0")
         # A blank line after each: short lines would run on into the next, as those of the book do.
@@ -126,7 +126,7 @@ def _with_folds(source: Path, folder: Path) -> Path:
     return _write(folder / f"{source.name}.csv", "fold", _folded(source))
 
 
-def _with_test_fold(source: Path, folder: Path, fold: str) -> Path:
+def with_test_fold(source: Path, folder: Path, fold: str) -> Path:
     """Write a table of a set's rows in which one fold is the test split."""
     rows = ((*row, "test" if own == fold else "train") for *row, own in _folded(source))
     return _write(folder / f"{source.name}.csv", "split", rows)

@@ -212,7 +212,11 @@ def test_schedules_are_listed_paused_resumed_and_removed(served: Served, cases: 
         row = listed()
         assert (row["task"], row["paused"], row["last"]) == (TASK, None, None)
         assert row["when"] == "at 'FREQ=WEEKLY;BYDAY=MO;BYHOUR=3' Europe/Berlin"
-        assert served.deployment("weekly")["global_concurrency_limit"]["limit"] == 1
+        deployment = served.deployment("weekly")
+        assert deployment["global_concurrency_limit"]["limit"] == 1
+        assert deployment["parameter_openapi_schema"]["properties"]["task"]["enum"] == [TASK]
+        assert deployment["parameters"]["task"] == TASK
+        assert len(deployment["schedules"]) == 1
         deployments.pause(place, "weekly")
         assert listed()["paused"] == "yes"
         deployments.resume(place, "weekly")

@@ -96,6 +96,7 @@ class Load:
             thread.join()
 
 
+@pytest.mark.proof
 def test_s6_twenty_swaps_under_load_fail_no_request_and_never_go_back(place, tmp_path):
     place(1)
     with Server(options(tmp_path / "line")) as server, Client(server.target) as client:
@@ -114,6 +115,7 @@ def test_s6_twenty_swaps_under_load_fail_no_request_and_never_go_back(place, tmp
     assert states[21] == "AVAILABLE"
 
 
+@pytest.mark.proof
 def test_s6_the_memory_of_old_versions_is_given_back(place, tmp_path):
     for version in range(1, 4):
         place(version)

@@ -6,6 +6,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from flows.runs.plans import recipe
+from flows.runs.plans.form import of_task
 from models.tasks import TASKS
 
 NEEDED = {"task": "image-classification", "data": "photos", "name": "pets"}
@@ -23,6 +24,18 @@ def test_tasks_and_recipes_are_choices(form: dict[str, Any]) -> None:
     assert form["properties"]["task"]["enum"] == sorted(TASKS)
     (recipes,) = [each["enum"] for each in form["properties"]["recipe"]["anyOf"] if "enum" in each]
     assert set(recipes) == {name for task in TASKS for name in recipe.known_recipes(task)}
+
+
+def test_the_form_of_a_schedule_has_the_choices_of_its_task(form: dict[str, Any]) -> None:
+    narrowed = Draft202012Validator(of_task(form, "image-classification"))
+    for given, fits in (
+        ({"recipe": "cnn"}, True),
+        ({"recipe": None}, True),
+        ({"recipe": "gru"}, False),
+        ({"task": "audio-classification"}, False),
+    ):
+        assert narrowed.is_valid(NEEDED | given) is fits
+    assert "audio-classification" in form["properties"]["task"]["enum"]
 
 
 def test_every_parameter_is_described(form: dict[str, Any]) -> None:

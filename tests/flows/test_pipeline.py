@@ -67,6 +67,7 @@ def test_the_release_knows_where_it_comes_from(trained: Trained) -> None:
     assert manifest["recipe"]["training"]["epochs"] == 12
     assert manifest["gate"]["passed"]
     assert manifest["absent"] == {}
+    assert manifest["scores"] == pytest.approx(np.sort(np.load(trained.run.outputs).max(1)), abs=1e-4)
     asked = {"embed", "occlusion", "grad_cam"}
     assert {
         check["name"].split()[-4] for check in manifest["gate"]["checks"] if "server's" in check["name"]

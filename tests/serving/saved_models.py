@@ -84,6 +84,23 @@ def zoo(path: Path) -> Path:
     return path
 
 
+class _Count(tf.Module):
+    """A loop of as many steps as its largest input."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int64, name="x")])
+    def count(self, x):
+        most = tf.reduce_max(x)
+        counted = tf.while_loop(lambda n: n < most, lambda n: [n + 1], [tf.constant(0, tf.int64)])[0]
+        return {"y": tf.fill(tf.shape(x), counted)}
+
+
+def counting(path: Path) -> Path:
+    """Save a model that counts to its largest input, one by one, and answers every row with it."""
+    module = _Count()
+    tf.saved_model.save(module, str(path), signatures={"serving_default": module.count})
+    return path
+
+
 def identities(path: Path) -> Path:
     """Save one signature for each dtype that gives back what it got."""
     graph = tf.Graph()

@@ -30,13 +30,13 @@ def _schedule(walk: Walk) -> None:
         "README.md",
         '.venv/bin/servable schedule image-classification --cron "0 3 * * *" --data photos/ --name pets '
         "--recipe cnn",
-        "deployed servable-train/pets, due at '0 3",
+        "deployed servable-train/image-classification-pets, due at '0 3",
     )
     walk.do("README.md", ".venv/bin/servable schedule list", r"pets +image-classification")
     page = "docs/training.md"
     walk.do(page, "servable schedule pause NAME", "pets: paused", own={"NAME": "pets"})
     walk.do("README.md", ".venv/bin/servable worker --once", "no training is due")
-    walk.do("README.md", "servable schedule list", r"pets .*True")
+    walk.do("README.md", "servable schedule list", r"pets .* yes ")
     own = {"list": "remove pets"}
     walk.do("README.md", ".venv/bin/servable schedule list", "pets: no longer scheduled", own=own)
 
@@ -91,7 +91,7 @@ def _move(walk: Walk) -> None:
 
 
 def _check(walk: Walk) -> None:
-    (dataset,) = {path.parent for path in walk.path("workspace").glob("datasets/**/manifest.parquet")}
+    dataset = min(path.parent for path in walk.path("workspace").glob("datasets/**/manifest.parquet"))
     walk.do(
         "docs/ingest.md", "servable verify DATASET", "all files are unchanged", own={"DATASET": str(dataset)}
     )

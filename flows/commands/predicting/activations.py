@@ -43,10 +43,12 @@ def activations(
     place = Workspace.existing(workspace)
     raw_inputs.require([] if file is None else [file])
     listing.find(place, name, version)
-    with quieting.native_stderr():
+    with terminal.working("load the network"), quieting.native_stderr():
         from flows.runs import finished
-    training = finished.find(place, name, version)
-    for row in _listed(training) if file is None else [_drawn(training, file, layer, out)]:
+
+        training = finished.find(place, name, version)
+        rows = _listed(training) if file is None else [_drawn(training, file, layer, out)]
+    for row in rows:
         print(json.dumps(row) if json_output else _sentence(row))
 
 

@@ -23,7 +23,7 @@ from serving.security import PLAIN, Security
 @secured
 def diagnose(
     name: Annotated[str, typer.Argument(help="Model, such as pets or pets@3.")],
-    example: Annotated[str, typer.Argument(help="File, or text, that is answered otherwise than expected.")],
+    example: Annotated[str, typer.Argument(help="File or text whose answer is not the expected one.")],
     answer: Annotated[Path | None, typer.Option(help="What the client got, as JSON.", metavar="FILE")] = None,
     tensor: Annotated[
         Path | None,
@@ -35,7 +35,10 @@ def diagnose(
     workspace: WorkspaceOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Follow one example from its bytes to the answer, and name the first stage that differs and why."""
+    """Find out why a client gets another answer than expected.
+
+    Follows one example from its bytes to the answer, and names the first stage that differs and why.
+    """
     from flows.console import quiet as quieting
     from flows.runs import listing
 
@@ -47,14 +50,9 @@ def diagnose(
         from flows.queries.places import Place
 
     client = evidence.evidence(tensor, answer)
-    found = walk.diagnose(
-        place,
-        model,
-        version,
-        example,
-        client,
-        Place(target, security) if server else None,
-    )
+    live = Place(target, security) if server else None
+    with terminal.working("follow the example"):
+        found = walk.diagnose(place, model, version, example, client, live)
     if json_output:
         first = found.first
         print(json.dumps(asdict(found) | {"first": first.name if first else None}))

@@ -61,7 +61,8 @@ def explain(
         for command in prediction.commands(question, place, rest_target if curl else None):
             print(command)
         return
-    answer = explanation.answered(question, place)
+    with terminal.working("explain"):
+        answer = explanation.answered(question, place)
     if out is not None:
         explanation.draw(answer, file.name, out)
     told = explanation.plain(answer, method, file)

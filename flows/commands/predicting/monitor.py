@@ -23,16 +23,17 @@ AlphaOption = Annotated[
 ]
 EffectOption = Annotated[float, typer.Option(min=0.0, help="Smallest PSI that counts as drift.")]
 MostOption = Annotated[
-    int, typer.Option(min=20, help="Live examples that are looked at; of a request log the latest.")
+    int,
+    typer.Option(min=20, help="Number of live examples to look at, at most; of a request log the latest."),
 ]
 RetrainOption = Annotated[
     bool,
-    typer.Option("--retrain", help="Where there is drift, start the model's deployment (servable schedule)."),
+    typer.Option("--retrain", help="On drift, start the model's scheduled training (servable schedule)."),
 ]
 CooldownOption = Annotated[
     float,
     typer.Option(
-        min=0.0, help="Hours after the begin of a training in which --retrain starts none.", metavar="HOURS"
+        min=0.0, help="Hours after the start of a training before --retrain starts another.", metavar="HOURS"
     ),
 ]
 DeploymentOption = Annotated[
@@ -61,7 +62,10 @@ def monitor(
     quiet: QuietOption = False,
     json_output: JsonOption = False,
 ) -> int:
-    """Compare live inputs and the model's answers with the training examples; exit code 3 for drift."""
+    """Compare live inputs and answers with the training examples.
+
+    Exit code 3 means drift.
+    """
     from flows.console import quiet as quieting
 
     place = Workspace.existing(workspace)

@@ -16,11 +16,15 @@ def delete(
     yes: YesOption = False,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Delete a model, or one version of it; its runs and data stay (see prune)."""
-    from flows.runs import removal
+    """Delete a model, or one version of it.
+
+    Its runs and data stay: see servable prune.
+    """
+    from flows.runs import releases, removal
 
     place = Workspace.existing(workspace)
     model, version = versioned(name)
+    releases.require(place, model_name(model))
     what = f"every version of {model}" if version is None else f"version {version} of {model}"
     if not confirmed(f"delete {what}?", yes):
         raise UsageError("nothing was deleted", got="no confirmation", todo="repeat with --yes")

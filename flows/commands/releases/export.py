@@ -1,18 +1,14 @@
 """``servable export``: a release as an archive, for LiteRT, or as a Keras file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from features.errors import NoInputError, UsageError
-from features.names import near
+from features.errors import UsageError
 from flows.commands.options import QuietOption, WorkspaceOption, versioned
 from flows.console import terminal
 from flows.workspace import Workspace, model_name
-
-if TYPE_CHECKING:
-    from serving.repository.repository import Repository
 
 Format = Literal["zip", "tflite", "keras"]
 
@@ -33,22 +29,26 @@ def export(
     workspace: WorkspaceOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Write a published model as one file, and check that it answers as the release does."""
+    """Write a published model as one file: zip, tflite or keras.
+
+    The file is loaded again, and its answers are compared with those of the release.
+    """
     from flows.console import quiet as quieting
+    from flows.runs import releases
     from serving.repository.repository import Repository
 
     if signature is not None and format != "tflite":
         raise UsageError("--signature applies to --format tflite alone", got=f"--format {format}")
     place, (model, version) = Workspace.existing(workspace), versioned(name)
     repository = Repository(place.repository)
-    release = repository.release(model_name(model), version or _stable(repository, model))
+    release = repository.release(model_name(model), version or releases.stable(place, model))
     target = out or Path(f"{model}-{release.version}.{format}")
     if target.exists():
         raise UsageError("the file exists", got=target, todo="delete it, or name another with --out")
     if not target.absolute().parent.is_dir():
         raise UsageError("no such folder", got=target.absolute().parent)
     part = ""
-    with quieting.native_stderr(), terminal.progress_bars(quiet=quiet), terminal.busy("export"):
+    with terminal.hushed(quiet), terminal.working("export"), quieting.native_stderr():
         from models.export import formats
 
         if format == "zip":
@@ -62,11 +62,5 @@ def export(
             difference = formats.keras_file(network, target)
     print(target)
     answers = "identical" if difference == 0 else f"the same up to {difference:.1g}"
-    terminal.note(f"checked: {f'signature {part}, ' if part else ''}its answers are {answers}")
-
-
-def _stable(repository: "Repository", model: str) -> int:
-    version = repository.stable(model)
-    if version is None:
-        raise NoInputError("no model of this name", got=model, todo=near(model, repository.models()))
-    return version
+    with terminal.hushed(quiet):
+        terminal.note(f"checked: {f'signature {part}, ' if part else ''}its answers are {answers}")

@@ -3,20 +3,19 @@
 import json
 from typing import Any
 
-from features.errors import NoInputError
-from flows.commands.options import JsonOption, WorkspaceOption
+from flows.commands.options import JsonOption, ModelArgument, WorkspaceOption
 from flows.console import terminal
 from flows.workspace import Workspace, model_name
 
 
-def history(name: str, workspace: WorkspaceOption = None, json_output: JsonOption = False) -> None:
-    """List every move of a model: when, who, from, to, why, and its metrics."""
+def history(name: ModelArgument, workspace: WorkspaceOption = None, json_output: JsonOption = False) -> None:
+    """List when, by whom and why a model's versions were moved."""
     from flows.runs import releases
 
     place = Workspace.existing(workspace)
     rows = releases.history(place, model_name(name))
     if not rows:
-        raise NoInputError(f"no model {name}", todo="list the models with servable models")
+        releases.require(place, name)
     if json_output:
         for row in rows:
             print(json.dumps(row))

@@ -27,12 +27,15 @@ def import_model(
     workspace: WorkspaceOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Check and publish a model that was trained elsewhere: a SavedModel or Keras file."""
+    """Check and publish a model that was trained elsewhere.
+
+    Takes a SavedModel, a Keras file, or a model of an MLflow registry.
+    """
     from flows.imports import publication
 
-    done = publication.publish(
-        Workspace.open(workspace), source, model_name(name), example=example, allow_ops=allow_op or ()
-    )
+    place, model = Workspace.open(workspace), model_name(name)
+    with terminal.working("check the model"):
+        done = publication.publish(place, source, model, example=example, allow_ops=allow_op or ())
     if json_output:
         print(json.dumps(done))
         return

@@ -14,7 +14,10 @@ def mirror(
     ],
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Copy the published models to an object store, and delete there what was deleted here."""
+    """Copy the published models to an object store.
+
+    What was deleted here is deleted there as well.
+    """
     place = Workspace.existing(workspace)
     from features.storage.locks import exclusive
     from serving.repository.mirror import push

@@ -5,14 +5,14 @@ from typing import Annotated, Literal
 import typer
 
 from features.errors import UsageError
-from flows.commands.options import WorkspaceOption
+from flows.commands.options import ModelArgument, WorkspaceOption
 from flows.console import terminal
 from flows.workspace import Workspace, model_name
 
 
 def promote(
-    name: str,
-    version: int,
+    name: ModelArgument,
+    version: Annotated[int, typer.Argument(help="Published version: see servable models.")],
     to: Annotated[Literal["stable", "canary"], typer.Option(help="Label to give it.")] = "stable",
     share: Annotated[
         float | None,
@@ -21,14 +21,16 @@ def promote(
     reason: Annotated[str, typer.Option(help="Reason, kept in the history.")] = "",
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Make a published version the stable one, or let it answer a share of the requests as a canary."""
+    """Make a version stable, or try it on a share of the requests."""
     from flows.promotion import moves
+    from flows.runs import releases
 
     if share is not None and to == "stable":
         raise UsageError(
             "--share applies to a canary alone", got=f"--share {share:g}", todo="add --to canary"
         )
     place, model = Workspace.existing(workspace), model_name(name)
+    releases.require(place, model)
     if to == "canary" and share is None:
         share = moves.default_share(place, model, version)
     moves.promote(place, model, version, reason or "promoted by hand", share=share)

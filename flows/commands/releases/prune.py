@@ -18,10 +18,15 @@ def prune(
     workspace: WorkspaceOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Delete old versions, runs, datasets and caches; never what serves or what is needed."""
-    from flows.runs import removal
+    """Delete old versions, runs, datasets and caches.
+
+    Never what serves, nor what a kept version needs; what would be freed is shown first.
+    """
+    from flows.runs import releases, removal
 
     place = Workspace.existing(workspace)
+    if name is not None:
+        releases.require(place, name)
     removable = removal.prunable(place, keep, name, caches=caches)
     if json_output:
         for each in removable:

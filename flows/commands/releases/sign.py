@@ -18,7 +18,10 @@ def sign(
     ] = None,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Sign a published model, so that `servable verify --key` shows who published it."""
+    """Sign a published model with a private key.
+
+    servable verify --key then shows who published it.
+    """
     from serving.repository import signature
 
     release = verify.release(subject, workspace)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from features.errors import DataError, NoInputError
+from features.names import near
 from flows.commands.options import JsonOption, WorkspaceOption, versioned
 from flows.console import terminal
 from flows.workspace import Workspace, default_root
@@ -29,7 +30,10 @@ def verify(
     workspace: WorkspaceOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Check that a published model is as it was published, or a dataset as it was ingested."""
+    """Check that a published model or a dataset is unchanged.
+
+    Each file is compared with the hash recorded when it was published or ingested.
+    """
     folder = Path(subject)
     if folder.is_dir() and not is_complete(folder):
         intact = _dataset(folder, json_output)
@@ -55,6 +59,7 @@ def release(subject: str, workspace: Path | None) -> Release:
             "no such model or folder",
             got=subject,
             expected=", ".join([*repository.models(), "or a folder"]),
+            todo=near(name, repository.models()),
         )
     chosen = version if version is not None else repository.stable(name)
     return repository.release(name, chosen if chosen is not None else repository.versions(name)[-1])

@@ -14,11 +14,17 @@ def watch(
     once: Annotated[bool, typer.Option("--once", help="Look once and end.")] = False,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Follow aliases moved in MLflow; promote canaries or roll them back by the rule of their recipe."""
-    from flows.promotion import watch as watching
+    """Follow MLflow's aliases; promote canaries or roll them back.
 
-    models = None if name is None else [model_name(name)]
-    watch = watching.Watch(Workspace.existing(workspace), models, terminal.note)
+    The rule by which a canary is judged is in its recipe.
+    """
+    from flows.promotion import watch as watching
+    from flows.runs import releases
+
+    place, models = Workspace.existing(workspace), None if name is None else [model_name(name)]
+    for model in models or ():
+        releases.require(place, model)
+    watch = watching.Watch(place, models, terminal.note)
     shown: dict[str, str] = {}
 
     def report(model: str, found: watching.Judgement) -> None:

@@ -13,13 +13,16 @@ from flows.workspace import Workspace
 
 def compare(
     first: Annotated[str, typer.Argument(help="Model, version or run: pets, pets@1, pets/RUN.")],
-    second: Annotated[str, typer.Argument(help="The other one, measured on the test split of the first.")],
+    second: Annotated[str, typer.Argument(help="Another one, measured on the test split of the first.")],
     html: Annotated[Path | None, typer.Option(help="Write a page with the examples.", metavar="FILE")] = None,
     workspace: WorkspaceOption = None,
     quiet: QuietOption = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Compare two models on the same examples: metrics with intervals, and where they disagree."""
+    """Compare two models on the same examples.
+
+    Shows their metrics with an interval of the difference, and the examples on which they disagree.
+    """
     from flows.console import quiet as quieting
     from flows.runs import listing
 

@@ -21,7 +21,10 @@ def publish(
     quiet: QuietOption = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Publish a candidate that the gate refused for its metric, without training again."""
+    """Publish a model that the gate refused for its metric.
+
+    Nothing is trained again: the refused candidate of a run is kept.
+    """
     if not accept_worse or not reason.strip():
         raise UsageError(
             "publishing a refused candidate needs your confirmation and a reason",

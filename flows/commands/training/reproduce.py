@@ -23,7 +23,10 @@ def reproduce(
     quiet: QuietOption = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Train a published model again from its data, recipe and seed, and compare the weights."""
+    """Train a published model again and compare the weights.
+
+    Data, recipe and seed are those recorded with the release.
+    """
     from flows.console import quiet as quieting
 
     place = Workspace.existing(workspace)

@@ -15,7 +15,10 @@ def runs(
     workspace: WorkspaceOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """List the trainings, finished or not, the newest of each model first."""
+    """List the trainings, finished or not.
+
+    The newest of each model comes first.
+    """
     from flows.runs import listing
 
     rows = listing.described(Workspace.existing(workspace), name)

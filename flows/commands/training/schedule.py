@@ -7,6 +7,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from features.errors import UsageError
+from features.names import near
+from flows.commands.help import Command
 from flows.commands.options import JsonOption, WorkspaceOption
 from flows.commands.predicting.monitor import (
     AlphaOption,
@@ -30,6 +33,8 @@ class Schedules(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read what does not begin with the name of another command as the arguments of ``add``."""
         if args and args[0] not in self.commands:
+            if not args[0].startswith("-") and (meant := near(args[0], self.commands)):
+                raise UsageError("no such command of schedule", got=args[0], todo=meant)
             args = ["add", *args]
         return super().parse_args(ctx, args)
 
@@ -38,7 +43,7 @@ app = typer.Typer(
     cls=Schedules,
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Schedule a training or monitoring; list, pause, resume or remove schedules.",
+    help="Schedule trainings and monitorings; list or change them.",
 )
 
 CronOption = Annotated[str | None, typer.Option(help="Cron expression of five fields.")]
@@ -54,7 +59,12 @@ TimezoneOption = Annotated[
 ]
 
 
-@app.command(epilog="Further commands: servable schedule monitor, list, pause, resume, remove NAME.")
+ScheduledArgument = Annotated[str, typer.Argument(help="Name of the model: see servable schedule list.")]
+
+
+@app.command(
+    cls=Command, epilog="Further commands: servable schedule monitor, list, pause, resume, remove NAME."
+)
 @takes_a_request
 def add(
     request: Request,
@@ -64,17 +74,19 @@ def add(
     timezone: TimezoneOption = "UTC",
     on_drift: Annotated[
         bool,
-        typer.Option("--on-drift", help="At no times: servable monitor --retrain starts it."),
+        typer.Option("--on-drift", help="No times: servable monitor --retrain starts it."),
     ] = False,
 ) -> None:
     """Schedule a training as a Prefect deployment."""
     from flows.scheduling import schedules
     from flows.scheduling.when import When
 
-    terminal.note(schedules.deploy(request, When(cron, interval, rrule, timezone, on_drift)))
+    with terminal.working("deploy"):
+        made = schedules.deploy(request, When(cron, interval, rrule, timezone, on_drift))
+    terminal.note(made)
 
 
-@app.command("monitor")
+@app.command("monitor", cls=Command)
 def add_monitoring(
     name: Annotated[str, typer.Argument(help="Name of the model.")],
     data: LiveDataOption,
@@ -108,15 +120,18 @@ def add_monitoring(
         "deployment": deployment,
         "workspace": str(place.root),
     }
-    terminal.note(schedules.deploy_monitoring(place, parameters, When(cron, interval, rrule, timezone)))
+    with terminal.working("deploy"):
+        made = schedules.deploy_monitoring(place, parameters, When(cron, interval, rrule, timezone))
+    terminal.note(made)
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_schedules(workspace: WorkspaceOption = None, json_output: JsonOption = False) -> None:
     """List the scheduled trainings and monitorings."""
     from flows.scheduling import deployments
 
-    rows = deployments.described(Workspace.open(workspace))
+    with terminal.working("ask Prefect"):
+        rows = deployments.described(Workspace.open(workspace))
     if json_output:
         for row in rows:
             print(json.dumps(row))
@@ -126,8 +141,8 @@ def list_schedules(workspace: WorkspaceOption = None, json_output: JsonOption = 
     terminal.table("", columns, cells)
 
 
-@app.command()
-def pause(name: str, workspace: WorkspaceOption = None) -> None:
+@app.command(cls=Command)
+def pause(name: ScheduledArgument, workspace: WorkspaceOption = None) -> None:
     """Neither train nor monitor a model until it is resumed."""
     from flows.scheduling import deployments
 
@@ -135,8 +150,8 @@ def pause(name: str, workspace: WorkspaceOption = None) -> None:
     terminal.note(f"{name}: paused")
 
 
-@app.command()
-def resume(name: str, workspace: WorkspaceOption = None) -> None:
+@app.command(cls=Command)
+def resume(name: ScheduledArgument, workspace: WorkspaceOption = None) -> None:
     """Train and monitor a model again when it is due."""
     from flows.scheduling import deployments
 
@@ -144,8 +159,8 @@ def resume(name: str, workspace: WorkspaceOption = None) -> None:
     terminal.note(f"{name}: resumed")
 
 
-@app.command()
-def remove(name: str, workspace: WorkspaceOption = None) -> None:
+@app.command(cls=Command)
+def remove(name: ScheduledArgument, workspace: WorkspaceOption = None) -> None:
     """Delete the schedules of a model; its runs stay in Prefect."""
     from flows.scheduling import deployments
 

@@ -9,6 +9,7 @@ import typer
 from features.storage.objects import is_url
 from flows.commands.groups import grouped
 from flows.commands.options import WorkspaceOption
+from flows.orchestration.task_runners import THREADS
 from flows.runs.plans.request import Request
 from flows.workspace import Workspace, model_name
 
@@ -63,6 +64,14 @@ def requested(
         bool, typer.Option("--force", help="Publish even if the version in service has equal weights.")
     ] = False,
     workspace: WorkspaceOption = None,
+    runner: Annotated[
+        str,
+        typer.Option(
+            envvar="SERVABLE_RUNNER",
+            help="Where data are read and featurized: threads, dask, or the address of a Dask scheduler.",
+            metavar="NAME",
+        ),
+    ] = THREADS,
 ) -> Request:
     """Turn the options into a request.
 
@@ -83,6 +92,7 @@ def requested(
         restart=restart,
         force=force,
         workspace=str(Workspace.at(workspace).root),
+        runner=runner,
     )
 
 

@@ -1,6 +1,7 @@
 """``servable tune``: search for better settings, and train the best."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 @takes_a_request
 def tune(
     request: Request,
-    trials: Annotated[int, typer.Option(min=1, help="Most trials.")] = 20,
-    minutes: Annotated[float, typer.Option(min=0.1, help="Most minutes of the search.")] = 30.0,
+    trials: Annotated[int, typer.Option(min=1, help="Number of trials, at most.")] = 20,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Minutes that the search takes, at most.")] = 30.0,
     train: Annotated[
         bool, typer.Option("--train/--no-train", help="Train and publish the best settings.")
     ] = True,
@@ -28,10 +29,11 @@ def tune(
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Search for better settings on the validation split, then train the best and publish it.
+    """Search for better settings, then train and publish the best.
 
-    --set KEY=A,B,C and --set KEY=LOW..HIGH say what is tried; --recipe auto tries every recipe of the task.
-    Repeat the command to go on with a search that was cut off.
+    Settings are compared on the validation split alone. --set KEY=A,B,C and --set KEY=LOW..HIGH say what is
+    tried; --recipe auto tries every recipe of the task. Repeat the command to go on with a search that was
+    cut off.
     """
     from flows.tuning import space
 
@@ -52,7 +54,7 @@ def tune(
     if not quiet:
         _show_trials(outcome)
     own = "" if outcome.own is None else f"; the recipe as it stands {outcome.own:.4g}"
-    print(f"best {outcome.metric} {outcome.value:.4g}{own}")
+    print(f"best {outcome.metric} {outcome.value:.4g} with {_settings(outcome.params)}{own}")
     print(f"report of the search: {outcome.folder / 'report.html'}")
     if summary is not None:
         from flows.console import summary as summaries
@@ -67,11 +69,15 @@ def _show_trials(outcome: "Outcome") -> None:
             row["number"],
             row["state"],
             _cell(row["value"]),
-            ", ".join(f"{k}={_cell(v)}" for k, v in row["params"].items()),
+            _settings(row["params"]),
         )
         for row in ordered
     ]
     terminal.table("trials", ("trial", "state", outcome.metric, "settings"), rows)
+
+
+def _settings(params: Mapping[str, object]) -> str:
+    return ", ".join(f"{key}={_cell(value)}" for key, value in params.items())
 
 
 def _cell(value: object) -> str:

@@ -29,7 +29,9 @@ from flows.reports.pages.media import Media, Picture
 Tone = Literal["plain", "good", "bad"]
 
 #: Characters of a cell, and of all headings, that a phone has no room for side by side.
-LONG, LONGEST_HEAD = 22, 48
+LONG, LONGEST_HEAD = 22, 40
+#: Where a line may be broken: a tag, and a space without width.
+BREAK, SPACE = Markup("<wbr>"), Markup("&#8203;")
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,7 @@ class Report:
 
 def render(report: Report) -> str:
     """Render a report as one HTML page without outside references."""
-    return environment().get_template("report.html.jinja").render(report=report)
+    return environment().get_template("pages/report.html.jinja").render(report=report)
 
 
 def write(report: Report, path: Path) -> None:
@@ -195,7 +197,7 @@ def write(report: Report, path: Path) -> None:
 def environment() -> jinja2.Environment:
     """Return the templates' environment: everything from data is escaped and printable."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(Path(__file__).resolve().parents[1]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -205,6 +207,7 @@ def environment() -> jinja2.Environment:
     environment.filters |= {
         "cell": cell,
         "breakable": _breakable,
+        "label": _label,
         "data_uri": _data_uri,
         "anchor": _anchor,
         "percent": percent,
@@ -271,10 +274,14 @@ def _is_wordy(table: Table) -> bool:
     return len(table.columns) > 2 and long
 
 
-def _breakable(text: str) -> Markup:
+def _breakable(text: str, mark: Markup = BREAK) -> Markup:
     """Let a long path or name be broken after its separators."""
-    parts = re.split(r"(?<=[/_.-])(?=[^\W\d])", str(printable(text)))
-    return Markup("<wbr>").join(parts)
+    return mark.join(re.split(r"(?<=[/_.-])(?=[^\W\d])", str(printable(text))))
+
+
+def _label(text: str) -> Markup:
+    """Let a name in an attribute be broken likewise: tags are text there."""
+    return _breakable(text, SPACE)
 
 
 def _anchor(title: str) -> str:

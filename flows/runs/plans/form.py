@@ -3,6 +3,8 @@
 A value that does not fit is refused there, before a run is made. Imports nothing heavy.
 """
 
+import copy
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,6 +30,22 @@ Threshold = Annotated[float, Field(ge=0)]
 Hours = Annotated[float, Field(ge=0)]
 Examples = Annotated[int, Field(ge=20)]
 Override = Annotated[str, Field(pattern=r"^[^=]+=", examples=["training.epochs=2"])]
+
+
+def of_task(schema: Mapping[str, Any], task: str) -> dict[str, Any]:
+    """Return the schema of a training's parameters with the choices that one task leaves.
+
+    Args:
+        schema: JSON Schema of the parameters.
+        task: the only one that it accepts from now on.
+    """
+    narrowed: dict[str, Any] = copy.deepcopy(dict(schema))
+    fields = narrowed["properties"]
+    fields["task"]["enum"] = [task]
+    for kind in fields["recipe"]["anyOf"]:
+        if "enum" in kind:
+            kind["enum"] = [name for name, _, _ in catalogue.recipes(task)]
+    return narrowed
 
 
 class TableColumns(BaseModel):

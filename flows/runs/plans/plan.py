@@ -53,9 +53,9 @@ class Plan:
 
     @cached_property
     def sections(self) -> dict[str, Any]:
-        """The typed settings of every section."""
+        """The typed settings of every section; the defaults of one that an earlier version did not have."""
         checks = sections(self.task, self.request.seed)
-        return {name: check(self.recipe[name]) for name, check in checks.items()}
+        return {name: check(self.recipe.get(name) or {}) for name, check in checks.items()}
 
     @property
     def rules(self) -> Any:

@@ -23,6 +23,8 @@ Settings = TypeVar("Settings", bound=BaseModel)
 Check = Callable[[dict[str, Any]], BaseModel]
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+#: In place of a recipe's name: each recipe of the task is tried by ``servable tune``.
+AUTO = "auto"
 
 
 class GateSettings(BaseModel):
@@ -79,6 +81,12 @@ class CanarySettings(BaseModel):
         le=1,
         description="maximum Kolmogorov-Smirnov distance between the scores of both versions",
     )
+    max_label_share: float = Field(
+        0.95,
+        gt=0,
+        le=1,
+        description="maximum share of one label, if the stable version gives it less than half as often",
+    )
     window: float = Field(10.0, gt=0, description="seconds over which failures and latencies are counted")
 
 
@@ -116,7 +124,9 @@ def recipe_path(task: str, recipe: str | None) -> Path:
         f"no recipe with this name for {task}",
         got=chosen,
         expected=f"one of {', '.join(known_recipes(task))}, or the path of a .yaml file",
-        todo=near(chosen, known_recipes(task)),
+        todo="use servable tune, which tries all of them"
+        if chosen == AUTO
+        else near(chosen, known_recipes(task)),
     )
 
 
@@ -195,8 +205,15 @@ def _owner(content: Mapping[str, Any], key: str, settings: Mapping[str, Collecti
     """Name the section that a key without one is meant in; nothing if the recipe has the key itself."""
     owners = [name for name, inner in content.items() if isinstance(inner, dict) and key in inner]
     owners = owners or [section for section, keys in settings.items() if key in keys]
-    if key in content or not owners:
+    if key in content or key in settings or not (owners or settings):
         return []
+    if not owners:
+        raise ConfigError(
+            "no such setting",
+            got=key,
+            todo=near(key, {name for keys in settings.values() for name in keys})
+            or "list the settings with servable recipes TASK RECIPE",
+        )
     if len(owners) > 1:
         meant = " or ".join(f"{owner}.{key}" for owner in owners)
         raise UsageError("ambiguous key in --set", got=key, expected=meant)

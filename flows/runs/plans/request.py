@@ -26,6 +26,7 @@ class Request:
     restart: bool = False
     force: bool = False
     workspace: str = "workspace"
+    runner: str = "threads"
 
     def as_parameters(self) -> dict[str, Any]:
         """Return the request as JSON-serializable flow parameters."""

@@ -47,7 +47,9 @@ def choose(
         usual = [value if value is not None else default for value, default in zip(given, USUAL, strict=True)]
         favour.assign(pairs[0] if len(pairs) == 1 else usual)
         return
-    decode = tf.function(lambda outputs: transcripts.texts(outputs, writing), reduce_retracing=True)
+    decode = tf.function(
+        lambda outputs: transcripts.texts(outputs, writing), reduce_retracing=True, autograph=False
+    )
     outputs = [model(inputs, training=False) for inputs, _ in batches]
     truth = [text for _, labels in batches for text in _texts(np.asarray(labels), writing)]
     rates = []

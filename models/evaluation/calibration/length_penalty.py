@@ -39,7 +39,7 @@ def choose(
     if given is not None or not batches:
         writer.length_penalty.assign(USUAL if given is None else given)
         return
-    write = tf.function(network.write, reduce_retracing=True)
+    write = tf.function(network.write, reduce_retracing=True, autograph=False)
     texts = [text for _, targets in batches for text in _texts(network, (targets, np.zeros(len(targets))))]
     scores = []
     for penalty in PENALTIES:

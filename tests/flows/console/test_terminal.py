@@ -1,11 +1,13 @@
 """Progress as a log file and as a terminal show it."""
 
 import io
+import os
 
 import pytest
 from rich.console import Console
 
 from flows.console import summary, terminal
+from flows.console.quiet import native_stderr
 
 METRICS = {"loss": 0.25, "accuracy": 0.5, "validation_loss": 1.0, "learning_rate": 1e-3, "seconds": 2.0}
 
@@ -81,3 +83,15 @@ def test_quiet_hides_notes_but_no_warnings(monkeypatch, capsys: pytest.CaptureFi
 )
 def test_figures_have_at_most_four_digits(value: float, text: str) -> None:
     assert summary.figure(value) == text
+
+
+@pytest.mark.parametrize(("is_terminal", "quiet"), [(True, False), (True, True), (False, False)])
+def test_work_without_output_is_shown_on_a_terminal_alone(
+    monkeypatch, capfd: pytest.CaptureFixture[str], is_terminal: bool, quiet: bool
+) -> None:
+    monkeypatch.setattr(terminal, "stderr", Console(file=io.StringIO(), force_terminal=is_terminal))
+    with terminal.hushed(quiet), terminal.working("load pets"), native_stderr():
+        os.write(2, b"chatter of a library")
+    shown = capfd.readouterr().err
+    assert ("load pets ..." in shown) == (is_terminal and not quiet)
+    assert "chatter" not in shown

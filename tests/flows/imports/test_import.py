@@ -77,6 +77,16 @@ def test_a_savedmodel_of_tensorflow_2_is_asked_about_zeros(tmp_path: Path) -> No
     assert (tmp_path / "line-candidate" / "1" / WARMUP).is_file()
 
 
+def test_documents_of_an_earlier_publication_stay_behind(tmp_path: Path) -> None:
+    path = saved_models.line(tmp_path / "line")
+    (path / "assets.extra").mkdir(exist_ok=True)
+    documents = ("assets.extra/servable.json", "provenance.json", "model.sig", "MODEL_CARD.md")
+    for document in documents:
+        (path / document).write_text("{}")
+    assert refusal(examined(path)) == ""
+    assert not any((tmp_path / "line-candidate" / "1" / document).exists() for document in documents)
+
+
 def test_a_savedmodel_of_tensorflow_1_with_examples(tmp_path: Path) -> None:
     verdict = examined(saved_models.classic(tmp_path / "classic"))
     assert refusal(verdict) == ""

@@ -5,10 +5,12 @@ import pytest
 import scipy.stats
 
 from flows.promotion import judgement
-from flows.promotion.judgement import PROMOTE, ROLL_BACK, WAIT, judge
+from flows.promotion.admission import evaluated
+from flows.promotion.judgement import PROMOTE, ROLL_BACK, WAIT, Evaluated, Evaluations, judge
 from flows.promotion.watch import _Trial, described
 from flows.runs.plans.recipe import CanarySettings
 from serving.repository.labels import Canary
+from serving.repository.repository import Repository
 from serving.repository.traffic import Counter, Tally, Traffic
 
 RULE = CanarySettings()
@@ -16,20 +18,28 @@ OLD_ENOUGH = 3600.0
 GENERATOR = np.random.default_rng(3)
 
 
-def tally(requests=1000, errors=0, median=0.01, scores=(5, 2)) -> Tally:
-    """Make a tally of latencies around a median and of scores of a beta distribution."""
+def tally(requests=1000, errors=0, median=0.01, scores=(5, 2), labels="abcd") -> Tally:
+    """Make a tally of latencies around a median, of scores of a beta distribution, and of labels in turn."""
     counter, answered = Counter(), requests - errors
     latencies = median * GENERATOR.lognormal(0, 0.3, answered)
-    for latency, score in zip(latencies.tolist(), GENERATOR.beta(*scores, answered).tolist(), strict=True):
-        counter.answered(latency, [score])
+    for place, score in enumerate(GENERATOR.beta(*scores, answered).tolist()):
+        counter.answered(float(latencies[place]), [score], [labels[place % len(labels)]])
     for _ in range(errors):
         counter.failed()
     return Tally.read(counter.content())
 
 
-def verdict(canary: Tally, stable: Tally | None = None, age=OLD_ENOUGH, rule=RULE, trouble=""):
-    seen = Traffic(tally() if stable is None else stable, canary, trouble)
-    return judge(rule, seen, seen, age)
+def verdict(
+    canary: Tally,
+    stable: Tally | None = None,
+    age=OLD_ENOUGH,
+    rule=RULE,
+    trouble="",
+    confidence=True,
+    evaluations=None,
+):
+    seen = Traffic(tally() if stable is None else stable, canary, trouble, 1, confidence)
+    return judge(rule, seen, seen, age, evaluations)
 
 
 def test_a_canary_without_fault_is_promoted_once_it_is_old_enough_and_has_answered_enough():
@@ -47,7 +57,8 @@ def test_a_canary_without_fault_is_promoted_once_it_is_old_enough_and_has_answer
         (tally(20, 20), "", "failed on 20 of 20 requests"),
         (tally(1000, 30), "", "failed on 30 of 1000 requests"),
         (tally(median=0.03), "", "times the stable version's, over 2"),
-        (tally(scores=(1, 5)), "", "distance of its scores"),
+        (tally(scores=(1, 5)), "", "its scores are lower: their distance is"),
+        (tally(labels="a"), "", "100% of its answers are 'a', which the stable version gives in 25%"),
         (tally(0), "no SavedModel", "cannot be loaded: no SavedModel"),
     ],
 )
@@ -55,6 +66,62 @@ def test_a_fault_is_rolled_back_at_once(canary, trouble, words):
     found = verdict(canary, age=1, trouble=trouble)
     assert found.verdict == ROLL_BACK
     assert words in found.reason
+
+
+def test_a_version_that_has_learnt_what_the_stable_one_has_not_is_promoted():
+    """Most inputs have drifted: the stable version is unsure of them, and takes nearly all for one class."""
+    stable, learnt = tally(scores=(3, 4), labels="aaaaaaaaab"), tally(scores=(20, 1))
+    assert scipy.stats.ks_2samp(learnt.scores, stable.scores).statistic > 0.9
+    assert verdict(learnt, stable).verdict == PROMOTE
+    assert verdict(stable, learnt).verdict == ROLL_BACK
+    # Numbers that say nothing of how sure an answer is may not differ in either direction.
+    for pair in ((learnt, stable), (stable, learnt)):
+        assert verdict(*pair, confidence=False).reason.startswith("the distance of its scores is")
+
+
+def test_a_version_that_is_less_sure_as_expected_is_promoted():
+    """The stable version is sure of what it does not know; the canary is as sure as when it was tested."""
+    unnoticed, aware, poor = (30, 1), (6, 2), (2, 4)
+    tested = {scores: tally(scores=scores).scores for scores in (unnoticed, aware, poor)}
+    live, stable, before = tally(scores=aware), tally(scores=unnoticed), Evaluated(metric=(0.9, 0.97))
+
+    def judged(canary: Evaluated, live=live, before=before):
+        return verdict(live, stable, evaluations=Evaluations(before, canary))
+
+    assert judged(Evaluated(tested[aware], (0.86, 0.94))).verdict == PROMOTE
+    assert judged(Evaluated(tested[aware][:20], (0.86, 0.94))).verdict == PROMOTE
+    for canary, stables in (
+        (Evaluated(), before),
+        (Evaluated(tested[aware], (0.86, 0.94)), Evaluated()),
+        (Evaluated(tested[unnoticed], (0.86, 0.94)), before),  # far surer when it was tested
+        (Evaluated(tested[aware], (0.3, 0.5)), before),  # tested far worse than the stable version was
+    ):
+        assert judged(canary, before=stables).reason.startswith("its scores are lower")
+    # What has learnt from wrong labels is as unsure as it was when it was tested, and did badly there.
+    assert judged(Evaluated(tested[poor], (0.31, 0.47)), tally(scores=poor)).verdict == ROLL_BACK
+
+
+@pytest.mark.parametrize(
+    ("manifest", "metric"),
+    [
+        ({"metric": "m", "metrics": {"m": 0.9, "m_low": 0.8, "m_high": 0.95}}, (0.8, 0.95)),
+        ({"metric": "m", "metrics": {"m_low": 2.0, "m_high": 3.0}, "higher_is_better": False}, (-3.0, -2.0)),
+        ({"metric": "m", "metrics": {"m": 0.9}}, None),
+        ({}, None),
+    ],
+)
+def test_a_release_says_how_its_version_was_tested(tmp_path, manifest, metric):
+    candidate = tmp_path / "candidate"
+    candidate.mkdir()
+    (candidate / "saved_model.pb").write_bytes(b"graph")
+    release = Repository(tmp_path / "models").publish("m", candidate, manifest | {"scores": [0.5]})
+    assert evaluated(release) == Evaluated((0.5,), metric)
+
+
+def test_answers_of_one_class_are_no_fault_where_the_stable_version_gives_it_as_often():
+    assert verdict(tally(labels="a"), tally(labels="ab")).verdict == PROMOTE
+    assert verdict(tally(labels="aaab"), tally(labels="bc")).verdict == PROMOTE
+    assert verdict(tally(90, labels="a"), age=1).verdict == WAIT
 
 
 def test_a_few_failures_or_scores_are_no_fault():

@@ -103,6 +103,17 @@ def test_a_canary_without_fault_becomes_stable(workspace):
     assert told == [f"line: canary 2 is stable: {last['reason']}"]
 
 
+def test_a_canary_that_is_surer_than_the_stable_version_becomes_stable(workspace, candidates):
+    """As one that was trained on the inputs of late."""
+    repository = Repository(workspace.repository)
+    repository.publish("line", candidates["faulty"], {"recipe": {"canary": RULE}}, promote=False)
+    repository.promote("line", 4, "trial", share=40)
+    with running(workspace) as (load, until, _):
+        load.x = canary.SURER
+        until(lambda: repository.canary("line") is None)
+    assert (repository.stable("line"), load.failures) == (4, [])
+
+
 @pytest.mark.parametrize("fault", canary.FAULTS)
 def test_a_fault_is_rolled_back_and_no_request_fails(workspace, fault):
     repository = Repository(workspace.repository)
@@ -123,7 +134,8 @@ def test_a_fault_is_rolled_back_and_no_request_fails(workspace, fault):
         3,
         None,
     )
-    assert {"errors": "failed on", "latency": "latency", "scores": "scores"}[fault] in last["reason"]
+    words = {"errors": "failed on", "latency": "latency", "scores": "scores", "answers": "answers"}
+    assert words[fault] in last["reason"]
     assert len(told) == 1
 
 

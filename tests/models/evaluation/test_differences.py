@@ -46,6 +46,7 @@ def test_a_difference_of_means_has_the_interval_of_the_paired_t_test() -> None:
     assert accuracy.is_clear == (paired.pvalue < 0.05)
 
 
+@pytest.mark.proof
 def test_intervals_hold_the_true_difference_as_often_as_they_say() -> None:
     held, rounds = 0, 60
     for seed in range(rounds):

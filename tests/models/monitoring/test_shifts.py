@@ -62,7 +62,7 @@ def test_one_word_among_many_is_tested_alone() -> None:
     # One of three words, and one of two tests.
     assert shift.p == pytest.approx(2 * 3 * exact.pvalue)
     assert exact.pvalue * 3 < stats.chi2_contingency([[60, 30, 30], [20, 10, 50]]).pvalue
-    assert (shift.reference, shift.live) == ("c 25.0 %", "c 62.5 %")
+    assert (shift.reference, shift.live) == ("c: 25.0 %", "c: 62.5 %")
     p, q = np.array([0.5, 0.25, 0.25]), np.array([0.25, 0.125, 0.625])
     assert shift.psi == pytest.approx(float(np.sum((q - p) * np.log(q / p))))
 

@@ -67,6 +67,7 @@ def trained(dataset, subwords, folder: Path, stores: Path, epochs: int, **more):
     return network, history
 
 
+@pytest.mark.proof
 def test_an_interrupted_training_ends_with_the_same_weights(dataset, subwords, tmp_path):
     whole, _ = trained(dataset, subwords, tmp_path / "whole", tmp_path, 2)
 

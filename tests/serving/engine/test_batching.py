@@ -12,7 +12,7 @@ from serving.engine.batch import filled_size, merge, padded, parts
 from serving.engine.batching import Batcher
 from serving.engine.batching_parameters import JOINED_ROWS, Parameters, parameters_for
 from serving.errors import FailedPrecondition, InvalidArgument, Unavailable
-from serving.server.server import Server, _threads_of_a_batch
+from serving.server.server import Server, _threads_of_a_run
 from tests.serving.conftest import config_text
 from tests.serving.engine.held import Held, ask, floats, while_held
 
@@ -210,7 +210,7 @@ def test_parameters_are_read_and_checked(tmp_path):
 
 def test_batches_that_run_at_a_time_share_the_processors(tmp_path):
     def threads(parameters, **further):
-        return _threads_of_a_batch(Options(model_base_path=tmp_path, **further), parameters)
+        return _threads_of_a_run(Options(model_base_path=tmp_path, **further), parameters)
 
     cores = os.cpu_count()
     assert threads(Parameters()) == 1
@@ -220,6 +220,10 @@ def test_batches_that_run_at_a_time_share_the_processors(tmp_path):
     assert threads(None) == 0
     assert threads(Parameters(), per_model_batching=True) == 0
     assert threads(Parameters(), session_config_file=tmp_path / "session.pbtxt") == 0
+    # Each process has its part of the processors.
+    assert threads(None, processes=2) == max(1, cores // 2)
+    assert threads(Parameters(num_batch_threads=1), processes=cores) == 1
+    assert threads(None, processes=2, session_config_file=tmp_path / "session.pbtxt") == 0
 
 
 def test_a_server_batches_both_doors(models, tmp_path):

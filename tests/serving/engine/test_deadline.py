@@ -1,17 +1,27 @@
-"""Requests that nobody waits for any more: no run begins for them, alone or in a batch."""
+"""Requests that nobody waits for any more: no run begins for them, and a loop that runs is stopped."""
 
 import threading
+import time
+import urllib.error
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
+import numpy as np
 import pytest
 from google.protobuf import empty_pb2
 
+from serving.client.client import Client
+from serving.config import Options
 from serving.engine import deadline
 from serving.engine.batching import Batcher
 from serving.engine.batching_parameters import Parameters
-from serving.errors import DeadlineExceeded
+from serving.engine.servable import Servable
+from serving.engine.stopping import Stopper
+from serving.errors import DeadlineExceeded, InvalidArgument
 from serving.server.grpc_handlers import handler
+from serving.server.server import Server
+from tests.serving import saved_models
 from tests.serving.engine.held import Held, ask, floats
 
 
@@ -21,7 +31,7 @@ def held(models):
 
 
 def late(batcher, is_waiting, x):
-    with deadline.waiting(is_waiting):
+    with deadline.waiting(deadline.Caller(is_waiting)):
         return ask(batcher, "refuse_negative", x=floats(x))["root"].tolist()
 
 
@@ -55,14 +65,15 @@ def test_a_run_does_not_begin_for_nobody(held):
 
 
 def test_the_deadline_of_a_call_reaches_the_engine():
-    seen = []
+    seen, left = [], []
 
     def answer(request, client):
-        seen.append(deadline.caller()())
-        while deadline.caller()():
+        seen.append(deadline.current().waits())
+        left.append(deadline.current().until - time.monotonic())
+        while deadline.current().waits():
             pass
         ended.set()
-        return request
+        raise deadline.passed()
 
     ended = threading.Event()
     service = grpc.method_handlers_generic_handler("t", {"Call": handler(empty_pb2.Empty, answer)})
@@ -76,3 +87,64 @@ def test_the_deadline_of_a_call_reaches_the_engine():
         assert ended.wait(30)
         server.stop(None).wait()
     assert seen == [True]
+    assert 0 < left[0] < 2
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory):
+    """A model that counts to the number it is given, one by one."""
+    return saved_models.counting(tmp_path_factory.mktemp("endless") / "1")
+
+
+def test_a_loop_is_stopped_when_the_deadline_passes_and_the_model_answers_on(endless):
+    options = Options(port=0, rest_port=0, rest_timeout=1, model_name="count", model_base_path=endless.parent)
+    with Server(options) as server, Client(server.target, timeout=1) as client:
+        with pytest.raises(DeadlineExceeded):
+            client.predict("count", x=np.array([2**62]))
+        request = urllib.request.Request(
+            f"http://{server.rest_target}/v1/models/count:predict", f'{{"instances": [{2**62}]}}'.encode()
+        )
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=30)
+        assert refused.value.code == 504
+        # Neither run goes on: a thread of the server that still counted would hold the version in use.
+        server.stop(grace=30)
+    assert server._core.manager.models() == []
+
+
+def test_a_batch_is_run_until_the_last_deadline_and_stopped_then(endless):
+    model = Servable("count", 1, endless)
+    batcher, now = Batcher(model, Parameters(num_batch_threads=1)), time.monotonic()
+    callers = [deadline.Caller(until=now + seconds) for seconds in (0.2, 0.5)]
+    assert deadline.joined(callers).until == now + 0.5
+    assert deadline.joined([*callers, deadline.Caller()]).until is None
+
+    def count(caller):
+        with deadline.waiting(caller):
+            return ask(batcher, "serving_default", x=np.array([2**62]))
+
+    with ThreadPoolExecutor(2) as pool:
+        for stopped in [pool.submit(count, caller) for caller in callers]:
+            with pytest.raises(DeadlineExceeded):
+                stopped.result(30)
+    assert time.monotonic() >= callers[1].until
+    assert ask(batcher, "serving_default", x=np.array([3, 5]))["y"].tolist() == [5, 5]
+    batcher.close()
+
+
+def test_quick_runs_and_graphs_without_loops_are_not_watched(endless, models, monkeypatch):
+    watched = []
+    watch = Stopper._watched
+    monkeypatch.setattr(Stopper, "_watched", lambda self, *run: watched.append(run) or watch(self, *run))
+    model = Servable("count", 1, endless)
+    for until in (None, 1e9, 1e9):
+        with deadline.waiting(deadline.Caller(until=until)):
+            assert ask(model, "serving_default", x=np.array([3]))["y"].tolist() == [3]
+    assert Servable("line", 1, models.root / "line" / "1")._stopper is None
+    model._stopper._seconds.clear()
+    with deadline.waiting(deadline.Caller(until=1e9)):
+        assert ask(model, "serving_default", x=np.array([4]))["y"].tolist() == [4]
+        with pytest.raises(InvalidArgument, match=r"Expects arg\[0\] to be int64 but int32 is provided"):
+            ask(model, "serving_default", x=np.array([4], np.int32))
+    assert len(watched) == 1
+    model.close()

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+from tensorflow_serving.apis import model_management_pb2, predict_pb2, prediction_log_pb2
 
 from features.errors import ConfigError
+from serving import text_configs
 from serving.client.client import Client
 from serving.config import Options
+from serving.errors import InvalidArgument, PermissionDenied, ServerError
 from serving.inference import request_log
 from serving.inference.request_log import RequestLog
 from serving.metrics import Metrics
@@ -160,3 +162,61 @@ def test_a_log_that_cannot_be_is_refused(
                 request_log_share=share,
             )
         )
+
+
+def with_logging(models: Models, *logging: str) -> str:
+    entries = [
+        f'config {{ name: "{name}" base_path: "{models.root / base}" model_platform: "tensorflow" {text} }}'
+        for name, base, text in zip(
+            ("line", "again", "classic"), ("line", "line", "classic"), logging, strict=True
+        )
+    ]
+    return f"model_config_list {{ {' '.join(entries)} }}"
+
+
+def sampled(prefix: Path, share: float) -> str:
+    collector = f'log_collector_config {{ filename_prefix: "{prefix}" }}'
+    return f"logging_config {{ {collector} sampling_config {{ sampling_rate: {share} }} }}"
+
+
+def test_a_model_logs_as_its_configuration_says_until_that_changes(models: Models, tmp_path: Path) -> None:
+    file, common = tmp_path / "models.config", tmp_path / "common"
+    own = sampled(tmp_path / "own", 1)
+    file.write_text(with_logging(models, own, own, ""))
+    options = Options(port=0, model_config_file=file, request_log=common, request_log_share=1.0)
+    with Server(options) as server, Client(server.target) as client:
+        for name in ("line", "again"):
+            client.predict(name, x=np.array([1.0], np.float32))
+        client.classify("classic", [{"x": 2.0}], signature="classify_x_to_y")
+        client.regress("classic", [{"x": 2.0}], signature="regress_x_to_y")
+        file.write_text(with_logging(models, sampled(tmp_path / "moved", 1), "", ""))
+        server._core.reload(text_configs.model_server_config(file))
+        for name in ("line", "again"):
+            client.predict(name, x=np.array([3.0], np.float32))
+        for wrong, words in (
+            (sampled(tmp_path / "moved", 1.5), "sampling_rate of 1.5"),
+            (sampled(Path("relative"), 0.5), "absolute path"),
+            (sampled(tmp_path / "no" / "folder", 1), "cannot write"),
+        ):
+            file.write_text(with_logging(models, wrong, "", ""))
+            with pytest.raises(ServerError, match=words):
+                server._core.reload(text_configs.model_server_config(file))
+        file.write_text(with_logging(models, own, sampled(tmp_path / "own", 0.5), ""))
+        with pytest.raises(InvalidArgument, match="another sampling_rate"):
+            server._core.reload(text_configs.model_server_config(file))
+        sent = model_management_pb2.ReloadConfigRequest(config=text_configs.model_server_config(file))
+        with pytest.raises(PermissionDenied, match="--model_config_file alone"):
+            server._services.reload(sent)
+        client.predict("line", x=np.array([4.0], np.float32))
+    names = {
+        path.name: [(log.WhichOneof("log_type"), log.log_metadata.model_spec.name) for log in read(path)]
+        for path in (tmp_path / "own.tfrecord", tmp_path / "moved.tfrecord", common)
+    }
+    assert names == {
+        "own.tfrecord": [("predict_log", "line"), ("predict_log", "again")],
+        "moved.tfrecord": [("predict_log", "line"), ("predict_log", "line")],
+        "common": [("classify_log", "classic"), ("regress_log", "classic"), ("predict_log", "again")],
+    }
+    (regressed,) = [log for log in read(common) if log.WhichOneof("log_type") == "regress_log"]
+    assert regressed.regress_log.response.result.regressions[0].value == 2.0 * 0.5 + 3
+    assert regressed.log_metadata.model_spec.version.value == 2

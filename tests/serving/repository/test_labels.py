@@ -62,7 +62,7 @@ def test_servers_are_added_up_and_other_trials_left_out(tmp_path):
     counts = {name: Counter() for name in ("stable", "canary")}
     latencies = np.random.default_rng(0).lognormal(-5, 0.5, 4000)
     for latency in latencies:
-        counts["stable"].answered(latency, [0.25, 0.75])
+        counts["stable"].answered(latency, [0.25, 0.75], ["cat", "dog" * 100])
     counts["canary"].answered(0.1, [])
     counts["canary"].failed()
     for number, told in enumerate((trial, trial, other)):
@@ -73,6 +73,8 @@ def test_servers_are_added_up_and_other_trials_left_out(tmp_path):
     assert (told.canary.requests, told.canary.errors, told.trouble) == (4, 2, "")
     # The latest 200 of each server.
     assert told.stable.scores == (0.25, 0.75) * 200
+    assert told.stable.labels == ("cat", ("dog" * 100)[:100]) * 200
+    assert not told.confidence
     # A bucket is a fifth wide: 2 ** (1 / 4).
     for share in (0.1, 0.5, 0.9):
         assert told.stable.quantile(share) == pytest.approx(np.quantile(latencies, share), rel=0.05)

@@ -34,4 +34,11 @@ def test_a_version_that_was_mirrored_is_served_and_the_next_one_takes_over(bucke
         while answer() != -1.0 * 3.0 + 0.5:
             assert time.monotonic() < deadline, "the new version does not take over"
             time.sleep(0.01)
-    assert capsys.readouterr().out == "line 1: sent\nline 2: sent\n"
+        repository.rollback("line", "worse")
+        mirror(f"{bucket.url}/models", workspace.root)
+        while answer() != 2.0 * 3.0 + 1.0:
+            assert time.monotonic() < deadline, "the rollback is not followed"
+            time.sleep(0.01)
+        assert client.predict("line", label="stable", x=np.array([3.0], np.float32))["y"] == [7.0]
+    sent = ["line 1: sent", "line: stable 1", "line 2: sent", "line: stable 2", "line: stable 1"]
+    assert capsys.readouterr().out.splitlines() == sent

@@ -6,6 +6,7 @@ import yaml
 from features.errors import ConfigError, NoInputError, UsageError
 from flows.runs.plans import plan
 from flows.runs.plans import recipe as config
+from flows.runs.plans.request import Request
 from models import tasks
 
 EVERY_RECIPE = [(task, recipe) for task in tasks.TASKS for recipe in config.known_recipes(task)]
@@ -122,3 +123,9 @@ def test_a_recipe_file_of_ones_own(tmp_path):
     mine.write_text("a: [\n")
     with pytest.raises(ConfigError, match="not YAML"):
         config.read_recipe("image-classification", str(mine))
+
+
+def test_a_training_of_an_earlier_version_has_the_defaults_of_a_section_it_lacks():
+    now = plan.resolve(Request("image-classification", ".", "pets", recipe="cnn"))
+    recorded = {name: content for name, content in now.recipe.items() if name != "canary"}
+    assert plan.Plan(now.request, recorded).sections == now.sections

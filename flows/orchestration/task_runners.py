@@ -1,0 +1,171 @@
+"""Where ingest and featurize do their work: in this process, or in those of a Dask cluster.
+
+Prefect runs every part as a task of its own, by its task runner for Dask. What travels is small: the paths of
+files and of folders that all processes see, and numbers.
+"""
+
+import contextvars
+import functools
+import importlib.util
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from features.errors import ConfigError, InternalError, UnavailableError, UsageError
+from features.spread import Part, Spread
+
+Result = TypeVar("Result")
+
+#: Runners by name; any other is the address of a Dask scheduler.
+THREADS, DASK = "threads", "dask"
+#: Largest argument and largest result of a part, as they travel.
+MOST_BYTES = 1_000_000
+#: Each process of a local cluster computes with one core, and leaves the memory of a GPU to the others.
+ENVIRONMENT = {
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+}
+
+
+def check(runner: str, *, local: bool = False) -> None:
+    """Check that a runner can be used, before anything runs.
+
+    Raises:
+        UsageError: no such runner, or one that needs Prefect without it.
+        ConfigError: the extra is not installed.
+    """
+    if runner == THREADS:
+        return
+    if runner != DASK and not _is_address(runner):
+        raise UsageError(
+            "no such runner",
+            got=ascii(runner),
+            expected=f"{THREADS}, {DASK} or the address of a Dask scheduler, such as tcp://HOST:8786",
+        )
+    if local:
+        raise UsageError(
+            "Dask runs the tasks of Prefect", got="--runner and --local", todo="pass one of them"
+        )
+    if importlib.util.find_spec("prefect_dask") is None:
+        raise ConfigError(
+            "prefect-dask is not installed",
+            got=f"--runner {runner}",
+            todo='pip install "servable[dask]"',
+        )
+
+
+def _is_address(runner: str) -> bool:
+    try:
+        parts = urlsplit(runner)
+        return parts.scheme in ("tcp", "tls", "ucx", "ws", "wss") and bool(parts.hostname and parts.port)
+    except ValueError:
+        return False
+
+
+@contextmanager
+def spread(runner: str) -> Iterator[Spread | None]:
+    """Provide what spreads parts of a step over a runner's processes; None for those of this machine.
+
+    A cluster of this machine's own starts when parts are there for it, and ends with the body.
+
+    Raises:
+        UnavailableError: the scheduler cannot be reached.
+    """
+    if runner == THREADS:
+        yield None
+        return
+    with _started(runner) as started:
+        yield _Spread(started)
+
+
+@contextmanager
+def _started(runner: str) -> Iterator[Any]:
+    from prefect_dask import DaskTaskRunner
+
+    own = {
+        "threads_per_worker": 1,
+        "host": "127.0.0.1",
+        "dashboard_address": "127.0.0.1:0",
+        "env": ENVIRONMENT,
+    }
+    chosen = DaskTaskRunner(cluster_kwargs=own) if runner == DASK else DaskTaskRunner(address=runner)
+    with chosen:
+        yield chosen
+
+
+class _Spread:
+    """Submits every part to a task runner, and yields the results as they come."""
+
+    def __init__(self, runner: Any) -> None:
+        self._runner = runner
+
+    def __call__(self, function: Callable[[Part], Result], parts: Sequence[Part]) -> Iterator[Result]:
+        if not parts:
+            return
+        import prefect
+        from distributed import as_completed
+        from distributed.scheduler import KilledWorker
+
+        _require_small(function, "what a process needs to know")
+        name = type(function).__name__.lower()
+        task = prefect.task(_done, name=name, task_run_name=f"{name} {{part[0]}}-{{part[1]}}")
+        client = _connected(self._runner)
+        futures = {}
+        for part in parts:
+            submit = functools.partial(self._runner.submit, task, {"function": function, "part": part})
+            future = contextvars.copy_context().run(_outside_of_the_step, submit)
+            futures[future.wrapped_future] = future
+        try:
+            for done in as_completed(list(futures), loop=client.loop):
+                yield futures.pop(done).result()
+        except KilledWorker as error:
+            raise UnavailableError(
+                "the processes of the Dask cluster keep dying",
+                got=str(error),
+                todo="look at the logs of its workers; what is done is not done again",
+            ) from error
+
+
+def _outside_of_the_step(submit: Callable[[], Any]) -> Any:
+    """Submit a task of the flow run, without step, flow and arguments, which hold what cannot travel."""
+    import prefect
+    from prefect.context import FlowRunContext, TaskRunContext
+
+    TaskRunContext.__var__.set(None)
+    if (run := FlowRunContext.get()) is not None:
+        FlowRunContext.__var__.set(run.model_copy(update={"flow": prefect.flow(_flow), "parameters": {}}))
+    return submit()
+
+
+def _flow() -> None:
+    """Stand for the flow in the processes of a cluster, which know the run by its id."""
+
+
+def _connected(runner: Any) -> Any:
+    try:
+        return runner.client
+    except (OSError, TimeoutError) as error:
+        raise UnavailableError(
+            f"no Dask scheduler answers at {runner.address}",
+            got=str(error),
+            todo=f"start one with 'dask scheduler', or pass --runner {DASK} for a cluster of this machine",
+        ) from error
+
+
+def _done(function: Callable[[Part], Result], part: Part) -> Result:
+    """Do a part, in a process of the cluster."""
+    result = function(part)
+    _require_small(result, "the result of a part")
+    return result
+
+
+def _require_small(value: object, what: str) -> None:
+    from distributed.protocol import serialize_bytes
+
+    size = len(serialize_bytes(value))
+    if size > MOST_BYTES:
+        raise InternalError(
+            f"{what} is too large to travel", got=f"{size:,} bytes", expected=f"at most {MOST_BYTES:,}"
+        )
