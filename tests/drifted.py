@@ -18,26 +18,27 @@ def quiet(source: Path, folder: Path) -> Path:
 
 
 def russian(source: Path, folder: Path) -> Path:
-    """Write sentences of as many words, all in another script."""
-    table = pd.read_csv(source / "texts.csv")
+    """Write a table of sentences of as many words, all in another script."""
+    table = pd.read_csv(source)
     table["text"] = [" ".join("город" for _ in text.split()) for text in table["text"]]
     folder.mkdir(parents=True)
-    table.to_csv(folder / "texts.csv", index=False)
-    return folder
+    table.to_csv(folder / source.name, index=False)
+    return folder / source.name
 
 
 def shifted(source: Path, folder: Path) -> Path:
-    """Write rows whose first number is greater by one."""
-    table = pd.read_csv(source / "rows.csv", dtype=str, keep_default_na=False)
+    """Write a table of rows whose first number is greater by one."""
+    table = pd.read_csv(source, dtype=str, keep_default_na=False)
     table["x 1"] = [f"{float(cell) + 1:.4f}" for cell in table["x 1"]]
     folder.mkdir(parents=True)
-    table.to_csv(folder / "rows.csv", index=False)
-    return folder
+    table.to_csv(folder / source.name, index=False)
+    return folder / source.name
 
 
-#: How examples come to differ from those of training, and the measures that show it.
-CHANGED: dict[str, tuple[Callable[[Path, Path], Path], set[str]]] = {
-    "audio-classification": (quiet, {"loudness"}),
-    "text-classification": (russian, {"unknown words", "script CYRILLIC"}),
-    "tabular-classification": (shifted, {"x 1"}),
+#: What is monitored of the golden data, how it comes to differ from training, and the measures that show it
+#: and those that do not.
+CHANGED: dict[str, tuple[str, Callable[[Path, Path], Path], set[str], set[str]]] = {
+    "audio-classification": (".", quiet, {"loudness"}, {"seconds"}),
+    "text-classification": ("texts.csv", russian, {"unknown words", "script CYRILLIC"}, set()),
+    "tabular-classification": ("rows.csv", shifted, {"x 1"}, {"2nd/x", "größe"}),
 }

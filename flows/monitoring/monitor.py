@@ -68,6 +68,7 @@ class Monitoring:
         given: how many live examples there were.
         shifts: how each measure differs, the drifted ones first.
         worst: by drifted measure, the live examples that show it best: what names each, and its content.
+        columns: of rows, in the order of their cells; empty for other kinds.
     """
 
     watch: Watch
@@ -79,6 +80,7 @@ class Monitoring:
     given: int
     shifts: Sequence[Shift]
     worst: Mapping[str, Sequence[tuple[str, bytes]]] = field(repr=False)
+    columns: Sequence[str] = ()
 
     @property
     def chosen(self) -> str:
@@ -172,7 +174,7 @@ def monitor(workspace: Workspace, watch: Watch, progress: Progress = silent) -> 
             if shift.drifted
         }
     run_id = Repository(workspace.repository).release(watch.name, version).manifest.get("run_id")
-    return Monitoring(watch, task.name, version, run_id, before, live, given, found, worst)
+    return Monitoring(watch, task.name, version, run_id, before, live, given, found, worst, observer.columns)
 
 
 def _worst(measure: str, before: Reference, live: Observed, observer: Observer) -> list[tuple[str, bytes]]:

@@ -1,9 +1,11 @@
 """The page of a monitoring: the table of measures, and the live examples that show a drift best."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from features.names import counted
+from features.sources.tables import cells as table_cells
 from flows.monitoring.monitor import MOST_EXPLAINED, SHOWN, Monitoring
 from flows.reports.pages.media import MEDIA, Media, Picture, picture
 from flows.reports.pages.page import Fact, Report, Section, Table
@@ -117,14 +119,17 @@ def gallery(outcome: Monitoring, shift: Shift) -> list[Media]:
     show = MEDIA[tasks.find(outcome.task).raw.name]
     values = outcome.live.samples.get(shift.measure)
     places = {request.shown: place for place, request in enumerate(outcome.live.requests)}
-    return [
-        show(
-            content,
-            shown,
-            [f"{shift.measure}: {_value(values.iloc[places[shown]])}"] if values is not None else [],
-        )
-        for shown, content in outcome.worst.get(shift.measure, ())
-    ]
+    items = []
+    for shown, content in outcome.worst.get(shift.measure, ()):
+        lines = [] if values is None else [f"{shift.measure}: {_value(values.iloc[places[shown]])}"]
+        items.append(replace(show(content, shown, lines), cells=_cells(outcome, content)))
+    return items
+
+
+def _cells(outcome: Monitoring, content: bytes) -> list[tuple[str, str]]:
+    """Name the cells of a row; of anything else there are none."""
+    values = table_cells.cells(content.decode("utf-8", "replace")) if outcome.columns else []
+    return list(zip(outcome.columns, values, strict=False))
 
 
 def _value(value: object) -> str:

@@ -19,6 +19,7 @@ THUMBNAIL = 320  #: pixels of the longer side
 
 
 SHOWN_SECONDS = 10  #: of one sound in a gallery
+LONGEST_SECONDS = 24 * 3600  #: of a sound that is decoded for it
 
 
 SHOWN_CHARACTERS = 600  #: of one text in a gallery
@@ -174,22 +175,23 @@ def photo(picture: "Image.Image", title: str, lines: Sequence[str] = ()) -> Medi
 
 
 def sound(raw: bytes, title: str, lines: Sequence[str] = ()) -> Media:
-    """Make a gallery item of a WAV file as ingest keeps it: its log-mel picture, and a player.
+    """Make a gallery item of a sound file: its log-mel picture, and a player of the mean of its channels.
 
     A sound that cannot be decoded gives an item without a picture: a report never fails for it.
     """
     import numpy as np
-    import soundfile
     from matplotlib import colormaps
     from PIL import Image
 
-    from features.sounds.decoding import wave_bytes
+    from features.quarantine import RefusedError
+    from features.sounds.decoding import decode, wave_bytes
     from features.sounds.spectrogram import LogMel
 
     try:
-        samples, rate = soundfile.read(io.BytesIO(raw), dtype="float32")
-    except (soundfile.LibsndfileError, RuntimeError):
+        heard = decode(raw, LONGEST_SECONDS)
+    except RefusedError:
         return Media(title, lines)
+    samples, rate = heard.samples, heard.rate
     shown = samples[: SHOWN_SECONDS * rate]
     analysis = LogMel(rate, n_fft=512, n_mels=BANDS)
     decibels = analysis(shown[np.newaxis]).numpy()[0].T[::-1]
@@ -197,10 +199,10 @@ def sound(raw: bytes, title: str, lines: Sequence[str] = ()) -> Media:
     pixels = (colormaps["magma"](spread)[..., :3] * 255).astype(np.uint8)
     stream = io.BytesIO()
     Image.fromarray(pixels).resize((THUMBNAIL, THUMBNAIL // 2), Image.Resampling.BILINEAR).save(stream, "PNG")
-    cut = wave_bytes(shown, rate) if len(shown) < len(samples) else raw
-    seconds = f"{len(samples) / rate:.2f} s" + ("" if cut is raw else f", the first {SHOWN_SECONDS} s shown")
+    whole = len(shown) == len(samples)
+    seconds = f"{len(samples) / rate:.2f} s" + ("" if whole else f", the first {SHOWN_SECONDS} s shown")
     axes = sound_axes(len(shown) / rate, analysis.centres)
-    return Media(title, [*lines, seconds], stream.getvalue(), sound=cut, axes=axes)
+    return Media(title, [*lines, seconds], stream.getvalue(), sound=wave_bytes(shown, rate), axes=axes)
 
 
 def sound_axes(seconds: float, hertz: "np.ndarray") -> Axes:

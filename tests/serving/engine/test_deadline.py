@@ -136,15 +136,23 @@ def test_quick_runs_and_graphs_without_loops_are_not_watched(endless, models, mo
     watched = []
     watch = Stopper._watched
     monkeypatch.setattr(Stopper, "_watched", lambda self, *run: watched.append(run) or watch(self, *run))
-    model = Servable("count", 1, endless)
-    for until in (None, 1e9, 1e9):
-        with deadline.waiting(deadline.Caller(until=until)):
-            assert ask(model, "serving_default", x=np.array([3]))["y"].tolist() == [3]
+    model, without, with_one = Servable("count", 1, endless), deadline.Caller(), deadline.Caller(until=1e9)
     assert Servable("line", 1, models.root / "line" / "1")._stopper is None
-    model._stopper._seconds.clear()
-    with deadline.waiting(deadline.Caller(until=1e9)):
-        assert ask(model, "serving_default", x=np.array([4]))["y"].tolist() == [4]
-        with pytest.raises(InvalidArgument, match=r"Expects arg\[0\] to be int64 but int32 is provided"):
-            ask(model, "serving_default", x=np.array([4], np.int32))
-    assert len(watched) == 1
+
+    def count(caller, number, *, last):
+        """Count under a deadline or without; the last such run took some seconds, or is not known."""
+        names = (tuple(info.name for info in model.signatures["serving_default"].inputs.values()),)
+        model._stopper._seconds.clear()
+        if last is not None:
+            outputs = model.signatures["serving_default"].outputs.values()
+            model._stopper._seconds[(*names, tuple(info.name for info in outputs))] = last
+        with deadline.waiting(caller):
+            return ask(model, "serving_default", x=number)["y"].tolist()
+
+    assert [count(without, np.array([3]), last=None), count(with_one, np.array([3]), last=0.01)] == [[3], [3]]
+    assert watched == []
+    assert [count(with_one, np.array([4]), last=last) for last in (None, 1.0)] == [[4], [4]]
+    assert len(watched) == 2
+    with pytest.raises(InvalidArgument, match=r"Expects arg\[0\] to be int64 but int32 is provided"):
+        count(with_one, np.array([4], np.int32), last=None)
     model.close()
