@@ -8,7 +8,7 @@ Part = tuple[int, int]
 Result = TypeVar("Result")
 
 #: Parts at least, so that little is done twice where a process dies; and examples of a part at most.
-_FEWEST, _LARGEST = 64, 1000
+_FEWEST, _LARGEST = 32, 1000
 
 
 class Spread(Protocol):

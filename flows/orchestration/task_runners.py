@@ -7,6 +7,7 @@ files and of folders that all processes see, and numbers.
 import contextvars
 import functools
 import importlib.util
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -21,11 +22,14 @@ Result = TypeVar("Result")
 THREADS, DASK = "threads", "dask"
 #: Largest argument and largest result of a part, as they travel.
 MOST_BYTES = 1_000_000
-#: Each process of a local cluster computes with one core, and leaves the memory of a GPU to the others.
+#: Each process of a local cluster computes with one core, leaves the memory of a GPU to the others, and is
+#: silent: the terminal shows the progress of all.
 ENVIRONMENT = {
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",
 }
 
 
@@ -71,8 +75,10 @@ def spread(runner: str) -> Iterator[Spread | None]:
     A cluster of this machine's own starts when parts are there for it, and ends with the body.
 
     Raises:
+        UsageError, ConfigError: as of `check`.
         UnavailableError: the scheduler cannot be reached.
     """
+    check(runner)
     if runner == THREADS:
         yield None
         return
@@ -84,6 +90,7 @@ def spread(runner: str) -> Iterator[Spread | None]:
 def _started(runner: str) -> Iterator[Any]:
     from prefect_dask import DaskTaskRunner
 
+    logging.getLogger("distributed").setLevel(logging.WARNING)  # which its import sets to INFO
     own = {
         "threads_per_worker": 1,
         "host": "127.0.0.1",
@@ -130,17 +137,24 @@ class _Spread:
 
 def _outside_of_the_step(submit: Callable[[], Any]) -> Any:
     """Submit a task of the flow run, without step, flow and arguments, which hold what cannot travel."""
-    import prefect
     from prefect.context import FlowRunContext, TaskRunContext
 
     TaskRunContext.__var__.set(None)
     if (run := FlowRunContext.get()) is not None:
-        FlowRunContext.__var__.set(run.model_copy(update={"flow": prefect.flow(_flow), "parameters": {}}))
+        FlowRunContext.__var__.set(run.model_copy(update={"flow": _flow(), "parameters": {}}))
     return submit()
 
 
-def _flow() -> None:
-    """Stand for the flow in the processes of a cluster, which know the run by its id."""
+@functools.cache
+def _flow() -> Any:
+    """Return what stands for the flow in the processes of a cluster, which know the run by its id."""
+    import prefect
+
+    return prefect.flow(_nothing, name="spread")
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 def _connected(runner: Any) -> Any:

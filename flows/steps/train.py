@@ -34,6 +34,7 @@ def fit(plan: Plan, record: Record, watch: Watch | None = None) -> str:
     finished = record.run.weights.is_file() and history_file.is_file()
     together.agreed(lambda: None if finished else handover(plan, record.dataset))
     if finished:
+        together.leave()
         step.reuse("the weights of a finished training")
         for epoch, row in enumerate(json.loads(history_file.read_text()), start=1):
             record.tracked.metrics(by_split(row["metrics"]), step=epoch)
@@ -74,6 +75,7 @@ def fit(plan: Plan, record: Record, watch: Watch | None = None) -> str:
         on_resume=on_resume,
         workers=together,
     )
+    together.leave()
     record.tracked.metrics(networks.figures(plan, dataset))
     networks.save(record.run, network)
     write_file(history_file, json.dumps(history.epochs))
@@ -102,6 +104,7 @@ def assist(plan: Plan) -> dict[str, Any]:
     together = workers.of(plan.training)
     place = {"model": plan.name, "worker": together.place.index, "workers": together.place.count}
     if (given := together.agreed(lambda: None)) is None:
+        together.leave()
         return place | {"weights_hash": None}
     plan = Plan(plan.request, given["recipe"])
     dataset = seen(DatasetReference(**given["dataset"]))
@@ -120,6 +123,7 @@ def assist(plan: Plan) -> dict[str, Any]:
             progress=artifacts.report_progress,
             workers=together,
         )
+    together.leave()
     return place | {"weights_hash": training.weights_hash(network.model)}
 
 

@@ -37,9 +37,16 @@ class Workers:
         """Add up tensors, in any structure, over all processes; called in a graph."""
 
         def local(values: Any) -> Any:
-            # A copy has a device, by which the strategy decides where to add.
-            copies = tf.nest.map_structure(tf.identity, values)
-            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, copies)
+            flat = tf.nest.flatten(values)
+            for kind in dict.fromkeys(value.dtype for value in flat):
+                # The strategy sends what it is given as one array, so of one type.
+                chosen = [number for number, value in enumerate(flat) if value.dtype == kind]
+                # A copy has a device, by which the strategy decides where to add.
+                copies = [tf.identity(flat[number]) for number in chosen]
+                added = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, copies)
+                for number, value in zip(chosen, added, strict=True):
+                    flat[number] = value
+            return tf.nest.pack_sequence_as(values, flat)
 
         return self.strategy.run(local, (values,))
 
@@ -55,6 +62,12 @@ class Workers:
             content = self._broadcast(arrays_of(variables) if self.place.chief else b"")
             if not self.place.chief:
                 assign_arrays(content, variables)
+
+    def leave(self) -> None:
+        """Watch the others no longer: they may end before this process does."""
+        stop = getattr(getattr(self.strategy, "extended", None), "_check_health_thread_should_stop", None)
+        if stop is not None:
+            stop.set()
 
     def _broadcast(self, content: bytes) -> bytes:
         """Return the chief's bytes, which travel as whole numbers: those of the others are 0."""
@@ -79,7 +92,7 @@ class Workers:
                 raise
             raise UnavailableError(
                 "another process of this training has ended, or cannot be reached",
-                got=" ".join(error.message.split())[:200],
+                got=f"{type(error).__name__} of tf.distribute",
                 todo="look at its output; then start all of them again, and the training goes on",
             ) from error
 

@@ -157,4 +157,3 @@ def test_two_processes_one_killed_give_what_one_gives(
     ]
     assert len(written) == len(set(written))
     assert max(killer.sizes + killer.results) < task_runners.MOST_BYTES
-    print(f"sizes {max(killer.sizes)} {max(killer.results)}, lost {killer.lost}, tasks {len(killer.done)}")

@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 
 from models.network import Network
-from models.training import checkpoint, workers
+from models.training import checkpoint, determinism, workers
 from models.training.settings import TrainingSettings
 from models.training.training import History
 from tests.models import toys
@@ -20,6 +20,7 @@ from tests.models.training import toy_training
 
 def network() -> Network:
     """Build a network whose gradients over a batch are the mean of those over its shares."""
+    determinism.fix(0)
     whole = toys.network()
     model = keras.Sequential(
         [
