@@ -6,13 +6,13 @@ docs/text.md defines tokens. The vocabulary comes from the training split and tr
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import keras
 import tensorflow as tf
 from pydantic import Field
 
-from features.settings import Settings
+from features.settings import Auto, Settings, Survey
 from features.spec import FeatureSpec
 from features.texts.tokenizer import Tokenizer, Unit
 from features.texts.vocabulary import asset, numbers
@@ -25,6 +25,9 @@ PADDING = 0
 #: Characters of the pieces of a token, and how many of one count: all of a word of up to 11 letters. Of a
 #: longer one the last of the longest pieces are left out; a fixed number keeps features of one shape.
 _PIECE_LENGTHS, PIECES = (3, 4, 5), 32
+#: Buckets that ``subwords: auto`` chooses, and the characters of a training split up to which it does: with
+#: more texts most words are known, and the pieces of all their tokens would take hundreds of megabytes.
+BUCKETS, MOST_CHARACTERS = 20_000, 10_000_000
 
 
 @keras.saving.register_keras_serializable("servable")
@@ -184,9 +187,16 @@ class TextFeaturizerSettings(Settings):
         None, ge=1, description="maximum tokens of a text; longer ones are truncated; null for no limit"
     )
     keep: Literal["head", "tail"] = Field("head", description="which end of a longer text to keep")
-    subwords: int = Field(
+    subwords: Annotated[int, Field(ge=0, le=2**24)] | Auto = Field(
         0,
-        ge=0,
-        le=2**24,
-        description="hash buckets for the pieces of 3 to 5 characters of each token; 0 for none",
+        description="hash buckets for the pieces of 3 to 5 characters of each token; 0 for none; "
+        "auto: 20,000 for words of at most 10 million characters of texts",
     )
+
+    def adapted(self, survey: Survey) -> Self:
+        """Decide by the size of the training split whether words are known by their spelling as well."""
+        if self.subwords != "auto":
+            return self
+        few = float(survey.measures["characters"].sum()) <= MOST_CHARACTERS
+        spelt = few and self.tokens != "characters"
+        return self.model_copy(update={"subwords": BUCKETS if spelt else 0})

@@ -30,7 +30,7 @@ Shape = tuple[int | None, ...]
 
 
 #: Largest number of texts that n-grams are counted in.
-MOST_TEXTS = 200_000
+MOST_TEXTS = 50_000
 
 
 class CnnSettings(VectorSettings):
@@ -116,7 +116,10 @@ class _Sample:
         """Count the n-grams of the texts that were kept; nothing where none are asked for."""
         if not self.most:
             return {}
-        featurizer = _featurizer(self.blueprint, vocabulary)
+        wanted = self.blueprint.featurizer
+        # Without pieces, which n-grams do not need.
+        limits = (wanted.max_tokens, wanted.keep)
+        featurizer = TextFeaturizer(vocabulary, wanted.tokens, wanted.lowercase, *limits)
         ids = naive_bayes.batched(self.kept, featurizer)
         labels = len(self.blueprint.labels)
         counts = naive_bayes.count(ids, self.classes, labels, featurizer.unknown, self.most)

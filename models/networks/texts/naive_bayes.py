@@ -16,7 +16,7 @@ from models.networks.texts.sequences import numbers
 SMOOTHING = 0.5
 #: Largest number of entries, n-grams times classes, of a table.
 MOST_ENTRIES = 2**22
-_BATCH = 512
+_BATCH = 128
 
 
 def ngrams(ids: Any, unknown: int) -> Any:
@@ -70,7 +70,7 @@ def count(
 
 
 def batched(texts: Sequence[bytes], featurizer: Any) -> Iterable[Any]:
-    """Yield the ids of texts, some hundred at a time."""
+    """Yield the ids of texts, a hundred or so at a time."""
     for start in range(0, len(texts), _BATCH):
         yield featurizer(tf.constant(texts[start : start + _BATCH]))
 

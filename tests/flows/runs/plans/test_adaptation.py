@@ -11,6 +11,7 @@ from features.datasets.survey import survey
 from features.errors import ConfigError
 from features.ingest.ingest import ingest
 from features.settings import Survey
+from features.texts.featurizer import TextFeaturizerSettings
 from flows import launch
 from flows.runs.plans import defaults, plan, usage
 from flows.runs.plans.request import Request
@@ -66,6 +67,17 @@ def test_a_plan_is_adapted_to_its_training_split(clips: Path, tmp_path: Path) ->
 def test_passes_show_about_as_many_examples(examples: int, passes: int) -> None:
     assert LoopSettings(epochs="auto").adapted(Survey(examples)).epochs == passes
     assert LoopSettings(epochs=7).adapted(Survey(examples)).epochs == 7
+
+
+@pytest.mark.parametrize(
+    ("tokens", "characters", "buckets"),
+    [("words", 1000, 20_000), ("words", 200_000, 0), ("characters", 1000, 0), ("blanks", 100_000, 20_000)],
+)
+def test_words_of_a_small_split_are_spelt(tokens: str, characters: int, buckets: int) -> None:
+    split = Survey(100, measures={"characters": np.full(100, characters)})
+    settings = TextFeaturizerSettings(tokens=tokens, subwords="auto")
+    assert settings.adapted(split).subwords == buckets
+    assert TextFeaturizerSettings(subwords=7).adapted(split).subwords == 7
 
 
 def test_a_mistake_names_all_that_a_setting_takes(clips: Path, tmp_path: Path) -> None:
