@@ -75,5 +75,5 @@ def test_what_is_gone_is_named(trained: Trained, tmp_path: Path) -> None:
     workspace = republish(trained, tmp_path / "workspace")
     with pytest.raises(NoInputError, match="is gone"):
         reproduction.reproduce(workspace, "golden")
-    with pytest.raises(NoInputError, match="no such model"):
+    with pytest.raises(NoInputError, match="no model nosuch"):
         reproduction.reproduce(workspace, "nosuch")

@@ -128,7 +128,8 @@ def here(tmp_path: Path) -> Path:
             ("train", TASK, "--data", ".", "--name", "x", "--set", "training.epoch=1"),
             ["did you mean 'epochs'?"],
         ),
-        (("train", TASK, "--data", ".", "--name", "x", "--set", "epochss=1"), ["servable recipes"]),
+        (("train", TASK, "--data", ".", "--name", "x", "--set", "epochss=1"), ["did you mean 'epochs'?"]),
+        (("train", TASK, "--data", ".", "--name", "x", "--set", "nosuch=1"), ["servable recipes"]),
         (("modls",), ["did you mean 'models'?"]),
     ],
 )
