@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import urllib3
 
 from features.errors import NoInputError
 from flows import cli
@@ -44,11 +45,12 @@ class Served(NamedTuple):
     said: list[str]
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        """Ask Prefect's API; a body is posted."""
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.api}/{path}", data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as response:
-            return json.load(response)
+        """Ask Prefect's API; a body is posted. As Prefect's client does, ask again while SQLite is busy."""
+        again = urllib3.Retry(6, status_forcelist=(503,), allowed_methods=None, backoff_factor=0.2)
+        method = "GET" if body is None else "POST"
+        response = urllib3.request(method, f"{self.api}/{path}", json=body, timeout=30, retries=again)
+        assert response.status < 400, response.data
+        return response.json()
 
     def deployment(self, name: str) -> dict[str, Any]:
         """Describe the deployment of a model."""
