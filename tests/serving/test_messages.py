@@ -192,7 +192,8 @@ HEAVY = "tensorflow keras pandas pyarrow matplotlib scipy sklearn PIL soundfile 
     [
         "from serving.client import Client; Client('127.0.0.1:1')",
         "from serving.client.async_client import AsyncClient",
-        "from flows.queries import explanation, inspection, places, question, raw_inputs, writers",
+        "from flows.queries import explanation, inspection, places, question, writers; "
+        "from flows.queries.reading import raw_inputs",
         # Plain forms are sent as they are.
         "from serving.client import requests; from pathlib import Path; import sys; "
         "photos = [Path(sys.argv[1]).read_bytes()]; "
