@@ -56,7 +56,9 @@ def beside(network: Network, scores: keras.Layer) -> Network:
 
 
 def _logits(model: keras.Model, batches: Sequence[tuple[Any, Any]]) -> np.ndarray:
-    of: Callable[[Any], Any] = tf.function(lambda ids: model(ids, training=False), reduce_retracing=True)
+    of: Callable[[Any], Any] = tf.function(
+        lambda ids: model(ids, training=False), reduce_retracing=True, autograph=False
+    )
     return np.concatenate([of(tf.constant(ids)) for ids, _ in batches]).astype(np.float64)
 
 
