@@ -80,7 +80,7 @@ def train_step(
     def made(towers: int) -> Step:
         if workers.strategy is None:
             return _once(model, functools.partial(step, towers))
-        return _joined(workers, model, _once(model, functools.partial(compute, towers)), join)
+        return _joined(workers, _once(model, functools.partial(compute, towers)), join)
 
     join = tf.function(functools.partial(_join, workers, model, apply), autograph=False)
     whole, split = (made(towers) for towers in (1, settings.towers))
@@ -98,14 +98,14 @@ def _added(gradients: Any) -> Any:
     return None if gradients[0] is None else tf.add_n([tf.convert_to_tensor(one) for one in gradients])
 
 
-def _joined(workers: Workers, model: keras.Model, compute: Any, join: Any) -> Step:
+def _joined(workers: Workers, compute: Any, join: Any) -> Step:
     """Make a step of which each worker computes its own part, whatever its size, and all join the results."""
 
     def step(inputs: Any, targets: Any, weights: Any) -> dict[str, Any]:
         gradients, sums = compute(inputs, targets, weights)
         with workers.together():
-            found: dict[str, Any] = join(tf.constant(float(len(targets))), gradients, sums)
-        return found
+            total: dict[str, Any] = join(tf.constant(float(len(targets))), gradients, sums)
+        return total
 
     return step
 

@@ -111,14 +111,14 @@ class LiteServable:
     def _run(self, interpreter: Any, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> Any:
         inputs = [(self._inputs[name], value) for name, value in feeds.items()]
         try:
-            for found, value in inputs:
+            for detail, value in inputs:
                 # Neither this nor the next call does anything where the shape stays. A file that knows which
                 # axes are open is held to it; any other is resized at will, as there.
-                known = -1 in found["shape_signature"]
-                interpreter.resize_tensor_input(found["index"], np.shape(value), strict=known)
+                declared = -1 in detail["shape_signature"]
+                interpreter.resize_tensor_input(detail["index"], np.shape(value), strict=declared)
             interpreter.allocate_tensors()
-            for found, value in inputs:
-                interpreter.set_tensor(found["index"], value)
+            for detail, value in inputs:
+                interpreter.set_tensor(detail["index"], value)
         except (RuntimeError, ValueError, TypeError) as error:
             raise errors.InvalidArgument(str(error)) from None
         try:

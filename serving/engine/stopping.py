@@ -64,11 +64,11 @@ class Stopper:
         """
         began = time.monotonic()
         if until is None or self._seconds.get(names, UNWATCHED_SECONDS) < UNWATCHED_SECONDS:
-            found = aside(quick(*names), *values)
+            outputs = aside(quick(*names), *values)
         else:
-            found = aside(self._watched, names, values, until - began)
+            outputs = aside(self._watched, names, values, until - began)
         self._seconds[names] = time.monotonic() - began
-        return found
+        return outputs
 
     def _watched(self, names: Names, values: Sequence[np.ndarray], seconds: float) -> Any:
         outputs = self._session.graph.get_tensor_by_name

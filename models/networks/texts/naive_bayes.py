@@ -55,18 +55,18 @@ def count(
     groups = np.asarray(classes, np.int64)
     parts, done = [], 0
     for ids in batches:
-        found = ngrams(ids, unknown).numpy()
-        rows, columns = found.nonzero()
-        parts.append(np.stack([found[rows, columns], groups[done + rows]]))
-        done += len(found)
+        numbered = ngrams(ids, unknown).numpy()
+        rows, columns = numbered.nonzero()
+        parts.append(np.stack([numbered[rows, columns], groups[done + rows]]))
+        done += len(numbered)
     places = np.concatenate(parts, 1) if parts else np.zeros((2, 0), np.int64)
-    known, inverse = np.unique(places[0], return_inverse=True)
-    counts = np.zeros((len(known), size), np.int64)
+    distinct, inverse = np.unique(places[0], return_inverse=True)
+    counts = np.zeros((len(distinct), size), np.int64)
     np.add.at(counts, (inverse, places[1]), 1)
     limit = min(most, MOST_ENTRIES // size)
     kept = np.sort(np.argsort(-counts.sum(1), kind="stable")[:limit])
     texts = np.bincount(groups, minlength=size)
-    return {"ngrams": known[kept].tolist(), "counts": counts[kept].tolist(), "texts": texts.tolist()}
+    return {"ngrams": distinct[kept].tolist(), "counts": counts[kept].tolist(), "texts": texts.tolist()}
 
 
 def batched(texts: Sequence[bytes], featurizer: Any) -> Iterable[Any]:
@@ -122,12 +122,12 @@ class NaiveBayes(keras.Layer):
 
     def call(self, ids: Any) -> Any:
         """Add the scores of all n-grams of each text to its class's share."""
-        asked = ngrams(ids, self.unknown)
-        places = tf.searchsorted(self.ngrams.value, tf.reshape(asked, [-1]))
-        places = tf.reshape(tf.minimum(places, self.size - 1), tf.shape(asked))
-        known = tf.cast(tf.equal(tf.gather(self.ngrams.value, places), asked), tf.float32)
-        found = tf.gather(self.scores.value, places) * known[..., tf.newaxis]
-        return tf.reduce_sum(found, 1) + self.prior
+        numbered = ngrams(ids, self.unknown)
+        places = tf.searchsorted(self.ngrams.value, tf.reshape(numbered, [-1]))
+        places = tf.reshape(tf.minimum(places, self.size - 1), tf.shape(numbered))
+        counted = tf.cast(tf.equal(tf.gather(self.ngrams.value, places), numbered), tf.float32)
+        scores = tf.gather(self.scores.value, places) * counted[..., tf.newaxis]
+        return tf.reduce_sum(scores, 1) + self.prior
 
     def compute_output_spec(self, ids: Any) -> keras.KerasTensor:
         """Return the result's shape and dtype."""
