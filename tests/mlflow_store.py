@@ -1,7 +1,9 @@
 """A real MLflow store for tests: a database made once and copied, and what it holds as plain data."""
 
+import contextlib
 import functools
 import shutil
+import sqlite3
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,20 @@ def database(folder: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(_template(), folder / "mlflow.db")
     return f"sqlite:///{folder / 'mlflow.db'}"
+
+
+#: Where MLflow's database keeps absolute paths.
+PATHS = (
+    *(("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location")),
+    *(("model_versions", "source"), ("model_versions", "storage_location")),
+)
+
+
+def move(mlruns: Path, old: Path, new: Path) -> None:
+    """Let a copied database lead to the copied artifacts, not to the originals."""
+    with contextlib.closing(sqlite3.connect(mlruns / "mlflow.db")) as store, store:
+        for table, column in PATHS:
+            store.execute(f"update {table} set {column} = replace({column}, ?, ?)", (f"{old}/", f"{new}/"))
 
 
 class Workplace:

@@ -1,6 +1,7 @@
 """One finished training, made by the real flow without Prefect, that many tests look at."""
 
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -42,6 +43,14 @@ class Trained:
         """The training's run folder."""
         return RunDirectory(Path(self.summary["run"]))
 
+    def copy(self, folder: Path) -> "Trained":
+        """Copy the workspace and its MLflow store below a folder, for tests that change them."""
+        shutil.copytree(self.workspace.root, folder / "workspace")
+        shutil.copytree(self.workspace.mlruns, folder / "mlruns")
+        copy = Workspace.open(folder / "workspace")
+        mlflow_store.move(copy.mlruns, self.workspace.root.parent, folder)
+        return Trained(self.data, copy, moved(self.summary, self.workspace.root.parent, folder))
+
     def request(self, **changes: Any) -> Request:
         """Return the request of the training, with changes."""
         return request(self.summary["task"], self.data, self.workspace.root, **changes)
@@ -51,6 +60,11 @@ class Trained:
         dataset = self.run.read().dataset
         assert dataset is not None, "a finished training has a dataset"
         return resolve(self.request(**changes)).adapted(seen(dataset))
+
+
+def moved(summary: dict[str, Any], old: Path, new: Path) -> dict[str, Any]:
+    """Return a summary whose paths below one folder lie below another."""
+    return {k: v.replace(f"{old}/", f"{new}/") if isinstance(v, str) else v for k, v in summary.items()}
 
 
 def request(task: str, data: Path, root: Path, *, overrides: tuple[str, ...] = (), **changes: Any) -> Request:

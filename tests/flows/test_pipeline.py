@@ -199,8 +199,9 @@ def test_k1_a_training_without_its_tracking_server_loses_nothing(trained: Traine
     assert (alias, int(version)) == ("champion", 1)
 
 
-def test_a_worse_training_is_refused_and_kept_until_it_is_accepted(trained: Trained) -> None:
+def test_a_worse_training_is_refused_and_kept_until_it_is_accepted(trained: Trained, tmp_path: Path) -> None:
     """Untrained weights against the serving version, through the command line."""
+    trained = trained.copy(tmp_path)
     worse = trained.request(overrides=("training.learning_rate=1e-9", "training.epochs=1"))
     done = command(*arguments(worse), "--local", workspace=trained.workspace.root)
     assert done.returncode == 73, done.stderr

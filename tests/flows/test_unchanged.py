@@ -1,6 +1,5 @@
 """The same training once more: the version in service stays, unless it is forced."""
 
-import shutil
 import warnings
 from pathlib import Path
 
@@ -12,9 +11,7 @@ from flows.runs import listing
 from flows.runs.directory import RunDirectory
 from flows.runs.run import open_record
 from flows.steps.unchanged import origin, unchanged
-from flows.workspace import Workspace
 from serving.repository.repository import Repository
-from tests import mlflow_store
 from tests.flows.store import of_run
 from tests.trained import Trained
 
@@ -22,10 +19,7 @@ from tests.trained import Trained
 @pytest.fixture(scope="module")
 def again(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """The training of the session, repeated on a copy of its workspace."""
-    folder = tmp_path_factory.mktemp("again")
-    mlflow_store.database(folder / "mlruns")
-    shutil.copytree(trained.workspace.root, folder / "workspace")
-    copy = Trained(trained.data, Workspace.open(folder / "workspace"), trained.summary)
+    copy = trained.copy(tmp_path_factory.mktemp("again"))
     with terminal.hushed(), terminal.progress_bars(quiet=True), warnings.catch_warnings(action="ignore"):
         summary = launch.run(copy.request(), local=True)
     return Trained(copy.data, copy.workspace, summary)

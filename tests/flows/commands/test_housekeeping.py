@@ -38,14 +38,7 @@ def rows(text: str) -> list[dict]:
 @pytest.fixture(scope="module")
 def place(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A copy of a workspace with one published model, of which there are four versions."""
-    folder = tmp_path_factory.mktemp("housekeeping")
-    shutil.copytree(trained.workspace.root, folder / "workspace")
-    mlflow_store.database(folder / "mlruns")
-    workspace = Workspace.open(folder / "workspace")
-    # Other tests train the same model again.
-    for run in workspace.runs("golden").iterdir():
-        if run.name != trained.run.path.name:
-            shutil.rmtree(run)
+    workspace = trained.copy(tmp_path_factory.mktemp("housekeeping")).workspace
     release = Repository(trained.workspace.repository).release("golden", 1)
     shutil.rmtree(workspace.repository)
     repository = Repository(workspace.repository)

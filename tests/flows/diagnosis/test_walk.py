@@ -13,22 +13,13 @@ from flows import cli
 from flows.runs import finished
 from flows.workspace import Workspace
 from serving.config import Options
-from serving.repository.repository import Repository
 from serving.server.server import Server
-from tests import mlflow_store
 from tests.trained import Trained
 
 
 @pytest.fixture(scope="module")
 def place(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    folder = tmp_path_factory.mktemp("diagnosis")
-    shutil.copytree(trained.workspace.root, folder / "workspace")
-    mlflow_store.database(folder / "mlruns")
-    workspace = Workspace.open(folder / "workspace")
-    # Other tests publish further versions of the same model, which a server would take.
-    for version in Repository(workspace.repository).versions("golden")[1:]:
-        shutil.rmtree(workspace.repository / "golden" / str(version))
-    return workspace
+    return trained.copy(tmp_path_factory.mktemp("diagnosis")).workspace
 
 
 @pytest.fixture(scope="module")

@@ -105,9 +105,7 @@ def _photos(data: Path, look: Callable[[Image.Image], Image.Image]) -> list[tupl
 @pytest.fixture(scope="module")
 def loop(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
     folder = tmp_path_factory.mktemp("loop")
-    shutil.copytree(trained.workspace.root, folder / "workspace")
-    shutil.copytree(trained.workspace.mlruns, folder / "mlruns")
-    place, log = Workspace.open(folder / "workspace"), folder / "requests.tfrecord"
+    place, log = trained.copy(folder).workspace, folder / "requests.tfrecord"
     options = Options(port=0, repository=place.repository, request_log=log, request_log_share=1.0)
     kept = dict(os.environ)
     for name in [name for name in os.environ if name.startswith(("PREFECT", "MLFLOW"))]:

@@ -27,10 +27,7 @@ from tests.trained import Trained
 @pytest.fixture(scope="module")
 def place(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A copy of the workspace and its MLflow database: other tests look at the run as it was."""
-    folder = tmp_path_factory.mktemp("monitor")
-    shutil.copytree(trained.workspace.root, folder / "workspace")
-    shutil.copytree(trained.workspace.mlruns, folder / "mlruns")
-    return Workspace.open(folder / "workspace")
+    return trained.copy(tmp_path_factory.mktemp("monitor")).workspace
 
 
 @pytest.fixture(scope="module")

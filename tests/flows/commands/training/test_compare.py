@@ -10,17 +10,13 @@ import pytest
 from flows import cli
 from flows.runs.directory import RunDirectory
 from flows.workspace import Workspace
-from tests import mlflow_store
 from tests.trained import Trained
 
 
 @pytest.fixture(scope="module")
 def place(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace with a model and an unpublished run that takes every example for the other class."""
-    folder = tmp_path_factory.mktemp("compare")
-    shutil.copytree(trained.workspace.root, folder / "workspace")
-    mlflow_store.database(folder / "mlruns")
-    workspace = Workspace.open(folder / "workspace")
+    workspace = trained.copy(tmp_path_factory.mktemp("compare")).workspace
     source = workspace.runs("golden") / trained.run.path.name
     other = RunDirectory(workspace.runs("golden") / "other-1")
     shutil.copytree(source, other.path)
