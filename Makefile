@@ -13,6 +13,8 @@ UV := $(shell command -v uv || echo .uv/bin/uv)
 BIN := .venv/bin
 export UV_PROJECT_ENVIRONMENT := .venv
 export TF_CPP_MIN_LOG_LEVEL ?= 2
+# Every command, test and gate is a process of its own: without bytecode each compiles the product anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: install demo test proofs walk check bench evaluate serve ui clean
 

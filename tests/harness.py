@@ -1,8 +1,6 @@
 """The contract that every task keeps: one answer, whichever way the same raw examples go."""
 
-import shutil
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +8,15 @@ import tensorflow as tf
 
 from features.datasets.feature_store import joined
 from features.sounds.featurizer import AudioFeaturizer
-from flows.steps.export import calls, forms
+from flows.gate.expectations import Call, call
 from models.export.export import DEFAULT, absent, answer, signatures
 from models.network import Network
 from models.search.ranking import settled
 from models.task import Task
 from serving.client.client import Client
-from serving.config import Options
-from serving.server.server import Server
+
+#: Raw examples, the training graph's answers by output, and calls of further signatures with theirs.
+Expected = tuple[Sequence[bytes], Mapping[str, np.ndarray], Sequence[Call]]
 
 #: Largest difference between two answers to the same raw example.
 PARITY = 1e-5
@@ -49,35 +48,47 @@ def _same(found: np.ndarray, wanted: np.ndarray) -> None:
     np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=PARITY)
 
 
-def check_servable(
-    network: Network, task: Task, labels: tuple[str, ...], release: Path, raws: Sequence[bytes]
-) -> None:
-    """Compare the training graph, the SavedModel and a live server on at least 64 raw examples."""
+def check_server(target: str, task: Task, asked: Expected) -> None:
+    """Compare a live server with what the training graph answered to at least 64 raw examples.
+
+    The gate of the same training has compared the SavedModel with these answers in a process of its own.
+
+    Args:
+        target: of a server of the model ``golden``.
+        task: of the model.
+        asked: raw examples, the training graph's answers, and calls of the other signatures with theirs.
+    """
+    raws, wanted, further = asked
     assert len(raws) >= 64
-    functions = signatures(network, task, labels)
-    wanted = answer(functions[DEFAULT], raws)
     # Items that tie but for rounding may stand in either order.
-    wanted = settled(wanted, 2 * PARITY) if "paths" in wanted else wanted
-    function = tf.saved_model.load(str(release)).signatures["serving_default"]
-    outputs = function(**{task.raw.input: tf.constant(list(raws))})
-    compare({name: value.numpy() for name, value in outputs.items()}, wanted)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Server(Options(port=0, model_name="golden", model_base_path=_alone(release, folder))) as server,
-        Client(server.target, timeout=600) as client,
-    ):
+    wanted = settled(dict(wanted), 2 * PARITY) if "paths" in wanted else wanted
+    with Client(target, timeout=600) as client:
         compare(dict(client.predict("golden", {task.raw.input: list(raws)})), wanted)
         one = client.predict("golden", {task.raw.input: list(raws[:1])})
         compare(dict(one), {name: value[:1] for name, value in wanted.items()})
-        for call in calls(functions, forms(network, task.raw.input, raws[:3])):
+        for call in further:
             compare(dict(client.predict("golden", call.inputs, signature=call.signature)), dict(call.outputs))
         described = client.metadata("golden")
-    assert set(described.signatures) == set(functions)
-    assert set(functions) | set(absent(network, task, labels)) == set(task.signatures)
+    assert {DEFAULT, *(call.signature for call in further)} <= set(described.signatures)
     for signature in described.signatures.values():
         for name, spec in {**signature.inputs, **signature.outputs}.items():
             assert spec.shape is not None, f"{signature.name}: {name} has no rank"
             assert spec.shape[0] is None, f"{signature.name}: {name} has no batch axis"
+
+
+def check_rebuilt(
+    network: Network, task: Task, labels: tuple[str, ...], release: Path, asked: Expected
+) -> None:
+    """Compare the network that the run's files give again with what it answered when it was trained."""
+    raws, wanted, further = asked
+    functions = signatures(network, task, labels)
+    compare(answer(functions[DEFAULT], raws), wanted)
+    function = tf.saved_model.load(str(release)).signatures["serving_default"]
+    outputs = function(**{task.raw.input: tf.constant(list(raws))})
+    compare({name: value.numpy() for name, value in outputs.items()}, wanted)
+    for one in further:
+        compare(dict(call(one.signature, functions[one.signature], one.inputs).outputs), dict(one.outputs))
+    assert set(functions) | set(absent(network, task, labels)) == set(task.signatures)
 
 
 #: Largest differences between two answers in pixels of the image, by output; scores differ by 1e-4 at most.
@@ -86,22 +97,15 @@ SCORES = 1e-4
 
 
 def check_places(
-    network: Network, task: Task, labels: tuple[str, ...], release: Path, raws: Sequence[bytes]
+    target: str, network: Network, task: Task, labels: tuple[str, ...], raws: Sequence[bytes]
 ) -> dict[str, np.ndarray]:
-    """Compare answers in pixels of training graph, SavedModel and live server, together and one by one.
+    """Compare answers in pixels of training graph and live server, together and one by one.
 
     Returns:
         The answers of the training graph.
     """
     wanted = answer(signatures(network, task, labels, DEFAULT)[DEFAULT], raws)
-    function = tf.saved_model.load(str(release)).signatures["serving_default"]
-    outputs = function(**{task.raw.input: tf.constant(list(raws))})
-    _compare_places({name: value.numpy() for name, value in outputs.items()}, wanted)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Server(Options(port=0, model_name="golden", model_base_path=_alone(release, folder))) as server,
-        Client(server.target, timeout=600) as client,
-    ):
+    with Client(target, timeout=600) as client:
         _compare_places(dict(client.predict("golden", {task.raw.input: list(raws)})), wanted)
         alone = [dict(client.predict("golden", {task.raw.input: [raw]})) for raw in raws]
     _compare_places({name: np.concatenate([one[name] for one in alone]) for name in wanted}, wanted)
@@ -116,12 +120,6 @@ def _compare_places(answers: dict[str, np.ndarray], wanted: dict[str, np.ndarray
         else:
             allowed = SCORES if name == "scores" else IN_PIXELS.get(name, 0)
             np.testing.assert_allclose(answers[name], expected, rtol=0, atol=allowed)
-
-
-def _alone(release: Path, folder: str) -> Path:
-    """Return a base path with this release and no other."""
-    shutil.copytree(release, Path(folder) / "base" / release.name)
-    return Path(folder) / "base"
 
 
 def compare(answers: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> None:

@@ -58,16 +58,22 @@ def check(example: Trained) -> None:
         files = folder(example)
         request = (files / "serving_input_example.json").read_text()
         compare(validate_serving_input(str(files), request), expected(example))
-        asked = read_calls(_expectations(example))
+        _, asked = answers(example)
         for call in [call for call in asked if call.signature == EMBED] or asked[:1]:
             answer = load_model(str(files)).predict(frame(call), params={"signature_name": call.signature})
             compare(answer, call.outputs)
 
 
+def answers(example: Trained) -> tuple[dict[str, np.ndarray], list[Call]]:
+    """Return what the training graph answered to the examples of the gate, and to its further calls."""
+    folder = _expectations(example)
+    _, outputs = read_expectations(folder)
+    return {name: _as_bytes(value) for name, value in outputs.items()}, read_calls(folder)
+
+
 def expected(example: Trained, rows: int = 2) -> dict[str, np.ndarray]:
     """Return what the training graph answered to the examples that are registered with the model."""
-    _, answers = read_expectations(_expectations(example))
-    return {name: _as_bytes(value[:rows]) for name, value in answers.items()}
+    return {name: value[:rows] for name, value in answers(example)[0].items()}
 
 
 def _expectations(example: Trained) -> Path:

@@ -51,12 +51,28 @@ def test_features_are_the_same_eagerly_and_in_a_pipeline(example: Trained) -> No
     harness.check_featurizer(record.networks.network(plan, dataset), raws)
 
 
-def test_training_graph_release_and_live_server_answer_alike(example: Trained) -> None:
+@pytest.fixture(scope="module")
+def server(example: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of the example's release, and of no other version."""
+    base = tmp_path_factory.mktemp("served")
+    (base / "1").symlink_to(example.summary["release"])
+    with Server(Options(port=0, rest_port=0, model_name="golden", model_base_path=base)) as running:
+        yield running
+
+
+def test_live_server_answers_as_the_training_graph(example: Trained, server: Server) -> None:
+    plan, _, raws = opened(example)
+    harness.check_server(server.target, plan.task, (raws, *registered.answers(example)))
+
+
+@pytest.mark.proof
+def test_network_is_the_same_when_it_is_built_again(example: Trained) -> None:
     plan, record, raws = opened(example)
     dataset = record.load_dataset()
     network = record.networks.trained(plan, record.run, dataset)
     release = Path(example.summary["release"])
-    harness.check_servable(network, plan.task, dataset.labels, release, raws)
+    asked = (raws, *registered.answers(example))
+    harness.check_rebuilt(network, plan.task, dataset.labels, release, asked)
 
 
 def test_mlflow_answers_with_the_registered_model(example: Trained) -> None:
@@ -64,12 +80,12 @@ def test_mlflow_answers_with_the_registered_model(example: Trained) -> None:
 
 
 @pytest.mark.parametrize("example", PLACES, indirect=True)
-def test_places_are_those_of_the_image_whatever_its_form(example: Trained) -> None:
+def test_places_are_those_of_the_image_whatever_its_form(example: Trained, server: Server) -> None:
     plan, record, _ = opened(example)
     dataset = record.load_dataset()
     network = record.networks.trained(plan, record.run, dataset)
-    release, raws = Path(example.summary["release"]), golden.odd_photos()
-    answers = harness.check_places(network, plan.task, dataset.labels, release, raws)
+    raws = golden.odd_photos()
+    answers = harness.check_places(server.target, network, plan.task, dataset.labels, raws)
     assert answers["scores"].max() > 0
     # However a photo is stored, it has the places that it is displayed with.
     for name in set(answers) & set(harness.IN_PIXELS):
@@ -170,13 +186,12 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Brows
         yield running
 
 
-def test_the_page_asks_every_question_of_the_model(example: Trained, chromium, tmp_path: Path) -> None:
+def test_the_page_asks_every_question_of_the_model(
+    example: Trained, server: Server, chromium, tmp_path: Path
+) -> None:
     plan, _, raws = opened(example)
     name = plan.task.raw.input
-    options = Options(
-        port=0, rest_port=0, model_name="golden", model_base_path=Path(example.summary["release"]).parent
-    )
-    with Server(options) as server, Client(server.target) as client:
+    with Client(server.target) as client:
         page = chromium.page()
         page.open(f"http://{server.rest_target}/#golden")
         page.wait_for("!!document.querySelector('#form [type=submit]')")
