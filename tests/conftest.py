@@ -64,10 +64,10 @@ def _nothing_configured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> "Trained":
-    """A finished, published training of the first task on its golden examples."""
-    from tests.trained import train
+    """A finished, published training of the first task, the same for all processes: change copies of it."""
+    from tests.trained import shared
 
-    return train("image-classification", tmp_path_factory.mktemp("trained"))
+    return shared("image-classification", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,9 @@ import base64
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jiwer
 import numpy as np
@@ -25,26 +26,36 @@ from serving.client.client import Client
 from serving.config import Options
 from serving.server.server import Server
 from tests import browser, drifted, golden, harness, registered
-from tests.trained import Trained, train
+from tests.trained import Trained, shared
 
 #: Tasks with the featurizer of another one, which is checked there.
 PLACES = ("keypoint-detection", "object-detection")
 FEATURIZED_ALIKE = {"image-search", "image-clustering", "keypoint-detection", "object-detection"}
 
 
-@pytest.fixture(scope="module", params=sorted(TASKS))
+#: Tasks of which `make test` has another one with the same raw examples and a like network.
+ELSEWHERE = {
+    *("image-regression", "keypoint-detection", "image-clustering"),
+    *("music-transcription", "translation"),
+}
+
+
+def marked(tasks: Iterable[str]) -> list[Any]:
+    """Leave to `make proofs` what a task of `make test` shows as well."""
+    return [pytest.param(name, marks=[pytest.mark.proof] * (name in ELSEWHERE)) for name in sorted(tasks)]
+
+
+@pytest.fixture(scope="module", params=marked(TASKS))
 def example(request, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A training of one task; the first one is shared with the other tests."""
-    if request.param == "image-classification":
-        return request.getfixturevalue("trained")
-    return train(request.param, tmp_path_factory.mktemp(request.param))
+    """A training of one task, which no test changes."""
+    return shared(request.param, tmp_path_factory)
 
 
 def test_every_task_has_golden_examples_and_a_small_recipe() -> None:
     assert set(TASKS) == set(golden.GOLDEN) == set(golden.SMALL) == set(golden.RECIPE)
 
 
-@pytest.mark.parametrize("example", sorted(set(TASKS) - FEATURIZED_ALIKE), indirect=True)
+@pytest.mark.parametrize("example", marked(set(TASKS) - FEATURIZED_ALIKE), indirect=True)
 def test_features_are_the_same_eagerly_and_in_a_pipeline(example: Trained) -> None:
     plan, record, raws = opened(example)
     dataset = record.load_dataset()
@@ -79,7 +90,7 @@ def test_mlflow_answers_with_the_registered_model(example: Trained) -> None:
     registered.check(example)
 
 
-@pytest.mark.parametrize("example", PLACES, indirect=True)
+@pytest.mark.parametrize("example", marked(PLACES), indirect=True)
 def test_places_are_those_of_the_image_whatever_its_form(example: Trained, server: Server) -> None:
     plan, record, _ = opened(example)
     dataset = record.load_dataset()
@@ -112,7 +123,7 @@ def test_the_report_begins_with_examples_and_says_what_the_model_costs_and_how_i
         assert code in rest.replace("&#34;", '"')
 
 
-@pytest.mark.parametrize("example", PLACES, indirect=True)
+@pytest.mark.parametrize("example", marked(PLACES), indirect=True)
 def test_the_report_has_the_sections_of_its_task(example: Trained) -> None:
     page = example.run.report.read_text()
     headings = {
@@ -125,7 +136,7 @@ def test_the_report_has_the_sections_of_its_task(example: Trained) -> None:
     assert figure[example.summary["task"]] in page
 
 
-@pytest.mark.parametrize("example", sorted(drifted.CHANGED), indirect=True)
+@pytest.mark.parametrize("example", marked(drifted.CHANGED), indirect=True)
 def test_monitoring_notices_what_has_changed_and_nothing_else(example: Trained, tmp_path: Path) -> None:
     part, change, others, same = drifted.CHANGED[example.summary["task"]]
     live = change(example.data / part, tmp_path / "changed")

@@ -1,5 +1,6 @@
 """One finished training, made by the real flow without Prefect, that many tests look at."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from features.storage.locks import locked
 from flows import launch
 from flows.console import terminal
 from flows.runs.directory import RunDirectory
@@ -110,6 +114,20 @@ def arguments(request: Request) -> list[str]:
     for override in request.overrides:
         options += ["--set", override]
     return ["train", request.task, *options]
+
+
+def shared(task: str, folders: pytest.TempPathFactory) -> Trained:
+    """Train a task on its golden examples, once for all processes that share the tests among them."""
+    base = folders.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared" / task
+    folder.mkdir(parents=True, exist_ok=True)
+    finished = folder / "finished.json"
+    with locked(folder / "lock"):
+        if not finished.is_file():
+            first = train(task, folder / "trained")
+            finished.write_text(json.dumps([str(first.data), str(first.workspace.root), first.summary]))
+    data, root, summary = json.loads(finished.read_text())
+    return Trained(Path(data), Workspace.open(Path(root)), summary)
 
 
 def train(task: str, folder: Path) -> Trained:

@@ -117,7 +117,19 @@ def _chained(task: Any, *arguments: Any, **options: Any) -> Any:
     result = state.result()
     # Without its result, parts of which Prefect would take for those of earlier steps.
     _last[run_id] = state.model_copy(update={"data": True})
+    _forget_results()
     return result
+
+
+def _forget_results() -> None:
+    """Let Prefect link no step to an earlier one by its result.
+
+    Prefect knows results by the ids of objects, which Python gives to new objects once the old ones are gone.
+    """
+    from prefect.context import FlowRunContext
+
+    if (context := FlowRunContext.get()) is not None:
+        context.run_results.clear()
 
 
 def _from_arguments(run_name: Callable[..., str]) -> Callable[[], str]:

@@ -19,6 +19,12 @@ def contents(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
 
 
+@pytest.fixture(scope="module")
+def trained(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A copy, in which nobody else writes."""
+    return trained.copy(tmp_path_factory.mktemp("reproduction"))
+
+
 @pytest.fixture
 def before(trained: Trained) -> set[str]:
     return contents(trained.workspace.root.parent)

@@ -70,6 +70,7 @@ def test_links_lead_somewhere() -> None:
                 assert (document.parent / link).exists(), f"{document.name}: {link}"
 
 
+@pytest.mark.proof
 def test_every_other_command_runs_in_the_order_of_the_page(place: Place) -> None:
     done = 0
     for command in COMMANDS:
@@ -107,6 +108,7 @@ def _check(command: str, printed: str) -> None:
         assert re.search(r"pets +1 +stable", printed)
 
 
+@pytest.mark.proof
 def test_the_program_prints_a_label_and_a_score(place: Place) -> None:
     (program,) = PROGRAMS
     done = subprocess.run(
@@ -122,6 +124,7 @@ def test_the_program_prints_a_label_and_a_score(place: Place) -> None:
     assert re.fullmatch(r"(level|upright) [01]\.\d+\n", done.stdout)
 
 
+@pytest.mark.proof
 def test_the_interfaces_answer(place: Place) -> None:
     ((_, lines),) = place.lines.items()
     assert lines == [

@@ -16,7 +16,7 @@ from flows.orchestration import prefect_server, step
 from flows.runs.directory import RunDirectory
 from flows.workspace import Workspace
 from tests.flows.store import of_run
-from tests.trained import Trained, train
+from tests.trained import Trained, shared
 
 calls: list[str] = []
 
@@ -72,7 +72,7 @@ def repeated(api, tmp_path_factory) -> Repeated:
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    first = train("tabular-classification", tmp_path_factory.mktemp("repeated"))
+    first = shared("tabular-classification", tmp_path_factory).copy(tmp_path_factory.mktemp("repeated"))
     # Without force nothing would be published, and all steps after the training left out.
     parameters = first.request(force=True).as_parameters()
     with terminal.progress_bars(quiet=True), warnings.catch_warnings(action="ignore"):

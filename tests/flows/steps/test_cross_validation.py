@@ -18,6 +18,8 @@ from tests import golden, mlflow_store
 from tests.conftest import ROOT
 from tests.trained import NO_SERVER_KEPT, command
 
+#: A kill in the second fold, and all folds again.
+pytestmark = pytest.mark.proof
 RECIPE = (*golden.SMALL["image-classification"], "training.epochs=4")
 
 

@@ -62,7 +62,7 @@ def test_what_is_written_step_by_step_has_the_probability_that_training_gives_it
             assert path[:-1] == best[:-1]
 
 
-@pytest.mark.parametrize("beams", [1, 4])
+@pytest.mark.parametrize("beams", [pytest.param(1, marks=pytest.mark.proof), 4])
 def test_an_answer_depends_on_its_own_source_alone(writer, beams):
     together, scores = written(writer, SOURCES, beams)
     longer, others = written(writer, SOURCES, beams, length=19)
