@@ -11,5 +11,5 @@ def choose(counts: Counter[str], min_count: int = 1, max_size: int | None = None
         min_count: rarer ones are unknown tokens.
         max_size: most tokens that are known; None for all.
     """
-    known = [(token, number) for token, number in counts.items() if number >= min_count]
-    return [token for token, _ in sorted(known, key=lambda pair: (-pair[1], pair[0]))][:max_size]
+    frequent = [(token, number) for token, number in counts.items() if number >= min_count]
+    return [token for token, _ in sorted(frequent, key=lambda pair: (-pair[1], pair[0]))][:max_size]

@@ -182,13 +182,13 @@ class Model:
         from flows.queries.question import Question, answers
 
         one = isinstance(examples, str | Path)
-        given = [examples] if isinstance(examples, str | Path) else list(examples)
-        if not given:
+        example_list = [examples] if isinstance(examples, str | Path) else list(examples)
+        if not example_list:
             raise UsageError("no examples", expected="at least one")
         further = {name: str(value) for name, value in inputs.items()}
-        question = Question(self.name, given, further, signature, self.version)
-        found = list(answers(question, self._place))
-        return found[0] if one and len(found) == 1 else found
+        question = Question(self.name, example_list, further, signature, self.version)
+        results = list(answers(question, self._place))
+        return results[0] if one and len(results) == 1 else results
 
     @cached_property
     def _place(self) -> Any:

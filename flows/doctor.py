@@ -184,8 +184,8 @@ def _spool(workspace: Workspace) -> Iterator[Finding]:
 def _ports() -> Iterator[Finding]:
     for port, use in PORTS.items():
         with socket.socket() as probe:
-            taken = probe.connect_ex(("127.0.0.1", port)) == 0
-        if taken:
+            in_use = probe.connect_ex(("127.0.0.1", port)) == 0
+        if in_use:
             yield Finding("note", f"port {port}", f"in use: {use} is already running, or needs another port")
         else:
             yield Finding("ok", f"port {port}", f"free for {use}")
@@ -215,10 +215,10 @@ def _disk(workspace: Workspace) -> Iterator[Finding]:
 
 def _startup_code() -> Iterator[Finding]:
     # Lines that begin with "import" in a .pth file run at every start of Python (a known way in).
-    known = {"distutils-precedence.pth", "_virtualenv.pth"}
+    trusted = {"distutils-precedence.pth", "_virtualenv.pth"}
     files = [path for folder in site.getsitepackages() for path in Path(folder).glob("*.pth")]
     running = [p.name for p in files if any(line.startswith("import") for line in p.read_text().splitlines())]
-    foreign = sorted(set(running) - known)
+    foreign = sorted(set(running) - trusted)
     if foreign:
         yield Finding(
             "note",

@@ -152,8 +152,8 @@ def _differing(workspace: Workspace, release: Release, second: RunDirectory) -> 
         np.load(second.weights, allow_pickle=False) as two,
     ):
         places = sorted(set(one.files) | set(two.files))
-        found = {place: _distance(one, two, place) for place in places}
-    return {place: distance for place, distance in found.items() if distance}
+        distances = {place: _distance(one, two, place) for place in places}
+    return {place: distance for place, distance in distances.items() if distance}
 
 
 def _distance(one: Mapping[str, np.ndarray], two: Mapping[str, np.ndarray], place: str) -> float:

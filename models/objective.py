@@ -60,9 +60,9 @@ def cross_entropy(label_smoothing: float) -> PerExample:
 
     def loss(targets: Any, logits: Any) -> Any:
         blended = targets.dtype.is_floating
-        wanted = targets if blended else tf.one_hot(targets, tf.shape(logits)[-1], dtype=logits.dtype)
+        probabilities = targets if blended else tf.one_hot(targets, tf.shape(logits)[-1], dtype=logits.dtype)
         return keras.losses.categorical_crossentropy(
-            wanted, logits, from_logits=True, label_smoothing=label_smoothing
+            probabilities, logits, from_logits=True, label_smoothing=label_smoothing
         )
 
     return loss

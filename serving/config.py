@@ -170,8 +170,8 @@ class Options:
         Raises:
             ConfigError: says which.
         """
-        given = [self.repository, self.model_base_path, self.model_config_file]
-        if sum(value is not None for value in given) != 1:
+        sources = [self.repository, self.model_base_path, self.model_config_file]
+        if sum(value is not None for value in sources) != 1:
             raise ConfigError(
                 "no model to serve, or more than one source of models",
                 expected="one of a repository, model_base_path and model_config_file",

@@ -69,18 +69,18 @@ class Counts:
 
     def count(self, labels: tuple[str, str], number: int = 1) -> None:
         """Count requests."""
-        known = self.requests.get(labels)
-        if known is None and len(self.requests) >= MAX_SERIES:
+        count = self.requests.get(labels)
+        if count is None and len(self.requests) >= MAX_SERIES:
             labels = ("(others)", labels[1])
-            known = self.requests.get(labels)
-        self.requests[labels] = (known or 0) + number
+            count = self.requests.get(labels)
+        self.requests[labels] = (count or 0) + number
 
     def histogram(self, name: str, labels: Labels) -> Histogram:
         """Return the histogram of a metric and labels, made if need be."""
-        found = self.histograms[name].get(labels)
-        if found is None:
-            found = self.histograms[name][labels] = Histogram()
-        return found
+        histogram = self.histograms[name].get(labels)
+        if histogram is None:
+            histogram = self.histograms[name][labels] = Histogram()
+        return histogram
 
     def merge(self, content: dict[str, Any]) -> None:
         """Add what another process counted, as `content` wrote it."""

@@ -13,7 +13,7 @@ def native_stderr() -> Iterator[None]:
     belong in the body: their failures are Python exceptions and are not lost.
     """
     try:
-        kept = os.dup(2)
+        stderr_copy = os.dup(2)
     except OSError:
         # There is no stderr, as under some schedulers.
         yield
@@ -23,6 +23,6 @@ def native_stderr() -> Iterator[None]:
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr_copy, 2)
+        os.close(stderr_copy)
         os.close(nowhere)

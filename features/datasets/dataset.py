@@ -127,8 +127,8 @@ def _read(row: Any) -> bytes:
     if row.path is None:
         return bytes(row.content)
     content, _ = read_file(row.path, int(row.bytes))
-    if (found := hashlib.sha256(content).hexdigest()) != row.sha256:
-        raise RefusedError("hash_mismatch", f"content of sha256 {found[:16]}...")
+    if (digest := hashlib.sha256(content).hexdigest()) != row.sha256:
+        raise RefusedError("hash_mismatch", f"content of sha256 {digest[:16]}...")
     return content
 
 

@@ -96,21 +96,21 @@ class Rows:
         return len(self._where)
 
     def __getitem__(self, positions: Any) -> np.ndarray:
-        wanted = self._where[positions]
+        places = self._where[positions]
         if self.lengths is not None:
-            return self._varying(wanted, int(np.max(self.lengths[positions], initial=1)))
-        result = np.empty((len(wanted), *self.shape[1:]), self.dtype)
-        for number in np.unique(wanted[:, 0]):
-            chosen = np.flatnonzero(wanted[:, 0] == number)
-            result[chosen] = self._parts[number][wanted[chosen, 1]]
+            return self._varying(places, int(np.max(self.lengths[positions], initial=1)))
+        result = np.empty((len(places), *self.shape[1:]), self.dtype)
+        for number in np.unique(places[:, 0]):
+            chosen = np.flatnonzero(places[:, 0] == number)
+            result[chosen] = self._parts[number][places[chosen, 1]]
         return result
 
-    def _varying(self, wanted: np.ndarray, longest: int) -> np.ndarray:
+    def _varying(self, places: np.ndarray, longest: int) -> np.ndarray:
         """Return rows as long as the longest of them; what fills the others lies in the shards already."""
-        result = np.empty((len(wanted), longest, *self.shape[2:]), self.dtype)
-        for number in np.unique(wanted[:, 0]):
-            chosen = np.flatnonzero(wanted[:, 0] == number)
-            rows = self._parts[number][wanted[chosen, 1]][:, :longest]
+        result = np.empty((len(places), longest, *self.shape[2:]), self.dtype)
+        for number in np.unique(places[:, 0]):
+            chosen = np.flatnonzero(places[:, 0] == number)
+            rows = self._parts[number][places[chosen, 1]][:, :longest]
             result[chosen, : rows.shape[1]] = rows
             result[chosen, rows.shape[1] :] = self.padding
         return result
@@ -329,8 +329,8 @@ def compute_part(
     """
     frame = dataset.frame.drop_duplicates("sha256")
     frame = frame if part is None else frame[slice(*part)]
-    wanted = set(store.missing(list(frame["sha256"])))
-    todo = [row for row in frame.itertuples() if row.sha256 in wanted]
+    missing = set(store.missing(list(frame["sha256"])))
+    todo = [row for row in frame.itertuples() if row.sha256 in missing]
     hashes: list[str] = []
     computed: list[np.ndarray] = []
     for done, (names, raws) in enumerate(_batches(dataset, todo, batch_size)):

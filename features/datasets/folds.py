@@ -30,14 +30,14 @@ def values(dataset: Dataset) -> list[str]:
             expected="a value in the fold column of every row",
             todo="fill the column, or leave --fold-column out",
         )
-    found = sorted(set(folds), key=lambda fold: (0, int(fold), "") if fold.isdecimal() else (1, 0, fold))
-    if len(found) < 2:
+    distinct = sorted(set(folds), key=lambda fold: (0, int(fold), "") if fold.isdecimal() else (1, 0, fold))
+    if len(distinct) < 2:
         raise DataError(
             "too few folds to cross-validate",
-            got=f"only fold {found[0]}",
+            got=f"only fold {distinct[0]}",
             expected="two or more folds",
         )
-    return found
+    return distinct
 
 
 def fingerprint(whole: str, fold: Mapping[str, Any]) -> str:

@@ -28,9 +28,9 @@ class Sequences:
         """Return one row, or those of an array of positions."""
         if np.ndim(positions) == 0 and not isinstance(positions, slice):
             return self._rows[int(positions)]
-        wanted = np.arange(len(self))[positions]
-        longest = int(np.max(self.lengths[wanted], initial=1))
-        padded = np.full((len(wanted), longest), self.padding, np.int32)
-        for place, row in enumerate(wanted):
+        indices = np.arange(len(self))[positions]
+        longest = int(np.max(self.lengths[indices], initial=1))
+        padded = np.full((len(indices), longest), self.padding, np.int32)
+        for place, row in enumerate(indices):
             padded[place, : self.lengths[row]] = self._rows[row]
         return padded

@@ -115,8 +115,8 @@ def require_both(splits: Sequence[str]) -> None:
             )
 
 
-def _given(given: Sequence[str | None]) -> list[str | None]:
-    present = set(given) - {None}
+def _given(splits: Sequence[str | None]) -> list[str | None]:
+    present = set(splits) - {None}
     if present and "train" not in present:
         raise DataError(
             "the data has no training split",
@@ -124,8 +124,8 @@ def _given(given: Sequence[str | None]) -> list[str | None]:
             expected="a train split, and preferably validation and test splits",
         )
     if "validation" in present and "test" not in present:
-        return ["test" if split == "validation" else split for split in given]
-    return list(given)
+        return ["test" if split == "validation" else split for split in splits]
+    return list(splits)
 
 
 def _carve(

@@ -270,8 +270,8 @@ class BoxAugmentation(ImageAugmentation):
         whole = tf.concat([tf.reduce_min(moved, axis=2), tf.reduce_max(moved, axis=2)], axis=2)
         inside = tf.clip_by_value(whole, 0.0, 1.0)
         left = (_area(inside) > self.settings.visible * _area(whole)) & (targets[..., 4] >= 0)
-        kept = tf.concat([inside, targets[..., 4:]], axis=2)
-        return tf.where(left[..., tf.newaxis], kept, -1.0)
+        boxes = tf.concat([inside, targets[..., 4:]], axis=2)
+        return tf.where(left[..., tf.newaxis], boxes, -1.0)
 
 
 def _area(boxes: Any) -> Any:

@@ -52,8 +52,8 @@ def map_upright(images: Any, finish: Callable[[Any], Any], result: Any, max_pixe
     def one(pair: tuple[Any, Any]) -> Any:
         return finish(_upright(_decode(pair[0], max_pixels), pair[1]))
 
-    given = (images, orientations(images))
-    return tf.map_fn(one, given, fn_output_signature=result, parallel_iterations=_SIDE_BY_SIDE)
+    elements = (images, orientations(images))
+    return tf.map_fn(one, elements, fn_output_signature=result, parallel_iterations=_SIDE_BY_SIDE)
 
 
 def upright(image: Any, max_pixels: int) -> Any:

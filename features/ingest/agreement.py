@@ -76,11 +76,11 @@ def _decide(decisions: Decisions, compared: Sequence[tuple[Example, str]], refus
 
 
 def _sample(examples: Iterable[Example]) -> list[Example]:
-    seen: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     chosen, usual = [], 0
     for example in examples:
-        seen[_variant(example)] += 1
-        first = seen[_variant(example)] <= _EACH and usual < _MOST
+        counts[_variant(example)] += 1
+        first = counts[_variant(example)] <= _EACH and usual < _MOST
         usual += first
         if first or example.verdict.odd:
             chosen.append(example)
@@ -108,32 +108,32 @@ class _Comparison:
             return []
         names = [f"agreement:{example.verdict.sha256}".encode() for example in examples]
         with self._examination.index(self._cached) as index:
-            known = index.find(names, [_CONTENT] * len(names))
-            found = []
+            verdicts = index.find(names, [_CONTENT] * len(names))
+            comparisons = []
             for done, (example, name, verdict) in enumerate(
-                zip(examples, names, known, strict=True), start=1
+                zip(examples, names, verdicts, strict=True), start=1
             ):
                 verdict = verdict or self._verdict(example)
                 if verdict is not None:
-                    found.append((name, example, verdict))
+                    comparisons.append((name, example, verdict))
                 self._progress("compare", done, len(examples))
-            index.add((name, verdict) for name, _, verdict in found)
-        return [(example, verdict.detail) for _, example, verdict in found]
+            index.add((name, verdict) for name, _, verdict in comparisons)
+        return [(example, verdict.detail) for _, example, verdict in comparisons]
 
     def _verdict(self, example: Example) -> Verdict | None:
         try:
-            own, kept = _contents(example.candidate, example.verdict, self._rules["max_file_bytes"])
+            own, stored = _contents(example.candidate, example.verdict, self._rules["max_file_bytes"])
         except (RefusedError, OSError):
             return None  # It went or changed since it was examined; whoever reads it next will say so.
-        if difference := self._difference(own, kept):
+        if difference := self._difference(own, stored):
             return Verdict(stamp=_CONTENT, reason="decoders_disagree", detail=difference)
         return Verdict(stamp=_CONTENT)
 
-    def _difference(self, own: bytes, kept: bytes) -> str | None:
+    def _difference(self, own: bytes, stored: bytes) -> str | None:
         import tensorflow as tf
 
         try:
-            return self._check(own, kept, self._rules)
+            return self._check(own, stored, self._rules)
         except tf.errors.OpError as error:
             return f"the served graph refuses it: {_sentence(error.message)}"
         except RefusedError as refusal:
@@ -155,7 +155,7 @@ def _contents(candidate: Candidate, verdict: Verdict, limit: int) -> tuple[bytes
         own, stamp = read_file(candidate.path, limit)
         if stamp != verdict.stamp:
             raise RefusedError("changed", "the file changed after it was checked")
-    kept = own if verdict.stored is None else Path(verdict.stored).read_bytes()
-    if hashlib.sha256(kept).hexdigest() != verdict.sha256:
+    stored = own if verdict.stored is None else Path(verdict.stored).read_bytes()
+    if hashlib.sha256(stored).hexdigest() != verdict.sha256:
         raise RefusedError("changed", "the file changed after it was checked")
-    return own, kept
+    return own, stored

@@ -107,9 +107,9 @@ def _limit_memory(extra: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         with open("/proc/self/statm", encoding="ascii") as counts:
-            taken = int(counts.read().split()[0]) * resource.getpagesize()
+            size = int(counts.read().split()[0]) * resource.getpagesize()
     except OSError:
         return  # No /proc, no such limit either (macOS).
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = taken + extra
+    limit = size + extra
     resource.setrlimit(resource.RLIMIT_AS, (limit if hard < 0 else min(limit, hard), hard))

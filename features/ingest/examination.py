@@ -177,7 +177,7 @@ class Examination:
         """Read the candidates' targets; account for those that are left out or cannot be read."""
         written = {candidate.label for candidate in candidates}
         self.findings.labels = self._target.read(written, self._rules, self._source.decisions)
-        kept = []
+        labelled = []
         for candidate in candidates:
             label = self.findings.labels[candidate.label]
             if label is None:
@@ -185,8 +185,8 @@ class Examination:
             elif isinstance(label, RefusedError):
                 self.refuse(candidate, Verdict(), label.reason, label.detail)
             else:
-                kept.append(candidate if label == candidate.label else replace(candidate, label=label))
-        return kept
+                labelled.append(candidate if label == candidate.label else replace(candidate, label=label))
+        return labelled
 
     def _skip(self, entry: Skipped) -> None:
         self.findings.skipped[entry.reason] += 1
@@ -217,11 +217,11 @@ class Examination:
         rules = {"raw": self._raw.name, "version": VERSION, **self._rules.verdict_rules()}
         with self.index(rules) as index:
             files = [candidate.path for candidate in candidates if candidate.path is not None]
-            known = dict(zip(files, index.find(files, [_stamp(path) for path in files]), strict=True))
+            cached = dict(zip(files, index.find(files, [_stamp(path) for path in files]), strict=True))
             jobs: dict[Job, list[int]] = defaultdict(list)
             verdicts: list[Verdict | None] = []
             for place, candidate in enumerate(candidates):
-                verdicts.append(known.get(candidate.path) if candidate.path is not None else None)
+                verdicts.append(cached.get(candidate.path) if candidate.path is not None else None)
                 if verdicts[-1] is None:
                     jobs[Job(candidate.path, candidate.content)].append(place)
             self.findings.reused = len(candidates) - sum(map(len, jobs.values()))

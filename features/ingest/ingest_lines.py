@@ -82,7 +82,7 @@ class _Writer:
     def _reject(self, entry: Rejected) -> None:
         self.counts.quarantined += 1
         self.counts.reasons[entry.reason] += 1
-        found = quarantine.record(
+        record = quarantine.record(
             entry.relative,
             stage=self._stage,
             reason=entry.reason,
@@ -91,7 +91,7 @@ class _Writer:
             line=entry.line,
             offset=entry.offset,
         )
-        self._refused.write(json.dumps(found, ensure_ascii=False) + "\n")
+        self._refused.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
 def run(

@@ -86,14 +86,14 @@ class VerdictIndex:
         Returns:
             For each file its verdict, or None where it must be examined.
         """
-        known: dict[bytes, tuple[tuple[int, ...], str]] = {}
+        entries_by_path: dict[bytes, tuple[tuple[int, ...], str]] = {}
         with contextlib.suppress(sqlite3.DatabaseError):
             for start in range(0, len(paths), _BATCH):
-                known.update(self._known(paths[start : start + _BATCH]))
-        found = [known.get(path) for path in paths]
+                entries_by_path.update(self._known(paths[start : start + _BATCH]))
+        entries = [entries_by_path.get(path) for path in paths]
         return [
             _unpack(entry[1], self._seal(path, stamp), stamp) if entry and entry[0] == stamp else None
-            for path, entry, stamp in zip(paths, found, stamps, strict=True)
+            for path, entry, stamp in zip(paths, entries, stamps, strict=True)
         ]
 
     def _known(self, paths: Sequence[bytes]) -> Iterable[tuple[bytes, tuple[tuple[int, ...], str]]]:

@@ -154,8 +154,8 @@ class RowFeaturizer(keras.Layer):
         parts = []
         if self.scaling is not None:
             numeric = [self.columns[at] for at in self.numeric]
-            given = zip(numeric, (columns[at] for at in self.numeric), strict=True)
-            numbers = tf.stack([_finite(column, values, True, values) for column, values in given], 1)
+            pairs = zip(numeric, (columns[at] for at in self.numeric), strict=True)
+            numbers = tf.stack([_finite(column, values, True, values) for column, values in pairs], 1)
             gaps = tf.math.is_nan(numbers)
             parts.append(tf.where(gaps, 0.0, self.scaling(tf.where(gaps, 0.0, numbers))))
             parts.append(tf.cast(tf.gather(gaps, tf.constant(self._gaps, tf.int32), axis=1), tf.float32))
@@ -216,12 +216,12 @@ def _among(cells: Any, words: Iterable[str]) -> Any:
     return tf.reduce_any(cells[:, tf.newaxis] == tf.constant(sorted(words)), 1)
 
 
-def _finite(column: Column, values: Any, sound: Any, shown: Any) -> Any:
+def _finite(column: Column, values: Any, sound: Any, raw: Any) -> Any:
     """Return the values; reject those that are not numbers or infinite."""
     good = sound & ~tf.math.is_inf(values)
     name = column["name"]
     how = f" written as {column['written']}" if column.get("written") else ""
-    message = [f"column {name!r} holds numbers{how}; got", tf.boolean_mask(shown, ~good)]
+    message = [f"column {name!r} holds numbers{how}; got", tf.boolean_mask(raw, ~good)]
     check = tf.debugging.Assert(tf.reduce_all(good), message, summarize=3)
     with tf.control_dependencies([check] if check is not None else []):
         return tf.identity(values)

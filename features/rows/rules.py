@@ -59,8 +59,8 @@ class RowColumns(ExampleRules):
             ConfigError: a kind or a format is given for a column that is not there.
             DataError: no column can be used, or one holds numbers and too much else.
         """
-        given = {name: kind for name, kind in self.columns.items() if kind != "ignored"}
-        if unknown := sorted((set(given) | set(self.numbers)) - set(source.columns)):
+        declared = {name: kind for name, kind in self.columns.items() if kind != "ignored"}
+        if unknown := sorted((set(declared) | set(self.numbers)) - set(source.columns)):
             raise ConfigError(
                 f"data.columns or data.numbers names an unknown input of {source.description}",
                 got=", ".join(map(repr, unknown)),
@@ -68,7 +68,7 @@ class RowColumns(ExampleRules):
             )
         lines = (entry.content.decode() for entry in source if isinstance(entry, Candidate) and entry.content)
         wish = column_kinds.Wish(
-            given,
+            declared,
             {name: number_format.parse(written) for name, written in self.numbers.items()},
             self.max_bad_fraction,
             source,

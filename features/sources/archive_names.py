@@ -88,10 +88,10 @@ class NameReader:
         guesses = {encoding: count for encoding, count in self.counts.items() if encoding != "declared"}
         if not guesses:
             return
-        shown = ", ".join(f"{count} as {encoding}" for encoding, count in guesses.items())
+        summary = ", ".join(f"{count} as {encoding}" for encoding, count in guesses.items())
         doubtful = "cp437" in guesses or "undecodable" in guesses
         reason = f"the archive does not declare their encoding; {option}" if doubtful else "not declared"
-        decisions.add("archive", archive, f"names beyond ASCII read: {shown}", reason, warning=doubtful)
+        decisions.add("archive", archive, f"names beyond ASCII read: {summary}", reason, warning=doubtful)
 
 
 def _unicode_path(extra: bytes, raw: bytes) -> str | None:

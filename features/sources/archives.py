@@ -253,14 +253,14 @@ class _Guard:
 
 def _parts(name: str) -> tuple[str, ...]:
     """Split a member's name; refuse every name that could leave the folder."""
-    shown = escape(name[:200])
+    display_name = escape(name[:200])
     if "\0" in name or name.startswith("/") or name[1:3] in (":/", ":\\"):
-        raise _RuleError(f"the absolute or malformed name {shown}")
+        raise _RuleError(f"the absolute or malformed name {display_name}")
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
     if ".." in parts:
-        raise _RuleError(f"the name {shown}, which leads out of the archive")
+        raise _RuleError(f"the name {display_name}, which leads out of the archive")
     if any(len(os.fsencode(part)) > 255 for part in parts):
-        raise _RuleError(f"a name longer than 255 bytes ({shown[:60]}...)")
+        raise _RuleError(f"a name longer than 255 bytes ({display_name[:60]}...)")
     return parts
 
 
@@ -282,13 +282,15 @@ def _zip_members(archive: Path, guard: _Guard, names: NameReader) -> Iterator[Me
     with zipfile.ZipFile(archive) as packed:
         for info in packed.infolist():
             name = names.zip_name(info)
-            parts, shown = _parts(name), escape(name[:200])
+            parts, display_name = _parts(name), escape(name[:200])
             if info.flag_bits & 0x1:
-                raise _RuleError(f"the encrypted member {shown}")
+                raise _RuleError(f"the encrypted member {display_name}")
             kind = _zip_kind(info, name)
             target = os.fsdecode(packed.open(info).read(4096)) if kind == "symlink" else ""
             if parts:
-                yield Member(shown, parts, kind, info.file_size, functools.partial(packed.open, info), target)
+                yield Member(
+                    display_name, parts, kind, info.file_size, functools.partial(packed.open, info), target
+                )
 
 
 def _zip_kind(info: zipfile.ZipInfo, name: str) -> str:
@@ -346,11 +348,11 @@ def _tar_members(archive: Path, guard: _Guard, names: NameReader) -> Iterator[Me
         ) as packed:
             for info in packed:
                 name = names.tar_name(info.name)
-                parts, shown = _parts(name), escape(name[:200])
-                kind = _tar_kind(info, shown)
-                opener = functools.partial(_open_tar_member, packed, info, shown)
+                parts, display_name = _parts(name), escape(name[:200])
+                kind = _tar_kind(info, display_name)
+                opener = functools.partial(_open_tar_member, packed, info, display_name)
                 if parts:
-                    yield Member(shown, parts, kind, info.size, opener, info.linkname)
+                    yield Member(display_name, parts, kind, info.size, opener, info.linkname)
             _require_end(packed, stream)
 
 
@@ -360,23 +362,25 @@ def _open_tar(archive: Path) -> IO[bytes]:
     )
 
 
-def _tar_kind(info: tarfile.TarInfo, shown: str) -> str:
+def _tar_kind(info: tarfile.TarInfo, display_name: str) -> str:
     if info.isfile() or info.islnk():
         return "file"
     if info.isdir():
         return "folder"
     if info.issym():
         return "symlink"
-    raise _RuleError(f"the device or other special file {shown}")
+    raise _RuleError(f"the device or other special file {display_name}")
 
 
-def _open_tar_member(packed: tarfile.TarFile, info: tarfile.TarInfo, shown: str) -> IO[bytes]:
+def _open_tar_member(packed: tarfile.TarFile, info: tarfile.TarInfo, display_name: str) -> IO[bytes]:
     try:
         content = packed.extractfile(info)  # A hard link reads the member it names.
     except KeyError:
         content = None
     if content is None:
-        raise _RuleError(f"the hard link {shown} to {escape(info.linkname[:200])}, outside the archive")
+        raise _RuleError(
+            f"the hard link {display_name} to {escape(info.linkname[:200])}, outside the archive"
+        )
     return content
 
 

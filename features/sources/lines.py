@@ -100,9 +100,9 @@ def _file(path: Path, raw: RawKind, columns: Columns, rules: Any) -> Lines:
     root, name = os.fsencode(path.parent), os.fsencode(path.name)
     if tables.is_table(path):
         table, place = tables.text_column(path, columns)
-        shown = printable(f"table {path.name}: texts from {table.names[place]!r}")
+        description = printable(f"table {path.name}: texts from {table.names[place]!r}")
         decisions = Decisions()
-        return Lines(shown, root, lambda: _cells(table, place, decisions), decisions)
+        return Lines(description, root, lambda: _cells(table, place, decisions), decisions)
     if suffix_of(name) not in raw.suffixes:
         raise DataError(
             f"{path} is not a source of text",
@@ -116,9 +116,11 @@ def _folder(path: Path, shown: str, raw: RawKind, columns: Columns, rules: Any) 
     root = os.fsencode(path)
     selection = Selection(raw, rules.follow_symlinks)
     listing = folders.list_folder(root, b"", selection)
-    found = [path / os.fsdecode(name) for name in listing.files if tables.is_table(Path(os.fsdecode(name)))]
-    if len(found) == 1 and columns.input is not None:
-        return _file(found[0], raw, columns, rules)
+    table_paths = [
+        path / os.fsdecode(name) for name in listing.files if tables.is_table(Path(os.fsdecode(name)))
+    ]
+    if len(table_paths) == 1 and columns.input is not None:
+        return _file(table_paths[0], raw, columns, rules)
 
     def scan() -> Iterator[Entry]:
         for entry in folders.walk(root, selection):

@@ -216,13 +216,13 @@ def _innermost(path: Path, selection: Selection) -> Path:
     return path
 
 
-def _open_tables(shown: str, found: list[Path], selection: Selection, columns: Columns) -> Source:
+def _open_tables(shown: str, paths: list[Path], selection: Selection, columns: Columns) -> Source:
     """Open the one table there is, or those named train, validation and test."""
-    named = {split_named(table.stem): table for table in found}
+    named = {split_named(table.stem): table for table in paths}
     splits = {split: named[split] for split in SPLITS if split in named}
-    if "train" in splits and len(splits) == len(found) > 1:
+    if "train" in splits and len(splits) == len(paths) > 1:
         return tables.open_split_tables(splits, selection, columns, _opener(columns))
-    return _opener(columns)(_only_table(shown, found), selection, columns, None)
+    return _opener(columns)(_only_table(shown, paths), selection, columns, None)
 
 
 def _usable(table: Path, raw: RawKind, columns: Columns) -> bool:
@@ -235,12 +235,12 @@ def _opener(columns: Columns) -> tables.Opener:
     return box_table.open_table if columns.annotations == "boxes" else tables.open_table
 
 
-def _only_table(shown: str, found: list[Path]) -> Path:
-    if len(found) == 1:
-        return found[0]
+def _only_table(shown: str, paths: list[Path]) -> Path:
+    if len(paths) == 1:
+        return paths[0]
     raise DataError(
         f"{shown} does not contain exactly one table",
-        got=", ".join(table.name for table in found[:6]) or "none",
+        got=", ".join(table.name for table in paths[:6]) or "none",
         expected="one .csv, .tsv or .parquet, or one each named train, val and test",
         todo="pass the table itself as --data",
     )

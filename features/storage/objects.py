@@ -78,10 +78,10 @@ class ObjectStore:
             AccessError, UnavailableError: the store refuses, or cannot be reached.
         """
         with self._talking():
-            found = self._files.find(self._base, detail=True)
+            entries = self._files.find(self._base, detail=True)
         return {
             path[len(self._base) + 1 :]: _listed(info)
-            for path, info in sorted(found.items())
+            for path, info in sorted(entries.items())
             if info["type"] == "file" and not path.endswith("/")
         }
 

@@ -164,9 +164,9 @@ class Boxes:
         """Return the positions of images with a class that the network has no output for, or a bad box."""
         corners, places = encoded[..., :4], encoded[..., 4]
         padded = (encoded == PADDING).all(axis=-1)
-        known = (places >= 0) & (places < width) & (places == np.round(places))
+        valid_class = (places >= 0) & (places < width) & (places == np.round(places))
         inside = ((corners >= 0) & (corners <= 1)).all(axis=-1)
-        sound = known & inside & (corners[..., :2] < corners[..., 2:]).all(axis=-1)
+        sound = valid_class & inside & (corners[..., :2] < corners[..., 2:]).all(axis=-1)
         return np.flatnonzero(~(sound | padded).all(axis=1))
 
 
@@ -179,12 +179,12 @@ def parsed(text: str) -> list[Placed]:
 def _rewritten(annotation: Annotation, named: Mapping[str, str | None], form: NumberFormat) -> Annotation:
     """Give boxes the classes they are read as, without those that are left out, and plain numbers."""
     renamed = [(box, named.get(box.label, box.label)) for box in annotation.boxes]
-    kept = tuple(
+    boxes = tuple(
         replace(box, label=label, corners=_plain(box.corners, form))
         for box, label in renamed
         if label is not None
     )
-    return replace(annotation, boxes=kept)
+    return replace(annotation, boxes=boxes)
 
 
 def _plain(corners: Corners, form: NumberFormat) -> Corners:
@@ -233,8 +233,8 @@ def cut_off(encoded: np.ndarray) -> np.ndarray:
     """Cut encoded boxes [images, boxes, 5] off at 0 and 1; one of which nothing is left is left out."""
     corners = np.clip(encoded[..., :4], 0, 1)
     left = (corners[..., 2:] > corners[..., :2]).all(axis=2) & (encoded[..., 4] >= 0)
-    kept = np.concatenate([corners, encoded[..., 4:]], axis=2)
-    return np.where(left[..., None], kept, np.float32(PADDING))
+    boxes = np.concatenate([corners, encoded[..., 4:]], axis=2)
+    return np.where(left[..., None], boxes, np.float32(PADDING))
 
 
 BOXES = Boxes()

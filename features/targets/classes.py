@@ -121,25 +121,25 @@ def check_classes(
         return
     for label in declared:
         counts.setdefault(label, 0)
-    shown = show(counts)
+    summary = show(counts)
     empty = sorted(label for label, count in counts.items() if not count)
     if empty and len(empty) < len(counts):
         raise DataError(
             f"class {', '.join(map(repr, empty[:10]))} has no usable example",
-            got=f"classes {shown}; {instead}",
+            got=f"classes {summary}; {instead}",
             expected="examples in each class",
             todo=todo or f"add some, or leave the class out with {setting('data.drop', empty[:1])}",
         )
     if len(counts) - len(empty) < 2:
         raise DataError(
             "fewer than two classes",
-            got=f"classes {shown}; {instead}" if counts else f"no labelled example; {instead}",
+            got=f"classes {summary}; {instead}" if counts else f"no labelled example; {instead}",
             expected="at least two classes, each with examples",
             todo=todo
             or ("add a second class" if counts else "check that the files are of the expected kind"),
         )
     _refuse_values(counts)
-    refuse_twins(counts, shown)
+    refuse_twins(counts, summary)
 
 
 def _refuse_values(counts: Counter[str]) -> None:
@@ -192,8 +192,8 @@ def refuse_twins(counts: Mapping[str, int], shown: str) -> None:
 
 def show(counts: Mapping[str, int], most: int = 20) -> str:
     """Write classes with their counts, for a message; after so many only the number of the others."""
-    shown = ", ".join(f"{label!r} ({count})" for label, count in sorted(counts.items())[:most])
-    return shown + (f" and {len(counts) - most} more" if len(counts) > most else "")
+    listing = ", ".join(f"{label!r} ({count})" for label, count in sorted(counts.items())[:most])
+    return listing + (f" and {len(counts) - most} more" if len(counts) > most else "")
 
 
 @dataclass(frozen=True)

@@ -55,9 +55,9 @@ def _size_fault(annotation: Annotation, measures: Mapping[str, Any]) -> str | No
 
 def _turned_otherwise(annotation: Annotation, measures: Mapping[str, Any], rules: Any) -> bool:
     """Return whether the declared size is that of the image in the other form than coordinates count in."""
-    shown, stored = upright.size(measures), _stored(measures)
-    other = stored if rules.boxes == "displayed" else shown
-    return shown != stored and other in map(_declared, annotation.sizes)
+    displayed, stored = upright.size(measures), _stored(measures)
+    other = stored if rules.boxes == "displayed" else displayed
+    return displayed != stored and other in map(_declared, annotation.sizes)
 
 
 def _stored(measures: Mapping[str, Any]) -> tuple[int, int]:

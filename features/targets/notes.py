@@ -85,16 +85,16 @@ class Notes:
 
         A take of which no note is left is refused: it is not known to be silent.
         """
-        kept, refused = [], []
+        valid, refused = [], []
         for note in (Read(*one) for one in json.loads(text)):
             fault = _fault(note, measures["seconds"])
             refused += [fault] if fault else []
-            kept += [] if fault else [note]
-        if refused and (rules.bad_notes == "refuse_take" or not kept):
+            valid += [] if fault else [note]
+        if refused and (rules.bad_notes == "refuse_take" or not valid):
             more = f"; {counted(len(refused) - 1, 'further fault')}" if len(refused) > 1 else ""
             return RefusedError(refused[0].reason, f"line {refused[0].row}: {refused[0].detail}{more}")
-        notes, told = _apart(kept, measures["seconds"])
-        return Fitted("\n".join(map(_written, notes)), tuple(refused), tuple(sorted(told)))
+        notes, remarks = _apart(valid, measures["seconds"])
+        return Fitted("\n".join(map(_written, notes)), tuple(refused), tuple(sorted(remarks)))
 
     def check(self, gathered: Gathered) -> None:
         """Refuse no note at all.
@@ -224,8 +224,8 @@ def _places(header: Sequence[str]) -> dict[str, int]:
         role: plain.index(name) for role, names in _COLUMNS.items() for name in names[::-1] if name in plain
     }
     if not {"onset", "pitch"} <= places.keys() or not {"offset", "duration"} & places.keys():
-        shown = ", ".join(map(repr, header[:8]))
-        raise RefusedError("bad_annotation", f"columns {shown}; expected onset, offset, pitch and velocity")
+        columns = ", ".join(map(repr, header[:8]))
+        raise RefusedError("bad_annotation", f"columns {columns}; expected onset, offset, pitch and velocity")
     return places
 
 
@@ -265,20 +265,20 @@ def _fault(note: Read, seconds: float) -> RefusedError | None:
 
 def _apart(notes: Sequence[Read], seconds: float) -> tuple[list[Read], set[str]]:
     """Sort notes; end each where its key is struck again, and at the end of the sound."""
-    told: set[str] = set()
+    remarks: set[str] = set()
     by_key: dict[float, list[Read]] = {}
     for note in sorted(notes, key=lambda note: (note.onset, note.pitch, -note.offset)):
-        told |= {"clipped_notes"} if note.offset > seconds else set()
+        remarks |= {"clipped_notes"} if note.offset > seconds else set()
         note = note._replace(offset=min(note.offset, seconds))
         played = by_key.setdefault(note.pitch, [])
         if played and played[-1].offset > note.onset:
-            told.add("cut_notes")
+            remarks.add("cut_notes")
             if played[-1].onset == note.onset:
                 continue  # The same stroke twice: the longer one stays.
             played[-1] = played[-1]._replace(offset=note.onset)
         played.append(note)
     together = [note for played in by_key.values() for note in played]
-    return sorted(together, key=lambda note: (note.onset, note.pitch)), told
+    return sorted(together, key=lambda note: (note.onset, note.pitch)), remarks
 
 
 def _written(note: Read) -> str:

@@ -153,18 +153,18 @@ def pairs(columns: Sequence[str]) -> dict[str, tuple[str, str]]:
     Returns:
         For each point, in the order of the first of its columns, its name and its columns of x and y.
     """
-    found: dict[str, dict[str, str]] = {}
+    columns_by_point: dict[str, dict[str, str]] = {}
     for column in columns:
         for axis, name in _parts(column):
-            found.setdefault(name, {})[axis] = column
-    whole = {name: (pair["x"], pair["y"]) for name, pair in found.items() if len(pair) == 2}
+            columns_by_point.setdefault(name, {})[axis] = column
+    whole = {name: (pair["x"], pair["y"]) for name, pair in columns_by_point.items() if len(pair) == 2}
     # A column belongs to one point: x_y would be both.
-    taken: set[str] = set()
+    used: set[str] = set()
     chosen = {}
     for name, pair in whole.items():
-        if not taken & {*pair}:
+        if not used & {*pair}:
             chosen[name] = pair
-            taken |= {*pair}
+            used |= {*pair}
     return chosen
 
 

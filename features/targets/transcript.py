@@ -99,14 +99,15 @@ class Transcript:
         owned: dict[str, list[str]] = {}
         for text, split in zip(texts, splits, strict=True):
             owned.setdefault(split, []).append(text)
-        known = {unit: set(_counted(owned.get("train", ()), unit)) for unit in ("words", "characters")}
+        vocabularies = {unit: set(_counted(owned.get("train", ()), unit)) for unit in ("words", "characters")}
         return {
             "transcripts": {
                 split: {
                     "examples": len(own),
                     **_sizes(own),
                     **{
-                        f"unknown_{unit}": _unknown(_counted(own, unit), seen) for unit, seen in known.items()
+                        f"unknown_{unit}": _unknown(_counted(own, unit), vocabulary)
+                        for unit, vocabulary in vocabularies.items()
                     },
                 }
                 for split, own in owned.items()
@@ -178,16 +179,16 @@ def _read(text: str, change: Any, *, keep_marks: bool) -> str | RefusedError:
 
 def _without_marks(text: str) -> str:
     """Replace punctuation and symbols by blanks, but for marks inside words; drop invisible characters."""
-    kept = []
+    characters = []
     for place_, character in enumerate(text):
         kind = unicodedata.category(character)
         around = text[max(0, place_ - 1) : place_] + text[place_ + 1 : place_ + 2]
         inside = character in _WITHIN and len(around) == 2 and around.isalnum()
         if kind[0] not in "PSC" or inside:
-            kept.append(character)
+            characters.append(character)
         elif kind[0] in "PS" or character.isspace():
-            kept.append(" ")
-    return "".join(kept)
+            characters.append(" ")
+    return "".join(characters)
 
 
 def _counted(texts: Iterable[str], unit: str) -> Counter[str]:
@@ -199,9 +200,11 @@ def _sizes(texts: Sequence[str]) -> dict[str, int]:
     return {"words": words.total(), "characters": characters.total(), "different_words": len(words)}
 
 
-def _unknown(counts: Counter[str], known: Collection[str]) -> dict[str, int]:
+def _unknown(counts: Counter[str], vocabulary: Collection[str]) -> dict[str, int]:
     """Count what is not known, the most frequent first; at most a hundred."""
-    return dict(Counter({label: n for label, n in counts.items() if label not in known}).most_common(100))
+    return dict(
+        Counter({label: n for label, n in counts.items() if label not in vocabulary}).most_common(100)
+    )
 
 
 TRANSCRIPT = Transcript()

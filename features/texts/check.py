@@ -41,10 +41,10 @@ def check(data: bytes, suffix: str, rules: Mapping[str, Any]) -> Facts:
         raise RefusedError("too_long", f"{len(text):,} characters; at most {rules['max_characters']:,}")
     if not text.strip():
         raise RefusedError("empty_text", f"{len(text):,} characters, all of them blank")
-    kept = text.encode()
+    encoded = text.encode()
     notes = {
         "byte_order_mark": body is not data and len(body) < len(data),
-        "replaced": kept != body,
+        "replaced": encoded != body,
         "control_characters": any(c < " " and c not in _PLAIN for c in text),
     }
     return Facts(
@@ -52,7 +52,7 @@ def check(data: bytes, suffix: str, rules: Mapping[str, Any]) -> Facts:
         _identity(text),
         {"characters": len(text)},
         tuple(note for note, holds in notes.items() if holds),
-        kept if kept != data else None,
+        encoded if encoded != data else None,
         "ASCII" if text.isascii() else "",
     )
 

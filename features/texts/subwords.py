@@ -43,11 +43,11 @@ class Subwords(keras.Layer):
         super().__init__(autocast=False, **({"trainable": False, "dtype": "int32"} | options))
         self.pieces, self.scores, self.max_tokens = tuple(pieces), tuple(scores), max_tokens
         self.longest = max(map(len, self.pieces), default=1)
-        found = tf.lookup.KeyValueTensorInitializer(
+        initializer = tf.lookup.KeyValueTensorInitializer(
             tf.constant([piece.encode() for piece in self.pieces] or [b" "]),
             tf.range(FIRST, FIRST + max(1, len(self.pieces)), dtype=tf.int32),
         )
-        self.table = tf.lookup.StaticHashTable(found, PADDING)
+        self.table = tf.lookup.StaticHashTable(initializer, PADDING)
         self.graph = tf.function(
             self.call, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
         )
@@ -130,8 +130,8 @@ class Subwords(keras.Layer):
                 # One more character before those that end here; what does not fit is never looked at.
                 before = tf.concat([tf.fill([length - 1], ""), flat], 0)[: tf.size(flat)]
                 piece = tf.strings.join([before, piece])
-            known = tf.gather(probabilities, self.table.lookup(piece))
-            fits = known if length > 1 else tf.maximum(known, unknown)
+            piece_scores = tf.gather(probabilities, self.table.lookup(piece))
+            fits = piece_scores if length > 1 else tf.maximum(piece_scores, unknown)
             columns.append(tf.where(inside >= length - 1, fits, _NEVER))
         return tf.stack(columns[::-1], 1)
 
@@ -205,8 +205,8 @@ def _forwards(scores: Any, begins: Any, lengths: Any, steps: Any) -> Any:
 
     start = tf.concat([tf.fill([words, longest - 1], _NEVER), tf.zeros([words, 1])], 1)
     start = tf.ensure_shape(start, [None, longest])
-    kept = tf.TensorArray(tf.int32, steps, element_shape=[None])
-    _, _, choices = tf.while_loop(lambda place, *_: place < steps, step, (0, start, kept))
+    buffer = tf.TensorArray(tf.int32, steps, element_shape=[None])
+    _, _, choices = tf.while_loop(lambda place, *_: place < steps, step, (0, start, buffer))
     return tf.reshape(choices.stack(), [steps, words])
 
 
@@ -221,12 +221,12 @@ def _backwards(choices: Any, begins: Any, lengths: Any, steps: Any, total: Any) 
         ends = tf.where(here, ends - length, ends)
         return place - 1, ends, chosen.write(place, tf.where(here, begins + ends, -1))
 
-    kept = tf.TensorArray(tf.int32, steps, element_shape=[None])
-    loop = (steps - 1, lengths, kept)
+    buffer = tf.TensorArray(tf.int32, steps, element_shape=[None])
+    loop = (steps - 1, lengths, buffer)
     _, _, chosen = tf.while_loop(lambda place, *_: place >= 0, step, loop)
     flat = tf.reshape(chosen.stack(), [-1])
-    found = tf.boolean_mask(flat, flat >= 0)[:, tf.newaxis]
-    return tf.scatter_nd(found, tf.ones_like(found[:, 0]), [total]) > 0
+    positions = tf.boolean_mask(flat, flat >= 0)[:, tf.newaxis]
+    return tf.scatter_nd(positions, tf.ones_like(positions[:, 0]), [total]) > 0
 
 
 def numbered(subwords: Subwords, texts: Sequence[str], batch_size: int = 512) -> list[np.ndarray]:

@@ -47,8 +47,8 @@ class WordTokenizer:
         tokens = self._cut(texts)
         if self._signs == "keep":
             return tokens
-        kept = tf.strings.regex_full_match(tokens.flat_values, r".*[\pL\pN].*")
-        return tf.ragged.boolean_mask(tokens, tokens.with_flat_values(kept))
+        mask = tf.strings.regex_full_match(tokens.flat_values, r".*[\pL\pN].*")
+        return tf.ragged.boolean_mask(tokens, tokens.with_flat_values(mask))
 
 
 def cut(tokenizer: WordTokenizer, texts: Iterable[bytes]) -> Iterator[list[bytes]]:

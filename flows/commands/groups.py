@@ -17,9 +17,9 @@ def grouped(name: str, make: Callable[..., Any]) -> Callable[[Callable[..., Any]
 
     def take(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
-        def run(**given: Any) -> Any:
-            value = make(**{option: given.pop(option) for option in shared})
-            return command(**{name: value}, **given)
+        def run(**kwargs: Any) -> Any:
+            value = make(**{option: kwargs.pop(option) for option in shared})
+            return command(**{name: value}, **kwargs)
 
         own = inspect.signature(command).parameters.values()
         options = [

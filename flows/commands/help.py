@@ -29,4 +29,4 @@ class Command(TyperCommand):
 def _named(name: str, kind: str) -> str:
     if kind == "argument":
         return name.partition(" <")[0].upper()
-    return re.sub(r"<(.*)>", lambda found: WORDS.get(found[1], found[1]), name)
+    return re.sub(r"<(.*)>", lambda match: WORDS.get(match[1], match[1]), name)

@@ -63,9 +63,9 @@ _NUMBERS = {
 def cause(error: BaseException) -> Cause | None:
     """Find what lies behind an exception; None for a fault of ours."""
     for kind in type(error).__mro__:
-        found = _CAUSES.get(f"{kind.__module__.partition('.')[0]}.{kind.__name__}")
-        if found is not None:
-            return found
+        reason = _CAUSES.get(f"{kind.__module__.partition('.')[0]}.{kind.__name__}")
+        if reason is not None:
+            return reason
     return _NUMBERS.get(error.errno or 0, _FILES) if isinstance(error, OSError) else None
 
 
@@ -75,23 +75,23 @@ def exit_code(error: Exception) -> int:
     Returns:
         69, 74, 77 or 70, as in BSD sysexits.
     """
-    found = cause(error)
-    return 70 if found is None else found.exit_code
+    reason = cause(error)
+    return 70 if reason is None else reason.exit_code
 
 
 def text(error: Exception) -> str:
     """Describe any error in one line, with what was noted on its way, such as the log of the run."""
-    told = str(error) if isinstance(error, ServableError) else sentence(error)
+    description = str(error) if isinstance(error, ServableError) else sentence(error)
     notes = getattr(error, "__notes__", ())
-    return ". ".join([told.rstrip("."), *notes]) if notes else told
+    return ". ".join([description.rstrip("."), *notes]) if notes else description
 
 
 def sentence(error: Exception) -> str:
     """Describe the error in one line; of a fault of ours, keep the traceback in the workspace's reports."""
     text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    found = cause(error)
-    if found is not None:
-        return f"{found.text}; got {text}. {found.todo[0].upper()}{found.todo[1:]}"
+    reason = cause(error)
+    if reason is not None:
+        return f"{reason.text}; got {text}. {reason.todo[0].upper()}{reason.todo[1:]}"
     try:
         report = _write(error)
     except Exception:

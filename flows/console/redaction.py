@@ -66,12 +66,12 @@ def mask_address(address: str) -> str:
 
 
 def _environment_secrets() -> list[str]:
-    found = {
+    secrets = {
         value
         for name, value in os.environ.items()
         if len(value) >= _SHORTEST and (_ALWAYS.search(name) or _OFTEN.search(name))
     }
-    return sorted(found, key=len, reverse=True)
+    return sorted(secrets, key=len, reverse=True)
 
 
 def slug(text: str, longest: int = LONGEST_NAME) -> str:
@@ -81,9 +81,9 @@ def slug(text: str, longest: int = LONGEST_NAME) -> str:
     names stay different. ``..``, a leading or a double slash never survive: stores use names as paths.
     """
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    kept = re.sub(r"[^A-Za-z0-9_\-./: ]", "_", plain).strip()
-    kept = re.sub(r"\.{2,}|(?<![^/])/+|(?<=/)\.(?=/|$)|^\./|/$|^\.$", "_", kept)
-    if kept == text and 0 < len(kept) <= longest:
-        return kept
+    name = re.sub(r"[^A-Za-z0-9_\-./: ]", "_", plain).strip()
+    name = re.sub(r"\.{2,}|(?<![^/])/+|(?<=/)\.(?=/|$)|^\./|/$|^\.$", "_", name)
+    if name == text and 0 < len(name) <= longest:
+        return name
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
-    return f"{kept[: longest - 7]}-{digest}" if kept else f"name-{digest}"
+    return f"{name[: longest - 7]}-{digest}" if name else f"name-{digest}"

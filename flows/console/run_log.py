@@ -47,7 +47,7 @@ def opened(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _attached(handler: logging.Handler, shown: logging.Handler | None = None) -> Iterator[None]:
+def _attached(handler: logging.Handler, room_handler: logging.Handler | None = None) -> Iterator[None]:
     """Attach a handler to every logger, and another one to those of our rooms alone.
 
     What our rooms log goes nowhere else meanwhile: the terminal shows it already, and Prefect would again.
@@ -55,7 +55,7 @@ def _attached(handler: logging.Handler, shown: logging.Handler | None = None) ->
     root, rooms = logging.getLogger(), [logging.getLogger(room) for room in ROOMS]
     settings = [(room.level, room.propagate) for room in rooms]
     attached = [(logger, handler) for logger in (root, *rooms)]
-    attached += [(room, shown) for room in rooms if shown is not None]
+    attached += [(room, room_handler) for room in rooms if room_handler is not None]
     for logger, one in attached:
         logger.addHandler(one)
     for room in rooms:

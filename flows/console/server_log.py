@@ -70,7 +70,7 @@ def open_log(path: Path, address: str) -> BinaryIO:
 
 def address(path: Path) -> str | None:
     """Return the address of the server started last; None if it is not in the log."""
-    starts = [found["address"] for _, line in _lines(path, 0) if (found := _STARTED.match(line))]
+    starts = [match["address"] for _, line in _lines(path, 0) if (match := _STARTED.match(line))]
     return starts[-1] if starts else None
 
 
@@ -88,8 +88,8 @@ class Watch:
         self._before = now
         if now == self._offset or now != before:
             return []
-        found, self._offset = errors(self.path, self._offset), now
-        return [error for error in found if self._is_new(error)]
+        entries, self._offset = errors(self.path, self._offset), now
+        return [error for error in entries if self._is_new(error)]
 
     def tell_last(self, notify: Callable[[str], None]) -> None:
         """Report the last error since the last start, if there is one."""

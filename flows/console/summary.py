@@ -22,8 +22,8 @@ def show(summary: dict[str, Any], *, quiet: bool = False) -> None:
     if quiet:
         print(line(summary))
         return
-    shown = [(name, figure(value)) for name, value in sorted(metrics.items()) if name.startswith(SHOWN)]
-    terminal.table(f"{summary['model']} version {summary['version']}", ("metric", "value"), shown)
+    rows = [(name, figure(value)) for name, value in sorted(metrics.items()) if name.startswith(SHOWN)]
+    terminal.table(f"{summary['model']} version {summary['version']}", ("metric", "value"), rows)
     stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in summary["seconds"].items())
     terminal.note(f"seconds: {stages}")
     terminal.note(f"report:  {summary['report']}")

@@ -304,9 +304,9 @@ class _Lines:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table to stdout; the last column wraps, no other does."""
-    shown = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    grid = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for column in columns:
-        shown.add_column(column, overflow="fold")
+        grid.add_column(column, overflow="fold")
     for row in rows:
-        shown.add_row(*(printable(str(cell)) for cell in row))
-    stdout.print(shown)
+        grid.add_row(*(printable(str(cell)) for cell in row))
+    stdout.print(grid)

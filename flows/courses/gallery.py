@@ -74,14 +74,14 @@ def vectors(plan: Plan, network: Network, frame: Any) -> np.ndarray:
 
 def searched(plan: Plan, network: Network, frame: Any) -> np.ndarray:
     """Return the vectors of rows of the manifest as they are searched, projected where the model does it."""
-    found, projection = vectors(plan, network, frame), projection_of(network)
-    return found if projection is None else projection.project(found)
+    embeddings, projection = vectors(plan, network, frame), projection_of(network)
+    return embeddings if projection is None else projection.project(embeddings)
 
 
 def projection_of(network: Network) -> Projection | None:
     """Return the layer that projects vectors by labels; None where there is none."""
-    found = [layer for layer in network.model.layers if isinstance(layer, Projection)]
-    return found[0] if found else None
+    layers = [layer for layer in network.model.layers if isinstance(layer, Projection)]
+    return layers[0] if layers else None
 
 
 def pixels(plan: Plan, frame: Any) -> np.ndarray:
@@ -105,16 +105,16 @@ def _rows(plan: Plan, stage: Any, frame: Any) -> np.ndarray:
 
 def gallery(network: Network) -> Gallery:
     """Return the layer that holds the items."""
-    found: Gallery = network.model.get_layer("index")
-    return found
+    layer: Gallery = network.model.get_layer("index")
+    return layer
 
 
 def fill(plan: Plan, network: Network, frame: Any) -> np.ndarray:
     """Fill the gallery with the vectors and thumbnails of its items; return the normalised vectors."""
-    found, index = searched(plan, network, frame), gallery(network)
-    index.fill(found, plan.request.seed)
+    embeddings, index = searched(plan, network, frame), gallery(network)
+    index.fill(embeddings, plan.request.seed)
     index.show(thumbnails(plan, frame))
-    return unit_rows(found)
+    return unit_rows(embeddings)
 
 
 def is_filled(record: Record, network: Network) -> bool:
@@ -144,8 +144,8 @@ def measured(plan: Plan, record: Record, metrics: dict[str, float], details: dic
 
 def details(record: Record) -> dict[str, Any]:
     """Read back what `measured` kept for the report."""
-    found: dict[str, Any] = json.loads((record.run.evaluation / "gallery.json").read_text())
-    return found
+    content: dict[str, Any] = json.loads((record.run.evaluation / "gallery.json").read_text())
+    return content
 
 
 @step.step("export", run_name="export {plan.name}")
@@ -158,8 +158,8 @@ def export(plan: Plan, record: Record) -> str:
 
     def answers() -> exports.Answers:
         answered = exporting.answer(functions[exporting.DEFAULT], raws)
-        asked = _calls(plan, functions, raws, gallery(network))
-        return ranking.settled(answered, 2 * plan.gate.parity), asked
+        calls = _calls(plan, functions, raws, gallery(network))
+        return ranking.settled(answered, 2 * plan.gate.parity), calls
 
     return exports.write_candidate(plan, record, network, raws, answers)
 
@@ -172,14 +172,14 @@ def _calls(
     few = raws[: len(ASKED)]
     search = {argument: np.array(few, object), "k": np.array(ASKED[: len(few)], np.int32)}
     ids = {"id": np.array([*items.ids.numpy()[:2], b"unknown"], object)}
-    asked = [
+    calls = [
         *exports.calls(functions, [{argument: np.array(few, object)}]),
         expectations.call("search", functions["search"], search),
         expectations.call("thumbnail", functions["thumbnail"], ids),
     ]
     within = 2 * plan.gate.parity
     return [
-        expectations.Call(one.signature, one.inputs, ranking.settled(one.outputs, within)) for one in asked
+        expectations.Call(one.signature, one.inputs, ranking.settled(one.outputs, within)) for one in calls
     ]
 
 

@@ -31,15 +31,15 @@ def fit(plan: Plan, record: Record) -> str:
     k, tried = (settings.k, {}) if settings.k else clustering.choose(unit, settings.most_groups, seed)
     grouped = clustering.cluster(unit, k, seed)
     network.model.get_layer("clusters").fill(grouped.centres)
-    kept = {"k": k, "tried": tried, "members": grouped.members.tolist()}
-    write_file(record.run.path / "clusters.json", json.dumps(kept))
+    content = {"k": k, "tried": tried, "members": grouped.members.tolist()}
+    write_file(record.run.path / "clusters.json", json.dumps(content))
     return gallery.keep(record, network)
 
 
 def clusters(record: Record) -> dict[str, Any]:
     """Read what was found: ``k``, the silhouettes ``tried`` by k, and the ``members``, a cluster by row."""
-    found: dict[str, Any] = json.loads((record.run.path / "clusters.json").read_text())
-    return found
+    content: dict[str, Any] = json.loads((record.run.path / "clusters.json").read_text())
+    return content
 
 
 @step.step("evaluate", run_name="evaluate {plan.name}")
@@ -47,17 +47,17 @@ def evaluate(plan: Plan, record: Record) -> dict[str, float]:
     """Measure the clusters, and those of raw pixels beside them; return the metrics by name."""
     dataset = record.load_dataset()
     network = record.networks.trained(plan, record.run, dataset)
-    found, seed = clusters(record), plan.request.seed
-    members = np.array(found["members"])
+    result, seed = clusters(record), plan.request.seed
+    members = np.array(result["members"])
     unit = unit_rows(gallery.vectors(plan, network, dataset.frame))
     value = clustering.silhouette(unit, members, seed)
-    metrics = {"eval/clusters": float(found["k"])}
+    metrics = {"eval/clusters": float(result["k"])}
     metrics |= {"eval/silhouette": value} if value is not None else {}
     if gallery.labelled(dataset):
         from sklearn.metrics.cluster import contingency_matrix
 
         labels = dataset.frame["target"].to_numpy()
-        raw = clustering.cluster(gallery.pixels(plan, dataset.frame), found["k"], seed)
+        raw = clustering.cluster(gallery.pixels(plan, dataset.frame), result["k"], seed)
         for name, groups in (("embeddings", members), ("pixels", raw.members)):
             agreed = clustering.agreement(labels, groups)
             metrics |= {f"eval/{measure}_{name}": share for measure, share in agreed.items()}

@@ -90,9 +90,9 @@ def _precision(plan: Plan, network: Network, dataset: Dataset) -> dict[str, pd.S
     if gallery.projection_of(network) is not None:
         ways[EMBEDDED] = lambda rows: gallery.vectors(plan, network, rows)
     ways[PIXELS] = lambda rows: gallery.pixels(plan, rows)
-    labels, asked = (part["label"].to_numpy(object) for part in (train, test))
+    labels, query_labels = (part["label"].to_numpy(object) for part in (train, test))
     return {
-        name: retrieval.precision(labels, values(train), asked, values(test), USUAL)
+        name: retrieval.precision(labels, values(train), query_labels, values(test), USUAL)
         for name, values in ways.items()
     }
 
@@ -104,6 +104,6 @@ def _recall(plan: Plan, network: Network, dataset: Dataset) -> float:
     queries = gallery.searched(plan, network, (test if len(test) else frame).head(QUERIES))
     index = gallery.gallery(network)
     wide = min(USUAL, index.items)
-    found, _ = tf.function(index.nearest, autograph=False)(tf.constant(queries), wide)
+    approximate, _ = tf.function(index.nearest, autograph=False)(tf.constant(queries), wide)
     exact, _ = retrieval.nearest(gallery.searched(plan, network, items(plan, dataset)), queries, wide)
-    return retrieval.recall(np.asarray(found), exact)
+    return retrieval.recall(np.asarray(approximate), exact)

@@ -40,7 +40,7 @@ def featurize(plan: Plan, record: Record) -> str:
     """Choose the vocabulary and write the corpus as words, unless that is done; return the file."""
     corpus: Any = record.load_dataset()
     record.networks.forget()
-    known = networks.knowledge(plan, corpus)
+    knowledge = networks.knowledge(plan, corpus)
     path = _tokens(plan, corpus)
     if path.is_file():
         step.reuse("the corpus as words")
@@ -48,7 +48,7 @@ def featurize(plan: Plan, record: Record) -> str:
         texts = _counted(corpus.texts(plan.sections["featurizer"].wrapped))
         words.write(words.cut(word_vectors.tokenizer(networks.blueprint(plan, corpus)), texts), path)
     artifacts.show_table(
-        artifacts.artifact_key("words", plan.name), [dict(known["figures"])], f"Words of {plan.name}"
+        artifacts.artifact_key("words", plan.name), [dict(knowledge["figures"])], f"Words of {plan.name}"
     )
     return str(path)
 
@@ -80,7 +80,7 @@ def fit(plan: Plan, record: Record) -> str:
 
 def _train(plan: Plan, record: Record, network: Network, history_file: Path) -> None:
     corpus = record.load_dataset()
-    known, settings = networks.knowledge(plan, corpus), plan.training
+    knowledge, settings = networks.knowledge(plan, corpus), plan.training
     if settings.reproducible and settings.workers > 1:
         terminal.note(
             "training.reproducible: training with one thread; training.reproducible=false would use "
@@ -98,8 +98,8 @@ def _train(plan: Plan, record: Record, network: Network, history_file: Path) -> 
 
     vectors = word2vec.train(
         _tokens(plan, corpus),
-        dict(zip(known["vocabulary"], known["counts"], strict=True)),
-        known["tokens"],
+        dict(zip(knowledge["vocabulary"], knowledge["counts"], strict=True)),
+        knowledge["tokens"],
         model=plan.sections["model"].root,
         settings=settings,
         checkpoints=record.run.checkpoints / "word2vec",
@@ -146,16 +146,18 @@ def export(plan: Plan, record: Record) -> str:
     raws = asked(network, plan.gate.parity_rows)
 
     def answers() -> exports.Answers:
-        made = [expectations.call(name, functions[name], given) for name, given in calls(network)]
-        return exporting.answer(functions[exporting.DEFAULT], raws), made
+        expected_calls = [
+            expectations.call(name, functions[name], arguments) for name, arguments in calls(network)
+        ]
+        return exporting.answer(functions[exporting.DEFAULT], raws), expected_calls
 
     return exports.write_candidate(plan, record, network, raws, answers)
 
 
 def asked(network: Network, rows: int) -> list[bytes]:
     """Return the most frequent words, and an unknown one."""
-    known = [word.encode() for word in network.featurizer.vocabulary[: rows - 1]]
-    return [*(known * rows)[: rows - 1], UNKNOWN]
+    vocabulary = [word.encode() for word in network.featurizer.vocabulary[: rows - 1]]
+    return [*(vocabulary * rows)[: rows - 1], UNKNOWN]
 
 
 #: No tokenizer makes a word with a blank in it.
@@ -164,8 +166,8 @@ UNKNOWN = b"no word"
 
 def calls(network: Network) -> list[tuple[str, Mapping[str, np.ndarray]]]:
     """Make a call of every signature beside the default one, unknown and missing words among its inputs."""
-    known = (list(network.featurizer.vocabulary) * ASKED_WORDS)[:ASKED_WORDS]
-    four = np.array([word.encode() for word in known], object)
+    vocabulary = (list(network.featurizer.vocabulary) * ASKED_WORDS)[:ASKED_WORDS]
+    four = np.array([word.encode() for word in vocabulary], object)
     one, two, three, _ = four
     most = np.array([1, 3, 1000, 7], np.int32)
     return [

@@ -166,8 +166,8 @@ class Story:
         """Compare the latest requests with the training examples; return whether a training was started."""
         watch = Watch(MODEL, str(self._log), most=MOST)
         tell(f"servable monitor {MODEL} --data {self._log.name} --retrain --cooldown {cooldown:g}")
-        found = scheduled.watch(self._workspace, watch, Policy(cooldown))
-        return bool(found["started"])
+        outcome = scheduled.watch(self._workspace, watch, Policy(cooldown))
+        return bool(outcome["started"])
 
     def train(self) -> None:
         """Let a worker run the training that was started."""

@@ -52,7 +52,7 @@ class Part:
 def run(workspace: Workspace) -> None:
     """Ingest, train, evaluate, pass the gate, publish, serve and query; then tell where to look."""
     requests.check_addresses(workspace)
-    asked: dict[str, list[Any]] = {}
+    examples: dict[str, list[Any]] = {}
     summaries_of: list[dict[str, Any]] = []
     with prefect_server.kept_api(workspace):
         for part in PARTS:
@@ -64,12 +64,12 @@ def run(workspace: Workspace) -> None:
             with terminal.progress_bars():
                 summaries_of.append(launch.run(request))
             summaries.show(summaries_of[-1])
-            asked[part.name] = part.samples(folder)
-    _serve_and_ask(workspace, asked)
+            examples[part.name] = part.samples(folder)
+    _serve_and_ask(workspace, examples)
     for summary in summaries_of:
         _tell(f"\nReport    {summary['report']}\nRelease   {summary['release']}")
     _tell("\nUIs       .venv/bin/servable ui\nServe     .venv/bin/servable serve")
-    for name, samples in asked.items():
+    for name, samples in examples.items():
         _tell(f"Query     .venv/bin/servable predict {name} {samples[0]}")
 
 
@@ -132,16 +132,16 @@ def write_news(folder: Path) -> Path:
 
 def write_forms(folder: Path) -> Path:
     """Write the words of gensim's analogies that have a form of their own, as a table of word and form."""
-    found: dict[str, str] = {}
+    forms: dict[str, str] = {}
     form = None
     for line in Path(datapath("questions-words.txt")).read_text(encoding="utf-8").splitlines():
         if line.startswith(":"):
             form = FORMS.get(line.removeprefix(": "))
         elif form:
             # Each line is two pairs, the second of a pair in the form.
-            found |= dict.fromkeys(line.split()[1::2], form)
+            forms |= dict.fromkeys(line.split()[1::2], form)
     folder.mkdir(parents=True, exist_ok=True)
-    rows = "".join(f"{word},{form}\n" for word, form in sorted(found.items()))
+    rows = "".join(f"{word},{form}\n" for word, form in sorted(forms.items()))
     (folder / "forms.csv").write_text(f"text,label\n{rows}", encoding="utf-8")
     return folder
 
@@ -191,9 +191,9 @@ PARTS = (
 )
 
 
-def _serve_and_ask(workspace: Workspace, asked: dict[str, list[Any]]) -> None:
+def _serve_and_ask(workspace: Workspace, examples: dict[str, list[Any]]) -> None:
     with serving(workspace) as target:
         terminal.note(f"the model server is at {target}; its predictions over gRPC:")
-        for name, samples in asked.items():
+        for name, samples in examples.items():
             for answer in question.answers(question.Question(name, samples), target):
                 _tell(f"  {question.sentence(answer)}")

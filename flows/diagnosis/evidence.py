@@ -74,12 +74,12 @@ def of_tensor(tensor: np.ndarray, kind: ModuleType, mistakes: list[Mistake]) -> 
     """
     right = mistakes[0].values
     values, fault = kind.laid_out(tensor, right)
-    found = matching(values, mistakes)
+    mistake = matching(values, mistakes)
     if fault:
-        further = found.causes if found else ()
-        todos = (fault.partition(": ")[2], found.todo if found else "")
+        further = mistake.causes if mistake else ()
+        todos = (fault.partition(": ")[2], mistake.todo if mistake else "")
         return Fault(" and ".join((fault.partition(":")[0], *further)), "; ".join(filter(None, todos)))
-    if found is None:
+    if mistake is None:
         if (
             values.dtype.kind in "iu"
             and right.dtype.kind == "f"
@@ -87,11 +87,11 @@ def of_tensor(tensor: np.ndarray, kind: ModuleType, mistakes: list[Mistake]) -> 
         ):
             return Fault(f"dtype {values.dtype}", "convert to float32 before scaling: integers have no 0.7")
         return Fault("unknown", f"the client has {_numbers(values)}, the model {_numbers(right)}")
-    if found.causes:
-        return Fault(found.name, found.todo)
-    wanted = right.dtype
-    same_kind = tensor.dtype == wanted or (wanted.kind == "i" and tensor.dtype.kind in "iu")
-    return None if same_kind else Fault(f"dtype {tensor.dtype}", f"send {wanted}")
+    if mistake.causes:
+        return Fault(mistake.name, mistake.todo)
+    dtype = right.dtype
+    same_kind = tensor.dtype == dtype or (dtype.kind == "i" and tensor.dtype.kind in "iu")
+    return None if same_kind else Fault(f"dtype {tensor.dtype}", f"send {dtype}")
 
 
 def _numbers(values: np.ndarray) -> str:
@@ -118,17 +118,17 @@ def of_answer(
     if output not in right:
         raise UsageError("only answers with scores or values can be diagnosed", got=", ".join(right))
     expected = np.asarray(right[output][0], np.float64)
-    given = _vector(answer, output, labels)
-    if given.shape != expected.shape:
-        return Fault("another model", f"the answer has {given.size} {output}; the model has {expected.size}")
-    if _largest(given, expected) <= WRITTEN:
+    values = _vector(answer, output, labels)
+    if values.shape != expected.shape:
+        return Fault("another model", f"the answer has {values.size} {output}; the model has {expected.size}")
+    if _largest(values, expected) <= WRITTEN:
         return None
-    if _largest(np.sort(given), np.sort(expected)) <= WRITTEN:
+    if _largest(np.sort(values), np.sort(expected)) <= WRITTEN:
         return Fault("label order", "take the order of labels from the output labels, not from elsewhere")
-    if output == "scores" and _largest(_softmax(given), expected) <= WRITTEN:
+    if output == "scores" and _largest(_softmax(values), expected) <= WRITTEN:
         return Fault("logits in place of scores", "apply softmax, or read the output scores")
-    ranked = [(_largest(outputs[output][0], given), mistake) for mistake, outputs in answers]
-    spread = _largest(given, expected)
+    ranked = [(_largest(outputs[output][0], values), mistake) for mistake, outputs in answers]
+    spread = _largest(values, expected)
     distance, mistake = min(ranked, key=lambda pair: pair[0], default=(np.inf, None))
     if mistake is not None and distance <= min(EXPLAINED, spread / 3):
         return Fault(mistake.name, mistake.todo)

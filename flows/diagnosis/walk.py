@@ -107,13 +107,15 @@ def diagnose(
 
 def _explained(stages: list[Stage]) -> Diagnosis:
     """Say why release or server differ; the client was not looked at."""
-    found = Diagnosis(tuple(stages))
+    diagnosis = Diagnosis(tuple(stages))
     todo = {
         "release": "the release is not what this training exported: train again, or roll back",
         "server": "the server has another version or other files: see servable status and servable models",
     }
-    first = found.first
-    return found if first is None else Diagnosis(found.stages, f"{first.name} differs", todo[first.name])
+    first = diagnosis.first
+    return (
+        diagnosis if first is None else Diagnosis(diagnosis.stages, f"{first.name} differs", todo[first.name])
+    )
 
 
 def _release(workspace: Workspace, training: Finished, raw: bytes, right: Mapping[str, np.ndarray]) -> Stage:

@@ -126,9 +126,9 @@ def _limits(plan: Plan, card: Mapping[str, Any], manifest: Mapping[str, Any]) ->
         yield f"The figures rest on {examples:,.0f} examples; the intervals leave out the choice of the seed."
     if _linear_is_better(plan, metrics):
         yield f"A linear model does better, by `{plan.task.objective.report}`: see the baselines."
-    found, refused = card["found"], card["quarantined"]
+    total, refused = card["found"], card["quarantined"]
     reasons = ", ".join(f"{plain(name)} {count}" for name, count in sorted(card.get("reasons", {}).items()))
-    yield f"{refused:,} of {found:,} entries of the data were refused" + (f": {reasons}." if reasons else ".")
+    yield f"{refused:,} of {total:,} entries of the data were refused" + (f": {reasons}." if reasons else ".")
     if manifest["accepted_worse"]:
         yield "It was published although it may be worse than the version before it: a person accepted that."
     for name, reason in sorted(manifest["absent"].items()):

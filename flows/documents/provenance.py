@@ -24,8 +24,8 @@ def text(manifest: Mapping[str, Any], files: Mapping[str, str]) -> str:
         manifest: of the release, without its list of files.
         files: sha256 of the release's files by relative path, all but manifest and statement.
     """
-    made = statement.statement(files, (MANIFEST, manifest), PREDICATE_TYPE, predicate(manifest))
-    return json.dumps(made, indent=1, ensure_ascii=False) + "\n"
+    document = statement.statement(files, (MANIFEST, manifest), PREDICATE_TYPE, predicate(manifest))
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
 def predicate(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,9 +42,11 @@ def main() -> None:
     """
     from flows.gate import checks as gate_checks  # noqa: F401  (imported before the question comes)
 
-    asked, answered = (Path(sys.stdin.readline().rstrip("\n")) for _ in range(2))
-    if asked.is_file():
-        write_file(answered, json.dumps(examine(json.loads(asked.read_text()), sys.stdin.readline)))
+    request_file, verdict_file = (Path(sys.stdin.readline().rstrip("\n")) for _ in range(2))
+    if request_file.is_file():
+        write_file(
+            verdict_file, json.dumps(examine(json.loads(request_file.read_text()), sys.stdin.readline))
+        )
 
 
 if __name__ == "__main__":

@@ -110,11 +110,11 @@ class Examination:
         return [self._callers.submit(question) for question in questions]
 
     def _ops(self) -> Iterator[Check]:
-        found = savedmodel.forbidden(self.directory, self.settings["allow_ops"])
+        forbidden = savedmodel.forbidden(self.directory, self.settings["allow_ops"])
         yield Check(
             "ops",
-            not found,
-            ", ".join(found[:5]) or "all safe",
+            not forbidden,
+            ", ".join(forbidden[:5]) or "all safe",
             "no op that touches files, network or Python",
         )
 
@@ -125,11 +125,11 @@ class Examination:
         )
 
     def _signatures(self) -> Iterator[Check]:
-        found = sorted(self.model.signatures)
+        names = sorted(self.model.signatures)
         yield Check(
             "signatures",
-            set(found) >= set(self.request["signatures"]),
-            ", ".join(found),
+            set(names) >= set(self.request["signatures"]),
+            ", ".join(names),
             ", ".join(self.request["signatures"]),
         )
         inputs = self.model.signatures["serving_default"].structured_input_signature[1]
@@ -146,8 +146,8 @@ class Examination:
         kinds = weights.get_variable_to_dtype_map()
         floating = [name for name in sorted(kinds) if kinds[name].is_floating]
         wrong = [name for name in floating if not np.isfinite(weights.get_tensor(name)).all()]
-        found = ", ".join(wrong[:3]) or f"{len(floating)} arrays, all finite"
-        yield Check("finite weights", not wrong, found, "no NaN, no infinity")
+        summary = ", ".join(wrong[:3]) or f"{len(floating)} arrays, all finite"
+        yield Check("finite weights", not wrong, summary, "no NaN, no infinity")
 
     def _answer(self, raws: list[bytes]) -> dict[str, np.ndarray]:
         outputs = self.model.signatures["serving_default"](**{self.request["input"]: tf.constant(raws)})
@@ -163,8 +163,8 @@ class Examination:
     ) -> Check:
         allowed = self.settings["parity"]
         worst, place = 0.0, ""
-        for output, wanted in expected.items():
-            differing = _difference(answers[output], wanted)
+        for output, target in expected.items():
+            differing = _difference(answers[output], target)
             if differing.size and differing.max() > worst:
                 worst = float(differing.max())
                 if worst > allowed:
@@ -172,8 +172,8 @@ class Examination:
                     place = f", first in output {output} of example {row}"
         examples = max((len(value) for value in expected.values() if value.ndim), default=1)
         difference = f"largest difference {worst:.2g}{place}" if worst else "identical"
-        found = f"{difference}, {examples} examples"
-        return Check(name, worst <= allowed, found, f"at most {allowed:g}")
+        summary = f"{difference}, {examples} examples"
+        return Check(name, worst <= allowed, summary, f"at most {allowed:g}")
 
     def _latency(self) -> Iterator[Check]:
         for raw in self.raws[:3]:
@@ -207,8 +207,8 @@ class Examination:
     def _ask_examples(self) -> dict[str, np.ndarray]:
         parts = [self.raws[start : start + 16] for start in range(0, len(self.raws), 16)]
         with Client(self._server.result().target, timeout=LONGEST_CALL) as client:
-            asked = ({self.request["input"]: np.array(part, dtype=object)} for part in parts)
-            return stacked([dict(client.predict(self.request["model"], inputs)) for inputs in asked])
+            requests = ({self.request["input"]: np.array(part, dtype=object)} for part in parts)
+            return stacked([dict(client.predict(self.request["model"], inputs)) for inputs in requests])
 
     def _ask(self, call: Call) -> dict[str, np.ndarray]:
         with Client(self._server.result().target, timeout=LONGEST_CALL) as client:
@@ -229,18 +229,18 @@ class Examination:
         return serving | {"value": value, "note": note}
 
 
-def _difference(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def _difference(got: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """Return the distance of each element, relative to those beyond 1.
 
     Texts are 0 or 1 apart, 0 where any text is right (None); other shapes, and NaN, infinitely far.
     """
-    if got.shape != wanted.shape:
+    if got.shape != expected.shape:
         return np.full(1, np.inf)
-    if wanted.dtype == object:
-        pairs = zip(map(_bytes, got.ravel()), map(_bytes, wanted.ravel()), strict=True)
+    if expected.dtype == object:
+        pairs = zip(map(_bytes, got.ravel()), map(_bytes, expected.ravel()), strict=True)
         differs = [float(one != other and other is not None) for one, other in pairs]
-        return np.array(differs).reshape(wanted.shape)
-    differing = np.abs(got.astype(np.float64) - wanted) / np.maximum(1.0, np.abs(wanted))
+        return np.array(differs).reshape(expected.shape)
+    differing = np.abs(got.astype(np.float64) - expected) / np.maximum(1.0, np.abs(expected))
     # NaN compares as no difference at all: it must fail.
     return np.where(np.isfinite(differing), differing, np.inf)
 

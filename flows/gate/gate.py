@@ -31,8 +31,11 @@ def pass_gate(plan: Plan, record: Record) -> Verdict:
     """
     submit(plan, record)
     record.examiner.wait()
-    asked, answered = _files(record)
-    request, verdict = json.loads(asked.read_text()), Verdict.model_validate_json(answered.read_text())
+    request_file, verdict_file = _files(record)
+    request, verdict = (
+        json.loads(request_file.read_text()),
+        Verdict.model_validate_json(verdict_file.read_text()),
+    )
     verdict = verdict.with_checks(*metric_checks(plan, request, verdict))
     record.run.record(gate=verdict)
     rows = [asdict(check) for check in verdict.checks]

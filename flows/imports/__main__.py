@@ -26,6 +26,6 @@ def examine(request: dict[str, Any]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     leave = leaving.QuickExit()
-    asked, answered = map(Path, sys.argv[1:])
-    write_file(answered, json.dumps(examine(json.loads(asked.read_text()))))
+    request_file, verdict_file = map(Path, sys.argv[1:])
+    write_file(verdict_file, json.dumps(examine(json.loads(request_file.read_text()))))
     leave(0)

@@ -63,9 +63,9 @@ class Examination:
         )
 
     def _ops(self) -> Iterator[Check]:
-        found = savedmodel.forbidden(self.directory, self.request["allow_ops"])
+        forbidden = savedmodel.forbidden(self.directory, self.request["allow_ops"])
         unknown = savedmodel.unknown(self.directory)
-        yield Check("ops", not found, _some(found), "no op that touches files, network or Python")
+        yield Check("ops", not forbidden, _some(forbidden), "no op that touches files, network or Python")
         yield Check("known ops", not unknown, _some(unknown), "ops of TensorFlow Serving")
 
     def _loads(self) -> Iterator[Check]:
@@ -90,22 +90,22 @@ class Examination:
 
     def _answers(self) -> Iterator[Check]:
         """Ask the SavedModel and a live server about the given example, or one of zeros."""
-        servable, given = self._servable, self.request["example"]
+        servable, example = self._servable, self.request["example"]
         assert servable is not None, "loaded before"
         name, inputs = self._question(servable)
         if inputs is None:
             self.notes.append("not called, because there is no example: give one with --example")
             return
         try:
-            _, wanted = predict.predict_arrays(servable, name, inputs)
+            _, expected = predict.predict_arrays(servable, name, inputs)
         except Exception as error:
-            if given is not None:
+            if example is not None:
                 raise
             self.notes.append(f"it does not accept zeros ({_line(error)}): give an example with --example")
             return
         if not (self.directory / export.WARMUP).is_file():
             export.write_requests(self.directory, name, [inputs], self.request["model"])
-        yield from self._compare(name, inputs, wanted)
+        yield from self._compare(name, inputs, expected)
 
     def _question(self, servable: Servable) -> tuple[str, dict[str, np.ndarray] | None]:
         names = self.signatures()
@@ -119,28 +119,28 @@ class Examination:
         return name, json_input.predict_inputs(document, servable.signatures[name].inputs)[0]
 
     def _compare(
-        self, name: str, inputs: Mapping[str, np.ndarray], wanted: Mapping[str, np.ndarray]
+        self, name: str, inputs: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]
     ) -> Iterator[Check]:
         model = self.request["model"]
         options = Options(port=0, model_name=model, model_base_path=self.directory.parent)
         with Server(options) as server, Client(server.target, timeout=600) as client:
             answer = client.predict(model, dict(inputs), signature=name)
-        differing = [output for output, value in wanted.items() if not _same(answer[output], value)]
-        found = f"differs in {', '.join(differing)}" if differing else f"{len(wanted)} outputs alike"
-        yield Check(f"live server answers {name}", not differing, found, "as the SavedModel")
+        differing = [output for output, value in expected.items() if not _same(answer[output], value)]
+        summary = f"differs in {', '.join(differing)}" if differing else f"{len(expected)} outputs alike"
+        yield Check(f"live server answers {name}", not differing, summary, "as the SavedModel")
 
 
 def zeros(inputs: Mapping[str, Any]) -> dict[str, np.ndarray] | None:
     """Make an example of zeros, sizes that vary being 1; None where an input has texts or no shape."""
-    made = {}
+    arrays = {}
     for name, info in inputs.items():
         sizes = [max(1, dim.size) if dim.size != 0 else 0 for dim in info.tensor_shape.dim]
         dtype = tf.as_dtype(info.dtype) if info.dtype else tf.string
         plain = info.name and (dtype.is_floating or dtype.is_integer or dtype.is_bool)
         if not plain or info.tensor_shape.unknown_rank or np.prod(sizes or [1]) > MOST_VALUES:
             return None
-        made[name] = np.zeros(sizes, dtype.as_numpy_dtype)
-    return made
+        arrays[name] = np.zeros(sizes, dtype.as_numpy_dtype)
+    return arrays
 
 
 def _not_finite(file: Path) -> Iterator[str]:
@@ -151,16 +151,16 @@ def _not_finite(file: Path) -> Iterator[str]:
             yield name
 
 
-def _same(got: np.ndarray, wanted: np.ndarray) -> bool:
-    if got.shape != wanted.shape:
+def _same(got: np.ndarray, expected: np.ndarray) -> bool:
+    if got.shape != expected.shape:
         return False
-    if wanted.dtype == object:
-        return bool((got == wanted).all())
-    return bool(np.allclose(got, wanted, rtol=PARITY, atol=PARITY, equal_nan=True))
+    if expected.dtype == object:
+        return bool((got == expected).all())
+    return bool(np.allclose(got, expected, rtol=PARITY, atol=PARITY, equal_nan=True))
 
 
-def _some(found: list[str]) -> str:
-    return ", ".join(found[:5]) or "all safe"
+def _some(ops: list[str]) -> str:
+    return ", ".join(ops[:5]) or "all safe"
 
 
 def _line(error: Exception) -> str:

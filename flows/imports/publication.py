@@ -56,11 +56,11 @@ def publish(
     with tempfile.TemporaryDirectory(prefix=".import-", dir=workspace.candidates) as folder:
         source = sources.find(origin, workspace, Path(folder) / "download")
         directory = Path(folder) / "base" / "1"
-        verdict, found = _examined(source, name, directory, body, allow_ops)
+        verdict, findings = _examined(source, name, directory, body, allow_ops)
         manifest = {
             "task": KIND,
             "imported": origin,
-            "signatures": found["signatures"],
+            "signatures": findings["signatures"],
             "metrics": {},
             "gate": verdict.model_dump(mode="json"),
             "versions": versions(),
@@ -73,8 +73,8 @@ def publish(
         "model": name,
         "version": release.version,
         "release": str(release.path),
-        "signatures": found["signatures"],
-        "notes": found["notes"],
+        "signatures": findings["signatures"],
+        "notes": findings["notes"],
     }
 
 
@@ -93,7 +93,10 @@ def _examined(
     Raises:
         ExportError: a check was not passed, or the process died of the model.
     """
-    asked, answered = directory.parent.parent / "request.json", directory.parent.parent / "verdict.json"
+    request_file, verdict_file = (
+        directory.parent.parent / "request.json",
+        directory.parent.parent / "verdict.json",
+    )
     request = {
         "path": str(source.path),
         "keras": source.keras,
@@ -102,29 +105,29 @@ def _examined(
         "example": example,
         "allow_ops": list(allow_ops),
     }
-    asked.write_text(json.dumps(request))
+    request_file.write_text(json.dumps(request))
     done = subprocess.run(
-        [sys.executable, "-m", "flows.imports", str(asked), str(answered)],
+        [sys.executable, "-m", "flows.imports", str(request_file), str(verdict_file)],
         env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
         text=True,
         timeout=TIMEOUT_SECONDS,
         check=False,
     )
-    if not answered.is_file():
+    if not verdict_file.is_file():
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise ExportError(
             f"the gate refused {source.origin}: its process ended",
             got=f"exit code {done.returncode}: {last[:200]}",
             expected="a model that can be loaded",
         )
-    found = json.loads(answered.read_text())
-    verdict = Verdict(checks=tuple(Check(**check) for check in found["checks"]))
+    findings = json.loads(verdict_file.read_text())
+    verdict = Verdict(checks=tuple(Check(**check) for check in findings["checks"]))
     if refusal := verdict.refusal:
         raise ExportError(
             f"the gate refused {source.origin}: {refusal.name}", got=refusal.got, expected=refusal.expected
         )
-    return verdict, found
+    return verdict, findings
 
 
 def _register(workspace: Workspace, release: Release, origin: str, before: dict[str, int | None]) -> None:

@@ -73,17 +73,17 @@ def _inside(path: Path, origin: str) -> Path:
                 todo="save the model again with model.save('NAME.keras') or model.export('FOLDER')",
             )
         return path
-    found = {file.parent for name in SAVED_MODEL_FILES for file in path.rglob(name)}
-    found |= set() if found else set(path.rglob("*.keras"))
-    if len(found) != 1:
+    paths = {file.parent for name in SAVED_MODEL_FILES for file in path.rglob(name)}
+    paths |= set() if paths else set(path.rglob("*.keras"))
+    if len(paths) != 1:
         raise DataError(
-            f"{'no' if not found else 'more than one'} model in {origin}",
-            got=", ".join(sorted(str(each.relative_to(path)) for each in found))
+            f"{'no' if not paths else 'more than one'} model in {origin}",
+            got=", ".join(sorted(str(each.relative_to(path)) for each in paths))
             or _flavors(path)
             or "other files",
             expected="one SavedModel or .keras file",
         )
-    return found.pop()
+    return paths.pop()
 
 
 def _flavors(path: Path) -> str:

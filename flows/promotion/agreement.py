@@ -130,9 +130,9 @@ def settle(
     folder.mkdir(exist_ok=True)
     # One at a time: two that see the same move would record it twice.
     with locked(folder / "alias.lock"):
-        found = registry.look()
+        aliases = registry.look()
         for model in repository.models() if models is None else models:
-            for label, alias in found.get(slug(model), {}).items():
+            for label, alias in aliases.get(slug(model), {}).items():
                 place = _Label(repository, registry, model, label, alias, notify)
                 if label != STABLE or place.version is not None:
                     place.agree()

@@ -74,7 +74,7 @@ class Watch:
         self._delay = MLFLOW_SECONDS
         self._settled: object = None
 
-    def run(self, report: Callable[[str, Judgement], None] = lambda model, found: None) -> None:
+    def run(self, report: Callable[[str, Judgement], None] = lambda model, judgement: None) -> None:
         """Look until the process ends.
 
         Args:
@@ -83,8 +83,8 @@ class Watch:
         # MLflow may take long to answer: no canary waits for that.
         threading.Thread(target=self._follow_on, name="follow", daemon=True).start()
         while True:
-            for model, found in self.judge().items():
-                report(model, found)
+            for model, judgement in self.judge().items():
+                report(model, judgement)
             time.sleep(LOOK_SECONDS)
 
     def judge(self) -> dict[str, Judgement]:
@@ -108,21 +108,21 @@ class Watch:
             time.sleep(self.follow())
 
     def _judge(self, model: str, canary: Canary) -> Judgement:
-        seen = self._trials.get(model)
-        if seen is None or seen.canary != canary:
-            seen = self._trials[model] = _Trial(canary)
+        trial = self._trials.get(model)
+        if trial is None or trial.canary != canary:
+            trial = self._trials[model] = _Trial(canary)
         rule = self._rule(model, canary)
         total = traffic.read(self._repository.root / model, canary)
-        recent = seen.recent(total, rule.window, time.monotonic())
+        recent = trial.recent(total, rule.window, time.monotonic())
         age = (datetime.now(UTC) - datetime.fromisoformat(canary.since)).total_seconds()
         evaluations = Evaluations(
             stable=self._evaluated(model, self._repository.stable(model)),
             canary=self._evaluated(model, canary.version),
         )
-        found = judge(rule, total, recent, age, evaluations)
+        judgement = judge(rule, total, recent, age, evaluations)
         with contextlib.suppress(TemporaryError):  # somebody else was quicker
-            self._act(model, canary, found)
-        return found
+            self._act(model, canary, judgement)
+        return judgement
 
     def _rule(self, model: str, canary: Canary) -> CanarySettings:
         try:
@@ -140,20 +140,20 @@ class Watch:
         except (NoInputError, ValueError):
             return Evaluated()
 
-    def _act(self, model: str, canary: Canary, found: Judgement) -> None:
-        if found.verdict == ROLL_BACK:
+    def _act(self, model: str, canary: Canary, judgement: Judgement) -> None:
+        if judgement.verdict == ROLL_BACK:
             stable = self._repository.rollback(
-                model, found.reason, during=canary, by=BY, figures=found.figures
+                model, judgement.reason, during=canary, by=BY, figures=judgement.figures
             )
             self._notify(
-                f"{model}: canary {canary.version} is rolled back to version {stable}: {found.reason}"
+                f"{model}: canary {canary.version} is rolled back to version {stable}: {judgement.reason}"
             )
-        elif found.verdict == PROMOTE:
+        elif judgement.verdict == PROMOTE:
             admission.admit(self._repository.release(model, canary.version))
             self._repository.promote(
-                model, canary.version, found.reason, during=canary, by=BY, figures=found.figures
+                model, canary.version, judgement.reason, during=canary, by=BY, figures=judgement.figures
             )
-            self._notify(f"{model}: canary {canary.version} is stable: {found.reason}")
+            self._notify(f"{model}: canary {canary.version} is stable: {judgement.reason}")
 
     def follow(self) -> float:
         """Follow MLflow, unless neither side has changed since they agreed; return when to look again.

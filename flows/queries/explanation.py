@@ -32,8 +32,8 @@ def question(name: str, file: Path, method: str, further: Mapping[str, str | Non
     raw_inputs.require([file])
     if method not in METHODS:
         raise UsageError("no such method", got=method, expected=f"one of {', '.join(METHODS)}")
-    given = {key: value for key, value in further.items() if value is not None}
-    return predict.Question(name, [file], given, METHODS[method], **where)
+    inputs = {key: value for key, value in further.items() if value is not None}
+    return predict.Question(name, [file], inputs, METHODS[method], **where)
 
 
 def answered(asked: predict.Question, place: Place) -> Any:
@@ -55,17 +55,17 @@ def require(asked: predict.Question, place: Place) -> None:
         UsageError: it has not; says what it has.
     """
     with place.open(asked.name, asked.version, asked.timeout) as client:
-        found = client.metadata(asked.name, version=asked.version)
-    if asked.signature in found.signatures:
+        metadata = client.metadata(asked.name, version=asked.version)
+    if asked.signature in metadata.signatures:
         return
-    others = [method for method, signature in METHODS.items() if signature in found.signatures]
-    if "explain" in found.signatures:
+    others = [method for method, signature in METHODS.items() if signature in metadata.signatures]
+    if "explain" in metadata.signatures:
         todo = f'ask servable predict {asked.name} "TEXT" --signature explain'
     else:
         todo = f"use --method {others[0]}" if others else "its report and its MLflow version say why"
     raise UsageError(
         f"{asked.name} has no signature {asked.signature}",
-        got=f"version {found.version} with {', '.join(sorted(found.signatures))}",
+        got=f"version {metadata.version} with {', '.join(sorted(metadata.signatures))}",
         expected="a model of images or log-mel sounds; grad-cam needs a classifier with convolutional maps",
         todo=todo,
     )
@@ -82,7 +82,7 @@ def draw(answer: Mapping[str, np.ndarray], title: str, out: Path) -> None:
 def plain(answer: Any, method: str, file: Path) -> dict[str, Any]:
     """Put an answer in plain data: the map as rows, its size, the label explained, the unoccluded score."""
     rows, columns = int(answer["rows"][0]), int(answer["columns"][0])
-    known = {
+    fields = {
         "input": str(file),
         "method": method,
         "label": answer["label"][0].decode("utf-8", "replace"),
@@ -90,9 +90,9 @@ def plain(answer: Any, method: str, file: Path) -> dict[str, Any]:
         "size": [rows, columns],
         "heatmap": answer["heatmap"][0].tolist(),
     }
-    known |= {name: int(answer[name][0]) for name in ("patch", "stride") if name in answer}
-    known |= {name: answer[name][0].tolist() for name in ("seconds", "hertz") if name in answer}
-    return known | {"model": answer.model, "version": answer.version}
+    fields |= {name: int(answer[name][0]) for name in ("patch", "stride") if name in answer}
+    fields |= {name: answer[name][0].tolist() for name in ("seconds", "hertz") if name in answer}
+    return fields | {"model": answer.model, "version": answer.version}
 
 
 def sentence(told: Mapping[str, Any]) -> str:

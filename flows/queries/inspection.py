@@ -22,21 +22,21 @@ def status(name: str, version: int | None, client: Client) -> Answer:
 
 def metadata(name: str, version: int | None, client: Client) -> Answer:
     """Return a model's signatures: a row for each tensor."""
-    found = client.metadata(name, version)
+    model_metadata = client.metadata(name, version)
     rows = [
         [
-            found.version,
+            model_metadata.version,
             signature.name,
             way,
             tensor,
             spec.dtype,
             "?" if spec.shape is None else list(spec.shape),
         ]
-        for signature in found.signatures.values()
+        for signature in model_metadata.signatures.values()
         for way, tensors in (("input", signature.inputs), ("output", signature.outputs))
         for tensor, spec in tensors.items()
     ]
-    return ["version", "signature", "way", "name", "dtype", "shape"], rows, [asdict(found)]
+    return ["version", "signature", "way", "name", "dtype", "shape"], rows, [asdict(model_metadata)]
 
 
 INQUIRIES: dict[str, Callable[[str, int | None, Client], Answer]] = {"status": status, "metadata": metadata}

@@ -64,8 +64,8 @@ class Place:
         """Return whether the model can be loaded here in place of a server that does not run."""
         from serving.repository.repository import Repository
 
-        told = str(error.got)
-        refused = ("refused" in told or "No such file" in told) and not self.security.encrypted
+        message = str(error.got)
+        refused = ("refused" in message or "No such file" in message) and not self.security.encrypted
         near = self.target.startswith("unix:") or is_loopback(self.target.rpartition(":")[0])
         if not (refused and near) or self.workspace is None:
             return False

@@ -60,8 +60,8 @@ def named(given: Sequence[str], **others: str | None) -> dict[str, str]:
     for text, (name, equals, _) in zip(given, parts, strict=True):
         if not equals or not name.strip():
             raise UsageError("cannot read --input", got=text, expected="NAME=VALUE")
-    found = {name.strip(): value for name, _, value in parts}
-    return found | {name: value for name, value in others.items() if value is not None}
+    inputs = {name.strip(): value for name, _, value in parts}
+    return inputs | {name: value for name, value in others.items() if value is not None}
 
 
 def answers(question: Question, place: Place | str, *, out: Path | None = None) -> Iterator[dict[str, Any]]:
@@ -194,14 +194,14 @@ class Asking:
                 pictures.draw(self._client, plain | {"input": str(self._file(outcome.shown))}, self._out)
             yield plain
 
-    def _file(self, shown: str) -> Path:
+    def _file(self, display_name: str) -> Path:
         """Return the file of the one example; what comes from elsewhere is kept in one meanwhile."""
-        if Path(shown).is_file():
-            return Path(shown)
-        kept = self._scratch / (Path(shown).name or "example")
+        if Path(display_name).is_file():
+            return Path(display_name)
+        copy = self._scratch / (Path(display_name).name or "example")
         (arrays,) = (request.read() for request in self.requests)
-        kept.write_bytes(next(iter(arrays.values()))[0])
-        return kept
+        copy.write_bytes(next(iter(arrays.values()))[0])
+        return copy
 
 
 def _plain(answer: Any) -> dict[str, Any]:
@@ -239,26 +239,26 @@ def _row(value: np.ndarray, *, encoded: bool = False) -> Any:
 
 def _objects(answer: Mapping[str, Any]) -> str:
     rows = zip(answer["labels"], answer["scores"], answer["boxes"], strict=True)
-    shown = [
+    objects = [
         f"{label} {score:.3f} ({', '.join(f'{side:.1f}' for side in box)})" for label, score, box in rows
     ]
-    more = [f"and {len(shown) - _LISTED} more"] if len(shown) > _LISTED else []
-    return f"{answer['input']}: {'; '.join((*shown[:_LISTED], *more)) or 'no object'}"
+    more = [f"and {len(objects) - _LISTED} more"] if len(objects) > _LISTED else []
+    return f"{answer['input']}: {'; '.join((*objects[:_LISTED], *more)) or 'no object'}"
 
 
 def _notes(answer: Mapping[str, Any]) -> str:
     rows = zip(*(answer[name] for name in pictures.NOTE_OUTPUTS), strict=True)
-    shown = [f"{key_name(pitch)} {a:.2f} to {b:.2f} s" for a, b, pitch, _ in rows]
-    more = [f"and {len(shown) - _LISTED} more"] if len(shown) > _LISTED else []
-    said = "; ".join((*shown[:_LISTED], *more)) or "silence"
-    return f"{answer['input']}: {counted(len(shown), 'note')}: {said}"
+    notes = [f"{key_name(pitch)} {a:.2f} to {b:.2f} s" for a, b, pitch, _ in rows]
+    more = [f"and {len(notes) - _LISTED} more"] if len(notes) > _LISTED else []
+    said = "; ".join((*notes[:_LISTED], *more)) or "silence"
+    return f"{answer['input']}: {counted(len(notes), 'note')}: {said}"
 
 
 def _points(answer: Mapping[str, Any]) -> str:
     rows = zip(answer["scores"].items(), answer["points"], strict=True)
-    shown = [f"{name} ({x:.1f}, {y:.1f}) {score:.3f}" for (name, score), (x, y) in rows]
-    more = [f"and {len(shown) - _LISTED} more"] if len(shown) > _LISTED else []
-    return f"{answer['input']}: {'; '.join((*shown[:_LISTED], *more))}"
+    points = [f"{name} ({x:.1f}, {y:.1f}) {score:.3f}" for (name, score), (x, y) in rows]
+    more = [f"and {len(points) - _LISTED} more"] if len(points) > _LISTED else []
+    return f"{answer['input']}: {'; '.join((*points[:_LISTED], *more))}"
 
 
 #: Boxes, points or notes that a line lists.

@@ -69,20 +69,20 @@ def unknown(
         names: of the models that are there.
         versions: gives the versions of one of them.
     """
-    wanted = str(error.model)
-    if wanted in names and isinstance(error, NotFound):
-        there = sorted(versions(wanted))
+    model = str(error.model)
+    if model in names and isinstance(error, NotFound):
+        there = sorted(versions(model))
         number = "version" if error.version is None else f"version {error.version}"
         has = f"available: {', '.join(map(str, there))}" if there else "no version is available"
-        return NotFound(f"No {number} of model {wanted!r}; {has}")
+        return NotFound(f"No {number} of model {model!r}; {has}")
     if not isinstance(error, NotFound):
         return type(error)(words(error.message), model=error.model, version=error.version)
-    return NotFound(f"No model {printable(wanted)!r}. {_nearest(wanted, names)}")
+    return NotFound(f"No model {printable(model)!r}. {_nearest(model, names)}")
 
 
-def _nearest(wanted: str, names: Sequence[str]) -> str:
+def _nearest(model: str, names: Sequence[str]) -> str:
     lowered = {name.lower(): name for name in names}
-    near = [lowered[one] for one in difflib.get_close_matches(wanted.lower(), lowered, n=2, cutoff=0.7)]
+    near = [lowered[one] for one in difflib.get_close_matches(model.lower(), lowered, n=2, cutoff=0.7)]
     if near:
         return f"Did you mean {' or '.join(map(repr, near))}?"
     if not names:

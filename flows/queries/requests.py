@@ -66,15 +66,15 @@ class Requests:
         self.examples = Examples(question.examples, self._argument or "", scratch, question.column, limits)
 
     def __iter__(self) -> Iterator[Request]:
-        asked, argument, further = self._question.signature, self._argument, self._further
+        signature, argument, further = self._question.signature, self._argument, self._further
         if argument is None:
-            shown = " ".join(f"{name}={text}" for name, text in self._question.inputs.items())
-            yield Request(shown, partial(dict, further), asked)
+            display_name = " ".join(f"{name}={text}" for name, text in self._question.inputs.items())
+            yield Request(display_name, partial(dict, further), signature)
         elif _rank(self._known, argument) == 2:
             words = raw_inputs.read(self._question.examples, argument)
             row = np.array([[one.content for one in words]], dtype=object)
             yield Request(
-                " ".join(one.shown for one in words), partial(dict, {argument: row} | further), asked
+                " ".join(one.shown for one in words), partial(dict, {argument: row} | further), signature
             )
         elif argument == ROW.input and any(map(self._is_table, self._question.examples)):
             yield from self._rows(argument)
@@ -109,37 +109,37 @@ class Requests:
                 yield Request(place, read, by_column.name)
 
 
-def _meant(question: "Question", known: Metadata) -> "Question":
+def _meant(question: "Question", metadata: Metadata) -> "Question":
     """Name the signature that takes the further inputs, such as k, where the default does not.
 
     It takes what the default takes, and nothing beside the further inputs that has no usual value.
     """
     if question.signature is not None or not question.inputs:
         return question
-    usual, given = set(known.signature(None).inputs), set(question.inputs)
-    if given <= usual:
+    usual, inputs = set(metadata.signature(None).inputs), set(question.inputs)
+    if inputs <= usual:
         return question
-    found = [
+    candidates = [
         (len(one.inputs), name)
-        for name, one in known.signatures.items()
-        if usual | given <= set(one.inputs) and set(one.inputs) - usual - given <= sent.USUAL.keys()
+        for name, one in metadata.signatures.items()
+        if usual | inputs <= set(one.inputs) and set(one.inputs) - usual - inputs <= sent.USUAL.keys()
     ]
-    return replace(question, signature=min(found)[1]) if found else question
+    return replace(question, signature=min(candidates)[1]) if candidates else question
 
 
-def _further(question: "Question", known: Signature) -> tuple[Arrays, str | None]:
+def _further(question: "Question", signature: Signature) -> tuple[Arrays, str | None]:
     """Return the arrays of all inputs but the one that takes the examples, and the name of that one."""
-    unknown = sorted(set(question.inputs) - set(known.inputs))
+    unknown = sorted(set(question.inputs) - set(signature.inputs))
     if unknown:
         raise UsageError(
-            f"{known.name} of {question.name} has no input {unknown[0]}",
+            f"{signature.name} of {question.name} has no input {unknown[0]}",
             got=f"--input {unknown[0]}=...",
-            expected=f"one of {', '.join(sorted(known.inputs))}",
+            expected=f"one of {', '.join(sorted(signature.inputs))}",
         )
-    given: Mapping[str, str] = {name: sent.USUAL[name] for name in known.inputs if name in sent.USUAL} | dict(
-        question.inputs
-    )
-    left = [name for name in known.inputs if name not in given]
+    texts: Mapping[str, str] = {
+        name: sent.USUAL[name] for name in signature.inputs if name in sent.USUAL
+    } | dict(question.inputs)
+    left = [name for name in signature.inputs if name not in texts]
     if len(left) == 1 and not question.examples:
         what = "no input" if question.signature is None else f"no input for {left[0]}"
         chosen = "" if question.signature is None else f" --signature {question.signature}"
@@ -148,16 +148,16 @@ def _further(question: "Question", known: Signature) -> tuple[Arrays, str | None
     if len(left) > bool(question.examples):
         missing = left[1:] if question.examples else left
         raise UsageError(
-            f"no value for {', '.join(missing)}, which {known.name} of {question.name} takes",
+            f"no value for {', '.join(missing)}, which {signature.name} of {question.name} takes",
             todo=f"add --input {missing[-1]}=VALUE",
         )
     if question.examples and not left:
         raise UsageError(
-            f"{known.name} of {question.name} takes named inputs alone, no examples",
+            f"{signature.name} of {question.name} takes named inputs alone, no examples",
             got=str(question.examples[0]),
-            expected=f"values for {', '.join(sorted(known.inputs))} alone",
+            expected=f"values for {', '.join(sorted(signature.inputs))} alone",
         )
-    return {name: _array(known, name, text) for name, text in given.items()}, left[0] if left else None
+    return {name: _array(signature, name, text) for name, text in texts.items()}, left[0] if left else None
 
 
 def _usage(argument: str) -> str:
@@ -168,20 +168,20 @@ def _usage(argument: str) -> str:
     return f'"{kind.name.upper()}"' if kind in (TEXT, ROW) else kind.name.upper()
 
 
-def _array(known: Signature, name: str, text: str) -> np.ndarray:
+def _array(signature: Signature, name: str, text: str) -> np.ndarray:
     """Make the value of one input for one example: cut at commas where it takes several."""
-    if name in raw_inputs.NAMES and _rank(known, name) == 1:
+    if name in raw_inputs.NAMES and _rank(signature, name) == 1:
         return np.array([raw_inputs.read_one(text, name).content], dtype=object)
-    return sent.array(name, text, known.inputs[name].dtype, _rank(known, name))
+    return sent.array(name, text, signature.inputs[name].dtype, _rank(signature, name))
 
 
-def _rank(known: Signature, name: str) -> int:
-    shape = known.inputs[name].shape
+def _rank(signature: Signature, name: str) -> int:
+    shape = signature.inputs[name].shape
     return 1 if shape is None else len(shape)
 
 
-def _require_default(known: Signature) -> None:
-    if known.name != DEFAULT_SIGNATURE:
+def _require_default(signature: Signature) -> None:
+    if signature.name != DEFAULT_SIGNATURE:
         raise UsageError(
-            f"{known.name} takes rows as text", got="a table", todo="give each row as one line of CSV"
+            f"{signature.name} takes rows as text", got="a table", todo="give each row as one line of CSV"
         )

@@ -169,8 +169,8 @@ class Sending:
             yield batch
 
     def _most(self, signature: str | None) -> int:
-        known = self._described.signatures.get(signature or DEFAULT_SIGNATURE)
-        return self._pace.rows if known is not None and is_by_row(known) else 1
+        spec = self._described.signatures.get(signature or DEFAULT_SIGNATURE)
+        return self._pace.rows if spec is not None and is_by_row(spec) else 1
 
     def _send(self, batch: list[_Read]) -> list[Outcome]:
         answered = iter(self._answered([one for one in batch if one.inputs is not None]))
@@ -191,10 +191,10 @@ class Sending:
                     Outcome(batch[0].request.shown, error=refusals.of_input(error, batch[0].request.shown))
                 ]
             half = len(batch) // 2
-            found = self._answered(batch[:half]) + self._answered(batch[half:])
-            if all(one.error is None for one in found):
+            outcomes = self._answered(batch[:half]) + self._answered(batch[half:])
+            if all(one.error is None for one in outcomes):
                 self._pace.limit(half)
-            return found
+            return outcomes
         except ServerError as error:
             raise refusals.cleaned(error, self._client) from error
         self._pace.follow(len(batch), time.monotonic() - begun)
@@ -219,8 +219,8 @@ def is_by_row(signature: Signature) -> bool:
     An output of unknown size beside its rows may be padded to the longest of a batch. Objects are counted,
     and there are as many neighbours as the further inputs say, which are the same for each row.
     """
-    known = {name for shown, names in _SIZED.items() if shown in signature.outputs for name in names}
-    shapes = [spec.shape for name, spec in signature.outputs.items() if name not in known]
+    sized = {name for output, names in _SIZED.items() if output in signature.outputs for name in names}
+    shapes = [spec.shape for name, spec in signature.outputs.items() if name not in sized]
     return all(shape and shape[0] is None and None not in shape[1:] for shape in shapes)
 
 
@@ -252,11 +252,11 @@ class _threads(ThreadPoolExecutor):  # noqa: N801 - used as a function
 
 
 def _ahead(
-    threads: ThreadPoolExecutor, work: Callable[[_Given], _Made], given: Iterable[_Given], most: int
+    threads: ThreadPoolExecutor, work: Callable[[_Given], _Made], items: Iterable[_Given], most: int
 ) -> Iterator[_Made]:
     """Work on so many things at a time, and yield what becomes of them in their order."""
     waiting: deque[Future[_Made]] = deque()
-    for one in given:
+    for one in items:
         waiting.append(threads.submit(work, one))
         if len(waiting) >= most:
             yield waiting.popleft().result()

@@ -69,11 +69,11 @@ def embedded(title: str, content: bytes, mime: str) -> str:
 
 def headline(report: Report, state: RunState) -> str:
     """Write the main metric with its interval, or by itself; empty if there is none."""
-    if shown := report.headline:
+    if figure := report.headline:
         interval = ""
-        if shown.low is not None and shown.high is not None:
-            interval = f" ({shown.written(shown.low)} to {shown.written(shown.high)})"
-        return f"{shown.name} {shown.written(shown.value)}{interval}."
+        if figure.low is not None and figure.high is not None:
+            interval = f" ({figure.written(figure.low)} to {figure.written(figure.high)})"
+        return f"{figure.name} {figure.written(figure.value)}{interval}."
     value = state.metrics.get(state.metric or "")
     return "" if value is None else f"{state.metric} {rounded(value)}."
 

@@ -143,8 +143,8 @@ def _outputs(workspace: Workspace, side: Finished, dataset: Dataset, progress: P
     state = side.run.read()
     same = state.dataset is not None and state.dataset.fingerprint == dataset.fingerprint
     if same and side.run.outputs.is_file():
-        kept: np.ndarray = np.load(side.run.outputs, allow_pickle=False)
-        return kept
+        outputs: np.ndarray = np.load(side.run.outputs, allow_pickle=False)
+        return outputs
     release = Repository(workspace.repository).path(side.plan.name, state.version or 0)
     if not release.is_dir():
         raise NoInputError(

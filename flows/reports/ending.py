@@ -166,7 +166,7 @@ def reproduction(context: Context) -> Iterator[Section]:
         "MLflow run": context.record.tracked.run_id,
         "commit": git_commit(),
     }
-    kept = {name: value for name, value in hashes.items() if value}
+    identifiers = {name: value for name, value in hashes.items() if value}
     yield parts.reproduction(
-        yaml.safe_dump(context.plan.recipe, sort_keys=False), command_line(), seed, versions(), kept
+        yaml.safe_dump(context.plan.recipe, sort_keys=False), command_line(), seed, versions(), identifiers
     )

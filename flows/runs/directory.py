@@ -88,14 +88,14 @@ def open_run(
         restart: leave an unfinished run alone and begin anew.
         code: fingerprint of the code and libraries; empty reuses nothing.
     """
-    taken = list(_numbered(workspace.runs(name), key))
-    if taken and not restart and taken[-1][1].read().state not in ("finished", "refused"):
-        return taken[-1][1]
-    number = taken[-1][0] + 1 if taken else 1
+    runs = list(_numbered(workspace.runs(name), key))
+    if runs and not restart and runs[-1][1].read().state not in ("finished", "refused"):
+        return runs[-1][1]
+    number = runs[-1][0] + 1 if runs else 1
     run = RunDirectory(workspace.runs(name) / f"{key}-{number}")
     run.path.mkdir(parents=True)
-    if taken and code and not restart and taken[-1][1].read().code == code:
-        _repeat(taken[-1][1], run)
+    if runs and code and not restart and runs[-1][1].read().code == code:
+        _repeat(runs[-1][1], run)
     return run
 
 
@@ -115,9 +115,9 @@ def _repeat(earlier: RunDirectory, run: RunDirectory) -> None:
 
 
 def _numbered(folder: Path, key: str) -> Iterator[tuple[int, RunDirectory]]:
-    found = [
+    runs = [
         (int(child.name.rpartition("-")[2]), RunDirectory(child))
         for child in (folder.iterdir() if folder.is_dir() else ())
         if child.name.startswith(f"{key}-") and child.name.rpartition("-")[2].isdigit()
     ]
-    return iter(sorted(found, key=lambda pair: pair[0]))
+    return iter(sorted(runs, key=lambda pair: pair[0]))

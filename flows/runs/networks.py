@@ -23,9 +23,9 @@ from serving.repository.repository import Repository
 
 def untrained(plan: Plan, dataset: Snapshot) -> Network:
     """Build a network of a plan's own, with the weights that its training begins with."""
-    known = knowledge(plan, dataset)
+    fit_result = knowledge(plan, dataset)
     determinism.fix(plan.request.seed)
-    return plan.task.build(replace(blueprint(plan, dataset), fitted=known))
+    return plan.task.build(replace(blueprint(plan, dataset), fitted=fit_result))
 
 
 def blueprint(plan: Plan, dataset: Snapshot) -> Blueprint:
@@ -60,8 +60,8 @@ def _stable(plan: Plan, name: str) -> Path:
 
 def figures(plan: Plan, dataset: Snapshot) -> Mapping[str, float]:
     """Return the metrics of the fit, by name."""
-    found: Mapping[str, float] = knowledge(plan, dataset).get("figures", {})
-    return found
+    metrics: Mapping[str, float] = knowledge(plan, dataset).get("figures", {})
+    return metrics
 
 
 def knowledge(plan: Plan, dataset: Snapshot) -> Mapping[str, Any]:
@@ -78,9 +78,9 @@ def fitted(plan: Plan, dataset: Snapshot, blueprint: Blueprint) -> Mapping[str, 
     key = fingerprint([plan.task.name, settings, dataset.fingerprint])
     path = plan.workspace.features / "fitted" / f"{key}.json"
     if not path.is_file():
-        found = plan.task.fit(blueprint, _examples(dataset))
+        result = plan.task.fit(blueprint, _examples(dataset))
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, json.dumps(found))
+        write_file(path, json.dumps(result))
     return json.loads(path.read_text())
 
 

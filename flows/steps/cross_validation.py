@@ -59,7 +59,7 @@ def cross_validate(plan: Plan, record: Record) -> dict[str, float]:
     _pool(record, whole, done)
     report = plan.task.objective.report
     figures = _summary(
-        report.partition("/")[2], {name: kept["metrics"][report] for name, kept in done.items()}
+        report.partition("/")[2], {name: fold["metrics"][report] for name, fold in done.items()}
     )
     record.run.record(cross_validation=figures)
     record.tracked.metrics(figures)
@@ -71,17 +71,17 @@ def _fold(plan: Plan, parent: Record, name: str) -> dict[str, Any]:
         featurize(plan, record)
         fit(plan, record)
         measured = evaluate(plan, record)
-        seen = record.load_dataset()
-        tested = seen.frame.loc[seen.frame["split"] == "test", "sha256"]
+        dataset = record.load_dataset()
+        tested = dataset.frame.loc[dataset.frame["split"] == "test", "sha256"]
         return {"metrics": measured, "tested": list(tested), "run": str(record.run.path)}
 
 
 def _pool(record: Record, whole: Dataset, done: dict[str, Any]) -> None:
     """Write the scores of all examples in the order of the dataset."""
     scores: dict[str, np.ndarray] = {}
-    for kept in done.values():
-        rows = np.load(RunDirectory(Path(kept["run"])).outputs, allow_pickle=False)
-        scores |= dict(zip(kept["tested"], rows, strict=True))
+    for fold in done.values():
+        rows = np.load(RunDirectory(Path(fold["run"])).outputs, allow_pickle=False)
+        scores |= dict(zip(fold["tested"], rows, strict=True))
     record.run.evaluation.mkdir(exist_ok=True)
     pooled = np.stack([scores[content] for content in whole.frame["sha256"]])
     np.save(record.run.outputs, pooled, allow_pickle=False)

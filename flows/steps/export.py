@@ -42,9 +42,9 @@ def export(plan: Plan, record: Record) -> str:
     def answers() -> Answers:
         # Each function is optimised in one thread when it is first called.
         with ThreadPoolExecutor(1, "calls") as aside:
-            given = forms(network, plan.task.raw.input, raws[:CALL_ROWS])
-            asked = aside.submit(calls, functions, given, few)
-            return exporting.answer(functions[DEFAULT], raws), asked.result()
+            arguments = forms(network, plan.task.raw.input, raws[:CALL_ROWS])
+            future = aside.submit(calls, functions, arguments, few)
+            return exporting.answer(functions[DEFAULT], raws), future.result()
 
     return write_candidate(plan, record, network, raws, answers)
 
@@ -89,9 +89,9 @@ def write_candidate(
             functions=functions,
         )
         gate.submit(plan, record)
-    expected, asked = answered.result()
+    expected, expected_calls = answered.result()
     write_expectations(expectations(record), raws, expected)
-    write_calls(expectations(record), asked)
+    write_calls(expectations(record), expected_calls)
     record.examiner.proceed()
     return str(directory)
 
@@ -112,13 +112,13 @@ def forms(network: Network, argument: str, raws: Sequence[bytes]) -> list[Mappin
         argument: name of the input that takes raw examples.
         raws: the examples.
     """
-    given: list[Mapping[str, np.ndarray]] = [{argument: np.array(raws, dtype=object)}]
+    arguments: list[Mapping[str, np.ndarray]] = [{argument: np.array(raws, dtype=object)}]
     if hasattr(network.featurizer, "inputs"):
         featurizer, rows = network.featurizer, tf.constant(list(raws))
         for columns in (featurizer.cut(rows), featurizer.cells(rows)):
             values = (column.numpy() for column in columns)
-            given.append(dict(zip(featurizer.inputs, values, strict=True)))
-    return given
+            arguments.append(dict(zip(featurizer.inputs, values, strict=True)))
+    return arguments
 
 
 def calls(
@@ -133,19 +133,19 @@ def calls(
         given: the forms in which a signature may take the same examples.
         values: of further inputs, by name, as they would be typed.
     """
-    found = []
+    results = []
     for name, function in functions.items():
         form = next((form for form in given if _takes(function, form)), None)
         if name != DEFAULT and form is not None:
-            found.append(call(name, function, _asked(function, form, values)))
-    return found
+            results.append(call(name, function, _asked(function, form, values)))
+    return results
 
 
 def _takes(function: Any, form: Mapping[str, np.ndarray]) -> bool:
     """Return whether a function takes this form, and nothing beside it that has no usual value."""
-    wanted = _inputs(function)
-    same = all(wanted.get(name) == tf.as_dtype(value.dtype) for name, value in form.items())
-    return same and wanted.keys() - form.keys() <= inputs.USUAL.keys()
+    dtypes = _inputs(function)
+    same = all(dtypes.get(name) == tf.as_dtype(value.dtype) for name, value in form.items())
+    return same and dtypes.keys() - form.keys() <= inputs.USUAL.keys()
 
 
 def _asked(

@@ -15,7 +15,7 @@ from flows.runs.state import DatasetReference
 @step.step("ingest", run_name=lambda plan: f"ingest {Path(plan.request.data).name}", retries=2)
 def ingest(plan: Plan) -> DatasetReference:
     """Read, check and split the data."""
-    known = _snapshots(plan.workspace.datasets)
+    snapshots = _snapshots(plan.workspace.datasets)
     with task_runners.spread(plan.request.runner) as spread:
         dataset = make_dataset(
             plan.request.data,
@@ -27,7 +27,7 @@ def ingest(plan: Plan) -> DatasetReference:
             progress=artifacts.report_progress,
             spread=spread,
         )
-    if dataset.directory.name in known:
+    if dataset.directory.name in snapshots:
         step.reuse(f"dataset {dataset.fingerprint[:12]}: unchanged since an earlier training")
     card = dataset.card
     counts = {key: card[key] for key in ("found", "accepted", "quarantined", "skipped")}
@@ -72,9 +72,9 @@ def described(card: dict[str, Any], quarantine: Path) -> list[str]:
 def _splits(card: dict[str, Any]) -> str:
     """Write the size of each split, and where the data's own validation split became the test split."""
     sizes = ", ".join(f"{split} {count:,}" for split, count in card["splits"].items() if count)
-    given = set(card["splits_given"])
+    split_names = set(card["splits_given"])
     note = " (there is no test split: the validation split is used as the test split)"
-    return f"splits: {sizes}" + (note if "validation" in given and "test" not in given else "")
+    return f"splits: {sizes}" + (note if "validation" in split_names and "test" not in split_names else "")
 
 
 def _too_small(tests: int) -> list[str]:

@@ -30,13 +30,13 @@ def elsewhere(plan: Plan, dataset: DatasetReference) -> Iterator[Elsewhere | Non
         plan: of the training.
         dataset: what ingest returned.
     """
-    known = json.dumps([plan.request.as_parameters(), plan.recipe]), dataset.model_dump_json()
+    arguments = json.dumps([plan.request.as_parameters(), plan.recipe]), dataset.model_dump_json()
     with task_runners.spread(plan.request.runner) as spread:
         if spread is None:
             yield None
         else:
             yield lambda phase, stage: functools.partial(
-                spread, Featurizer(*known, phase, stage, plan.workspace.features)
+                spread, Featurizer(*arguments, phase, stage, plan.workspace.features)
             )
 
 

@@ -81,8 +81,8 @@ def texts(plan: Plan, record: Record) -> Describe:
 
     def written(manifest: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, str]:
         card = model_card.text(plan, dataset.card, measured, manifest)
-        known = {**files, MODEL_CARD: hashlib.sha256(card.encode()).hexdigest()}
-        return {MODEL_CARD: card, PROVENANCE: provenance.text(manifest, known)}
+        hashes = {**files, MODEL_CARD: hashlib.sha256(card.encode()).hexdigest()}
+        return {MODEL_CARD: card, PROVENANCE: provenance.text(manifest, hashes)}
 
     return written
 

@@ -103,11 +103,11 @@ def assist(plan: Plan) -> dict[str, Any]:
     """
     together = workers.of(plan.training)
     place = {"model": plan.name, "worker": together.place.index, "workers": together.place.count}
-    if (given := together.agreed(lambda: None)) is None:
+    if (agreement := together.agreed(lambda: None)) is None:
         together.leave()
         return place | {"weights_hash": None}
-    plan = Plan(plan.request, given["recipe"])
-    dataset = seen(DatasetReference(**given["dataset"]))
+    plan = Plan(plan.request, agreement["recipe"])
+    dataset = seen(DatasetReference(**agreement["dataset"]))
     network = networks.untrained(plan, dataset)
     assert isinstance(plan.task.objective, Objective), "a task without a loss takes a course of its own"
     with tempfile.TemporaryDirectory() as folder:

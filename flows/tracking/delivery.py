@@ -190,9 +190,9 @@ class Sender:
 
     def _send_log(self, spool: Spool, cursor: dict[str, Any]) -> None:
         for group in _groups(spool.read(cursor.get("log", 0))):
-            wanted = [event for event in group if event.kind in LOG]
-            if wanted:
-                self._apply(wanted, spool, cursor)
+            events = [event for event in group if event.kind in LOG]
+            if events:
+                self._apply(events, spool, cursor)
             cursor["log"] = group[-1].end
             spool.save_cursor(cursor)
 
@@ -272,18 +272,18 @@ class _FilesError(Exception):
 
 def spools(folder: Path) -> list[Spool]:
     """List the runs in a spool folder, the oldest first."""
-    found = [child for child in folder.iterdir() if _is_run(child)] if folder.is_dir() else []
-    return [Spool(child) for child in sorted(found, key=lambda child: (_born(child), child.name))]
+    folders = [child for child in folder.iterdir() if _is_run(child)] if folder.is_dir() else []
+    return [Spool(child) for child in sorted(folders, key=lambda child: (_born(child), child.name))]
 
 
 def generations(folder: Path, name: str) -> list[tuple[int, Path]]:
     """List the folders of the runs of one key by their number, the newest last."""
-    found = []
+    folders = []
     for child in folder.glob(f"{glob.escape(name)}~*"):
         tail = child.name.rpartition("~")[2]
         if tail.isdecimal() and child.name == f"{name}~{tail}":
-            found.append((int(tail), child))
-    return sorted(found)
+            folders.append((int(tail), child))
+    return sorted(folders)
 
 
 def _is_run(child: Path) -> bool:

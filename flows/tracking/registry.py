@@ -77,8 +77,8 @@ class Registry:
             UnavailableError: the store cannot be asked.
         """
         with self._reached() as client:
-            found = client.get_registered_model(model)
-            return aliases.point(client, found, ALIASES[label], release, now())
+            registered_model = client.get_registered_model(model)
+            return aliases.point(client, registered_model, ALIASES[label], release, now())
 
     def refuse(self, model: str, version: str, reason: str) -> None:
         """Say in a tag of a registered version why an alias does not point to it.

@@ -83,8 +83,8 @@ class TrackedRun:
     @property
     def ids(self) -> tuple[str, str] | None:
         """MLflow's ids of experiment and run; None until MLflow has been reached."""
-        known = self._known()
-        return (known["experiment_id"], known["run_id"]) if "run_id" in known else None
+        cursor = self._known()
+        return (cursor["experiment_id"], cursor["run_id"]) if "run_id" in cursor else None
 
     def version(self, name: str) -> int | None:
         """Return the number MLflow gave to the version registered under a name, None until it has."""
@@ -112,16 +112,16 @@ class TrackedRun:
 
     def params(self, values: Mapping[str, object]) -> None:
         """Record settings; secrets are masked, a value of more than 6,000 characters becomes an artifact."""
-        kept = {}
+        params = {}
         for name, value in values.items():
             text = mask(_text(value), name)
             if len(text) > LONGEST_PARAM:
                 path = f"params/{slug(name.replace('/', '_'), 100)}.txt"
                 self.text(text, path)
                 text = f"{len(text):,d} characters, see the artifact {path}"
-            kept[slug(name)] = text
-        if kept:
-            self.write("params", params=kept)
+            params[slug(name)] = text
+        if params:
+            self.write("params", params=params)
 
     def tags(self, values: Mapping[str, object]) -> None:
         """Record tags; secrets are masked, values cut at 8,000 characters."""

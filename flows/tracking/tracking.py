@@ -40,8 +40,8 @@ def tracking_uri(workspace: Workspace) -> str:
     Raises:
         ConfigError: MLFLOW_TRACKING_URI is malformed, or names a kind of store that cannot be used.
     """
-    given = os.environ.get(addresses.TRACKING)
-    return addresses.tracking_uri(given) if given else default_uri(workspace)
+    uri = os.environ.get(addresses.TRACKING)
+    return addresses.tracking_uri(uri) if uri else default_uri(workspace)
 
 
 def open_tracking(workspace: Workspace, notify: Callable[[str], None] | None = None) -> "Tracking":
@@ -146,14 +146,14 @@ class Tracking:
         directory, state = self._directory(key)
         journal = Journal(directory)
         self._sender.own(directory)
-        known = partial(self._sender.known, directory)
-        run = TrackedRun(key, journal, self._sender.wake, known, partial(self._forget, key))
-        given = as_tags(tags or {}) | dict(this_process())
+        lookup = partial(self._sender.known, directory)
+        run = TrackedRun(key, journal, self._sender.wake, lookup, partial(self._forget, key))
+        run_tags = as_tags(tags or {}) | dict(this_process())
         if state:
-            run.write("resume", tags=given | {NOTE_TAG: "resumed"})
+            run.write("resume", tags=run_tags | {NOTE_TAG: "resumed"})
         else:
             label = {RUN_TAG: f"{directory.name}-{now()}-{os.getpid()}"}
-            run.write("start", tags=given | label, experiment=experiment, run_name=mask(run_name))
+            run.write("start", tags=run_tags | label, experiment=experiment, run_name=mask(run_name))
         run.params(params or {})
         self._open[key] = run
         return run
@@ -161,10 +161,10 @@ class Tracking:
     def _directory(self, key: str) -> tuple[Path, str]:
         """Find the folder of the key's newest run, and its state; a finished run gets a successor."""
         name = slug(key, 120).replace("/", "_")
-        found = generations(self.spool, name)
-        if not found:
+        runs = generations(self.spool, name)
+        if not runs:
             return self.spool / f"{name}~1", ""
-        count, newest = found[-1]
+        count, newest = runs[-1]
         state, _ = Spool(newest).last_state()
         return (self.spool / f"{name}~{count + 1}", "") if state == "FINISHED" else (newest, state)
 

@@ -99,10 +99,10 @@ def search(request: Request, limits: Limits) -> Outcome:
 
 
 def _search(request: Request, limits: Limits) -> Outcome:
-    _, wanted = spaces.parse(request.overrides)
+    _, choices = spaces.parse(request.overrides)
     auto, base = request.recipe == AUTO, spaces.plain(request)
     plan = plans.resolve(base)
-    space = dict(spaces.qualified(wanted, settings.names(plan.task)))
+    space = dict(spaces.qualified(choices, settings.names(plan.task)))
     if auto:
         space["recipe"] = Values(tuple(known_recipes(request.task)))
     if not isinstance(plan.task.objective, Objective):
@@ -226,17 +226,17 @@ class Search:
         self, plan: Plan, run: RunDirectory, label: str, watch: Callable[..., None]
     ) -> tuple[float, float]:
         """Train a trial's network, unless an equal one was trained; return validation metric and loss."""
-        kept = run.path / "value.json"
-        if not kept.is_file():
+        value_file = run.path / "value.json"
+        if not value_file.is_file():
             with self._nested(plan, run, label) as record:
                 featurize(plan, record)
                 fit(plan, record, watch=watch)
             rows = json.loads((run.path / "history.json").read_text())
-            write_file(kept, json.dumps(self._value(plan, rows)))
+            write_file(value_file, json.dumps(self._value(plan, rows)))
             # Thousands of trials would fill the disk: the winner is trained anew, through the gate.
             shutil.rmtree(run.checkpoints, ignore_errors=True)
             run.weights.unlink(missing_ok=True)
-        value, loss = json.loads(kept.read_text())
+        value, loss = json.loads(value_file.read_text())
         return value, loss
 
     @contextmanager
@@ -271,7 +271,7 @@ class Search:
 
     def _note(self, study: "optuna.Study", number: int) -> None:
         trial = study.trials[number]
-        shown = ", ".join(
+        parameters = ", ".join(
             f"{key}={_short(value)}" for key, value in spaces.chosen(self.space, trial.params).items()
         )
         reached = _STATES.get(trial.state.name, trial.state.name.lower())
@@ -280,7 +280,7 @@ class Search:
             reached = f"{self.metric} {trial.value:.4g} (best {best.value:.4g} of trial {best.number})"
         elif error := trial.user_attrs.get("error"):
             reached = f"failed: {error}"
-        terminal.note(f"trial {number}: {reached}; {shown}")
+        terminal.note(f"trial {number}: {reached}; {parameters}")
 
     def _outcome(self, study: "optuna.Study") -> Outcome:
         rows = [self._row(trial) for trial in study.trials if not _is_cut_off(trial)]

@@ -190,7 +190,7 @@ def qualified(space: Space, settings: Mapping[str, Iterable[str]]) -> dict[str, 
     Raises:
         UsageError: no section, or several, have such a setting; or it decides which data are compared.
     """
-    found = {}
+    ranges = {}
     for key, choice in space.items():
         full = key if key == "recipe" or "." in key else _section(key, settings)
         if full.startswith(("data.", "gate.")):
@@ -199,8 +199,8 @@ def qualified(space: Space, settings: Mapping[str, Iterable[str]]) -> dict[str, 
                 got="a setting that no validation metric can judge",
                 expected="a setting of featurizer, model, augmentation or training",
             )
-        found[full] = choice
-    return found
+        ranges[full] = choice
+    return ranges
 
 
 def _section(key: str, settings: Mapping[str, Iterable[str]]) -> str:

@@ -65,13 +65,13 @@ def metrics(
     # Cross-validation needs each example in every round: it is read once.
     examples = dataset.frame.loc[sorted({index for pair in rounds for part in pair for index in part.index})]
     described = _described(task, dataset, examples, featurizer, progress)
-    for training, asked in rounds:
+    for training, held_out in rounds:
         targets = training["target"].to_numpy()
         if task.target.name == CLASS.name and len(set(targets)) < 2:
             return {}
-        known, new = (described[examples.index.get_indexer(part.index)] for part in (training, asked))
-        places = measured.index.get_indexer(asked.index)
-        values[places] = _ANSWERS[task.target.name](task, known, targets, new, len(dataset.labels))
+        features, new = (described[examples.index.get_indexer(part.index)] for part in (training, held_out))
+        places = measured.index.get_indexer(held_out.index)
+        values[places] = _ANSWERS[task.target.name](task, features, targets, new, len(dataset.labels))
     return task.evaluator.evaluate(dataset, values).metrics
 
 
@@ -108,26 +108,26 @@ def _prepared(task: Task) -> tuple[Any, ...]:
     return (StandardScaler(),)
 
 
-def _class_scores(task: Task, known: Any, targets: Any, asked: Any, labels: int) -> np.ndarray:
+def _class_scores(task: Task, features: Any, targets: Any, new_features: Any, labels: int) -> np.ndarray:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
     # TF-IDF rows have a length of 1, and take less regularisation than standardised features.
     strength = 10.0 if task.raw.name == TEXT.name else 0.1
     fitted = make_pipeline(*_prepared(task), LogisticRegression(C=strength, max_iter=200, tol=1e-3))
-    fitted.fit(known, targets.astype(np.int64))
-    scores = np.zeros((len(asked), labels))
-    scores[:, fitted[-1].classes_] = fitted.predict_proba(asked)
+    fitted.fit(features, targets.astype(np.int64))
+    scores = np.zeros((len(new_features), labels))
+    scores[:, fitted[-1].classes_] = fitted.predict_proba(new_features)
     return scores
 
 
-def _numbers(task: Task, known: Any, targets: Any, asked: Any, labels: int) -> np.ndarray:
+def _numbers(task: Task, features: Any, targets: Any, new_features: Any, labels: int) -> np.ndarray:
     from sklearn.linear_model import RidgeCV
     from sklearn.pipeline import make_pipeline
 
     fitted = make_pipeline(*_prepared(task), RidgeCV(np.logspace(-2, 5, 8)))
-    fitted.fit(known, np.stack(list(targets)))
-    return np.asarray(fitted.predict(asked)).reshape(len(asked), labels)
+    fitted.fit(features, np.stack(list(targets)))
+    return np.asarray(fitted.predict(new_features)).reshape(len(new_features), labels)
 
 
 _ANSWERS: dict[str, Callable[[Task, Any, Any, Any, int], np.ndarray]] = {

@@ -100,9 +100,9 @@ def _left_out(
     order = np.random.default_rng(seed).permutation(count)
     groups = np.array_split(order, min(GROUPS, count))
     for number, group in enumerate(groups):
-        kept = np.setdiff1d(np.arange(count), group)
+        rest = np.setdiff1d(np.arange(count), group)
         part = replace(dataset, frame=dataset.frame.drop(index=dataset.measured.index[group]))
-        first, second = (evaluator.evaluate(part, values[kept]).metrics for values in outputs)
+        first, second = (evaluator.evaluate(part, values[rest]).metrics for values in outputs)
         progress("compare", number + 1, len(groups))
         yield [second.get(name, np.nan) - first.get(name, np.nan) for name in names]
 

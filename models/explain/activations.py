@@ -61,10 +61,10 @@ def map_layers(network: "Network") -> list[MapLayer]:
         UsageError: the network has no convolutions that can be looked into, as that of a TF-Hub module.
     """
     model, _ = _convolutional(network)
-    found = [layer for layer in model.layers if _gives_maps(layer)]
+    convolutions = [layer for layer in model.layers if _gives_maps(layer)]
     return [
         MapLayer(number, layer.name, type(layer).__name__, (int(height), int(width), int(maps)))
-        for number, layer in enumerate(found, start=1)
+        for number, layer in enumerate(convolutions, start=1)
         for _, height, width, maps in [layer.output.shape]
     ]
 
@@ -104,8 +104,8 @@ def activations(network: "Network", raw: bytes, wanted: str | None = None) -> Ac
     features = network.featurizer(tf.constant([raw]))
     part = keras.Model(model.inputs, model.get_layer(layer.name).output)
     maps = part(prepare(features), training=False)[0].numpy()
-    seen = features[0].numpy()
-    return Activations(layer, seen if seen.shape[-1] == 3 else seen[0], maps)
+    network_input = features[0].numpy()
+    return Activations(layer, network_input if network_input.shape[-1] == 3 else network_input[0], maps)
 
 
 def _gives_maps(layer: keras.Layer) -> bool:
@@ -114,14 +114,14 @@ def _gives_maps(layer: keras.Layer) -> bool:
 
 def _convolutional(network: "Network") -> tuple[keras.Model, Callable[[Any], Any]]:
     """Find the model that has the convolutions, and what makes its input of the network's features."""
-    found = next(_search(network.model), None)
-    if found is None:
+    match = next(_search(network.model), None)
+    if match is None:
         raise UsageError(
             "the activations of this network cannot be shown",
             expected="a convolutional network: cnn, or one of keras.applications",
             todo="train with a recipe such as cnn or keras: the layers of a TF-Hub module are not accessible",
         )
-    model, steps = found
+    model, steps = match
 
     def prepare(features: Any) -> Any:
         for step in steps:

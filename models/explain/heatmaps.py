@@ -95,12 +95,12 @@ def occlusion(sheets: Sheets, score: Callable[[Any, Any], Any], grid: Grid, fill
 
     def scored(jobs: Any) -> list[Any]:
         sheet, row, column = tf.unstack(jobs, axis=1)
-        seen, stride, patch = (tf.gather(each, sheet) for each in (values, stride_of, patch_of))
+        inputs, stride, patch = (tf.gather(each, sheet) for each in (values, stride_of, patch_of))
         down = _under(row, stride, patch, tf.gather(sheets.top, sheet), tf.shape(values)[1])
         across = _under(column, stride, patch, tf.zeros_like(sheet), sheets.width)
-        hidden = _like(down[:, :, tf.newaxis] & across[:, tf.newaxis, :], seen)
-        hidden &= _like(row >= 0, seen)
-        changed = tf.where(hidden, _like(tf.gather(fill_of, sheet), seen), seen)
+        hidden = _like(down[:, :, tf.newaxis] & across[:, tf.newaxis, :], inputs)
+        hidden &= _like(row >= 0, inputs)
+        changed = tf.where(hidden, _like(tf.gather(fill_of, sheet), inputs), inputs)
         return [score(tf.ensure_shape(changed, [None, *shape[1:]]), tf.gather(sheets.owner, sheet))]
 
     # Whole sheets go the same way, so that the graph holds the network once for both.
@@ -161,9 +161,9 @@ def grad_cam(maps: Maps, values: Any, label: Any, alike: Sequence[int] = (1, 2))
     Returns:
         float32 [n, height, width] of the maps, at least 0, in the logit's units.
     """
-    found = maps.before(values)
+    features = maps.before(values)
     with tf.GradientTape() as tape:
-        tape.watch(found)
-        logit = tf.gather(maps.after(found), label, batch_dims=1)
-    weights = tf.reduce_mean(tape.gradient(logit, found), alike, keepdims=True)
-    return tf.nn.relu(tf.reduce_sum(found * weights, 3))
+        tape.watch(features)
+        logit = tf.gather(maps.after(features), label, batch_dims=1)
+    weights = tf.reduce_mean(tape.gradient(logit, features), alike, keepdims=True)
+    return tf.nn.relu(tf.reduce_sum(features * weights, 3))

@@ -38,11 +38,11 @@ class _Answers:
 
     def predict(self, places: np.ndarray) -> np.ndarray:
         """Answer rows that are put together, column by column, from others."""
-        taken = [
+        columns = [
             tf.gather(values, rows)
             for values, rows in zip(self.columns, places.T.astype(np.int64), strict=True)
         ]
-        return np.asarray(self.answer(taken))
+        return np.asarray(self.answer(columns))
 
 
 def permutation(

@@ -101,9 +101,9 @@ def _frames(cut: sheets.Sheets, heat: Any) -> Any:
 
 def _graph(raw: RawKind, *further: tf.TensorSpec) -> Callable[[Callable[..., Any]], Any]:
     """Trace a function of raw examples, a label and further inputs as it stands."""
-    taken = tf.TensorSpec([None], tf.as_dtype(raw.dtype), name=raw.input)
+    raw_spec = tf.TensorSpec([None], tf.as_dtype(raw.dtype), name=raw.input)
     label = tf.TensorSpec([None], tf.string, name="label")
-    return tf.function(input_signature=[taken, label, *further], autograph=False)
+    return tf.function(input_signature=[raw_spec, label, *further], autograph=False)
 
 
 def _fill(fill: Any) -> Any:

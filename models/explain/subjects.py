@@ -90,35 +90,35 @@ def _classes(network: Network, decode: Decode) -> list[bytes]:
         sure[0, number, detector.BOX] = number, 0, number + 1, 1
         sure[0, number, detector.CLASSES + number] = 20.0 - number * 1e-3
     with tf.init_scope():
-        found: np.ndarray = decode(tf.constant(sure))["labels"].numpy()
-    return list(found[0, :count])
+        labels: np.ndarray = decode(tf.constant(sure))["labels"].numpy()
+    return list(labels[0, :count])
 
 
-def _named(known: list[bytes], scores: Any, label: Any) -> tuple[Any, dict[str, Any]]:
+def _named(labels: list[bytes], scores: Any, label: Any) -> tuple[Any, dict[str, Any]]:
     """Return the number of the label that is explained, int32 [batch], and its name and score as outputs.
 
     Raises:
         tf.errors.InvalidArgumentError: a label is none of the network's; names those there are.
     """
-    same = tf.equal(label[:, tf.newaxis], tf.constant(known)[tf.newaxis])
+    same = tf.equal(label[:, tf.newaxis], tf.constant(labels)[tf.newaxis])
     predicted = tf.equal(label, "")
-    found = predicted | tf.reduce_any(same, 1)
-    wrong = tf.strings.reduce_join(tf.boolean_mask(label, ~found), separator=", ")
-    words = tf.strings.join(["no such label; got ", wrong, f"; expected one of {_listed(known)}"])
-    with tf.control_dependencies([heatmaps.require(tf.reduce_all(found), words)]):
+    valid = predicted | tf.reduce_any(same, 1)
+    wrong = tf.strings.reduce_join(tf.boolean_mask(label, ~valid), separator=", ")
+    words = tf.strings.join(["no such label; got ", wrong, f"; expected one of {_listed(labels)}"])
+    with tf.control_dependencies([heatmaps.require(tf.reduce_all(valid), words)]):
         best = tf.argmax(scores, 1, output_type=tf.int32)
         chosen = tf.where(predicted, best, tf.argmax(tf.cast(same, tf.int32), 1, output_type=tf.int32))
     score = tf.gather(scores, chosen, batch_dims=1)
-    return chosen, {"label": tf.gather(tf.constant(known), chosen), "score": score}
+    return chosen, {"label": tf.gather(tf.constant(labels), chosen), "score": score}
 
 
 def _names(network: Network, decode: Decode, output: str) -> list[bytes]:
     with tf.init_scope():
         decoded = decode(tf.zeros([1, *network.model.output_shape[1:]]))
-        found: np.ndarray = decoded[output].numpy()
-    return list(found[0])
+        names: np.ndarray = decoded[output].numpy()
+    return list(names[0])
 
 
-def _listed(known: list[bytes]) -> str:
-    shown = ", ".join(label.decode("utf-8", "replace") for label in known[:NAMED])
-    return shown if len(known) <= NAMED else f"{shown} and {len(known) - NAMED} more"
+def _listed(labels: list[bytes]) -> str:
+    listing = ", ".join(label.decode("utf-8", "replace") for label in labels[:NAMED])
+    return listing if len(labels) <= NAMED else f"{listing} and {len(labels) - NAMED} more"

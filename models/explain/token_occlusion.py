@@ -26,8 +26,8 @@ def changes(network: "Network", ids: Any, label: Any) -> Any:
     """
     count = tf.shape(ids)[0]
     places = tf.range(tf.maximum(count - 1, 1))[tf.newaxis]
-    kept = places + tf.cast(places >= tf.range(count)[:, tf.newaxis], tf.int32)
-    others = tf.gather(ids, tf.minimum(kept, count - 1))
+    indices = places + tf.cast(places >= tf.range(count)[:, tf.newaxis], tf.int32)
+    others = tf.gather(ids, tf.minimum(indices, count - 1))
     without = tf.where(count > 1, others, network.featurizer.nothing)
     whole = tf.nn.softmax(network.model(ids[tf.newaxis], training=False))[0, label]
     return whole - tf.nn.softmax(network.model(without, training=False))[:, label]
@@ -53,8 +53,8 @@ def explain(network: "Network", raw: RawKind, decode: Callable[[Any], dict[str, 
         width = tf.shape(ids)[1]
 
         def one(row: tuple[Any, Any, Any]) -> Any:
-            found = changes(network, row[0][: row[1]], row[2])
-            return tf.pad(found, [[0, width - row[1]]])
+            token_changes = changes(network, row[0][: row[1]], row[2])
+            return tf.pad(token_changes, [[0, width - row[1]]])
 
         best = tf.argmax(logits, -1, output_type=tf.int32)
         # One text after the other: the longest text, not their number, decides the memory.
@@ -84,6 +84,6 @@ def explained(network: "Network", raws: Sequence[bytes]) -> list[tuple[list[str]
         tokens = featurizer.cut(featurizer.tokens(tf.constant([raw])))
         ids = featurizer.ids(tokens)
         best = tf.argmax(network.model(ids, training=False)[0], output_type=tf.int32)
-        shown = [token.decode() for token in tokens.flat_values.numpy()]
-        results.append((shown, step(ids[0], best).numpy()[: len(shown)]))
+        token_texts = [token.decode() for token in tokens.flat_values.numpy()]
+        results.append((token_texts, step(ids[0], best).numpy()[: len(token_texts)]))
     return results

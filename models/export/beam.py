@@ -178,8 +178,8 @@ class _Beam:
         alike &= (last >= 0)[:, tf.newaxis]
         joining = tf.reduce_max(tf.where(alike, into, IMPOSSIBLE), 1)
         kept_label = _sum(kept_label, joining)
-        taken = tf.reduce_any(alike[..., tf.newaxis] & same[:, tf.newaxis], 2)
-        extended = tf.where(taken, IMPOSSIBLE, extended)
+        existing = tf.reduce_any(alike[..., tf.newaxis] & same[:, tf.newaxis], 2)
+        extended = tf.where(existing, IMPOSSIBLE, extended)
         new_model = model[..., tf.newaxis] + tf.gather(self.scores, places)[..., :-1]
         worth = tf.concat(
             [_sum(kept_blank, kept_label) + model, tf.reshape(extended + new_model, [-1, width * labels])], 1
@@ -189,8 +189,8 @@ class _Beam:
         parents = tf.where(stays, chosen, (chosen - width) // labels)
         said = tf.where(stays, -1, (chosen - width) % labels)
 
-        def picked(kept: Any, new: Any) -> Any:
-            flat = tf.concat([kept, tf.reshape(new, [-1, width * labels])], 1)
+        def picked(old: Any, new: Any) -> Any:
+            flat = tf.concat([old, tf.reshape(new, [-1, width * labels])], 1)
             return tf.gather(flat, chosen, axis=1, batch_dims=1)
 
         def inherited(values: Any) -> Any:

@@ -103,9 +103,9 @@ def boxes(
     batch = tf.shape(outputs)[0]
     scores, overlaps = (
         tf.fill([batch], usual)
-        if given is None
-        else tf.broadcast_to(tf.where(tf.math.is_nan(given), usual, given), [batch])
-        for given, usual in ((scores, thresholds.score), (overlaps, thresholds.overlap))
+        if threshold is None
+        else tf.broadcast_to(tf.where(tf.math.is_nan(threshold), usual, threshold), [batch])
+        for threshold, usual in ((scores, thresholds.score), (overlaps, thresholds.overlap))
     )
     most = thresholds.most
     corners, best, classes, count = _suppressed(outputs, scores, overlaps, most)
@@ -131,7 +131,7 @@ def _suppressed(outputs: Any, scores: Any, overlaps: Any, most: int) -> tuple[An
     def one(example: tuple[Any, Any, Any]) -> tuple[Any, ...]:
         answers, score, overlap = example
         corners = tf.gather(answers[:, BOX], [1, 0, 3, 2], axis=1)
-        kept = tf.image.combined_non_max_suppression(
+        detections = tf.image.combined_non_max_suppression(
             corners[tf.newaxis, :, tf.newaxis],
             tf.sigmoid(answers[tf.newaxis, :, CLASSES:]),
             most,
@@ -140,10 +140,10 @@ def _suppressed(outputs: Any, scores: Any, overlaps: Any, most: int) -> tuple[An
             score_threshold=score,
             clip_boxes=False,
         )
-        return tuple(part[0] for part in kept)
+        return tuple(part[0] for part in detections)
 
     spec = tf.TensorSpec
-    kept: tuple[Any, Any, Any, Any] = tf.map_fn(
+    detections: tuple[Any, Any, Any, Any] = tf.map_fn(
         one,
         (outputs, scores, overlaps),
         fn_output_signature=(
@@ -153,7 +153,7 @@ def _suppressed(outputs: Any, scores: Any, overlaps: Any, most: int) -> tuple[An
             spec([], tf.int32),
         ),
     )
-    return kept
+    return detections
 
 
 def within(outputs: Mapping[str, Any], sizes: Any) -> dict[str, Any]:

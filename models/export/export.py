@@ -37,8 +37,8 @@ def signatures(
 
 def absent(network: Network, task: Task, labels: tuple[str, ...]) -> dict[str, str]:
     """Return the task's signatures that a network cannot have, each with the reason."""
-    made = _made(network, task, labels)
-    return {name: found.reason for name, found in made.items() if isinstance(found, Absent)}
+    outcomes = _made(network, task, labels)
+    return {name: signature.reason for name, signature in outcomes.items() if isinstance(signature, Absent)}
 
 
 def _made(network: Network, task: Task, labels: tuple[str, ...]) -> dict[str, Any]:

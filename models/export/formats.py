@@ -69,8 +69,8 @@ def lite(release: Path, out: Path, signature: str | None = None) -> tuple[str, f
     loaded = tf.saved_model.load(str(release))
     name = signature or next(each for each in SIGNATURES if each in loaded.signatures)
     if name not in loaded.signatures:
-        known = ", ".join(sorted(loaded.signatures))
-        raise ExportError("no signature of this name", got=name, expected=f"one of {known}")
+        names = ", ".join(sorted(loaded.signatures))
+        raise ExportError("no signature of this name", got=name, expected=f"one of {names}")
     converter = tf.lite.TFLiteConverter.from_saved_model(str(release), signature_keys=[name])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
     try:

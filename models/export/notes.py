@@ -73,11 +73,11 @@ def begins(onset: Any) -> Any:
     """
     padded = tf.pad(onset, [[0, 0], [APART, APART], [0, 0]], constant_values=float("-inf"))
     frames = tf.shape(onset)[1]
-    found = onset >= 0
+    peaks = onset >= 0
     for late in range(1, APART + 1):
-        found &= onset > padded[:, APART - late : APART - late + frames]
-        found &= onset >= padded[:, APART + late : APART + late + frames]
-    return found
+        peaks &= onset > padded[:, APART - late : APART - late + frames]
+        peaks &= onset >= padded[:, APART + late : APART + late + frames]
+    return peaks
 
 
 def shortest(step: float) -> int:

@@ -104,12 +104,12 @@ def unknown(directory: Path) -> list[str]:
         for graph in _read(directory).meta_graphs
         for function in graph.graph_def.library.function
     }
-    found = {
+    nodes = {
         f"{op} ({node})"
         for _, node, op in _nodes(directory)
         if op not in functions and op_def_registry.get(op) is None
     }
-    return sorted(found)
+    return sorted(nodes)
 
 
 def ops(directory: Path) -> set[str]:
@@ -124,10 +124,10 @@ def forbidden(directory: Path, allow: Collection[str] = ()) -> list[str]:
         directory: a SavedModel.
         allow: ops allowed on top.
     """
-    found = set()
+    nodes = set()
     for function, node, op in _nodes(directory):
         saver = function.startswith(("__inference__traced_save", "__inference__traced_restore"))
         unsafe = op in UNSAFE or op in UNSERVED or (op in SAVER_OPS and not saver and function != "")
         if unsafe and op not in allow:
-            found.add(f"{op} ({node})")
-    return sorted(found)
+            nodes.add(f"{op} ({node})")
+    return sorted(nodes)

@@ -90,9 +90,9 @@ def _edges(within: Any) -> tuple[Any, Any]:
     return within & ~before, within & ~behind
 
 
-def _kept(values: Any, kept: Any, longest: Any) -> Any:
+def _kept(values: Any, mask: Any, longest: Any) -> Any:
     """Move the values that are kept to the front, and make them [batch, longest], 0 behind the last."""
-    values = ctc.packed(values, kept)
+    values = ctc.packed(values, mask)
     values = tf.pad(values, [[0, 0], [0, tf.maximum(longest - tf.shape(values)[1], 0)]])[:, :longest]
     return tf.cast(tf.maximum(values, 0), tf.float32)
 

@@ -22,15 +22,15 @@ def maps(activations: Activations, theme: Theme = LIGHT) -> Figure:
         theme: colours.
     """
     sound = activations.seen.ndim == 2
-    shown = np.moveaxis(activations.maps, -1, 0)[:MOST]
-    rows = -(-(len(shown) + 1) // COLUMNS)
-    columns = -(-(len(shown) + 1) // rows)
+    channels = np.moveaxis(activations.maps, -1, 0)[:MOST]
+    rows = -(-(len(channels) + 1) // COLUMNS)
+    columns = -(-(len(channels) + 1) // rows)
     height, width = activations.seen.shape[:2] if not sound else activations.seen.shape[1::-1]
     ratio = float(np.clip(height / width, 0.3, 2.0))
     figure, panels = canvas(2 * WIDTH, 2 * WIDTH / columns * ratio * rows + 0.5, theme, grid=(rows, columns))
     for axes in panels:
         axes.set_axis_off()
-    tiles = [activations.seen, *shown]
+    tiles = [activations.seen, *channels]
     for number, (axes, tile) in enumerate(zip(panels, tiles, strict=False)):
         pixels = tile if tile.ndim == 3 else colormaps["magma"](_stretched(tile))[..., :3]
         pixels = np.swapaxes(pixels, 0, 1)[::-1] if sound else pixels
@@ -40,7 +40,7 @@ def maps(activations: Activations, theme: Theme = LIGHT) -> Figure:
     total = activations.maps.shape[-1]
     size = f"{activations.layer.size[0]} x {activations.layer.size[1]}"
     said = f"layer {activations.layer.number}, {activations.layer.name}: {total} maps of {size}"
-    said += f", the first {len(shown)} shown" if total > len(shown) else ""
+    said += f", the first {len(channels)} shown" if total > len(channels) else ""
     figure.suptitle(said, fontsize=9.5, color=theme.ink, x=0.01, ha="left")
     return figure
 

@@ -188,9 +188,9 @@ def kernels(weights: np.ndarray, theme: Theme = LIGHT, most: int = 64) -> Figure
         theme: colours.
         most: how many of the filters to show.
     """
-    shown = np.moveaxis(np.asarray(weights, np.float64), -1, 0)[:most]
-    colored = shown.shape[-1] == 3
-    tiles = shown if colored else shown.mean(axis=-1)
+    filters = np.moveaxis(np.asarray(weights, np.float64), -1, 0)[:most]
+    colored = filters.shape[-1] == 3
+    tiles = filters if colored else filters.mean(axis=-1)
     columns = min(len(tiles), 8 if len(tiles) <= 32 else 12)
     rows = -(-len(tiles) // columns)
     figure, panels = canvas(WIDTH, WIDTH / columns * rows + 0.1, theme, grid=(rows, columns))

@@ -64,8 +64,8 @@ def compared(
     few = len(tables) <= NAMED
     for axes, metric in zip(panels, names, strict=False):
         for place, (name, table) in enumerate(tables.items()):
-            if found := _shown(table, metric):
-                split, values = found
+            if series := _shown(table, metric):
+                split, values = series
                 axes.set_ylabel(shorten(f"{split} {metric.replace('_', ' ')}", 30))
                 color = theme.bad if name == best else color_of(place) if few else theme.muted
                 line = {

@@ -29,10 +29,10 @@ def true_and_heard(
         theme: colours.
     """
     figure, (axes,) = canvas(9.0, 4.2, theme)
-    found, given = ({pair[side] for pair in pairs} for side in (0, 1))
-    missed = truth[[place for place in range(len(truth)) if place not in found]]
-    extra = heard[[place for place in range(len(heard)) if place not in given]]
-    right = heard[sorted(given)]
+    matched_true, matched_heard = ({pair[side] for pair in pairs} for side in (0, 1))
+    missed = truth[[place for place in range(len(truth)) if place not in matched_true]]
+    extra = heard[[place for place in range(len(heard)) if place not in matched_heard]]
+    right = heard[sorted(matched_heard)]
     for notes, color, name in (
         (right, theme.good, f"right: {len(right):,d}"),
         (missed, theme.third, f"missed: {len(missed):,d}"),

@@ -26,16 +26,16 @@ class AudioHubLayer(HubLayer):
         self._place = self._embeddings(first, outputs)
         return (None,), (int(tf.nest.flatten(outputs)[self._place].shape[-1]),)
 
-    def _embeddings(self, taken: Any, given: Any) -> int:
+    def _embeddings(self, input_spec: Any, outputs: Any) -> int:
         """Find the embeddings among the outputs: the second of three, as the common interface has it."""
-        flat = tf.nest.flatten(given)
-        if len(taken.shape) == 1 and taken.dtype == tf.float32:
+        flat = tf.nest.flatten(outputs)
+        if len(input_spec.shape) == 1 and input_spec.dtype == tf.float32:
             place = 1 if len(flat) > 1 else 0
             if len(flat[place].shape) == 2 and flat[place].shape[-1] is not None:
                 return place
         raise ConfigError(
             f"the module {self.handle} is not an audio backbone",
-            got=f"{list(taken.shape)} to {[list(one.shape) for one in flat]}",
+            got=f"{list(input_spec.shape)} to {[list(one.shape) for one in flat]}",
             expected="samples [n] to scores [frames, classes], embeddings [frames, d], spectrogram",
             todo="choose an audio module such as YAMNet",
         )

@@ -56,21 +56,21 @@ class BasicPitch:
         from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
         published = dict(getattr(module, "signatures", {})).get("serving_default")
-        taken = [] if published is None else published.inputs[:1]
-        if published is None or [list(one.shape) for one in taken] != [[None, WINDOW, 1]]:
-            raise self._other([list(one.shape) for one in taken])
+        inputs = [] if published is None else published.inputs[:1]
+        if published is None or [list(one.shape) for one in inputs] != [[None, WINDOW, 1]]:
+            raise self._other([list(one.shape) for one in inputs])
         frozen = convert_variables_to_constants_v2(published)
-        found = [op for op in frozen.graph.get_operations() if op.name.endswith(_DECIBELS)]
-        if [list(op.outputs[0].shape) for op in found] != [[None, FRAMES, BINS]]:
-            raise self._other([op.name for op in found])
-        return frozen.prune(frozen.inputs[:1], found[0].outputs[:1])
+        ops = [op for op in frozen.graph.get_operations() if op.name.endswith(_DECIBELS)]
+        if [list(op.outputs[0].shape) for op in ops] != [[None, FRAMES, BINS]]:
+            raise self._other([op.name for op in ops])
+        return frozen.prune(frozen.inputs[:1], ops[0].outputs[:1])
 
     def _take_weights(self, variables: Sequence[Any]) -> None:
-        wanted = [weight for name in _ORDER for weight in self.network.get_layer(name).weights]
-        given = [tuple(variable.shape) for variable in variables]
-        if given != [tuple(weight.shape) for weight in wanted]:
-            raise self._other(f"{len(given)} variables")
-        for weight, variable in zip(wanted, variables, strict=True):
+        weights = [weight for name in _ORDER for weight in self.network.get_layer(name).weights]
+        shapes = [tuple(variable.shape) for variable in variables]
+        if shapes != [tuple(weight.shape) for weight in weights]:
+            raise self._other(f"{len(shapes)} variables")
+        for weight, variable in zip(weights, variables, strict=True):
             weight.assign(variable.numpy())
 
     def _other(self, got: object) -> ConfigError:

@@ -66,15 +66,15 @@ class HubLayer(keras.Layer):
             )
 
     def _shapes(self) -> tuple[tuple[int | None, ...], tuple[int | None, ...]]:
-        taken, given = self._signature()
-        if not isinstance(given, tf.TensorSpec):
+        input_spec, output_spec = self._signature()
+        if not isinstance(output_spec, tf.TensorSpec):
             raise ConfigError(
                 f"the hub module {self.handle} has more than one output",
-                got=_described(given),
+                got=_described(output_spec),
                 expected="one tensor [batch, d]",
                 todo="choose a feature vector module",
             )
-        return tuple(taken.shape[1:]), tuple(given.shape[1:])
+        return tuple(input_spec.shape[1:]), tuple(output_spec.shape[1:])
 
     def _signature(self) -> tuple[tf.TensorSpec, Any]:
         """Return the single input tensor of the module, flags aside, and its output.
@@ -88,16 +88,16 @@ class HubLayer(keras.Layer):
             for spec in tf.nest.flatten(function.structured_input_signature)
             if isinstance(spec, tf.TensorSpec) and not (spec.dtype == tf.bool and spec.shape.rank == 0)
         ]
-        given = function.structured_outputs
-        ranks = [spec.shape.rank for spec in (*tensors, *tf.nest.flatten(given))]
+        outputs = function.structured_outputs
+        ranks = [spec.shape.rank for spec in (*tensors, *tf.nest.flatten(outputs))]
         if len(tensors) != 1 or not ranks[0] or None in ranks:
             raise ConfigError(
                 f"the module {self.handle} cannot be used as a backbone",
-                got=f"{', '.join(map(_described, tensors)) or 'nothing'} to {_described(given)}",
+                got=f"{', '.join(map(_described, tensors)) or 'nothing'} to {_described(outputs)}",
                 expected="one input tensor, of known rank",
                 todo="choose a TF2 feature vector module",
             )
-        return tensors[0], given
+        return tensors[0], outputs
 
     def _adopt(self) -> None:
         # Both lists are optional in a published module: what is in neither does not train.
@@ -129,17 +129,23 @@ class HubLayer(keras.Layer):
         Raises:
             ConfigError: it takes something else, or images of another size alone.
         """
-        taken, given = self.input_shape_of_one, self.output_shape_of_one
+        input_shape, output_shape = self.input_shape_of_one, self.output_shape_of_one
         spec, _ = self._signature()
         plain = spec.dtype == tf.float32 and spec.shape[0] is None
-        if not plain or len(taken) != 3 or taken[2] not in (3, None) or len(given) != 1 or given[0] is None:
+        if (
+            not plain
+            or len(input_shape) != 3
+            or input_shape[2] not in (3, None)
+            or len(output_shape) != 1
+            or output_shape[0] is None
+        ):
             raise ConfigError(
                 f"the module {self.handle} is not an image backbone",
-                got=f"{_described(spec)} to {list(given)}",
+                got=f"{_described(spec)} to {list(output_shape)}",
                 expected="float32 pixels in [0, 1], (None, height, width, 3), to [d]",
                 todo="choose an image feature vector module",
             )
-        for name, size, fixed in (("height", height, taken[0]), ("width", width, taken[1])):
+        for name, size, fixed in (("height", height, input_shape[0]), ("width", width, input_shape[1])):
             if None not in (size, fixed) and size != fixed:
                 raise ConfigError(
                     f"the module {self.handle} needs images of one size",

@@ -26,9 +26,9 @@ def of(module: Any) -> Maps | None:
 
     def before(pixels: Any) -> Any:
         within = tf.compat.v1.get_default_graph()
-        given = [pixels, *(within.capture(tensor) for tensor in function.captured_inputs)]
+        inputs = [pixels, *(within.capture(tensor) for tensor in function.captured_inputs)]
         (features,) = tf.graph_util.import_graph_def(
-            graph, input_map=dict(zip(fed, given, strict=True)), return_elements=[name], name="maps"
+            graph, input_map=dict(zip(fed, inputs, strict=True)), return_elements=[name], name="maps"
         )
         return tf.ensure_shape(features, maps.shape)
 

@@ -62,18 +62,18 @@ def _take_weights(network: keras.Model, handle: str, cache: Path) -> None:
     """Copy the variables of a hub module into a network of the same architecture."""
     module = tf.saved_model.load(str(hub_modules.resolve(handle, cache)))
     variables, weights = list(getattr(module, "variables", ())), network.weights
-    given, wanted = (
+    variable_specs, weight_specs = (
         [(_layer(name), tuple(one.shape)) for name, one in named]
         for named in (
             [(variable.name, variable) for variable in variables],
             [(weight.path, weight) for weight in weights],
         )
     )
-    if given != wanted:
+    if variable_specs != weight_specs:
         raise ConfigError(
             f"the weights of {handle} are not those of this network",
-            got=f"{len(given)} variables",
-            expected=f"the {len(wanted)} variables of {network.name}, in the order of its layers",
+            got=f"{len(variable_specs)} variables",
+            expected=f"the {len(weight_specs)} variables of {network.name}, in the order of its layers",
             todo="set model.weights to imagenet, a weights file, or a module of the same network",
         )
     for weight, variable in zip(weights, variables, strict=True):

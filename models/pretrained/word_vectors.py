@@ -74,14 +74,14 @@ def known(source: str, words: Sequence[str], blueprint: "Blueprint") -> list[str
         DataError: it knows none of them.
     """
     there = np.abs(load(source, words, blueprint)).max(axis=1, initial=0) > 0
-    kept = [word for word, has in zip(words, there, strict=True) if has]
-    if not kept:
+    covered = [word for word, has in zip(words, there, strict=True) if has]
+    if not covered:
         raise DataError(
             f"{source} contains no word of the corpus",
             got=f"{len(words):,} words, such as {', '.join(map(repr, words[:5]))}",
             todo="check featurizer.lowercase, and that both are of the same language",
         )
-    return kept
+    return covered
 
 
 def matrix(vectors: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:

@@ -49,16 +49,16 @@ class Projection(keras.Layer):
         """
         from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-        known = np.asarray(vectors, np.float64)
-        directions, centre = np.zeros(self.directions.shape), known.mean(0)
+        data = np.asarray(vectors, np.float64)
+        directions, centre = np.zeros(self.directions.shape), data.mean(0)
         _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
         if (counts > 1).sum() > 1:
             several = counts[classes] > 1
             analysis = LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto")
-            analysis.fit(known[several], classes[several])
+            analysis.fit(data[several], classes[several])
             learnt = analysis.scalings_[:, : min(self.discriminants, len(analysis.classes_) - 1)]
             directions[:, : learnt.shape[1]] = learnt
-        components = np.linalg.svd(known - centre, full_matrices=False)[2][: self.principal]
+        components = np.linalg.svd(data - centre, full_matrices=False)[2][: self.principal]
         directions[:, self.discriminants : self.discriminants + len(components)] = components.T
         self.centre.assign(centre)
         self.directions.assign(directions)

@@ -79,9 +79,9 @@ def _found(network: "Network", vectors: Any, k: Any) -> dict[str, Any]:
     gallery = network.model.get_layer("index")
     wide = ranking.width(k, gallery.items, "neighbours")
     scores, rows = gallery.nearest(vectors, wide)
-    kept = tf.range(wide) < k[:, tf.newaxis]
+    mask = tf.range(wide) < k[:, tf.newaxis]
     return {
-        "ids": tf.where(kept, tf.gather(gallery.ids, rows), ""),
-        "paths": tf.where(kept, tf.gather(gallery.paths, rows), ""),
-        "scores": tf.where(kept, scores, 0.0),
+        "ids": tf.where(mask, tf.gather(gallery.ids, rows), ""),
+        "paths": tf.where(mask, tf.gather(gallery.paths, rows), ""),
+        "scores": tf.where(mask, scores, 0.0),
     }

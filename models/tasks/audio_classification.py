@@ -53,18 +53,18 @@ class ModelSettings(
 
 
 def _featurizer(blueprint: Blueprint, features: Features | None = None) -> AudioFeaturizer:
-    wanted = blueprint.featurizer
+    options = blueprint.featurizer
     own = {"seconds", "hop_seconds", "length", "features"}
-    if (features or wanted.features) != "mfcc":
+    if (features or options.features) != "mfcc":
         own |= {"n_mfcc"}
     return AudioFeaturizer(
         blueprint.rules.sample_rate,
-        wanted.seconds,
-        wanted.hop_seconds,
-        wanted.length,
-        features or wanted.features,
+        options.seconds,
+        options.hop_seconds,
+        options.length,
+        features or options.features,
         blueprint.rules.max_audio_seconds,
-        wanted.model_dump(exclude=own),
+        options.model_dump(exclude=own),
     )
 
 

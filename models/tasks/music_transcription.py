@@ -102,7 +102,7 @@ def _hub(blueprint: Blueprint, settings: HubSettings) -> Listener:
 
 
 def _scratch(blueprint: Blueprint, settings: ScratchSettings) -> Listener:
-    rate, wanted = blueprint.rules.sample_rate, blueprint.featurizer
+    rate, options = blueprint.rules.sample_rate, blueprint.featurizer
     if rate < ConstantQ.LOWEST_RATE:
         raise ConfigError(
             "the constant-Q spectrogram reaches up to 7,040 Hz",
@@ -110,12 +110,12 @@ def _scratch(blueprint: Blueprint, settings: ScratchSettings) -> Listener:
             expected=f"at least {ConstantQ.LOWEST_RATE}",
             todo="raise data.sample_rate",
         )
-    step = wanted.hop_length / rate
-    hop = round(wanted.seconds / step) + 1 - _OVERLAP
-    spectrum = {"hop_length": wanted.hop_length, "top_db": wanted.top_db}
+    step = options.hop_length / rate
+    hop = round(options.seconds / step) + 1 - _OVERLAP
+    spectrum = {"hop_length": options.hop_length, "top_db": options.top_db}
     featurizer = AudioFeaturizer(
         rate,
-        wanted.seconds,
+        options.seconds,
         hop * step,
         features="constant-q",
         max_seconds=blueprint.rules.max_audio_seconds,

@@ -97,9 +97,11 @@ def fit(blueprint: Blueprint, sounds: Iterable[bytes]) -> Mapping[str, Any]:
             expected=f"at most {_MOST_LABELS:,d}",
             todo="choose data.units=characters",
         )
-    known = set(alphabet)
+    alphabet_set = set(alphabet)
     others = frame.loc[frame["split"] != "train", "target"]
-    unknown = [label for text in others for label in transcript.labels(text, units) if label not in known]
+    unknown = [
+        label for text in others for label in transcript.labels(text, units) if label not in alphabet_set
+    ]
     figures = {"alphabet/labels": len(alphabet), "alphabet/unknown_labels": len(unknown)}
     return {"alphabet": alphabet, "transcripts": dict(sorted(texts.items())), "figures": figures}
 

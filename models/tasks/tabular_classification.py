@@ -29,13 +29,13 @@ class ModelSettings(Settings):
 
 def fit(blueprint: Blueprint, rows: Iterable[bytes]) -> Mapping[str, Any]:
     """Measure the columns over the training split: mean and deviation of numbers, values of categories."""
-    rules, wanted = blueprint.rules, blueprint.featurizer
+    rules, options = blueprint.rules, blueprint.featurizer
     columns = rows_columns.fit(
         rows,
         rules.columns,
         rules.missing_words,
-        wanted.min_count,
-        wanted.max_vocabulary,
+        options.min_count,
+        options.max_vocabulary,
         numbers=rules.numbers,
     )
     missing = sum(column["missing"] for column in columns) / len(columns)

@@ -70,23 +70,23 @@ def fit(blueprint: Blueprint, texts: Iterable[bytes]) -> Mapping[str, Any]:
     Raises:
         DataError: no token is frequent enough.
     """
-    wanted = blueprint.featurizer
+    options = blueprint.featurizer
     sample = _Sample(blueprint, texts)
-    counts, lengths = tokenizer.count(Tokenizer(wanted.tokens, wanted.lowercase), sample)
-    vocabulary = features_counts.choose(counts, wanted.min_count, wanted.max_vocabulary)
+    counts, lengths = tokenizer.count(Tokenizer(options.tokens, options.lowercase), sample)
+    vocabulary = features_counts.choose(counts, options.min_count, options.max_vocabulary)
     if not vocabulary:
         raise DataError(
             "no token of the training split is in the vocabulary",
-            got=f"{len(counts):,} different tokens, none {wanted.min_count} times or more",
+            got=f"{len(counts):,} different tokens, none {options.min_count} times or more",
             expected="at least one",
             todo="lower featurizer.min_count",
         )
     total = max(1, sum(lengths))
-    known = sum(counts[token] for token in vocabulary)
-    cut = sum(length > wanted.max_tokens for length in lengths) if wanted.max_tokens else 0
+    covered = sum(counts[token] for token in vocabulary)
+    cut = sum(length > options.max_tokens for length in lengths) if options.max_tokens else 0
     figures = {
         "train/vocabulary": len(vocabulary),
-        "train/unknown_share": 1 - known / total,
+        "train/unknown_share": 1 - covered / total,
         "train/truncated_share": cut / max(1, len(lengths)),
     }
     return {"vocabulary": vocabulary, "figures": figures, **sample.counted(vocabulary)}
@@ -116,10 +116,10 @@ class _Sample:
         """Count the n-grams of the texts that were kept; nothing where none are asked for."""
         if not self.most:
             return {}
-        wanted = self.blueprint.featurizer
+        options = self.blueprint.featurizer
         # Without pieces, which n-grams do not need.
-        limits = (wanted.max_tokens, wanted.keep)
-        featurizer = TextFeaturizer(vocabulary, wanted.tokens, wanted.lowercase, *limits)
+        limits = (options.max_tokens, options.keep)
+        featurizer = TextFeaturizer(vocabulary, options.tokens, options.lowercase, *limits)
         ids = naive_bayes.batched(self.kept, featurizer)
         labels = len(self.blueprint.labels)
         counts = naive_bayes.count(ids, self.classes, labels, featurizer.unknown, self.most)
@@ -127,16 +127,16 @@ class _Sample:
 
 
 def _featurizer(blueprint: Blueprint, vocabulary: list[str]) -> TextFeaturizer:
-    wanted = blueprint.featurizer
-    if wanted.subwords and wanted.tokens == "characters":
+    options = blueprint.featurizer
+    if options.subwords and options.tokens == "characters":
         raise ConfigError(
             "a token of one character has no subwords",
-            got=f"featurizer.tokens=characters, featurizer.subwords={wanted.subwords}",
+            got=f"featurizer.tokens=characters, featurizer.subwords={options.subwords}",
             expected="tokens of words or blanks",
             todo="set featurizer.subwords=0",
         )
-    limits = (wanted.max_tokens, wanted.keep, wanted.subwords)
-    return TextFeaturizer(vocabulary, wanted.tokens, wanted.lowercase, *limits)
+    limits = (options.max_tokens, options.keep, options.subwords)
+    return TextFeaturizer(vocabulary, options.tokens, options.lowercase, *limits)
 
 
 def _lookups(
@@ -150,8 +150,8 @@ def _lookups(
             subwords=featurizer.subwords,
             spread=settings.spread,
         )
-    found = vectors.load(settings.vectors, featurizer.vocabulary, blueprint)
-    matrix = vectors.matrix(found, featurizer.size, np.random.default_rng(0))
+    pretrained_vectors = vectors.load(settings.vectors, featurizer.vocabulary, blueprint)
+    matrix = vectors.matrix(pretrained_vectors, featurizer.size, np.random.default_rng(0))
     return sequences.channels(
         featurizer.size, matrix.shape[1], settings.channels, matrix, featurizer.subwords
     )
@@ -164,10 +164,10 @@ def _cnn(shape: Shape, lookups: tuple[keras.layers.Layer, ...], settings: CnnSet
 
 def _rnn(shape: Shape, lookups: tuple[keras.layers.Layer, ...], settings: RnnSettings) -> keras.Model:
     ids = keras.Input(shape, dtype="int32", name="ids")
-    found = sequences.looked_up(ids, lookups)
+    embedded = sequences.looked_up(ids, lookups)
     sizes = settings.model_dump(include={"cell", "units", "bidirectional", "pooling", "recurrent_dropout"})
-    network = rnn.recurrent(tuple(found.shape[1:]), dropout=settings.input_dropout, masked=True, **sizes)
-    return keras.Model(ids, network([found, sequences.Present()(ids)]), name="text_rnn")
+    network = rnn.recurrent(tuple(embedded.shape[1:]), dropout=settings.input_dropout, masked=True, **sizes)
+    return keras.Model(ids, network([embedded, sequences.Present()(ids)]), name="text_rnn")
 
 
 def _forgetful(body: keras.Model, share: float, unknown: int) -> keras.Model:

@@ -105,21 +105,21 @@ def fit(blueprint: Blueprint, texts: Iterable[bytes]) -> Mapping[str, Any]:
     Raises:
         DataError: the texts are too few.
     """
-    wanted, frame = blueprint.featurizer, blueprint.frame
+    options, frame = blueprint.featurizer, blueprint.frame
     targets = list(frame.loc[frame["split"] == "train", "target"])
     sources = [text.decode() for text in texts]
     # A source with several targets counts once.
     both = [*dict.fromkeys(sources), *targets]
-    found, scores = pieces.fit(both, wanted.vocabulary, wanted.coverage)
+    vocabulary, scores = pieces.fit(both, options.vocabulary, options.coverage)
     lengths = {
-        name: np.array([len(ids) - 1 for ids in numbered(Subwords(found, scores, 1 << 20), own)])
+        name: np.array([len(ids) - 1 for ids in numbered(Subwords(vocabulary, scores, 1 << 20), own)])
         for name, own in (("source", sources), ("target", targets))
     }
-    figures: dict[str, float] = {"train/vocabulary": FIRST + len(found)}
+    figures: dict[str, float] = {"train/vocabulary": FIRST + len(vocabulary)}
     for name, counts in lengths.items():
         figures[f"train/{name}_tokens"] = float(counts.mean())
-        figures[f"train/{name}_truncated_share"] = float((counts > wanted.max_tokens).mean())
-    return {"pieces": found, "scores": scores, "figures": figures}
+        figures[f"train/{name}_truncated_share"] = float((counts > options.max_tokens).mean())
+    return {"pieces": vocabulary, "scores": scores, "figures": figures}
 
 
 def build(blueprint: Blueprint) -> Network:

@@ -37,8 +37,8 @@ class ModelSettings(RootModel[Annotated[Word2VecSettings | GivenSettings, Field(
 
 def tokenizer(blueprint: Blueprint) -> WordTokenizer:
     """Make what cuts the corpus into words."""
-    wanted = blueprint.featurizer
-    return WordTokenizer(wanted.tokens, wanted.lowercase, wanted.signs)
+    options = blueprint.featurizer
+    return WordTokenizer(options.tokens, options.lowercase, options.signs)
 
 
 def fit(blueprint: Blueprint, texts: Iterable[bytes]) -> Mapping[str, Any]:
@@ -47,28 +47,28 @@ def fit(blueprint: Blueprint, texts: Iterable[bytes]) -> Mapping[str, Any]:
     Raises:
         DataError: no word is frequent enough, or the given vectors know none.
     """
-    wanted = blueprint.featurizer
+    options = blueprint.featurizer
     counts = texts_tokenizer.totals(words.cut(tokenizer(blueprint), texts))
-    known = features_counts.choose(counts, wanted.min_count, wanted.max_vocabulary)
-    if not known:
+    vocabulary = features_counts.choose(counts, options.min_count, options.max_vocabulary)
+    if not vocabulary:
         most = max(counts.values(), default=0)
         raise DataError(
-            f"no word occurs as often as featurizer.min_count={wanted.min_count}",
+            f"no word occurs as often as featurizer.min_count={options.min_count}",
             got=f"{len(counts):,} different words, the most frequent {most} times",
             expected="at least one frequent word",
             todo="lower featurizer.min_count, or give more text",
         )
     if blueprint.model.root.kind == "given":
-        known = vectors.known(blueprint.model.root.vectors, known, blueprint)
+        vocabulary = vectors.known(blueprint.model.root.vectors, vocabulary, blueprint)
     total = counts.total()
     figures = {
-        "train/vocabulary": len(known),
+        "train/vocabulary": len(vocabulary),
         "train/tokens": total,
-        "train/unknown_share": 1 - sum(counts[word] for word in known) / total,
+        "train/unknown_share": 1 - sum(counts[word] for word in vocabulary) / total,
     }
     return {
-        "vocabulary": known,
-        "counts": [counts[word] for word in known],
+        "vocabulary": vocabulary,
+        "counts": [counts[word] for word in vocabulary],
         "tokens": total,
         "figures": figures,
     }
@@ -76,14 +76,14 @@ def fit(blueprint: Blueprint, texts: Iterable[bytes]) -> Mapping[str, Any]:
 
 def build(blueprint: Blueprint) -> Network:
     """Make the empty table of vectors, and fill it where they are given."""
-    settings, known = blueprint.model.root, blueprint.fitted["vocabulary"]
-    given = vectors.load(settings.vectors, known, blueprint) if settings.kind == "given" else None
-    space = WordSpace(len(known), settings.dimensions if given is None else given.shape[1])
-    if given is not None:
-        space.fill(given)
+    settings, vocabulary = blueprint.model.root, blueprint.fitted["vocabulary"]
+    pretrained = vectors.load(settings.vectors, vocabulary, blueprint) if settings.kind == "given" else None
+    space = WordSpace(len(vocabulary), settings.dimensions if pretrained is None else pretrained.shape[1])
+    if pretrained is not None:
+        space.fill(pretrained)
     ids = keras.Input((), dtype="int32", name="ids")
     table = keras.Model(ids, space(ids), name="word_vectors")
-    return Network(WordLookup(known, blueprint.featurizer.lowercase), table, table, ())
+    return Network(WordLookup(vocabulary, blueprint.featurizer.lowercase), table, table, ())
 
 
 WORD_VECTORS = Task(

@@ -98,15 +98,17 @@ class Checkpoints:
     def average(self, names: Sequence[str], variables: Sequence[Any]) -> None:
         """Assign the mean of named arrays; whole numbers stay, and what is missing counts for nothing."""
         sums = [np.zeros(variable.shape, np.float64) for variable in variables]
-        taken = 0
+        count = 0
         last = [np.array(np.asarray(variable)) for variable in variables]
         for name in names:
             if self.take(name, variables):
-                taken += 1
-                sums = [kept + np.asarray(variable) for kept, variable in zip(sums, variables, strict=True)]
+                count += 1
+                sums = [
+                    partial + np.asarray(variable) for partial, variable in zip(sums, variables, strict=True)
+                ]
         for variable, total, value in zip(variables, sums, last, strict=True):
-            whole = not np.issubdtype(value.dtype, np.floating) or not taken
-            variable.assign(value if whole else (total / taken).astype(value.dtype))
+            whole = not np.issubdtype(value.dtype, np.floating) or not count
+            variable.assign(value if whole else (total / count).astype(value.dtype))
 
     def take(self, name: str, variables: Sequence[Any]) -> bool:
         """Assign named arrays; False where they are missing or damaged."""

@@ -31,8 +31,8 @@ class Examples:
     def lengths(self) -> np.ndarray | None:
         """How long inputs and targets are together, of those that vary; None where all are alike."""
         varying = [getattr(part, "lengths", None) for part in (self.rows, self.targets)]
-        given = [lengths for lengths in varying if lengths is not None]
-        return np.sum(given, axis=0) if given else None
+        arrays = [lengths for lengths in varying if lengths is not None]
+        return np.sum(arrays, axis=0) if arrays else None
 
 
 def gather(

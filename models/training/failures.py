@@ -41,10 +41,10 @@ def diverged(what: str, names: Sequence[str], phase: str, epoch: int, step: int)
         epoch: counted from 0 on.
         step: counted from 0 on.
     """
-    shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+    listing = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
     return TrainingDivergedError(
         f"training diverged in phase {phase}, epoch {epoch + 1}, batch {step + 1}",
-        got=f"{what} on {shown}",
+        got=f"{what} on {listing}",
         expected="finite loss and weights",
         todo="lower training.learning_rate, set training.clip_norm, or look at these files",
     )

@@ -60,8 +60,8 @@ def require_same(folder: Path, wanted: dict[str, Any], restart: bool) -> None:
         ConfigError: they differ; names what differs, before and now.
     """
     path = folder / "settings.json"
-    found = json.loads(path.read_text()) if path.is_file() else None
-    before = found or wanted
+    stored = json.loads(path.read_text()) if path.is_file() else None
+    before = stored or wanted
     differing = sorted(key for key in wanted if before.get(key) != wanted[key])
     if differing and not restart:
         changes = ", ".join(f"{key} {before.get(key)} -> {wanted[key]}" for key in differing)
@@ -73,5 +73,5 @@ def require_same(folder: Path, wanted: dict[str, Any], restart: bool) -> None:
     if differing:
         for stale in sorted(folder.rglob("*"), reverse=True):
             stale.rmdir() if stale.is_dir() else stale.unlink()
-    if found is None or differing:
+    if stored is None or differing:
         write_file(path, json.dumps(wanted))

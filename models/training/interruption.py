@@ -43,8 +43,8 @@ def listening() -> Iterator[Bell]:
         bell.rung = number
         signal.signal(number, signal.SIG_DFL)
 
-    for wanted in (signal.SIGINT, signal.SIGTERM):
-        before[wanted] = signal.signal(wanted, ring)
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        before[signal_number] = signal.signal(signal_number, ring)
     try:
         yield bell
     finally:

@@ -77,13 +77,13 @@ def train_step(
     def step(towers: int, *batch: Any) -> dict[str, Any]:
         return apply(*compute(towers, *batch))
 
-    def made(towers: int) -> Step:
+    def make(towers: int) -> Step:
         if workers.strategy is None:
             return _once(model, functools.partial(step, towers))
         return _joined(workers, _once(model, functools.partial(compute, towers)), join)
 
     join = tf.function(functools.partial(_join, workers, model, apply), autograph=False)
-    whole, split = (made(towers) for towers in (1, settings.towers))
+    whole, split = (make(towers) for towers in (1, settings.towers))
 
     def choose(inputs: Any, targets: Any, weights: Any) -> dict[str, Any]:
         # The rest of an epoch may be too small to be divided.

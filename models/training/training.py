@@ -100,9 +100,9 @@ def train(
         DataError: inputs or targets that do not fit the model, found before the first epoch.
         UnavailableError: another worker has ended.
     """
-    wanted = settings.model_dump(mode="json") | {"seed": seed, "dataset": dataset.fingerprint}
-    wanted |= {f"phase {phase.name}": identity.describe(phase) for phase in network.phases}
-    identity.require_same(checkpoints, wanted, restart)
+    description = settings.model_dump(mode="json") | {"seed": seed, "dataset": dataset.fingerprint}
+    description |= {f"phase {phase.name}": identity.describe(phase) for phase in network.phases}
+    identity.require_same(checkpoints, description, restart)
     rows: list[dict[str, Any]] = []
     with listening() as bell:
         for phase in network.phases:
@@ -218,8 +218,8 @@ class Leg:
     def _prepare(self, training: Examples) -> None:
         steps_per_epoch = max(1, -(-len(training) // self.batch_size))
         # Counted in batches as they were asked for: a halved batch changes no number of epochs.
-        asked = max(1, -(-len(training) // self.settings.batch_size))
-        self.epochs = max(self.phase.epochs, -(-self.settings.min_steps // asked))
+        nominal_steps = max(1, -(-len(training) // self.settings.batch_size))
+        self.epochs = max(self.phase.epochs, -(-self.settings.min_steps // nominal_steps))
         highest = self.phase.learning_rate or self.settings.learning_rate
         self.optimizer = optimizer(self.settings, highest, steps_per_epoch * self.epochs)
         self.optimizer.build(self.phase.model.trainable_variables)

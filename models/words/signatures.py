@@ -60,14 +60,14 @@ def analogy(network: "Network", raw: RawKind, decode: Decode) -> Any:
     @graph(strings("positive", 2), strings("negative", 2), tf.TensorSpec([None], tf.int32, name="k"))
     def analogy(positive: Any, negative: Any, k: Any) -> dict[str, Any]:
         lookup, space = network.featurizer, network.model.get_layer("space")
-        given = tf.concat([positive, negative], 1)
-        ids = lookup(given)
+        words = tf.concat([positive, negative], 1)
+        ids = lookup(words)
         signs = tf.concat([tf.ones_like(positive, tf.float32), -tf.ones_like(negative, tf.float32)], 1)
         total = tf.reduce_sum(space.unit(ids) * signs[..., tf.newaxis], 1)
-        unknown, any_word = _unknown(lookup, given, ids)
-        known = any_word & tf.equal(unknown, "")
-        ranked = _ranked(network, tf.math.l2_normalize(total, 1), ids, k, known)
-        return ranked | {"known": known, "unknown": unknown}
+        unknown, any_word = _unknown(lookup, words, ids)
+        is_known = any_word & tf.equal(unknown, "")
+        ranked = _ranked(network, tf.math.l2_normalize(total, 1), ids, k, is_known)
+        return ranked | {"known": is_known, "unknown": unknown}
 
     return analogy
 
@@ -84,10 +84,10 @@ def similarity(network: "Network", raw: RawKind, decode: Decode) -> Any:
         ids = network.featurizer(words)
         pair = network.model.get_layer("space").unit(ids)
         unknown, _ = _unknown(network.featurizer, words, ids)
-        known = tf.reduce_all(ids < network.featurizer.size, 1)
+        is_known = tf.reduce_all(ids < network.featurizer.size, 1)
         return {
             "similarity": tf.reduce_sum(pair[:, 0] * pair[:, 1], 1),
-            "known": known,
+            "known": is_known,
             "unknown": unknown,
         }
 
@@ -134,26 +134,26 @@ def embed(network: "Network", raw: RawKind, decode: Decode) -> Any:
 
 def _neighbours(network: "Network", word: Any, k: Any) -> dict[str, Any]:
     ids = network.featurizer(word)
-    known = ids < network.featurizer.size
+    is_known = ids < network.featurizer.size
     unit = network.model.get_layer("space").unit(ids)
-    return _ranked(network, unit, ids[:, tf.newaxis], k, known) | {"known": known}
+    return _ranked(network, unit, ids[:, tf.newaxis], k, is_known) | {"known": is_known}
 
 
-def _unknown(lookup: Any, given: Any, ids: Any) -> tuple[Any, Any]:
+def _unknown(lookup: Any, words: Any, ids: Any) -> tuple[Any, Any]:
     """Name each row's unknown words, joined by blanks, and tell whether it has any word at all."""
-    there = tf.not_equal(tf.strings.strip(given), "")
-    missed = tf.where(there & tf.equal(ids, lookup.size), tf.strings.join([given, " "]), "")
+    there = tf.not_equal(tf.strings.strip(words), "")
+    missed = tf.where(there & tf.equal(ids, lookup.size), tf.strings.join([words, " "]), "")
     return tf.strings.strip(tf.strings.reduce_join(missed, 1)), tf.reduce_any(there, 1)
 
 
-def _ranked(network: "Network", queries: Any, own: Any, k: Any, known: Any) -> dict[str, Any]:
+def _ranked(network: "Network", queries: Any, own: Any, k: Any, is_known: Any) -> dict[str, Any]:
     """Rank all words by their cosine to each query [batch, d], leaving out its own ids [batch, n]."""
     wide = ranking.width(k, network.featurizer.size, "words")
     best, ids = ranking.by_chunks(lambda query, without: _top(network, query, without, wide), queries, own)
-    kept = known[:, tf.newaxis] & (tf.range(wide) < k[:, tf.newaxis]) & tf.math.is_finite(best)
+    mask = is_known[:, tf.newaxis] & (tf.range(wide) < k[:, tf.newaxis]) & tf.math.is_finite(best)
     return {
-        "words": tf.where(kept, network.featurizer.words(ids), ""),
-        "similarities": tf.where(kept, best, 0.0),
+        "words": tf.where(mask, network.featurizer.words(ids), ""),
+        "similarities": tf.where(mask, best, 0.0),
     }
 
 

@@ -80,8 +80,8 @@ def train(
     """
     network = _network(counts, model, settings, seed)
     held = [_Held(network.wv.vectors), _Held(network.syn1 if model.hierarchical_softmax else network.syn1neg)]
-    kept = Checkpoints(checkpoints)
-    state = kept.restore(held) or {"epoch": 0}
+    store = Checkpoints(checkpoints)
+    state = store.restore(held) or {"epoch": 0}
     if state["epoch"]:
         network.random.set_state(_unpacked(state["random"]))
         on_resume(state["epoch"] + 1)
@@ -99,7 +99,7 @@ def train(
             progress("train", 100 * epoch, 100 * settings.epochs)
             due = time.monotonic() - saved > _CHECKPOINT_SECONDS
             if due or epoch == settings.epochs or bell.rung is not None:
-                kept.save((epoch, 0), held, {"epoch": epoch, "random": _packed(network.random.get_state())})
+                store.save((epoch, 0), held, {"epoch": epoch, "random": _packed(network.random.get_state())})
                 saved = time.monotonic()
             if bell.rung is not None and epoch < settings.epochs:
                 raise TrainingInterruptedError(bell.rung, f"the end of epoch {epoch}")

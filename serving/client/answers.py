@@ -145,9 +145,9 @@ def _status(entry: Any) -> VersionStatus:
 
 def metadata(response: Any, model: str) -> Metadata:
     """Read the answer to a GetModelMetadata request."""
-    found = messages.SignatureDefMap()
-    response.metadata[SIGNATURE_DEF].Unpack(found)
-    return described(model, response.model_spec.version.value, found)
+    signature_map = messages.SignatureDefMap()
+    response.metadata[SIGNATURE_DEF].Unpack(signature_map)
+    return described(model, response.model_spec.version.value, signature_map)
 
 
 def described(model: str, version: int, found: Any) -> Metadata:

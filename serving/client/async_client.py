@@ -73,9 +73,9 @@ class AsyncClient:
     ) -> Answer:
         """Call a signature; arguments and errors as for Client.predict."""
         values = {**(inputs or {}), **named}
-        asked = requests.spec(model, version, label)
-        known = await self._known(model, version, label) if requests.needs_metadata(values) else None
-        request = requests.predict(asked, signature, values, known)
+        spec = requests.spec(model, version, label)
+        metadata = await self._known(model, version, label) if requests.needs_metadata(values) else None
+        request = requests.predict(spec, signature, values, metadata)
         return answers.answer(await self._call(self._stubs.predict, request, model, version), model)
 
     async def classify(
@@ -89,8 +89,8 @@ class AsyncClient:
         label: str | None = None,
     ) -> list[tuple[Class, ...]]:
         """Return the classes of each example with scores; arguments and errors as for Client.classify."""
-        asked = requests.spec(model, version, label)
-        request = example_requests.classify(asked, signature, examples, context)
+        spec = requests.spec(model, version, label)
+        request = example_requests.classify(spec, signature, examples, context)
         return example_requests.classes(await self._call(self._stubs.classify, request, model, version))
 
     async def regress(
@@ -104,8 +104,8 @@ class AsyncClient:
         label: str | None = None,
     ) -> np.ndarray:
         """Return a number for each example, as float32; arguments and errors as for Client.regress."""
-        asked = requests.spec(model, version, label)
-        request = example_requests.regress(asked, signature, examples, context)
+        spec = requests.spec(model, version, label)
+        request = example_requests.regress(spec, signature, examples, context)
         return example_requests.values(await self._call(self._stubs.regress, request, model, version))
 
     async def _known(self, model: str, version: int | None, label: str | None) -> Metadata:

@@ -111,9 +111,9 @@ class Client:
             UsageError: version and label are both given.
         """
         values = {**(inputs or {}), **named}
-        asked = requests.spec(model, version, label)
-        known = self._known(model, version, label) if requests.needs_metadata(values) else None
-        request = requests.predict(asked, signature, values, known)
+        spec = requests.spec(model, version, label)
+        metadata = self._known(model, version, label) if requests.needs_metadata(values) else None
+        request = requests.predict(spec, signature, values, metadata)
         return answers.answer(self._call(self._stubs.predict, request, model, version), model)
 
     def classify(
@@ -141,8 +141,8 @@ class Client:
             ServerError: the server refused; carries its words.
             UsageError: a feature holds what no tf.Example can, or version and label are both given.
         """
-        asked = requests.spec(model, version, label)
-        request = example_requests.classify(asked, signature, examples, context)
+        spec = requests.spec(model, version, label)
+        request = example_requests.classify(spec, signature, examples, context)
         return example_requests.classes(self._call(self._stubs.classify, request, model, version))
 
     def regress(
@@ -170,8 +170,8 @@ class Client:
             ServerError: the server refused; carries its words.
             UsageError: a feature holds what no tf.Example can, or version and label are both given.
         """
-        asked = requests.spec(model, version, label)
-        request = example_requests.regress(asked, signature, examples, context)
+        spec = requests.spec(model, version, label)
+        request = example_requests.regress(spec, signature, examples, context)
         return example_requests.values(self._call(self._stubs.regress, request, model, version))
 
     def _known(self, model: str, version: int | None, label: str | None) -> Metadata:

@@ -30,9 +30,9 @@ class FileBytes(bytes):
 
     def __new__(cls, content: bytes, path: Path) -> "FileBytes":
         """Take the content, and the file that holds it."""
-        made = super().__new__(cls, content)
-        made.path = path
-        return made
+        instance = super().__new__(cls, content)
+        instance.path = path
+        return instance
 
     @property
     def stand_in(self) -> bytes:
@@ -109,10 +109,10 @@ def grpcurl_predict(
     The message descriptions come from the server's reflection; for a server without it (TensorFlow
     Serving has none) grpcurl needs the proto files.
     """
-    asked = requests.spec(model, version, label)
+    spec = requests.spec(model, version, label)
 
     def text(inputs: Mapping[str, Any]) -> str:
-        return _json(requests.predict(asked, signature, inputs, content=False))
+        return _json(requests.predict(spec, signature, inputs, content=False))
 
     command = f"grpcurl{security.grpcurl()} -d"
     return _piped(inputs, text, command, "@", (target, f"{PREDICTION}/Predict"))
@@ -191,9 +191,9 @@ def _shortened(value: Any) -> Any:
     if not any(True for _ in _files(value)):
         return value
     cells = np.asarray(value, dtype=object)
-    made = np.empty(cells.size, dtype=object)
-    made[:] = [one.stand_in if isinstance(one, FileBytes) else one for one in cells.ravel()]
-    return made.reshape(cells.shape)
+    stand_ins = np.empty(cells.size, dtype=object)
+    stand_ins[:] = [one.stand_in if isinstance(one, FileBytes) else one for one in cells.ravel()]
+    return stand_ins.reshape(cells.shape)
 
 
 def _url(target: str, model: str, version: int | None, label: str | None, security: Security) -> str:

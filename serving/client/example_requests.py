@@ -63,23 +63,23 @@ def values(response: Any) -> np.ndarray:
 
 
 def _input(examples: Sequence[Example], context: Example | None) -> Message:
-    made = messages.Input()
+    message = messages.Input()
     rows = [_example(one) for one in examples]
     if context is None:
-        made.example_list.examples.extend(rows)
+        message.example_list.examples.extend(rows)
     else:
-        made.example_list_with_context.examples.extend(rows)
-        made.example_list_with_context.context.CopyFrom(_example(context))
-    return made
+        message.example_list_with_context.examples.extend(rows)
+        message.example_list_with_context.context.CopyFrom(_example(context))
+    return message
 
 
 def _example(features: Example) -> Message:
-    made = messages.Example()
+    message = messages.Example()
     for name, value in features.items():
-        feature = made.features.feature[name]
+        feature = message.features.feature[name]
         field, content = _feature(name, value)
         getattr(feature, field).value.extend(content)
-    return made
+    return message
 
 
 def _feature(name: str, value: Any) -> tuple[str, list[Any]]:
@@ -87,20 +87,20 @@ def _feature(name: str, value: Any) -> tuple[str, list[Any]]:
     items = list(items) if isinstance(items, list | tuple) else [items]
     if items and all(isinstance(item, str | bytes) for item in items):
         return "bytes_list", [item.encode() if isinstance(item, str) else item for item in items]
-    made = _flat(items)
-    if made is None or (made.dtype.kind == "u" and made.max(initial=0) >= 2**63):
+    array = _flat(items)
+    if array is None or (array.dtype.kind == "u" and array.max(initial=0) >= 2**63):
         raise UsageError(
             f"feature {name} does not fit a tf.Example",
             got=repr(value)[:80],
             expected="an array, or one flat list of texts, bytes, floats or integers of 64 bits",
         )
-    field = _FIELDS[made.dtype.kind]
-    return field, made.astype(np.int64).tolist() if field == "int64_list" else made.tolist()
+    field = _FIELDS[array.dtype.kind]
+    return field, array.astype(np.int64).tolist() if field == "int64_list" else array.tolist()
 
 
 def _flat(items: list[Any]) -> np.ndarray | None:
     try:
-        made = np.asarray(items)
+        array = np.asarray(items)
     except ValueError:
         return None
-    return made if made.ndim == 1 and made.dtype.kind in _FIELDS else None
+    return array if array.ndim == 1 and array.dtype.kind in _FIELDS else None

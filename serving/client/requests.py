@@ -23,17 +23,17 @@ def spec(model: str, version: int | None, label: str | None) -> Message:
             "both a version and a label are given", got=f"version {version} and label {label}", expected="one"
         )
     try:
-        made = messages.ModelSpec(name=model)
+        message = messages.ModelSpec(name=model)
         if version is not None:
-            made.version.value = version
+            message.version.value = version
         elif label is not None:
-            made.version_label = label
+            message.version_label = label
     except ValueError as error:  # beyond 64 bits, or no Unicode
         raise UsageError(
             "not the name or version of a model",
             got=ascii(version if version is not None else label or model),
         ) from error
-    return made
+    return message
 
 
 def predict(
@@ -92,18 +92,18 @@ def array(value: Any, name: str, signature: str | None, known: Metadata | None) 
         return np.asarray(value)
     if not _is_open(value):
         return _text(value)
-    made = np.asarray(value)
-    found = known.signatures.get(signature or DEFAULT_SIGNATURE) if known else None
-    wanted = found.inputs.get(name) if found else None
-    if wanted is None or wanted.dtype == "string":
-        return made
-    return made.astype(tensors.dtype_named(wanted.dtype))
+    values = np.asarray(value)
+    signature_spec = known.signatures.get(signature or DEFAULT_SIGNATURE) if known else None
+    tensor_spec = signature_spec.inputs.get(name) if signature_spec else None
+    if tensor_spec is None or tensor_spec.dtype == "string":
+        return values
+    return values.astype(tensors.dtype_named(tensor_spec.dtype))
 
 
 def _text(value: Any) -> np.ndarray:
     # NumPy's own text arrays would cut trailing NUL bytes.
-    made = np.asarray(value, dtype=object)
-    return made if made.shape else made.reshape(())
+    objects = np.asarray(value, dtype=object)
+    return objects if objects.shape else objects.reshape(())
 
 
 def status(model: str, version: int | None) -> Message:

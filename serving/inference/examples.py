@@ -113,7 +113,7 @@ def _task_signature(
     servable: Served,
     request: inference_pb2.MultiInferenceRequest,
     task: inference_pb2.InferenceTask,
-    seen: Mapping[str, SignatureDef],
+    signatures: Mapping[str, SignatureDef],
 ) -> tuple[str, SignatureDef]:
     spec = task.model_spec
     if not spec.name:
@@ -123,7 +123,7 @@ def _task_signature(
             "All ModelSpecs in a MultiInferenceRequest must access the same model name."
         )
     name = spec.signature_name or DEFAULT_SIGNATURE
-    if name in seen:
+    if name in signatures:
         raise errors.InvalidArgument(f"Duplicate evaluation of signature: {name}")
     if name not in servable.signatures:
         raise errors.InvalidArgument(f"Requested signature not found in model graph: {name}")

@@ -56,10 +56,10 @@ class LocalModel:
         version: int | None = None,
     ) -> Answer:
         """Call a signature; arguments and errors as for Client.predict."""
-        known = self.metadata(model) if requests.needs_metadata(inputs or {}) else None
-        arrays = requests.arrays(inputs or {}, signature, known)
-        name, found = inference.predict_arrays(self._servable, signature or "", arrays)
-        return Answer(found, model, self._servable.version, name)
+        metadata = self.metadata(model) if requests.needs_metadata(inputs or {}) else None
+        arrays = requests.arrays(inputs or {}, signature, metadata)
+        name, outputs = inference.predict_arrays(self._servable, signature or "", arrays)
+        return Answer(outputs, model, self._servable.version, name)
 
     def metadata(self, model: str, version: int | None = None) -> Metadata:
         """Return the model's signatures; as for Client.metadata."""

@@ -40,7 +40,7 @@ class RequestLogs:
             InvalidArgument: a LoggingConfig makes no sense.
             NotFound, PermissionDenied: a file cannot be made.
         """
-        named = {name: found for name, entry in models.items() if (found := _described(entry)) is not None}
+        named = {name: log for name, entry in models.items() if (log := _described(entry)) is not None}
         shares: dict[Path, float] = {}
         for name, (path, share) in named.items():
             if shares.setdefault(path, share) != share:

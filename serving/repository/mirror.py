@@ -166,10 +166,10 @@ class Follower:
                 self._bring(version, names)
         if not complete:
             return
-        kept = {*complete, *self._label(labels)}
+        current_versions = {*complete, *self._label(labels)}
         for entry in os.scandir(self.base):
             number = parse_version(entry.name)
-            if number is not None and number not in kept:
+            if number is not None and number not in current_versions:
                 self._remove(number)
 
     def _labels(self) -> Labels | None:

@@ -42,9 +42,9 @@ class Labels:
             DataError: it is something else.
         """
         try:
-            found = json.loads(content)
-            trial = found[CANARY]
-            return cls(int(found[STABLE]), None if trial is None else Canary(**trial))
+            document = json.loads(content)
+            trial = document[CANARY]
+            return cls(int(document[STABLE]), None if trial is None else Canary(**trial))
         except (ValueError, TypeError, KeyError) as error:
             got = f"{type(error).__name__}: {error}"
             raise DataError(f"cannot read {OBJECT}", got=got, todo="run servable mirror again") from None
@@ -81,9 +81,9 @@ def live(model: str, base: Path) -> tuple[Any, dict[str, Canary]]:
     config = model_server_config_pb2.ModelServerConfig()
     entry = config.model_config_list.config.add(name=model, base_path=str(base), model_platform="tensorflow")
     try:
-        found = Labels.read((base / OBJECT).read_bytes())
+        read_labels = Labels.read((base / OBJECT).read_bytes())
     except FileNotFoundError:
         return config, {}
-    entry.version_labels.update(found.versions)
-    entry.model_version_policy.specific.versions.extend(dict.fromkeys(found.versions.values()))
-    return config, {} if found.canary is None else {model: found.canary}
+    entry.version_labels.update(read_labels.versions)
+    entry.model_version_policy.specific.versions.extend(dict.fromkeys(read_labels.versions.values()))
+    return config, {} if read_labels.canary is None else {model: read_labels.canary}

@@ -424,9 +424,11 @@ class Repository:
         # Under the lock, so that of two writers the later one has seen what the earlier one recorded.
         with locked(folder / "lock"):
             written, settled = self._written_config()
-            known = server_config.read(written)
+            written_entries = server_config.read(written)
             entries = (
-                server_config.step(entry, known.get(entry.model), self.versions(entry.model), settled=settled)
+                server_config.step(
+                    entry, written_entries.get(entry.model), self.versions(entry.model), settled=settled
+                )
                 for entry in self._entries({model: self.history(model) for model in self.models()})
             )
             text = server_config.text(entries, CONTAINER_BASE)

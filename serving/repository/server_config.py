@@ -93,6 +93,6 @@ def step(final: Entry, written: Entry | None, versions: Iterable[int], *, settle
     moved = {version for label, version in final.labels.items() if written.labels.get(label) != version}
     if not moved or (settled and moved <= set(written.versions)):
         return final
-    kept = {label: version for label, version in written.labels.items() if version in versions}
+    labels = {label: version for label, version in written.labels.items() if version in versions}
     loaded = (*(version for version in written.versions if version in versions), *final.versions)
-    return Entry(final.model, tuple(dict.fromkeys(loaded)), kept) if kept else final
+    return Entry(final.model, tuple(dict.fromkeys(loaded)), labels) if labels else final

@@ -41,9 +41,9 @@ def statement(
 
 def description(manifest: Mapping[str, Any]) -> str:
     """Hash what a manifest says beside its list of files."""
-    told = {key: value for key, value in manifest.items() if key != "files"}
+    fields = {key: value for key, value in manifest.items() if key != "files"}
     # Read back first: tuples and numbers as keys are not what JSON keeps of them.
-    canonical = json.dumps(json.loads(json.dumps(told)), sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps(json.loads(json.dumps(fields)), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
@@ -56,10 +56,10 @@ def differences(content: bytes, files: Mapping[str, str], manifest: Mapping[str,
         manifest: its content.
     """
     try:
-        told = json.loads(content)
-        if told["_type"] != STATEMENT_TYPE:
-            raise ValueError(told["_type"])
-        digests = {str(subject["name"]): dict(subject["digest"]) for subject in told["subject"]}
+        document = json.loads(content)
+        if document["_type"] != STATEMENT_TYPE:
+            raise ValueError(document["_type"])
+        digests = {str(subject["name"]): dict(subject["digest"]) for subject in document["subject"]}
     except (ValueError, KeyError, TypeError):
         return [f"{PROVENANCE} is not a statement of type {STATEMENT_TYPE}"]
     stated = {name: digest["sha256"] for name, digest in digests.items() if "sha256" in digest}

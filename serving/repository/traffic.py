@@ -78,12 +78,12 @@ class Tally:
     def quantile(self, share: float) -> float:
         """Return a quantile of the latency in seconds; NaN without any."""
         counts = sorted((bucket, count) for bucket, count in self.latencies.items() if count > 0)
-        wanted = share * sum(count for _, count in counts)
+        rank = share * sum(count for _, count in counts)
         for (bucket, count), total in zip(
             counts, itertools.accumulate(count for _, count in counts), strict=True
         ):
-            if total >= wanted:
-                return seconds(bucket + 1 - (total - wanted) / count)
+            if total >= rank:
+                return seconds(bucket + 1 - (total - rank) / count)
         return math.nan
 
     @classmethod

@@ -274,7 +274,7 @@ def unbase64(value: Mapping[str, str]) -> bytes:
 
 def _explain_rows(rows: list[Any], inputs: Inputs) -> None:
     named = is_named(rows[0])
-    seen: dict[str, tuple[int, list[int]]] = {}
+    first_forms: dict[str, tuple[int, list[int]]] = {}
     for position, row in enumerate(rows):
         if named != is_named(row):
             expected, got = ("object", "list") if named else ("value/list", "object")
@@ -282,7 +282,7 @@ def _explain_rows(rows: list[Any], inputs: Inputs) -> None:
         items = row.items() if named else [(min(inputs), row)]
         for alias, value in items:
             try:
-                _explain_item(value, alias, inputs, seen)
+                _explain_item(value, alias, inputs, first_forms)
             except ServerError as error:
                 key = f" key: {alias}" if named else ""
                 raise InvalidArgument(
@@ -296,12 +296,14 @@ def _explain_rows(rows: list[Any], inputs: Inputs) -> None:
             )
 
 
-def _explain_item(value: Any, alias: str, inputs: Inputs, seen: dict[str, tuple[int, list[int]]]) -> None:
+def _explain_item(
+    value: Any, alias: str, inputs: Inputs, first_forms: dict[str, tuple[int, list[int]]]
+) -> None:
     if alias not in inputs:
         raise InvalidArgument(f"JSON object: does not have named input: {alias}")
     shape = shape_of(value)
     count = _explain(value, 0, shape, inputs[alias].dtype)
-    first_count, first_shape = seen.setdefault(alias, (count, shape))
+    first_count, first_shape = first_forms.setdefault(alias, (count, shape))
     if first_count != count:
         raise InvalidArgument(f"Expecting tensor size: {first_count} but got: {count}")
     if first_shape != shape:

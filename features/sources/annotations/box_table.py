@@ -157,7 +157,7 @@ def _places(table: TableFile, columns: Columns) -> _Places:
             todo="rename the columns of the corners to xmin, ymin, xmax, ymax",
         )
     size = next(
-        (found for names in _SIZES if (found := _all(names, plain)) and not set(found) & set(corners)), ()
+        (places for names in _SIZES if (places := _all(names, plain)) and not set(places) & set(corners)), ()
     )
     fold = table_columns.place_of(table, "fold", columns.fold, table_columns.FOLD_NAMES)
     block = table_columns.place_of(table, "block", columns.block, ())
@@ -169,11 +169,11 @@ def _plain(name: str) -> str:
 
 
 def _named(
-    table: TableFile, role: str, given: str | None, usual: Sequence[str], plain: Sequence[str]
+    table: TableFile, role: str, column: str | None, usual: Sequence[str], plain: Sequence[str]
 ) -> int | None:
     """Find a column by the name given, else by the likeliest of the usual ones."""
-    if given is not None:
-        return table_columns.place_of(table, role, given, ())
+    if column is not None:
+        return table_columns.place_of(table, role, column, ())
     return next((plain.index(name) for name in usual if name in plain), None)
 
 
@@ -183,9 +183,9 @@ def _corners(plain: Sequence[str]) -> tuple[tuple[int, ...], bool]:
     for extent, sets in ((False, _ENDS), (True, _EXTENTS)):
         for names in sets:
             for columns in (plain, bare):
-                if found := _all(names, columns):
-                    return found, extent
-    return next((found for names in _BOXED if (found := _all(names, plain))), ()), True
+                if places := _all(names, columns):
+                    return places, extent
+    return next((places for names in _BOXED if (places := _all(names, plain))), ()), True
 
 
 def _all(names: Sequence[str], columns: Sequence[str]) -> tuple[int, ...]:

@@ -195,7 +195,7 @@ class _Reader:
         points: Sequence[str],
     ) -> Iterator[Entry]:
         """Yield an image with the points of its one object."""
-        shown = []
+        keypoints = []
         for number, one in objects:
             triples = _triples(one.get("keypoints"), len(points))
             if triples is None:
@@ -203,14 +203,14 @@ class _Reader:
                 yield Rejected(self._relative, "bad_annotation", detail, number)
                 return
             if any(visible for _, _, visible in triples):
-                shown.append(triples)
-        if not shown:
+                keypoints.append(triples)
+        if not keypoints:
             yield Skipped(escape(image["file_name"]), "unannotated")
-        elif len(shown) > 1:
-            detail = f"{image['file_name']!r} has {len(shown)} objects with keypoints; expected one"
+        elif len(keypoints) > 1:
+            detail = f"{image['file_name']!r} has {len(keypoints)} objects with keypoints; expected one"
             yield Rejected(self._relative, "several_objects", detail, row)
         else:
-            written = [_cell(value) if visible else "" for x, y, visible in shown[0] for value in (x, y)]
+            written = [_cell(value) if visible else "" for x, y, visible in keypoints[0] for value in (x, y)]
             yield self._entry(row, image, cells.line(written))
 
     def _entry(self, row: int, image: Mapping[str, Any], label: str) -> Entry:

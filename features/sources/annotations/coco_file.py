@@ -111,10 +111,10 @@ def _checked(path: Path, written: Mapping[str, list[Any]]) -> CocoFile:
     )
 
 
-def _image_fault(image: Any, known: Mapping[Any, object]) -> str | None:
+def _image_fault(image: Any, images: Mapping[Any, object]) -> str | None:
     if not isinstance(image, dict) or not _is_id(image.get("id")):
         return "has no id"
-    if image["id"] in known:
+    if image["id"] in images:
         return f"has the id {image['id']!r} of another"
     name = image.get("file_name")
     if not isinstance(name, str) or not name.strip():

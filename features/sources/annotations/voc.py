@@ -124,8 +124,8 @@ class _Scan:
         name = os.fsencode(voc.filename.replace("\\", "/").rpartition("/")[2])
         folder = os.path.split(relative)[0]
         tried = ((self.names, name), (self.stems, name), (self.stems, stem_of(name)))
-        found = (self._lookup(folder, index, key) for index, key in tried)
-        by_name = next(filter(None, found), None)
+        matches = (self._lookup(folder, index, key) for index, key in tried)
+        by_name = next(filter(None, matches), None)
         return _File(relative, voc.annotation, by_name if name else None, self._by_stem(relative), bool(name))
 
     def _by_stem(self, relative: bytes) -> bytes | None:
@@ -134,8 +134,8 @@ class _Scan:
     def _lookup(
         self, folder: bytes, index: Mapping[bytes, Mapping[bytes, bytes]], name: bytes
     ) -> bytes | None:
-        found = (index[place][name] for place in self._places(folder) if name in index.get(place, {}))
-        return next(found, None)
+        matches = (index[place][name] for place in self._places(folder) if name in index.get(place, {}))
+        return next(matches, None)
 
     def _places(self, folder: bytes) -> Sequence[bytes]:
         """List the folders of images that belong to a folder of XML files, the likeliest first."""

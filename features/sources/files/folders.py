@@ -86,10 +86,10 @@ def _broken_link(path: bytes, name: bytes) -> Entry | None:
         target = os.path.realpath(path, strict=True)
         holder = os.path.realpath(path.rpartition(b"/")[0])
     except OSError as error:
-        shown = escape(os.fsencode(Path(os.fsdecode(path)).readlink()))
+        destination = escape(os.fsencode(Path(os.fsdecode(path)).readlink()))
         itself = error.errno == errno.ELOOP
         what = "which leads to itself" if itself else (error.strerror or str(error)).lower()
-        return Rejected(name, "missing", f"a symbolic link to {shown}: {what}")
+        return Rejected(name, "missing", f"a symbolic link to {destination}: {what}")
     inside = os.path.join(holder, b"").startswith(os.path.join(target, b""))
     return Skipped(escape(name), "symlink_loop") if inside else None
 
@@ -117,9 +117,9 @@ class _Tree:
         yield from listing.others
         for name in listing.files:
             path = os.path.join(self.root, relative, name)
-            taken = self.selection.takes(path)
-            reason = _OUTSIDE if taken else "unsupported_extension"
-            resembles = taken and self.selection.resembles(path)
+            supported = self.selection.takes(path)
+            reason = _OUTSIDE if supported else "unsupported_extension"
+            resembles = supported and self.selection.resembles(path)
             yield Skipped(escape(os.path.join(relative, name)), reason, suffix_of(name), resembles)
 
     def walk(self, top: bytes, label: str, split: str | None, met: _Met) -> Iterator[Entry]:
@@ -163,9 +163,9 @@ class _Tree:
         if not self.selection.follow_symlinks:
             return False
         key = (os.path.realpath(os.path.join(self.root, relative)), label, split)
-        seen = key in met
+        duplicate = key in met
         met.add(key)
-        return seen
+        return duplicate
 
 
 def walk(root: bytes, selection: Selection) -> Iterator[bytes | Skipped | Rejected]:
@@ -325,5 +325,7 @@ def count_links(listing: Listing) -> int:
 
 
 def _names(names: Iterable[bytes]) -> str:
-    shown = [f"{escape(name)}/" for name in sorted(names)]
-    return ", ".join(shown[:6]) + (f" and {len(shown) - 6} more" if len(shown) > 6 else "")
+    folder_names = [f"{escape(name)}/" for name in sorted(names)]
+    return ", ".join(folder_names[:6]) + (
+        f" and {len(folder_names) - 6} more" if len(folder_names) > 6 else ""
+    )

@@ -84,14 +84,14 @@ class NamedFiles:
         if _leaves(relative):
             detail = f"the path {cell!r} leaves the {self._holder}'s folder"
             return self._absent(candidate, table, "outside_folder", detail, cell)
-        shown, suffix = escape(relative if root == self._root else cell.strip()), suffix_of(relative)
+        display_name, suffix = escape(relative if root == self._root else cell.strip()), suffix_of(relative)
         path = os.path.join(root, relative)
         real = os.path.realpath(path) if self._selection.follow_symlinks else path
         try:
             mode = os.lstat(real).st_mode
         except FileNotFoundError:
             if suffix and suffix not in self._raw.suffixes and not self._options.suffix:
-                return self._unsupported(candidate, table, cell, shown, suffix)
+                return self._unsupported(candidate, table, cell, display_name, suffix)
             detail = f"there is no file {cell!r} in the {self._holder}'s folder"
             return self._absent(candidate, table, "missing", detail, cell)
         except (OSError, ValueError) as error:
@@ -99,12 +99,12 @@ class NamedFiles:
         if stat.S_ISDIR(mode):
             return _rejected(candidate, table, "not_a_file", f"{cell!r} is a folder")
         if stat.S_ISLNK(mode) or (real == path and not self._parent_is_real(path.rpartition(b"/")[0])):
-            return Skipped(shown, "symlink", suffix, self._selection.names(relative))
+            return Skipped(display_name, "symlink", suffix, self._selection.names(relative))
         if not stat.S_ISREG(mode):
-            return Skipped(shown, "special_file", suffix)
+            return Skipped(display_name, "special_file", suffix)
         if suffix not in self._raw.suffixes and not self._selection.takes(real):
-            return Skipped(shown, "unsupported_extension", suffix, suffix in self._raw.lookalikes)
-        return replace(candidate, path=real, name=shown, link=None if real == path else relative)
+            return Skipped(display_name, "unsupported_extension", suffix, suffix in self._raw.lookalikes)
+        return replace(candidate, path=real, name=display_name, link=None if real == path else relative)
 
     def located(self, cell: str) -> bytes:
         """Return the path of the file that a cell names, below the root, whether or not it exists."""
@@ -136,12 +136,14 @@ class NamedFiles:
     def _relative(self, form: str) -> bytes:
         return os.path.normpath(os.path.join(self._options.folder, form).encode("utf-8"))
 
-    def _unsupported(self, candidate: Candidate, table: bytes, cell: str, shown: str, suffix: str) -> Entry:
+    def _unsupported(
+        self, candidate: Candidate, table: bytes, cell: str, display_name: str, suffix: str
+    ) -> Entry:
         """Pass over a name of another ending, unless the ending is part of a name that lacks its own."""
         cause = self._cause(cell)
         if "--input-suffix" in cause:
             return _rejected(candidate, table, "missing", f"there is no file {cell!r}; {cause}")
-        return Skipped(shown, "unsupported_extension", suffix)
+        return Skipped(display_name, "unsupported_extension", suffix)
 
     def _forms(self, cell: str) -> Iterator[tuple[str, str]]:
         """Yield a path as the table has it and otherwise written, with what was done to it."""

@@ -29,7 +29,7 @@ class Nearby:
     @cached_property
     def _files(self) -> dict[str, list[str]]:
         """The paths below the root by file name, in small letters."""
-        found: dict[str, list[str]] = defaultdict(list)
+        paths_by_name: dict[str, list[str]] = defaultdict(list)
         folders, count = [(self._root, b"", 0)], 0
         while folders and count < _MOST:
             folder, below, depth = folders.pop(0)
@@ -39,18 +39,18 @@ class Nearby:
                 if entry.is_dir(follow_symlinks=False):
                     folders += [(entry.path, relative, depth + 1)] if depth < _DEEP else []
                 else:
-                    found[escape(entry.name).lower()].append(escape(relative))
-        return found
+                    paths_by_name[escape(entry.name).lower()].append(escape(relative))
+        return paths_by_name
 
     @cached_property
     def _by_stem(self) -> dict[str, list[str]]:
         """The paths of files of the right kind by their name without the ending."""
-        found: dict[str, list[str]] = defaultdict(list)
+        paths_by_stem: dict[str, list[str]] = defaultdict(list)
         for name, paths in self._files.items():
             stem, ending = posixpath.splitext(name)
             if ending in self._suffixes:
-                found[stem] += paths
-        return found
+                paths_by_stem[stem] += paths
+        return paths_by_stem
 
     def cause(self, cell: str) -> str:
         """Explain in part of a sentence why there is no such file and what to do; may be empty.

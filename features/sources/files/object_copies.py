@@ -106,9 +106,9 @@ class Copies:
 
         Errors as of `bring`, but for NoInputError.
         """
-        wanted = sorted({url for url in urls if self._can_be_a_file(url)})
+        object_urls = sorted({url for url in urls if self._can_be_a_file(url)})
         buckets: dict[str, list[str]] = {}
-        for url in wanted:
+        for url in object_urls:
             scheme, _, place = url.partition("://")
             bucket, _, name = place.partition("/")
             if name:
@@ -144,20 +144,20 @@ class Copies:
                     todo="rename one of them",
                 )
 
-    def _remove_others(self, place: Path, kept: set[Path]) -> None:
+    def _remove_others(self, place: Path, current_files: set[Path]) -> None:
         for folder, _, files in os.walk(place):
             for name in files:
-                if (path := Path(folder, name)) not in kept:
+                if (path := Path(folder, name)) not in current_files:
                     path.unlink()
 
     def _download(self, store: ObjectStore, listing: Mapping[str, Listed], progress: Progress) -> None:
         with _Ledger(self.folder / ".copies.sqlite") as ledger:
             urls = {name: _joined(store.url, name) for name in listing}
-            known = ledger.known(urls.values())
+            records = ledger.known(urls.values())
             todo = [
                 name
                 for name, listed in listing.items()
-                if not _is_current(known.get(urls[name]), listed, self.path(urls[name]))
+                if not _is_current(records.get(urls[name]), listed, self.path(urls[name]))
             ]
             fetch = _Fetch(store, self)
             with concurrent.futures.ThreadPoolExecutor(PARALLEL) as pool:
@@ -228,13 +228,13 @@ class _Ledger:
 
     def known(self, urls: Iterable[str]) -> dict[str, Copy]:
         """Return what is recorded of some objects."""
-        names, found = list(urls), {}
+        names, copies = list(urls), {}
         for start in range(0, len(names), 500):
             part = names[start : start + 500]
             marks = ",".join("?" * len(part))
             query = f"SELECT url, size, tag, sha256, mtime FROM copies WHERE url IN ({marks})"  # noqa: S608 - question marks only
-            found.update({url: Copy(*row) for url, *row in self._database.execute(query, part)})
-        return found
+            copies.update({url: Copy(*row) for url, *row in self._database.execute(query, part)})
+        return copies
 
     def add(self, copies: Iterable[tuple[str, Copy]]) -> None:
         """Record copies."""

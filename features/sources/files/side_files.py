@@ -57,8 +57,8 @@ class SideFiles:
         """
         files = self.files(candidate)
         if not files:
-            wanted = f"{escape(stem_of(self.relative(candidate)))}{' or '.join(self._suffixes)}"
-            raise RefusedError("no_target_file", f"there is no {wanted} beside it")
+            expected = f"{escape(stem_of(self.relative(candidate)))}{' or '.join(self._suffixes)}"
+            raise RefusedError("no_target_file", f"there is no {expected} beside it")
         path, suffix = os.path.join(self._root, files[0]), suffix_of(files[0])
         if not self._follow and Path(os.fsdecode(path)).is_symlink():
             raise RefusedError("no_target_file", f"{escape(files[0])} is a symbolic link: {FOLLOW}")
@@ -77,7 +77,7 @@ class SideFiles:
 
     def _list(self, folder: bytes) -> Mapping[bytes, Mapping[str, list[bytes]]]:
         """List a folder's files that may hold targets, by stem and ending."""
-        found: dict[bytes, dict[str, list[bytes]]] = defaultdict(lambda: defaultdict(list))
+        files_by_stem: dict[bytes, dict[str, list[bytes]]] = defaultdict(lambda: defaultdict(list))
         try:
             with os.scandir(os.path.join(self._root, folder)) as entries:
                 names = sorted(entry.name for entry in entries)
@@ -85,8 +85,8 @@ class SideFiles:
             return {}
         for name in names:
             if (suffix := suffix_of(name)) in self._suffixes:
-                found[stem_of(name)][suffix].append(name)
-        return found
+                files_by_stem[stem_of(name)][suffix].append(name)
+        return files_by_stem
 
 
 def read(path: bytes, suffix: str) -> str:

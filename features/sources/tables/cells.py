@@ -52,8 +52,8 @@ def cells(row: str) -> list[str]:
     Raises:
         csv.Error: its quotes do not follow the rules.
     """
-    found = next(csv.reader(io.StringIO(row, newline=""), strict=True), [])
-    return [cell.strip(_BLANKS) for cell in found]
+    fields = next(csv.reader(io.StringIO(row, newline=""), strict=True), [])
+    return [cell.strip(_BLANKS) for cell in fields]
 
 
 def fault(error: csv.Error) -> str:
@@ -76,8 +76,8 @@ def gaps(words: Iterable[str]) -> frozenset[str]:
 
 def are_booleans(values: Iterable[str]) -> bool:
     """Return whether all values are words for true and false."""
-    found = set(map(lowered, values))
-    return bool(found) and any(found <= words for words in BOOLEANS)
+    distinct = set(map(lowered, values))
+    return bool(distinct) and any(distinct <= words for words in BOOLEANS)
 
 
 class CellReader:

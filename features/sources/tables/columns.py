@@ -46,14 +46,14 @@ def find(table: TableFile, raw: RawKind, columns: Columns) -> Places:
     targets = _targets(table, columns)
     beside = bool(columns.beside) and not columns.targets
     if not (targets or beside) or (source is None and not raw.rows):
-        known = raw.rows or source is not None
-        missing, usual = ("target", columns.usual_targets) if known else ("input", inputs)
+        has_input = raw.rows or source is not None
+        missing, usual = ("target", columns.usual_targets) if has_input else ("input", inputs)
         raise unknown(table, missing, usual)
     split = place_of(table, "split", columns.split, SPLIT_NAMES)
     fold = place_of(table, "fold", columns.fold, FOLD_NAMES)
     block = place_of(table, "block", columns.block, ())
-    taken = (*targets, split, fold, block)
-    chosen = (source,) if source is not None else _row_columns(table, columns, taken)
+    reserved = (*targets, split, fold, block)
+    chosen = (source,) if source is not None else _row_columns(table, columns, reserved)
     return Places(chosen, targets, split, fold, block)
 
 
@@ -115,17 +115,17 @@ def _listed(table: TableFile) -> str:
     return f"columns {', '.join(map(repr, table.names[:_LISTED]))}{more}"
 
 
-def _row_columns(table: TableFile, columns: Columns, taken: Sequence[int | None]) -> tuple[int, ...]:
+def _row_columns(table: TableFile, columns: Columns, reserved: Sequence[int | None]) -> tuple[int, ...]:
     """Find the columns that make a row: those named, else all without another part."""
-    free = [name for place, name in enumerate(table.names) if place not in taken]
-    wanted = free
+    free = [name for place, name in enumerate(table.names) if place not in reserved]
+    names = free
     if columns.input is not None:
         # A name may hold a comma itself.
         one = columns.input in table.names
-        wanted = [columns.input] if one else [name.strip() for name in columns.input.split(",")]
-        wanted = [_numbered(table, name) for name in wanted]
-    unknown = [name for name in (*wanted, *columns.ignored) if name not in free]
-    left = [name for name in wanted if name not in columns.ignored]
+        names = [columns.input] if one else [name.strip() for name in columns.input.split(",")]
+        names = [_numbered(table, name) for name in names]
+    unknown = [name for name in (*names, *columns.ignored) if name not in free]
+    left = [name for name in names if name not in columns.ignored]
     if unknown or not left:
         raise DataError(
             f"table {table.path.name} has no such input column"
@@ -141,8 +141,8 @@ def _row_columns(table: TableFile, columns: Columns, taken: Sequence[int | None]
 def _numbered(table: TableFile, name: str) -> str:
     """Return the name of a column that is named by its number, where the table has no header."""
     headless = table.dialect is not None and not table.dialect.header
-    known = headless and name.isdecimal() and 0 < int(name) <= len(table.names)
-    return table.names[int(name) - 1] if known else name
+    numbered = headless and name.isdecimal() and 0 < int(name) <= len(table.names)
+    return table.names[int(name) - 1] if numbered else name
 
 
 def _option(role: str) -> str:
@@ -163,21 +163,21 @@ def place_of(table: TableFile, role: str, given: str | None, usual: Sequence[str
                 got=_listed(table),
                 todo=_remedy(table, f"correct {_option(role)}"),
             )
-        found = [table.names.index(given)]
+        matches = [table.names.index(given)]
     else:
-        found = [place for place, name in enumerate(table.names) if name.lower() in usual]
-    if len(found) > 1:
+        matches = [place for place, name in enumerate(table.names) if name.lower() in usual]
+    if len(matches) > 1:
         raise DataError(
             f"table {table.path.name} has several columns that could be the {role}",
-            got=", ".join(repr(table.names[place]) for place in found),
+            got=", ".join(repr(table.names[place]) for place in matches),
             expected="one",
             todo=f"name it with --{role}-column",
         )
-    if found and table.names[found[0]] in table.repeated:
+    if matches and table.names[matches[0]] in table.repeated:
         raise DataError(
             f"table {table.path.name} has columns of the same name, of which one is to be the {role}",
-            got=repr(table.names[found[0]]),
+            got=repr(table.names[matches[0]]),
             expected="this name once in the header",
             todo="rename the others",
         )
-    return found[0] if found else None
+    return matches[0] if matches else None

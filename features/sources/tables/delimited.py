@@ -267,14 +267,14 @@ def read_rows(
             except StopIteration:
                 return
             except RefusedError as refusal:
-                found: list[Row | Broken] = [Broken(number, first, refusal.reason, refusal.detail)]
+                outcome: list[Row | Broken] = [Broken(number, first, refusal.reason, refusal.detail)]
             except csv.Error as error:
-                found = _broken(path, number, lines, error)
+                outcome = _broken(path, number, lines, error)
             else:
-                found = _checked(Row(number, first, cells), width, lines, dialect, tally)
-            number += len(found) - 1
+                outcome = _checked(Row(number, first, cells), width, lines, dialect, tally)
+            number += len(outcome) - 1
             if number:
-                yield from found
+                yield from outcome
 
 
 def _checked(row: Row, width: int, lines: _Lines, dialect: Dialect, tally: Tally) -> list[Row | Broken]:

@@ -94,9 +94,9 @@ def tell(path: Path, options: TableOptions) -> Dialect:
     return Dialect(encoding, newline, delimiter, quoting, options.header, plain.skipped)
 
 
-def _encoding(path: Path, head: bytes, given: str) -> str:
-    if given != "auto":
-        name = codecs.lookup(given).name
+def _encoding(path: Path, head: bytes, encoding: str) -> str:
+    if encoding != "auto":
+        name = codecs.lookup(encoding).name
         return "utf-8" if name == "utf-8-sig" else name
     marked = next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
     if marked is None and len(head) > 1 and 3 * head[:1000].count(b"\0") > len(head[:1000]):
@@ -116,10 +116,10 @@ def _delimiter(path: Path, sample: list[str]) -> str:
     first = sample[0] if sample else ""
     if tsv and "\t" in first:
         return "\t"
-    found = [mark for mark in _DELIMITERS if mark in re.sub('"[^"]*"', "", first)]
-    if not found:
+    candidates = [mark for mark in _DELIMITERS if mark in re.sub('"[^"]*"', "", first)]
+    if not candidates:
         return "\t" if tsv else ","
-    return max(found, key=lambda mark: _fitness(mark, sample))
+    return max(candidates, key=lambda mark: _fitness(mark, sample))
 
 
 def _fitness(mark: str, sample: list[str]) -> tuple[float, int]:
@@ -171,7 +171,7 @@ def _quotes_mean_something(path: Path, dialect: Dialect) -> bool:
     That is so where every quote at a field's beginning is closed in that field, and where a doubled quote,
     a tab inside quotes, or a header with every name in quotes shows that they are no part of the text.
     """
-    shown, width = False, 0
+    meaningful, width = False, 0
     with open(path, encoding=dialect.encoding, errors="replace", newline=dialect.newline) as file:
         for number, line in enumerate(itertools.islice(file, dialect.skipped, None)):
             if '"' not in line and number:
@@ -182,10 +182,10 @@ def _quotes_mean_something(path: Path, dialect: Dialect) -> bool:
             if None in quoted:
                 if not _closes(dialect, line, width):
                     return False
-                shown = True
-            shown |= any(found is not None and '""' in found["inside"] for found in quoted)
-            shown |= number == 0 and len(quoted) == len(fields)
-    return shown
+                meaningful = True
+            meaningful |= any(match is not None and '""' in match["inside"] for match in quoted)
+            meaningful |= number == 0 and len(quoted) == len(fields)
+    return meaningful
 
 
 def _closes(dialect: Dialect, line: str, width: int) -> bool:

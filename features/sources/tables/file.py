@@ -81,8 +81,8 @@ class TableFile:
             )
         if tally.undecoded:
             how = "they are quarantined; --set data.encoding=cp1252 or another name reads them"
-            told = f"bytes that are not {self._encoding()} in {counted(tally.undecoded, 'row')}"
-            decisions.add("encoding", name, told, how, warning=True)
+            description = f"bytes that are not {self._encoding()} in {counted(tally.undecoded, 'row')}"
+            decisions.add("encoding", name, description, how, warning=True)
         if tally.cut:
             decisions.add("fields", name, "empty ones beyond the header ignored", counted(tally.cut, "row"))
         if self.repeated:
@@ -117,14 +117,14 @@ def _distinct(stored: Sequence[str]) -> tuple[tuple[str, ...], frozenset[str]]:
     """Return every column a name of its own; also those that had none."""
     names: list[str] = []
     nameless = set()
-    taken = {name.strip() for name in stored}
-    for place, found in enumerate(stored, start=1):
-        stem = found.strip() or f"column_{place}"
+    header_names = {name.strip() for name in stored}
+    for place, heading in enumerate(stored, start=1):
+        stem = heading.strip() or f"column_{place}"
         name, number = stem, 0
-        while name in names or (name != found.strip() and name in taken):
+        while name in names or (name != heading.strip() and name in header_names):
             number += 1
             name = f"{stem}.{number}"
         names.append(name)
-        if not found.strip():
+        if not heading.strip():
             nameless.add(name)
     return tuple(names), frozenset(nameless)

@@ -108,20 +108,20 @@ def parse(example: str) -> NumberFormat:
     Raises:
         ValueError: it is no way to write this number.
     """
-    found = _EXAMPLE.fullmatch(example.strip())
-    if not found or found["groups"] == found["decimal"] or (found["before"] and found["after"]):
+    match = _EXAMPLE.fullmatch(example.strip())
+    if not match or match["groups"] == match["decimal"] or (match["before"] and match["after"]):
         raise ValueError(
             f"{example!r} does not show how to write 1234.5; expected a form such as 1,234.5, 1.234,5 "
             "or 1234.5 %"
         )
-    return NumberFormat(found["decimal"], found["groups"], found["before"] or found["after"])
+    return NumberFormat(match["decimal"], match["groups"], match["before"] or match["after"])
 
 
 def unit_of(cell: str) -> str:
     """Return the currency or percent sign that stands in a cell beside digits, or an empty string."""
     unit = _BESIDE_UNIT.sub("", cell)
-    known = unit == "%" or unit in _CODES or (len(unit) == 1 and unicodedata.category(unit) == "Sc")
-    return unit if known else ""
+    is_unit = unit == "%" or unit in _CODES or (len(unit) == 1 and unicodedata.category(unit) == "Sc")
+    return unit if is_unit else ""
 
 
 def readers(cells: Mapping[str, int]) -> dict[NumberFormat, int]:

@@ -103,8 +103,8 @@ class RowReader:
             if self._is_missing(target.strip()):
                 detail = f"the label is {target.strip()!r}, which data.missing_labels takes for a missing one"
                 return self._rejected(row, "missing_value", detail)
-        known = None
-        if self._places.split is not None and (known := split_named(split or "")) is None:
+        split_name = None
+        if self._places.split is not None and (split_name := split_named(split or "")) is None:
             return self._rejected(
                 row, "unknown_split", f"the split is {split!r}; expected train, validation or test"
             )
@@ -112,8 +112,10 @@ class RowReader:
         if self._raw.cells:
             text = cells.line(inputs) if self._raw.rows else inputs[0]
             content = text.encode("utf-8")
-            return Candidate(None, name, label, known, fold or None, block, row.number, content, row.line)
-        candidate = Candidate(None, name, label, known, fold or None, block, row.number, line=row.line)
+            return Candidate(
+                None, name, label, split_name, fold or None, block, row.number, content, row.line
+            )
+        candidate = Candidate(None, name, label, split_name, fold or None, block, row.number, line=row.line)
         entry = self._files.entry(inputs[0], candidate, os.fsencode(self._table))
         if places.targets or not self._has_beside or not isinstance(entry, Candidate):
             return entry

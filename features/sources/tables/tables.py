@@ -81,8 +81,8 @@ def _source(
         reader.record(decisions)
 
     def narrow(left: tuple[str, ...]) -> Source:
-        kept = tuple(place for place in places.inputs if table.names[place] not in left)
-        return _source(table, replace(places, inputs=kept), selection, columns, decisions)
+        remaining = tuple(place for place in places.inputs if table.names[place] not in left)
+        return _source(table, replace(places, inputs=remaining), selection, columns, decisions)
 
     inputs = tuple(table.names[place] for place in places.inputs)
     targets = tuple(table.names[place] for place in places.targets)
@@ -139,7 +139,7 @@ def open_split_tables(
 
 
 def _joined(sources: Mapping[str, Source]) -> Source:
-    kept = _common_columns(sources)
+    columns = _common_columns(sources)
     first = next(iter(sources.values()))
 
     def scan() -> Iterator[Entry]:
@@ -157,23 +157,23 @@ def _joined(sources: Mapping[str, Source]) -> Source:
         description=printable(described),
         splits=tuple(sources),
         scan=scan,
-        columns=kept,
+        columns=columns,
         narrow=narrow if first.narrow else None,
     )
 
 
 def _common_columns(sources: Mapping[str, Source]) -> tuple[str, ...]:
     """Return the columns of rows, which must be the same in every table and in the same order."""
-    (first, wanted), *others = [(split, source.columns) for split, source in sources.items()]
-    for split, found in others:
-        if found != wanted:
+    (first, expected), *others = [(split, source.columns) for split, source in sources.items()]
+    for split, columns in others:
+        if columns != expected:
             raise DataError(
                 "the tables of the splits have different columns",
-                got=f"{split}: {', '.join(map(repr, found))}",
-                expected=f"as {first}: {', '.join(map(repr, wanted))}",
+                got=f"{split}: {', '.join(map(repr, columns))}",
+                expected=f"as {first}: {', '.join(map(repr, expected))}",
                 todo="give all the same columns in the same order, or name those to use with --input-column",
             )
-    return wanted
+    return expected
 
 
 def open_unlabelled(path: Path, selection: Selection, columns: Columns) -> Source:

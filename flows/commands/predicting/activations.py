@@ -77,13 +77,13 @@ def _drawn(training: Any, file: str, layer: str | None, out: Path) -> dict[str, 
 
     network = training.network()
     chosen = looking.choose(looking.map_layers(network), layer)
-    found = looking.activations(network, _content(training.plan, file), chosen.name)
+    layer_maps = looking.activations(network, _content(training.plan, file), chosen.name)
     draw = canvas.svg if out.suffix.lower() == ".svg" else canvas.png
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(draw(activation_figures.maps(found)))
-    flat = found.maps.reshape(-1, found.maps.shape[-1])
+    out.write_bytes(draw(activation_figures.maps(layer_maps)))
+    flat = layer_maps.maps.reshape(-1, layer_maps.maps.shape[-1])
     figures = {"mean": flat.mean(0).tolist(), "largest": flat.max(0).tolist()}
-    return {"input": file, **_described(found.layer), "out": str(out), **figures}
+    return {"input": file, **_described(layer_maps.layer), "out": str(out), **figures}
 
 
 def _content(plan: Any, file: str) -> bytes:

@@ -52,17 +52,19 @@ def diagnose(
     client = evidence.evidence(tensor, answer)
     live = Place(target, security) if server else None
     with terminal.working("follow the example"):
-        found = walk.diagnose(place, model, version, example, client, live)
+        diagnosis = walk.diagnose(place, model, version, example, client, live)
     if json_output:
-        first = found.first
-        print(json.dumps(asdict(found) | {"first": first.name if first else None}))
+        first = diagnosis.first
+        print(json.dumps(asdict(diagnosis) | {"first": first.name if first else None}))
         return
     words = {True: "same", False: "DIFFERS", None: "-"}
     terminal.table(
-        "", ("stage", "", "detail"), [(stage.name, words[stage.same], stage.detail) for stage in found.stages]
+        "",
+        ("stage", "", "detail"),
+        [(stage.name, words[stage.same], stage.detail) for stage in diagnosis.stages],
     )
-    if found.first is None:
+    if diagnosis.first is None:
         print("all stages agree")
     else:
-        print(f"first difference: {found.first.name}; likely cause: {found.cause}")
-        print(f"what to do: {found.todo}")
+        print(f"first difference: {diagnosis.first.name}; likely cause: {diagnosis.cause}")
+        print(f"what to do: {diagnosis.todo}")

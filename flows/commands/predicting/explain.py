@@ -65,7 +65,7 @@ def explain(
         answer = explanation.answered(question, place)
     if out is not None:
         explanation.draw(answer, file.name, out)
-    told = explanation.plain(answer, method, file)
-    print(json.dumps(told) if json_output else explanation.sentence(told))
+    fields = explanation.plain(answer, method, file)
+    print(json.dumps(fields) if json_output else explanation.sentence(fields))
     if out is not None and not json_output:
         terminal.note(f"written to {terminal.printable(str(out))}")

@@ -127,9 +127,11 @@ def _answered(
             terminal.report_progress("predict", done, asking.total)
     for note in asking.requests.examples.notes():
         terminal.note(note)
-    told = not (as_json or csv or (out and drawn is None))
-    if failed and (asking.total > 1 or not told):
-        terminal.fail(f"{failed:,} of {asking.total:,} inputs failed" + ("" if told else f"; first: {first}"))
+    printed = not (as_json or csv or (out and drawn is None))
+    if failed and (asking.total > 1 or not printed):
+        terminal.fail(
+            f"{failed:,} of {asking.total:,} inputs failed" + ("" if printed else f"; first: {first}")
+        )
     return 0 if first is None else first.exit_code
 
 

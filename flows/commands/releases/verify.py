@@ -69,9 +69,9 @@ def _published(release: Release, key: Path | None, json_output: bool) -> bool:
     damage = [*release.damage(), *(_signature(release, key) if key is not None else ())]
     name, files = f"{release.model} version {release.version}", len(release.manifest.get("files", {}))
     if json_output:
-        found = {"model": release.model, "version": release.version, "path": str(release.path)}
+        fields = {"model": release.model, "version": release.version, "path": str(release.path)}
         signed = {"stated": release.is_stated, "signed": key is not None and not damage}
-        print(json.dumps({**found, "files": files, **signed, "damage": damage}))
+        print(json.dumps({**fields, "files": files, **signed, "damage": damage}))
         return not damage
     for line in damage:
         print(terminal.printable(line))

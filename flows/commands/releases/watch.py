@@ -25,16 +25,16 @@ def watch(
     for model in models or ():
         releases.require(place, model)
     watch = watching.Watch(place, models, terminal.note)
-    shown: dict[str, str] = {}
+    last_lines: dict[str, str] = {}
 
-    def report(model: str, found: watching.Judgement) -> None:
-        line = f"{model}: {watching.described(found)}"
-        if line != shown.get(model):
-            shown[model] = line
+    def report(model: str, judgement: watching.Judgement) -> None:
+        line = f"{model}: {watching.described(judgement)}"
+        if line != last_lines.get(model):
+            last_lines[model] = line
             terminal.note(line)
 
     if not once:
         watch.run(report)
-    for each, found in watch.judge().items():
-        report(each, found)
+    for each, judgement in watch.judge().items():
+        report(each, judgement)
     watch.follow()

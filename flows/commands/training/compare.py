@@ -58,9 +58,10 @@ def compare(
     print(comparison.verdict)
     if comparison.seen:
         terminal.note(f"{second} was trained on {comparison.seen:,} of the {comparison.examples:,} examples")
-    shown = comparison.disagreements.head(_SHOWN)
+    disagreements = comparison.disagreements.head(_SHOWN)
     cells = [
-        (row.name, row.target or "-", *comparisons.answers(row)) for row in shown.itertuples(index=False)
+        (row.name, row.target or "-", *comparisons.answers(row))
+        for row in disagreements.itertuples(index=False)
     ]
     if cells:
         print()

@@ -34,21 +34,21 @@ def reproduce(
         from flows import reproduction
 
     with terminal.progress_bars(quiet=quiet):
-        found = reproduction.reproduce(place, name, version)
+        result = reproduction.reproduce(place, name, version)
     if json_output:
-        print(json.dumps(found.as_json()))
+        print(json.dumps(result.as_json()))
     else:
-        _show(found)
-    raise typer.Exit(0 if found.equal else DIFFERS)
+        _show(result)
+    raise typer.Exit(0 if result.equal else DIFFERS)
 
 
-def _show(found: "Reproduction") -> None:
-    subject = f"{found.model} version {found.version}"
-    if found.equal:
-        print(f"{subject} is reproduced: equal weights, {found.trained}")
+def _show(result: "Reproduction") -> None:
+    subject = f"{result.model} version {result.version}"
+    if result.equal:
+        print(f"{subject} is reproduced: equal weights, {result.trained}")
     else:
-        print(f"{subject} is not reproduced: weights {found.trained}, published {found.published}")
-    for place, distance in found.differing.items():
+        print(f"{subject} is not reproduced: weights {result.trained}, published {result.published}")
+    for place, distance in result.differing.items():
         print(f"  array {place} differs by at most {distance:.3g}")
-    for name, (then, now) in found.versions.items():
+    for name, (then, now) in result.versions.items():
         print(f"  {name} was {then or 'not installed'}, is {now or 'not installed'}")

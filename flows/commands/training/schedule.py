@@ -82,8 +82,8 @@ def add(
     from flows.scheduling.when import When
 
     with terminal.working("deploy"):
-        made = schedules.deploy(request, When(cron, interval, rrule, timezone, on_drift))
-    terminal.note(made)
+        message = schedules.deploy(request, When(cron, interval, rrule, timezone, on_drift))
+    terminal.note(message)
 
 
 @app.command("monitor", cls=Command)
@@ -121,8 +121,8 @@ def add_monitoring(
         "workspace": str(place.root),
     }
     with terminal.working("deploy"):
-        made = schedules.deploy_monitoring(place, parameters, When(cron, interval, rrule, timezone))
-    terminal.note(made)
+        message = schedules.deploy_monitoring(place, parameters, When(cron, interval, rrule, timezone))
+    terminal.note(message)
 
 
 @app.command("list", cls=Command)

@@ -109,8 +109,8 @@ def requested(
 
 def _table_settings(no_header: bool, input_suffix: str | None, input_folder: str | None) -> tuple[str, ...]:
     """Express the options on the format of a table as overrides, so that the recipe records them."""
-    given = {"input_suffix": input_suffix, "input_folder": input_folder}
-    named = tuple(f"data.{key}={json.dumps(value)}" for key, value in given.items() if value is not None)
+    options = {"input_suffix": input_suffix, "input_folder": input_folder}
+    named = tuple(f"data.{key}={json.dumps(value)}" for key, value in options.items() if value is not None)
     return (*named, *(("data.header=false",) if no_header else ()))
 
 

@@ -48,8 +48,8 @@ def tune(
         outcome = searches.search(request, searches.Limits(trials, minutes))
         summary = launch.run(outcome.request, local=local) if train else None
     if json_output:
-        found = {key: value for key, value in asdict(outcome).items() if key not in ("request", "folder")}
-        print(json.dumps(found | {"overrides": list(outcome.request.overrides), "training": summary}))
+        fields = {key: value for key, value in asdict(outcome).items() if key not in ("request", "folder")}
+        print(json.dumps(fields | {"overrides": list(outcome.request.overrides), "training": summary}))
         return
     if not quiet:
         _show_trials(outcome)

@@ -22,9 +22,9 @@ DRAWN_PIXELS = 320
 
 def sentence(answer: Mapping[str, Any]) -> str:
     """Put the cluster of an image, where it has one, and its neighbours in one line."""
-    found = [f"{path} {score:.3f}" for path, score in _found(answer)[:NAMED]]
+    neighbours = [f"{path} {score:.3f}" for path, score in _found(answer)[:NAMED]]
     group = f"cluster {answer['cluster']}, distance {answer['distance']:.3f}; " if "cluster" in answer else ""
-    return f"{answer['input']}: {group}{', '.join(found)}"
+    return f"{answer['input']}: {group}{', '.join(neighbours)}"
 
 
 def _found(answer: Mapping[str, Any]) -> list[tuple[str, float]]:
@@ -37,17 +37,17 @@ def picture(client: "Predictor", answer: Mapping[str, Any]) -> "Image":
 
     from models.figures.drawing import canvas, planes
 
-    shown = _found(answer)[:DRAWN]
-    ids = np.array([one.encode() for one in answer["ids"][: len(shown)]], object)
+    neighbours = _found(answer)[:DRAWN]
+    ids = np.array([one.encode() for one in answer["ids"][: len(neighbours)]], object)
     files = client.predict(answer["model"], {"id": ids}, signature="thumbnail", version=answer["version"])
     pictures = [Path(answer["input"]).read_bytes(), *files["thumbnail_bytes"]]
     captions = [f"query\n{Path(answer['input']).name}"]
-    captions += [f"{place}.  {score:.3f}\n{path}" for place, (path, score) in enumerate(shown, start=1)]
+    captions += [f"{place}.  {score:.3f}\n{path}" for place, (path, score) in enumerate(neighbours, start=1)]
     drawn = canvas.png(planes.gallery([_pixels(file) for file in pictures], captions))
     return Image.open(io.BytesIO(drawn)).convert("RGB")
 
 
 def _pixels(file: bytes) -> np.ndarray:
     """Decode an image for the figure; a grey square if it cannot be decoded."""
-    shown = preview(file, DRAWN_PIXELS)
-    return np.full((96, 96, 3), 128, np.uint8) if shown is None else np.asarray(shown)
+    thumbnail = preview(file, DRAWN_PIXELS)
+    return np.full((96, 96, 3), 128, np.uint8) if thumbnail is None else np.asarray(thumbnail)

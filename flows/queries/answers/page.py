@@ -57,13 +57,13 @@ def address(name: str | None, target: str, file: Callable[[], Path]) -> str:
     return f"{save(file()).absolute().as_uri()}?server={quote(base, safe='')}{fragment}"
 
 
-def _require(name: str | None, known: list[str], base: str) -> None:
-    if name is None or name in known:
+def _require(name: str | None, names: list[str], base: str) -> None:
+    if name is None or name in names:
         return
     raise NoInputError(
         f"no model {name!r} at {base}",
-        expected=f"one of {', '.join(known[:20])}" if known else "a published model",
-        todo=near(name, known) or "servable models lists them",
+        expected=f"one of {', '.join(names[:20])}" if names else "a published model",
+        todo=near(name, names) or "servable models lists them",
     )
 
 

@@ -75,12 +75,12 @@ def _opened(answer: Mapping[str, Any]) -> tuple["Image", np.ndarray]:
     from models.figures.drawing import marks
 
     raw = Path(answer["input"]).read_bytes()
-    shown = preview(raw, LONGEST)
-    if shown is None:
+    image = preview(raw, LONGEST)
+    if image is None:
         raise UsageError("--out draws on images", got=answer["input"], expected="an image")
     with Image.open(io.BytesIO(raw)) as opened:
         size = ImageOps.exif_transpose(opened).size
-    return marks.enlarged(shown, SMALL), np.array(size)
+    return marks.enlarged(image, SMALL), np.array(size)
 
 
 def _points(client: "Predictor", answer: Mapping[str, Any]) -> "Image":

@@ -63,10 +63,10 @@ def fetch(url: str, limits: Limits) -> bytes:
     until = time.monotonic() + limits.seconds
     place = _parsed(url)
     for _ in range(MAX_REDIRECTS + 1):
-        found = _visit(place, limits, until)
-        if isinstance(found, bytes):
-            return found
-        following = _parsed(urljoin(place.geturl(), found))
+        response = _visit(place, limits, until)
+        if isinstance(response, bytes):
+            return response
+        following = _parsed(urljoin(place.geturl(), response))
         if (place.scheme, following.scheme) == ("https", "http"):
             raise AccessError(f"{printable(url)} cannot be downloaded", got="a redirect from https to http")
         place = following
@@ -156,13 +156,13 @@ def _addresses(place: SplitResult, limits: Limits) -> list[str]:
     """Resolve the host of a URL; all of its addresses must be allowed."""
     host = place.hostname or ""
     try:
-        found = socket.getaddrinfo(host, _port(place), type=socket.SOCK_STREAM)
+        entries = socket.getaddrinfo(host, _port(place), type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise NoInputError(
             f"{_shown(place)} cannot be downloaded", got=f"{printable(host)}: {reason}"
         ) from None
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
     refused = [address for address in addresses if not limits.private and not is_public(address)]
     if refused:
         raise AccessError(
@@ -175,14 +175,14 @@ def _addresses(place: SplitResult, limits: Limits) -> list[str]:
 
 def is_public(address: str) -> bool:
     """Return whether an IP address, and the IPv4 address it may stand for, belongs to the public internet."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    if not found.is_global or found.is_multicast:
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if not ip.is_global or ip.is_multicast:
         return False
-    if isinstance(found, ipaddress.IPv4Address):
+    if isinstance(ip, ipaddress.IPv4Address):
         return True
-    inner = [found.ipv4_mapped, found.sixtofour, *(found.teredo or ())]
-    if found in _TRANSLATED:
-        inner.append(ipaddress.IPv4Address(int(found) & 0xFFFFFFFF))
+    inner = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
+    if ip in _TRANSLATED:
+        inner.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
     return all(is_public(str(one)) for one in inner if one is not None)
 
 

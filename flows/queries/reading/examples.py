@@ -76,23 +76,23 @@ class Examples:
 
     def of(self, argument: str | Path) -> Iterator[Example]:
         """Yield the examples that one argument stands for."""
-        shown = str(argument)
+        display_name = str(argument)
         if isinstance(argument, Typed):
-            yield from self._lines(shown, partial(raw_inputs.given, argument, self._typed))
-        elif downloads.is_url(shown):
-            yield from self._lines(shown, partial(self._downloaded, shown))
+            yield from self._lines(display_name, partial(raw_inputs.given, argument, self._typed))
+        elif downloads.is_url(display_name):
+            yield from self._lines(display_name, partial(self._downloaded, display_name))
         elif raw_inputs.is_stdin(argument):
             yield from self._standard_input()
         elif not raw_inputs.is_there(argument):
             yield from self._not_there(argument)
-        elif Path(shown).is_dir() and self._is_filed:
-            yield from self._folder(Path(shown), shown)
-        elif self._is_filed and archives.is_archive(Path(shown)):
-            yield from self._archive(Path(shown), shown)
-        elif raw_inputs.is_table(shown) and (self._is_filed or self.column is not None):
-            yield from self._table(Path(shown))
+        elif Path(display_name).is_dir() and self._is_filed:
+            yield from self._folder(Path(display_name), display_name)
+        elif self._is_filed and archives.is_archive(Path(display_name)):
+            yield from self._archive(Path(display_name), display_name)
+        elif raw_inputs.is_table(display_name) and (self._is_filed or self.column is not None):
+            yield from self._table(Path(display_name))
         else:
-            yield from self._lines(shown, partial(raw_inputs.given, argument, self._typed))
+            yield from self._lines(display_name, partial(raw_inputs.given, argument, self._typed))
 
     @property
     def _typed(self) -> RawKind | None:
@@ -102,17 +102,17 @@ class Examples:
     def _is_filed(self) -> bool:
         return self._kind is not None and self._kind.name in _FILED
 
-    def _lines(self, shown: str, read: Callable[[], Iterator[RawInput]]) -> Iterator[Example]:
+    def _lines(self, display_name: str, read: Callable[[], Iterator[RawInput]]) -> Iterator[Example]:
         """Yield one example that is read later; of words and rows, all that the lines hold, read now."""
         if self._kind is None or not (self._kind.lines or self._kind.rows):
-            yield Example(shown, lambda: next(read()).content)
+            yield Example(display_name, lambda: next(read()).content)
             return
         try:
-            found = list(read())
+            inputs = list(read())
         except ServableError as error:
-            yield _failed(shown, error)
+            yield _failed(display_name, error)
             return
-        for one in found:
+        for one in inputs:
             yield Example(one.shown, partial(bytes, one.content))
 
     def _downloaded(self, url: str) -> Iterator[RawInput]:
@@ -124,46 +124,50 @@ class Examples:
 
     def _standard_input(self) -> Iterator[Example]:
         """Yield what is piped in; where files are sent, text names them, one a line."""
-        shown = raw_inputs.STDIN
-        if shown not in self._kept:
-            self._kept[shown] = sys.stdin.buffer.read()
-        content = self._kept[shown]
+        display_name = raw_inputs.STDIN
+        if display_name not in self._kept:
+            self._kept[display_name] = sys.stdin.buffer.read()
+        content = self._kept[display_name]
         if self._typed is None and (names := _paths(content)):
             for name in names:
                 yield from self.of(name)
             return
-        yield from self._lines(shown, partial(raw_inputs.of_content, shown, content, self._typed))
+        yield from self._lines(
+            display_name, partial(raw_inputs.of_content, display_name, content, self._typed)
+        )
 
     def _not_there(self, argument: str | Path) -> Iterator[Example]:
-        for one in (found := raw_inputs.matches(argument)):
+        for one in (paths := raw_inputs.matches(argument)):
             yield from self.of(Path(one))
-        if found:
+        if paths:
             return
         if self._typed is None or raw_inputs.looks_like_path(argument):
             yield _failed(str(argument), raw_inputs.no_such_file([str(argument)]))
         else:
             yield from self._lines(str(argument), partial(raw_inputs.given, argument, self._typed))
 
-    def _folder(self, folder: Path, shown: str) -> Iterator[Example]:
+    def _folder(self, folder: Path, display_name: str) -> Iterator[Example]:
         assert self._kind is not None
-        found = False
-        source = folders.unlabelled(os.fsencode(folder.absolute()), shown, Selection(self._kind))
-        for example in self._entries(source, shown):
-            found = True
+        has_examples = False
+        source = folders.unlabelled(os.fsencode(folder.absolute()), display_name, Selection(self._kind))
+        for example in self._entries(source, display_name):
+            has_examples = True
             yield example
-        if not found:
+        if not has_examples:
             todo = "name the files, as in FOLDER/*"
             if self._typed is not None:
                 todo += "; --text sends a text that is the name of a folder"
-            yield _failed(shown, NoInputError(f"{shown} contains no {self._kind.name} file", todo=todo))
+            yield _failed(
+                display_name, NoInputError(f"{display_name} contains no {self._kind.name} file", todo=todo)
+            )
 
-    def _archive(self, archive: Path, shown: str) -> Iterator[Example]:
+    def _archive(self, archive: Path, display_name: str) -> Iterator[Example]:
         try:
             folder = archives.unpack(archive, self.scratch)
         except (ServableError, OSError) as error:
-            yield _failed(shown, error)
+            yield _failed(display_name, error)
             return
-        yield from self._folder(folder, shown)
+        yield from self._folder(folder, display_name)
 
     def _table(self, table: Path) -> Iterator[Example]:
         assert self._kind is not None
@@ -176,34 +180,34 @@ class Examples:
             return
         yield from self._entries(source, os.path.dirname(table))  # noqa: PTH120 - empty where pathlib says "."
 
-    def _entries(self, source: Source, shown: str) -> Iterator[Example]:
+    def _entries(self, source: Source, display_name: str) -> Iterator[Example]:
         """Yield the examples of a source; a table that turns out to be damaged fails where it is."""
         entries = iter(source)
         while True:
             try:
                 entry = next(entries, None)
             except (ServableError, OSError) as error:
-                yield _failed(shown, error)
+                yield _failed(display_name, error)
                 return
             if entry is None:
                 return
-            if (example := self._example(entry, shown)) is not None:
+            if (example := self._example(entry, display_name)) is not None:
                 yield example
 
-    def _example(self, entry: Entry, shown: str) -> Example | None:
+    def _example(self, entry: Entry, display_name: str) -> Example | None:
         if isinstance(entry, Skipped):
             self.skipped[entry.reason] += 1
             return None
         if isinstance(entry, Rejected):
-            name = os.path.join(shown, os.fsdecode(entry.relative))
+            name = os.path.join(display_name, os.fsdecode(entry.relative))
             name += f":{entry.row}" if entry.row is not None else ""
             return _failed(
                 name, DataError(f"{printable(name)} cannot be sent", got=f"{entry.reason}: {entry.detail}")
             )
-        return Example(os.path.join(shown, entry.name), partial(self._content, entry, shown))
+        return Example(os.path.join(display_name, entry.name), partial(self._content, entry, display_name))
 
-    def _content(self, entry: Candidate, shown: str) -> bytes:
-        name = os.path.join(shown, entry.name)
+    def _content(self, entry: Candidate, display_name: str) -> bytes:
+        name = os.path.join(display_name, entry.name)
         content = entry.content
         if content is None:
             assert entry.path is not None
@@ -216,15 +220,15 @@ class Examples:
         return [f"{counted(meant, 'file')} of other kinds skipped"] if meant else []
 
 
-def _failed(shown: str, error: ServableError | OSError) -> Example:
+def _failed(display_name: str, error: ServableError | OSError) -> Example:
     """Make an example that fails when it is read."""
 
     def read() -> bytes:
         if isinstance(error, OSError):
-            raise NoInputError(f"{printable(shown)} cannot be read", got=error.strerror) from error
+            raise NoInputError(f"{printable(display_name)} cannot be read", got=error.strerror) from error
         raise error
 
-    return Example(shown, read)
+    return Example(display_name, read)
 
 
 def _paths(content: bytes) -> list[str]:

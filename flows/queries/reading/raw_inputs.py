@@ -94,10 +94,10 @@ def read(arguments: Sequence[str | Path], argument: str) -> list[RawInput]:
 
 def read_one(value: str | Path, argument: str) -> RawInput:
     """Read the argument of a command as one example; raises as `read`, and UsageError for several lines."""
-    found = read([value], argument)
-    if len(found) != 1:
-        raise UsageError(f"{argument} takes one value", got=f"{value}, {len(found)} lines")
-    return found[0]
+    inputs = read([value], argument)
+    if len(inputs) != 1:
+        raise UsageError(f"{argument} takes one value", got=f"{value}, {len(inputs)} lines")
+    return inputs[0]
 
 
 def require(arguments: Sequence[str | Path]) -> None:
@@ -185,16 +185,16 @@ def given(argument: str | Path, kind: RawKind | None) -> Iterator[RawInput]:
     Raises:
         NoInputError, AccessError, DataError: as of `read`.
     """
-    shown = str(argument)
+    display_name = str(argument)
     if is_there(argument):
-        content = sys.stdin.buffer.read() if shown == STDIN else content_of(Path(shown))
-        if kind is not None and shown != STDIN and not looks_like_path(shown):
-            terminal.note(f"{shown} is read as a file; --text sends it as text")
-        yield from of_content(shown, content, kind)
+        content = sys.stdin.buffer.read() if display_name == STDIN else content_of(Path(display_name))
+        if kind is not None and display_name != STDIN and not looks_like_path(display_name):
+            terminal.note(f"{display_name} is read as a file; --text sends it as text")
+        yield from of_content(display_name, content, kind)
     elif kind is None:
-        raise no_such_file([shown])
+        raise no_such_file([display_name])
     else:
-        yield RawInput(shown, _checked(shown, os.fsencode(shown)))
+        yield RawInput(display_name, _checked(display_name, os.fsencode(display_name)))
 
 
 def of_content(shown: str, content: bytes, kind: RawKind | None) -> Iterator[RawInput]:
@@ -241,7 +241,7 @@ def content_of(path: Path) -> bytes:
         raise NoInputError("cannot read the file", got=f"{path}: {error.strerror}") from None
 
 
-def _checked(shown: str, content: bytes) -> bytes:
+def _checked(display_name: str, content: bytes) -> bytes:
     """Return a text as ingest keeps it, without a byte order mark.
 
     Raises:
@@ -250,12 +250,14 @@ def _checked(shown: str, content: bytes) -> bytes:
     try:
         facts = check.check(content, "", _RULES)
     except RefusedError as refusal:
-        raise _refused(shown, refusal, sniff(content)) from None
+        raise _refused(display_name, refusal, sniff(content)) from None
     return facts.stored if facts.stored is not None else content
 
 
-def _refused(shown: str, refusal: RefusedError, looks: str = "text") -> DataError:
-    seen = "" if looks in ("text", "binary data") else f"; the content looks like {looks}"
+def _refused(display_name: str, refusal: RefusedError, looks: str = "text") -> DataError:
+    hint = "" if looks in ("text", "binary data") else f"; the content looks like {looks}"
     # Of a path the end says most, of a text the beginning.
-    name = printable(shown if len(shown) <= 80 else f"{shown[:40]}...{shown[-40:]}")
-    return DataError(f"{name} cannot be sent", got=f"{refusal.reason}: {refusal.detail}{seen}")
+    name = printable(
+        display_name if len(display_name) <= 80 else f"{display_name[:40]}...{display_name[-40:]}"
+    )
+    return DataError(f"{name} cannot be sent", got=f"{refusal.reason}: {refusal.detail}{hint}")

@@ -23,8 +23,8 @@ _NUMBERED = re.compile(r"column_\d+")
 
 def signature(described: Metadata) -> Signature:
     """Return the signature that takes the rows of a table."""
-    known = next((name for name in SIGNATURES if name in described.signatures), SIGNATURES[-1])
-    return described.signature(known)
+    signature_name = next((name for name in SIGNATURES if name in described.signatures), SIGNATURES[-1])
+    return described.signature(signature_name)
 
 
 def requests(path: Path, known: Signature) -> Iterator[tuple[str, Callable[[], dict[str, np.ndarray]]]]:
@@ -38,34 +38,34 @@ def requests(path: Path, known: Signature) -> Iterator[tuple[str, Callable[[], d
         UsageError: the table lacks a column.
         DataError: it cannot be read; by what reads a row: it is broken or has no number where one is wanted.
     """
-    header, found = tables.all_rows(path)
+    header, rows = tables.all_rows(path)
     if not set(known.inputs) & set(map(cells.identifier, header)) and all(
         map(_NUMBERED.fullmatch, known.inputs)
     ):
         # The model was trained on a table without a header, as this one seems to be.
-        header, found = tables.all_rows(path, TableOptions(header=False))
+        header, rows = tables.all_rows(path, TableOptions(header=False))
     places = _places(path, header, known)
-    for row in found:
+    for row in rows:
         if isinstance(row, Broken) or row.cells:
             where = f"{path}:{row.number}"
             yield where, partial(_values, where, known, places, row)
 
 
 def _values(
-    where: str, known: Signature, places: Mapping[str, int], row: Row | Broken
+    where: str, spec: Signature, places: Mapping[str, int], row: Row | Broken
 ) -> dict[str, np.ndarray]:
     if isinstance(row, Broken):
         raise DataError(f"row {where} cannot be sent", got=f"{row.reason}: {row.detail}")
-    return {name: _value(where, known, name, row.cells[at]) for name, at in places.items()}
+    return {name: _value(where, spec, name, row.cells[at]) for name, at in places.items()}
 
 
-def _places(path: Path, header: list[str], known: Signature) -> Mapping[str, int]:
+def _places(path: Path, header: list[str], spec: Signature) -> Mapping[str, int]:
     places = {}
     for at, column in enumerate(header):
         for name in (cells.identifier(column), cells.identifier(column, told_apart=True)):
-            if name in known.inputs:
+            if name in spec.inputs:
                 places[name] = at
-    lacking = sorted(set(known.inputs) - set(places))
+    lacking = sorted(set(spec.inputs) - set(places))
     if lacking:
         raise UsageError(
             f"table {path} lacks a column that the model takes",
@@ -75,8 +75,8 @@ def _places(path: Path, header: list[str], known: Signature) -> Mapping[str, int
     return places
 
 
-def _value(where: str, known: Signature, name: str, cell: str) -> Any:
-    if known.inputs[name].dtype == "string":
+def _value(where: str, spec: Signature, name: str, cell: str) -> Any:
+    if spec.inputs[name].dtype == "string":
         return np.array([cell.encode()], dtype=object)
     said = cell.strip()
     value = float("nan") if said in cells.silent(cells.MISSING_WORDS) else number_format.PLAIN.number(said)
@@ -84,4 +84,4 @@ def _value(where: str, known: Signature, name: str, cell: str) -> Any:
         raise DataError(
             f"row {where} cannot be sent", got=f"{printable(cell)!r} as {name}", expected="a number"
         )
-    return np.array([value], dtype=np.dtype(known.inputs[name].dtype))
+    return np.array([value], dtype=np.dtype(spec.inputs[name].dtype))

@@ -56,7 +56,7 @@ class Context:
         """The epochs of the training of each fold, by its name; empty without a cross-validation."""
         path = self.record.run.path / "folds.json"
         folds = json.loads(path.read_text()) if path.is_file() else {}
-        return {name: epochs(Path(kept["run"])) for name, kept in folds.items()}
+        return {name: epochs(Path(fold["run"])) for name, fold in folds.items()}
 
     def measured_example(self, place: int, lines: Sequence[str], tone: str = "") -> tuple[Media, bytes]:
         """Show one of the measured examples.

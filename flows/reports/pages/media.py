@@ -151,20 +151,20 @@ def image(raw: bytes, title: str, lines: Sequence[str] = ()) -> Media:
 
     An image that cannot be decoded gives an item without a picture: a report never fails for it.
     """
-    shown = preview(raw, THUMBNAIL)
-    if shown is None:
+    thumbnail = preview(raw, THUMBNAIL)
+    if thumbnail is None:
         return Media(title, lines)
-    sharp = max(shown.size) <= SMALL
+    sharp = max(thumbnail.size) <= SMALL
     stream = io.BytesIO()
     kind = "PNG" if sharp else "JPEG"
-    shown.save(stream, kind, **({} if sharp else {"quality": 85}))
+    thumbnail.save(stream, kind, **({} if sharp else {"quality": 85}))
     return Media(title, lines, stream.getvalue(), f"image/{kind.lower()}", sharp=sharp)
 
 
 def small(raw: bytes) -> bool:
     """Return whether an encoded image is so small that its pixels are shown enlarged."""
-    shown = preview(raw, THUMBNAIL)
-    return shown is not None and max(shown.size) <= SMALL
+    thumbnail = preview(raw, THUMBNAIL)
+    return thumbnail is not None and max(thumbnail.size) <= SMALL
 
 
 def photo(picture: "Image.Image", title: str, lines: Sequence[str] = ()) -> Media:
@@ -192,17 +192,17 @@ def sound(raw: bytes, title: str, lines: Sequence[str] = ()) -> Media:
     except RefusedError:
         return Media(title, lines)
     samples, rate = heard.samples, heard.rate
-    shown = samples[: SHOWN_SECONDS * rate]
+    excerpt = samples[: SHOWN_SECONDS * rate]
     analysis = LogMel(rate, n_fft=512, n_mels=BANDS)
-    decibels = analysis(shown[np.newaxis]).numpy()[0].T[::-1]
+    decibels = analysis(excerpt[np.newaxis]).numpy()[0].T[::-1]
     spread = (decibels - decibels.min()) / max(float(np.ptp(decibels)), 1e-6)
     pixels = (colormaps["magma"](spread)[..., :3] * 255).astype(np.uint8)
     stream = io.BytesIO()
     Image.fromarray(pixels).resize((THUMBNAIL, THUMBNAIL // 2), Image.Resampling.BILINEAR).save(stream, "PNG")
-    whole = len(shown) == len(samples)
+    whole = len(excerpt) == len(samples)
     seconds = f"{len(samples) / rate:.2f} s" + ("" if whole else f", the first {SHOWN_SECONDS} s shown")
-    axes = sound_axes(len(shown) / rate, analysis.centres)
-    return Media(title, [*lines, seconds], stream.getvalue(), sound=wave_bytes(shown, rate), axes=axes)
+    axes = sound_axes(len(excerpt) / rate, analysis.centres)
+    return Media(title, [*lines, seconds], stream.getvalue(), sound=wave_bytes(excerpt, rate), axes=axes)
 
 
 def sound_axes(seconds: float, hertz: "np.ndarray") -> Axes:
@@ -228,8 +228,8 @@ def _rounded(hertz: float) -> str:
 def text(raw: bytes, title: str, lines: Sequence[str] = ()) -> Media:
     """Make a gallery item of a text, its beginning where it is long."""
     whole = raw.decode("utf-8", "replace")
-    shown = whole if len(whole) <= SHOWN_CHARACTERS else whole[:SHOWN_CHARACTERS] + " …"
-    return Media(title, lines, text=shown)
+    excerpt = whole if len(whole) <= SHOWN_CHARACTERS else whole[:SHOWN_CHARACTERS] + " …"
+    return Media(title, lines, text=excerpt)
 
 
 #: Raw kind to what makes a gallery item of an example.

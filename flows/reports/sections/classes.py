@@ -86,20 +86,20 @@ def kernels(context: Context) -> Iterator[Section]:
     """Show the kernels of the first convolution, where it was trained here."""
     network = context.network
     if any(phase.model is network.model for phase in network.phases):
-        shown = cnn.first_kernels(network.model)
-        if shown is not None:
-            yield parts.kernels(shown)
+        first_kernels = cnn.first_kernels(network.model)
+        if first_kernels is not None:
+            yield parts.kernels(first_kernels)
 
 
 def windows(context: Context) -> Iterator[Section]:
     """Show what was heard when in the longest test examples, where examples have several windows."""
-    shown = []
+    examples = []
     for row in context.dataset.measured.nlargest(SHOWN_LONG, "seconds").itertuples():
         scores, starts = signatures.heard(context.network, context.dataset.read(row))
         if len(starts) > 1:
-            shown.append((f"{row.name}: {row.label}", starts, scores))
-    if shown:
-        yield parts.windows(shown, context.dataset.labels)
+            examples.append((f"{row.name}: {row.label}", starts, scores))
+    if examples:
+        yield parts.windows(examples, context.dataset.labels)
 
 
 def texts(context: Context) -> Iterator[Section]:
@@ -111,9 +111,9 @@ def texts(context: Context) -> Iterator[Section]:
         if not len(part):
             continue
         counts, lengths = count(featurizer.tokens, map(context.dataset.read, part.itertuples()))
-        known = sum(counts[token] for token in featurizer.vocabulary)
+        covered = sum(counts[token] for token in featurizer.vocabulary)
         cut = np.mean([length > (featurizer.max_tokens or length) for length in lengths])
-        unknown = 1 - known / max(1, counts.total())
+        unknown = 1 - covered / max(1, counts.total())
         rows.append([split, int(np.median(lengths)), max(lengths), float(cut), unknown])
     yield parts.texts(rows, len(featurizer.vocabulary), featurizer.max_tokens)
 
@@ -134,8 +134,8 @@ def text_mistakes(context: Context) -> Iterator[Section]:
         ]
         for tokens, changes in token_occlusion.explained(context.network, raws)
     ]
-    shown = [replace(item, tokens=tokens) for item, tokens in zip(items, weighed, strict=True)]
-    yield parts.mistakes(shown, len(context.measured.mistakes), legend=parts.EVIDENCE)
+    mistake_items = [replace(item, tokens=tokens) for item, tokens in zip(items, weighed, strict=True)]
+    yield parts.mistakes(mistake_items, len(context.measured.mistakes), legend=parts.EVIDENCE)
 
 
 def _mistakes(context: Context) -> tuple[list[media.Media], list[bytes]]:

@@ -68,26 +68,26 @@ def lead(context: Context) -> Section | None:
 def _answered(context: Context, row: int) -> Media:
     """Draw an image with its objects and all predictions that are counted."""
     measured = context.measured
-    truth, found = measured.targets[row], measured.boxes[row]
-    found = found[found[:, 5] >= measured.threshold]
-    item, raw = context.measured_example(row, [f"{len(truth)} true, {len(found)} predicted"])
-    colors = [marks.TRUE] * len(truth) + [marks.PREDICTED] * len(found)
-    few = len(found) <= CAPTIONED
-    captions = [""] * len(truth) + [_caption(measured, box) if few else "" for box in found]
+    truth, predictions = measured.targets[row], measured.boxes[row]
+    predictions = predictions[predictions[:, 5] >= measured.threshold]
+    item, raw = context.measured_example(row, [f"{len(truth)} true, {len(predictions)} predicted"])
+    colors = [marks.TRUE] * len(truth) + [marks.PREDICTED] * len(predictions)
+    few = len(predictions) <= CAPTIONED
+    captions = [""] * len(truth) + [_caption(measured, box) if few else "" for box in predictions]
     return _with_boxes(
-        context, row, (item, raw), np.concatenate([truth[:, :4], found[:, :4]]), captions, colors
+        context, row, (item, raw), np.concatenate([truth[:, :4], predictions[:, :4]]), captions, colors
     )
 
 
 def _with_boxes(
     context: Context,
     row: int,
-    shown: tuple[Media, bytes],
+    example: tuple[Media, bytes],
     corners: Any,
     captions: list[str],
     colors: list[Any],
 ) -> Media:
-    item, raw = shown
+    item, raw = example
     photo = preview(raw, SIDE) if raw else None
     if photo is None:
         return item
@@ -157,17 +157,19 @@ def _drawn(context: Context, row: int, of_kind: pd.DataFrame) -> Media:
     meant = of_kind[of_kind["row"] == row]
     lines = [f"{len(meant)} of {len(measured.targets[row])} objects missed"] if _misses(meant) else []
     lines = lines or [_said(error) for error in meant.head(3).itertuples()]
-    shown = context.measured_example(row, lines)
-    truth, found = measured.targets[row], measured.boxes[row]
-    found = found[found[:, 5] >= measured.threshold]
-    parts = [(truth, marks.TRUE, _misses(meant)), (found, marks.OTHER, not _misses(meant))]
+    example = context.measured_example(row, lines)
+    truth, predictions = measured.targets[row], measured.boxes[row]
+    predictions = predictions[predictions[:, 5] >= measured.threshold]
+    parts = [(truth, marks.TRUE, _misses(meant)), (predictions, marks.OTHER, not _misses(meant))]
     colors, captions = [], []
     for boxes, usual, named in parts:
         places = set(meant["box"]) if named else set()
         colors += [marks.PREDICTED if place in places else usual for place in range(len(boxes))]
         few = places if len(places) <= CAPTIONED else ()
         captions += [_caption(measured, box) if place in few else "" for place, box in enumerate(boxes)]
-    return _with_boxes(context, row, shown, np.concatenate([truth[:, :4], found[:, :4]]), captions, colors)
+    return _with_boxes(
+        context, row, example, np.concatenate([truth[:, :4], predictions[:, :4]]), captions, colors
+    )
 
 
 def _caption(measured: Any, box: np.ndarray) -> str:

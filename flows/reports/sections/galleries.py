@@ -54,9 +54,9 @@ def search_headline(context: Context) -> report.Headline | None:
     """Show the precision beside that of raw pixels; without labels, the recall of the index."""
     figures, name = context.state.metrics, image_search.MEASURED
     if name not in figures:
-        found = figures["eval/recall_at_10"]
+        recall = figures["eval/recall_at_10"]
         return report.Headline(
-            "recall of the index", found, note="share of the exact 10 nearest that it returns"
+            "recall of the index", recall, note="share of the exact 10 nearest that it returns"
         )
     ends = (figures.get(f"{name}_low"), figures.get(f"{name}_high"))
     return report.Headline(
@@ -102,9 +102,14 @@ def search_lead(context: Context) -> report.Section:
     cosines, rows = retrieval.nearest(every, every[places], NEIGHBOURS + 1)
     items = [
         _neighbours(
-            plan, frame, place, near[near != place][:NEIGHBOURS], found[near != place][:NEIGHBOURS], labels
+            plan,
+            frame,
+            place,
+            near[near != place][:NEIGHBOURS],
+            similarities[near != place][:NEIGHBOURS],
+            labels,
         )
-        for place, near, found in zip(places, rows, cosines, strict=True)
+        for place, near, similarities in zip(places, rows, cosines, strict=True)
     ]
     return report.Section(
         f"Photos and their {NEIGHBOURS} nearest others, with the cosine", media=items, wide=True
@@ -215,8 +220,8 @@ def _precision(record: Record, by_label: Mapping[str, Mapping[str, float]]) -> r
     prose = "How many of the 10 training photos nearest to a test photo have its label."
     columns = tuple(table.columns)
     rows = [list(row) for row in table.itertuples(index=False)]
-    shown = report.Table(columns, rows, "By class, the hardest first", frozenset(columns[1:]))
-    return report.Section("Precision at 10", prose=[prose], tables=[shown])
+    report_table = report.Table(columns, rows, "By class, the hardest first", frozenset(columns[1:]))
+    return report.Section("Precision at 10", prose=[prose], tables=[report_table])
 
 
 def _duplicates(plan: Plan, record: Record, frame: Any, pairs: pd.DataFrame) -> report.Section:
@@ -254,7 +259,7 @@ def _pair(plan: Plan, rows: Any, cosine: float) -> reports_media.Media:
 def clusters(context: Context) -> Iterator[report.Section]:
     """Show each cluster as a contact sheet, and write the interactive map."""
     plan, record, dataset = context.plan, context.record, context.dataset
-    found = image_clustering.clusters(record)
+    result = image_clustering.clusters(record)
     members, distances, unit = _clustered(context)
     table = pd.DataFrame({"photo": dataset.frame["name"], "cluster": members, "distance": distances})
     record.tracked.table(table, "tables/clusters.json")
@@ -264,8 +269,8 @@ def clusters(context: Context) -> Iterator[report.Section]:
         for number, title in enumerate(_titles(dataset, members))
     ]
     tables = [_counts(dataset, members)] if gallery.labelled(dataset) else []
-    if found["tried"]:
-        tried = [[int(k), value] for k, value in found["tried"].items()]
+    if result["tried"]:
+        tried = [[int(k), value] for k, value in result["tried"].items()]
         tables.append(report.Table(("clusters", "silhouette"), tried, "Numbers of clusters that were tried"))
     prose = (
         "K-means on the normalised vectors. Each sheet goes from the centre of its cluster outwards. "
@@ -282,8 +287,8 @@ def _sheet(
     rows = np.flatnonzero(members == number)
     rows = rows[np.argsort(distances[rows], kind="stable")]
     # From the middle to the edge: evenly spread where there are more than are shown.
-    shown = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), SHOWN_MEMBERS)).round().astype(int))]
-    picture = contact_sheet.sheet(gallery.pictures(plan, dataset.frame.iloc[shown]))
+    sample = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), SHOWN_MEMBERS)).round().astype(int))]
+    picture = contact_sheet.sheet(gallery.pictures(plan, dataset.frame.iloc[sample]))
     said = f"{len(rows):,d} photos, distance {distances[rows].min():.3f} to {distances[rows].max():.3f}"
     if gallery.labelled(dataset):
         shares = dataset.frame.iloc[rows]["label"].value_counts(normalize=True).head(3)

@@ -49,20 +49,20 @@ def hits(context: Context, most: int) -> list[int]:
     targets = context.dataset.measured["target"].to_numpy(np.int64)
     right = scores.argmax(1) == targets
     counts = np.bincount(targets[right], minlength=len(context.dataset.labels))
-    found = []
+    groups = []
     for label in np.argsort(-counts, kind="stable"):
         rows = np.flatnonzero(right & (targets == label))
         ordered = rows[np.argsort(scores[rows, label], kind="stable")]
         from_middle = np.argsort(np.abs(np.arange(len(rows)) - len(rows) // 2), kind="stable")
-        found.append(ordered[from_middle].tolist())
-    return _in_turn(found, most)
+        groups.append(ordered[from_middle].tolist())
+    return _in_turn(groups, most)
 
 
 def _in_turn(groups: Sequence[Sequence[int]], most: int) -> list[int]:
     """Take one of each group in turn, until there are so many."""
     longest = max(map(len, groups), default=0)
-    taken = [group[turn] for turn in range(longest) for group in groups if turn < len(group)]
-    return taken[:most]
+    selection = [group[turn] for turn in range(longest) for group in groups if turn < len(group)]
+    return selection[:most]
 
 
 def worst(context: Context) -> list[int]:

@@ -112,11 +112,11 @@ def _drawn(context: Context, example: Any) -> media.Media:
     """Draw an example with its true and predicted points."""
     measured, row = context.measured, int(example.row)
     item, raw = context.measured_example(row, [f"mean error {example.error:.3g} px"])
-    shown = preview(raw, SIDE) if raw else None
-    if shown is None:
+    photo = preview(raw, SIDE) if raw else None
+    if photo is None:
         return item
     size = upright.sizes(context.dataset.measured.iloc[[row]])[0]
     drawn = marks.points(
-        marks.enlarged(shown, SIDE), measured.points[row] / size, measured.targets[row] / size
+        marks.enlarged(photo, SIDE), measured.points[row] / size, measured.targets[row] / size
     )
     return media.photo(drawn, item.title, item.lines)

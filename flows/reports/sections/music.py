@@ -75,7 +75,7 @@ def metrics(context: Context) -> Iterator[Section]:
     names = [str(name) for name in context.dataset.measured["name"]]
     takes = [[name, *row] for name, row in zip(names, measured.takes.to_numpy(object).tolist(), strict=True)]
     octaves = measured.keys.to_numpy(object).tolist()
-    shown = [posixpath.basename(name)[-_NAME:] for name in names]
+    labels = [posixpath.basename(name)[-_NAME:] for name in names]
     yield Section(
         "Metrics",
         tables=[
@@ -83,7 +83,7 @@ def metrics(context: Context) -> Iterator[Section]:
             Table(("recording", *measured.takes.columns), takes, "By recording", folded=True),
             Table(tuple(measured.keys.columns), octaves, "By octave", frozenset({"precision", "recall"})),
         ],
-        figures=[media.picture("By recording", partial(figures.by_take, measured.takes, shown))],
+        figures=[media.picture("By recording", partial(figures.by_take, measured.takes, labels))],
     )
 
 

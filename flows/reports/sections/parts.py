@@ -229,7 +229,9 @@ def _confusions(evaluation: "Evaluation", most: int = 10) -> list[Table]:
     pairs = [np.unravel_index(at, wrong.shape) for at in order]
     names = evaluation.labels
     rows = [
-        [names[true], names[found], int(wrong[true, found])] for true, found in pairs if wrong[true, found]
+        [names[true], names[predicted], int(wrong[true, predicted])]
+        for true, predicted in pairs
+        if wrong[true, predicted]
     ]
     return [Table(("true", "predicted", "times"), rows, "Most frequent confusions")]
 

@@ -50,8 +50,8 @@ def importance(context: Context) -> Iterator[Section]:
     )
     columns = ("column", f"fall of {what}", "deviation")
     rows = table.to_numpy(object).tolist()
-    shown = Table(columns, rows, f"Mean and deviation over {REPEATS} shuffles", folded=len(rows) > 24)
-    yield Section("Feature importance", prose=[prose], tables=[shown])
+    report_table = Table(columns, rows, f"Mean and deviation over {REPEATS} shuffles", folded=len(rows) > 24)
+    yield Section("Feature importance", prose=[prose], tables=[report_table])
 
 
 def _shuffled(context: Context) -> str:
@@ -73,12 +73,12 @@ _SCORES: Mapping[str, tuple[str, Any, Any]] = {
 
 def _importance(context: Context) -> pd.DataFrame | None:
     """Measure how much each column matters, once in a training; None for a table that is too wide."""
-    kept = context.record.kept
-    if "importance" not in kept:
-        kept["importance"] = _measured(context)
-        if kept["importance"] is not None:
-            context.record.tracked.table(kept["importance"], "tables/feature_importance.json")
-    table: pd.DataFrame | None = kept["importance"]
+    cache = context.record.kept
+    if "importance" not in cache:
+        cache["importance"] = _measured(context)
+        if cache["importance"] is not None:
+            context.record.tracked.table(cache["importance"], "tables/feature_importance.json")
+    table: pd.DataFrame | None = cache["importance"]
     return table
 
 
@@ -118,13 +118,13 @@ def layers(context: Context) -> Iterator[Section]:
     frame = dataset.frame[dataset.frame["split"] == "train"].head(DRAWN)
     rows = [dataset.read(row) for row in frame.itertuples()]
     targets, labels = frame["target"].to_numpy(np.int64), dataset.labels
-    shown = []
+    pictures = []
     if (plane := representation.inputs(trained, rows)) is not None:
         caption = "Answers to every pair of inputs: the stronger the colour, the higher the score."
         drawn = picture(
             "Decision boundary", lambda theme: figures.decision(plane, targets, labels, theme), caption
         )
-        shown.append(drawn)
+        pictures.append(drawn)
     after = representation.hidden(trained, rows)
     before = representation.hidden(networks.untrained(context.plan, dataset), rows)
     if before is not None and after is not None:
@@ -138,6 +138,6 @@ def layers(context: Context) -> Iterator[Section]:
             lambda theme: figures.before_and_after(views, targets, labels, theme),
             caption,
         )
-        shown.append(drawn)
-    if shown:
-        yield Section("Layers", figures=shown)
+        pictures.append(drawn)
+    if pictures:
+        yield Section("Layers", figures=pictures)

@@ -65,8 +65,8 @@ def metrics(context: Context) -> Iterator[Section]:
     rows = measured.confused.head(PAIRS).to_numpy(object).tolist()
     if rows:
         prose = "A dash stands for a word that was not recognised, or that was not said."
-        shown = [[said or "—", recognised or "—", times] for said, recognised, times in rows]
-        table = Table(("said", "recognised", "times"), shown)
+        cells = [[said or "—", recognised or "—", times] for said, recognised, times in rows]
+        table = Table(("said", "recognised", "times"), cells)
         yield Section("Most confused words", prose=[prose], tables=[table])
 
 

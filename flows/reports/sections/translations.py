@@ -100,8 +100,8 @@ def attention(context: Context) -> Iterator[Section]:
     if not short:
         return
     functions = context.record.networks.functions(context.plan, context.record.run, context.dataset)
-    found = answer(functions["attention"], short)
-    written = np.char.str_len(found["target_tokens"].astype(np.bytes_)).astype(bool).sum(axis=1)
+    outputs = answer(functions["attention"], short)
+    written = np.char.str_len(outputs["target_tokens"].astype(np.bytes_)).astype(bool).sum(axis=1)
     chosen = [place for place in range(len(short)) if written[place] <= _LONGEST][:DRAWN]
     if not chosen:
         return
@@ -112,21 +112,21 @@ def attention(context: Context) -> Iterator[Section]:
             "root of the attention, averaged over heads and layers."
         ],
         figures=[
-            _map(short[place].decode(), {name: value[place] for name, value in found.items()})
+            _map(short[place].decode(), {name: value[place] for name, value in outputs.items()})
             for place in chosen
         ],
     )
 
 
-def _map(source: str, found: dict[str, Any]) -> Picture:
-    weights = found["attention"]
+def _map(source: str, outputs: dict[str, Any]) -> Picture:
+    weights = outputs["attention"]
     sides = [int(weights.any(axis=axis).sum()) for axis in (1, 0)]
     names = [
-        [token.decode("utf-8", "replace") for token in found[f"{side}_tokens"][:count]]
+        [token.decode("utf-8", "replace") for token in outputs[f"{side}_tokens"][:count]]
         for side, count in zip(("target", "source"), sides, strict=True)
     ]
     draw = partial(translation.attention, weights[: sides[0], : sides[1]], names[1], names[0])
-    return media.picture(source, draw, found["text"].decode())
+    return media.picture(source, draw, outputs["text"].decode())
 
 
 def worst(context: Context) -> Iterator[Section]:

@@ -130,7 +130,7 @@ def tests(context: Context) -> Iterator[report.Section]:
     rows = [[name, metrics[name], meaning] for name, meaning in MEANINGS.items() if name in metrics]
     counted = ("pairs", "known")
     rows = [[name, int(value) if name.endswith(counted) else value, text] for name, value, text in rows]
-    by_section = [[name, right, known, right / known] for name, right, known in measured["analogies"]]
+    by_section = [[name, right, covered, right / covered] for name, right, covered in measured["analogies"]]
     tables = [report.Table(("metric", "value", "meaning"), rows)]
     if by_section:
         columns = ("analogies", "right", "known", "share")
@@ -147,10 +147,12 @@ def _telling(words: tuple[str, ...], most: int) -> list[str]:
 def neighbours(context: Context) -> Iterator[report.Section]:
     """Show the nearest words of some frequent ones."""
     words, vectors = word_vectors.vectors_of(context.network)
-    found = word_evaluation.keyed(words, vectors)
+    keyed_vectors = word_evaluation.keyed(words, vectors)
     rows = []
     for word in _telling(words, SHOWN):
-        near = found.most_similar(word, topn=min(NEIGHBOURS, len(words) - 1)) if len(words) > 1 else []
+        near = (
+            keyed_vectors.most_similar(word, topn=min(NEIGHBOURS, len(words) - 1)) if len(words) > 1 else []
+        )
         rows.append([word, ", ".join(f"{other} {cosine:.2f}" for other, cosine in near)])
     prose = f"The most frequent words of {LETTERS} letters and more, each with its nearest by cosine."
     yield report.Section("Neighbours", prose=[prose], tables=[report.Table(("word", "nearest words"), rows)])

@@ -241,7 +241,7 @@ def check(kind: type[Settings], content: Mapping[str, Any] | None, section: str)
         return kind.model_validate(dict(content or {}))
     except ValidationError as error:
         first, schema = error.errors()[0], kind.model_json_schema()
-        path, known = _locate(schema, first["loc"])
+        path, keys = _locate(schema, first["loc"])
         # A setting of several types has an error for each.
         expected = [each["msg"] for each in error.errors() if _locate(schema, each["loc"])[0] == path]
         where = ".".join([section, *path])
@@ -249,8 +249,8 @@ def check(kind: type[Settings], content: Mapping[str, Any] | None, section: str)
         raise ConfigError(
             f"recipe setting {where}",
             got=repr(first.get("input"))[:120],
-            expected=f"one of the keys {', '.join(known)}" if unknown else " or ".join(expected),
-            todo=(near(path[-1], known) if unknown else None) or "correct the recipe or the --set option",
+            expected=f"one of the keys {', '.join(keys)}" if unknown else " or ".join(expected),
+            todo=(near(path[-1], keys) if unknown else None) or "correct the recipe or the --set option",
         ) from error
 
 

@@ -84,8 +84,8 @@ def _any_of(types: Iterable[Any]) -> Any:
 
 
 def _referred(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = definitions[schema["$ref"].rpartition("/")[2]]
-    return found
+    definition: Mapping[str, Any] = definitions[schema["$ref"].rpartition("/")[2]]
+    return definition
 
 
 def _type(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Any:

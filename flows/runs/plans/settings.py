@@ -89,8 +89,8 @@ def schema(task: str) -> str:
     """Write the schemas of a task's settings from their types, as `flows.runs.plans.schemas` reads them."""
     from models import tasks
 
-    found = {name: kind.model_json_schema() for name, kind in types(tasks.find(task)).items()}
-    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+    section_schemas = {name: kind.model_json_schema() for name, kind in types(tasks.find(task)).items()}
+    return json.dumps(section_schemas, indent=1, ensure_ascii=False) + "\n"
 
 
 def write_schemas() -> None:

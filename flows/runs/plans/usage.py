@@ -70,14 +70,14 @@ def _exists(path: str) -> bool:
 def checks(kinds: Mapping[str, type[BaseModel]], seed: int) -> dict[str, config.Check]:
     """Return the check of every section by its type; the splits follow the seed, where there are any."""
     common = {"seed": seed} if "seed" in kinds["data"].model_fields else {}
-    given = {"data": common}
+    section_defaults = {"data": common}
     return {
-        section: functools.partial(_checked, kind, section, given.get(section, {}))
+        section: functools.partial(_checked, kind, section, section_defaults.get(section, {}))
         for section, kind in kinds.items()
     }
 
 
 def _checked(
-    kind: type[BaseModel], section: str, given: dict[str, Any], content: dict[str, Any]
+    kind: type[BaseModel], section: str, section_defaults: dict[str, Any], content: dict[str, Any]
 ) -> BaseModel:
-    return config.check(kind, given | content, section)
+    return config.check(kind, section_defaults | content, section)

@@ -146,9 +146,11 @@ class Spool:
         folder = self.directory.parent
         with rejections(folder):
             if "file" in event.body and self.staged(event.body["file"]).exists():
-                kept = folder / REJECTED_FILES / self.directory.name / self.staged(event.body["file"]).name
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                self.staged(event.body["file"]).rename(kept)
+                destination = (
+                    folder / REJECTED_FILES / self.directory.name / self.staged(event.body["file"]).name
+                )
+                destination.parent.mkdir(parents=True, exist_ok=True)
+                self.staged(event.body["file"]).rename(destination)
             with open(folder / REJECTED, "a", encoding="utf-8") as stream:
                 stream.write(line + "\n")
 

@@ -61,16 +61,16 @@ def offer(folder: Path) -> int:
     if not (folder / REJECTED).is_file():
         return 0
     with rejections(folder):
-        kept, runs = [], dict[str, list[dict[str, Any]]]()
+        lines, runs = [], dict[str, list[dict[str, Any]]]()
         for line, record in _records(folder):
             if record is None or record["kind"] == "damaged":
-                kept.append(line)
+                lines.append(line)
             else:
                 runs.setdefault(record["run"].partition(AGAIN)[0], []).append(record)
         for run, records in runs.items():
             _put_back(folder, run, records)
-        write_file(folder / REJECTED, "".join(kept))
-        if not kept:
+        write_file(folder / REJECTED, "".join(lines))
+        if not lines:
             (folder / REJECTED).unlink()
     return sum(map(len, runs.values()))
 
@@ -110,12 +110,12 @@ def _put_back(folder: Path, run: str, records: list[dict[str, Any]]) -> None:
 
 def _move_file(folder: Path, record: Mapping[str, Any], journal: Journal) -> None:
     target = journal.staged(record["body"]["file"])
-    kept = folder / REJECTED_FILES / record["run"] / target.name
-    if kept.exists() and target.parent == journal.directory / FILES:
+    source = folder / REJECTED_FILES / record["run"] / target.name
+    if source.exists() and target.parent == journal.directory / FILES:
         target.parent.mkdir(exist_ok=True)
-        kept.rename(target)
+        source.rename(target)
         with suppress(OSError):  # not empty yet
-            kept.parent.rmdir()
+            source.parent.rmdir()
 
 
 def _missing_end(directory: Path, records: list[dict[str, Any]]) -> str:
@@ -132,5 +132,5 @@ def _missing_end(directory: Path, records: list[dict[str, Any]]) -> str:
 
 def _ids(directory: Path, records: list[dict[str, Any]]) -> dict[str, Any]:
     """Return MLflow's ids of the run, as far as they are known here."""
-    known = Spool(directory).cursor() | next((r["ids"] for r in reversed(records) if r.get("ids")), {})
-    return {key: known[key] for key in IDS if key in known}
+    ids = Spool(directory).cursor() | next((r["ids"] for r in reversed(records) if r.get("ids")), {})
+    return {key: ids[key] for key in IDS if key in ids}

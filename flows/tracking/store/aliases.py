@@ -80,10 +80,10 @@ def _release(client: "MlflowClient", model: Any, version: str, releases: Release
     # A model that was deleted and made again counts its versions from 1 again.
     key = (model.name, model.creation_timestamp, version)
     if key not in releases:
-        given = client.get_model_version(model.name, version).tags.get(RELEASE_TAG, "")
-        if not given.isdecimal():  # it may be given later
+        release_tag = client.get_model_version(model.name, version).tags.get(RELEASE_TAG, "")
+        if not release_tag.isdecimal():  # it may be given later
             return UNKNOWN
-        releases[key] = int(given)
+        releases[key] = int(release_tag)
     return releases[key]
 
 

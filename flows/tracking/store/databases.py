@@ -17,11 +17,13 @@ def make_database(path: Path) -> None:
     if path.exists():
         return
     with tempfile.TemporaryDirectory(prefix=".making-", dir=path.parent) as folder:
-        made = Path(folder) / path.name
-        MlflowClient(tracking_uri=f"sqlite:///{made}", registry_uri=f"sqlite:///{made}").search_experiments()
+        database = Path(folder) / path.name
+        MlflowClient(
+            tracking_uri=f"sqlite:///{database}", registry_uri=f"sqlite:///{database}"
+        ).search_experiments()
         try:
-            os.link(made, path)
+            os.link(database, path)
         except FileExistsError:
             pass  # Another process was quicker: its database stays.
         except OSError:  # A file system without hard links.
-            made.replace(path)
+            database.replace(path)

@@ -41,7 +41,7 @@ def register(
         if version.tags.get(EVENT_TAG) == event:
             return Registered(int(version.version), version.model_id)
     model_id, location = _logged_model(client, body, cursor, directory)
-    made = client.create_model_version(
+    model_version = client.create_model_version(
         name,
         # A server takes logged models by id only; a database resolves ids in the global tracking
         # URI, which is not ours to set.
@@ -52,7 +52,7 @@ def register(
         await_creation_for=0,
         model_id=model_id,
     )
-    return Registered(int(made.version), model_id)
+    return Registered(int(model_version.version), model_id)
 
 
 def _ensure_model(client: "MlflowClient", name: str, task: str | None) -> None:

@@ -170,12 +170,12 @@ class Ledger:
         """
         if run_id not in self._runs:
             try:
-                given = self.client.get_run(run_id).info.run_id
+                answer = self.client.get_run(run_id).info.run_id
             except Exception as error:
                 if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
                     return False
                 raise AwayError(_short(error)) from error
-            self._runs.add(_same(given, run_id))
+            self._runs.add(_same(answer, run_id))
         return True
 
     def reap(self, experiment_id: str) -> list[str]:
@@ -199,8 +199,8 @@ class Ledger:
         return dead
 
     def _experiment(self, name: str) -> str:
-        found = self.client.get_experiment_by_name(name)
-        if found is None:
+        experiment = self.client.get_experiment_by_name(name)
+        if experiment is None:
             place = None
             if not self.is_server:
                 place = (self.artifacts / slug(name, 100)).resolve().as_uri()
@@ -211,20 +211,20 @@ class Ledger:
                 if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
                     raise
                 raise AwayError(f"experiment {name} was just created by another process") from error
-        _same(found.name, name)
-        if found.lifecycle_stage == "deleted":
-            self.client.restore_experiment(found.experiment_id)
-        if KIND_TAG not in found.tags:
-            self.client.set_experiment_tag(found.experiment_id, KIND_TAG, TRAINING_KIND)
-        return found.experiment_id
+        _same(experiment.name, name)
+        if experiment.lifecycle_stage == "deleted":
+            self.client.restore_experiment(experiment.experiment_id)
+        if KIND_TAG not in experiment.tags:
+            self.client.set_experiment_tag(experiment.experiment_id, KIND_TAG, TRAINING_KIND)
+        return experiment.experiment_id
 
     def _start(self, event: Event, cursor: dict[str, Any], directory: Path) -> None:
         experiment = self._experiment(event.body["experiment"])
         label = event.body["tags"][RUN_TAG]
-        known = self.client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{label}'", max_results=1)
+        runs = self.client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{label}'", max_results=1)
         run = (
-            known[0]
-            if known
+            runs[0]
+            if runs
             else self.client.create_run(
                 experiment, start_time=event.at, tags=event.body["tags"], run_name=event.body["run_name"]
             )
@@ -281,9 +281,9 @@ class Ledger:
         """Log params; one whose value changed since the run began becomes a tag ``changed.<name>``."""
         from mlflow.entities import RunTag
 
-        known = self.client.get_run(run_id).data.params
-        changed = [param for param in params if known.get(param.key, param.value) != param.value]
-        fresh = [param for param in params if param.key not in known]
+        logged = self.client.get_run(run_id).data.params
+        changed = [param for param in params if logged.get(param.key, param.value) != param.value]
+        fresh = [param for param in params if param.key not in logged]
         tags = [RunTag(f"changed.{param.key}", param.value) for param in changed]
         for at in range(0, max(len(fresh), len(tags)), MOST_OTHERS):
             upto = at + MOST_OTHERS
@@ -301,28 +301,28 @@ class Ledger:
         if event.body.get("table"):
             path = "/".join(filter(None, (folder, source.name)))
             cursor["tables"] = [*(one for one in cursor.get("tables", []) if one != path), path]
-            shown = [{"path": one, "type": "table"} for one in cursor["tables"]]
-            self.client.set_tag(cursor["run_id"], "mlflow.loggedArtifacts", json.dumps(shown))
+            entries = [{"path": one, "type": "table"} for one in cursor["tables"]]
+            self.client.set_tag(cursor["run_id"], "mlflow.loggedArtifacts", json.dumps(entries))
 
     def _dataset(self, event: Event, cursor: dict[str, Any], directory: Path) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        given = event.body
+        body = event.body
         dataset = Dataset(
-            name=given["name"],
-            digest=given["digest"],
-            source_type=given["source_type"],
-            source=given["source"],
-            profile=given["profile"],
+            name=body["name"],
+            digest=body["digest"],
+            source_type=body["source_type"],
+            source=body["source"],
+            profile=body["profile"],
         )
-        tags = [InputTag("mlflow.data.context", given["context"])]
+        tags = [InputTag("mlflow.data.context", body["context"])]
         self.client.log_inputs(cursor["run_id"], [DatasetInput(dataset, tags)])
 
     def _register(self, event: Event, cursor: dict[str, Any], directory: Path) -> None:
         name = event.body["name"]
-        made = mlflow_model.register(self.client, event.body, cursor, directory, remote=self.is_server)
-        cursor["versions"] = cursor.get("versions", {}) | {name: made.version}
-        cursor["models"] = cursor.get("models", {}) | {name: made.model_id}
+        registered = mlflow_model.register(self.client, event.body, cursor, directory, remote=self.is_server)
+        cursor["versions"] = cursor.get("versions", {}) | {name: registered.version}
+        cursor["models"] = cursor.get("models", {}) | {name: registered.model_id}
 
     def _describe(self, event: Event, cursor: dict[str, Any], directory: Path) -> None:
         descriptions.describe(self.client, event.body, cursor)
@@ -407,9 +407,9 @@ def this_process() -> Mapping[str, str]:
     }
 
 
-def _same(answer: str, wanted: str) -> str:
+def _same(answer: str, expected: str) -> str:
     """Return the name a store answers with if it is the one requested; other servers answer anything."""
-    if answer != wanted:
+    if answer != expected:
         raise AwayError("the server there is not MLflow")
     return answer
 

@@ -48,11 +48,11 @@ class Sampler:
                     return
                 for monitor in monitors:
                     monitor.collect_metrics()
-            found: dict[str, float] = {}
+            metrics: dict[str, float] = {}
             for monitor in monitors:
-                found |= monitor.aggregate_metrics()
+                metrics |= monitor.aggregate_metrics()
                 monitor.clear_metrics()
-            self._log({f"{PREFIX}{name}": value for name, value in found.items()}, self._step)
+            self._log({f"{PREFIX}{name}": value for name, value in metrics.items()}, self._step)
             self._step += 1
 
 

@@ -70,9 +70,9 @@ class Choice:
         for outputs, notes in answered:
             moved = outputs - tf.constant([onset, 0.0, 0.0, held])[:, tf.newaxis]
             heard = measured.read({name: value.numpy() for name, value in self.decode(moved).items()}, ())
-            for truth, found in zip(np.asarray(notes, np.float64), heard, strict=True):
+            for truth, take in zip(np.asarray(notes, np.float64), heard, strict=True):
                 truth = truth[truth[:, 2] >= 0] * [self.step, self.step, 1, 1]
-                scores.append(measured.note_scores(truth, measured.unpacked(found).notes, offsets=offsets)[2])
+                scores.append(measured.note_scores(truth, measured.unpacked(take).notes, offsets=offsets)[2])
         return float(np.mean(scores))
 
 

@@ -171,7 +171,7 @@ def _coco(targets: Sequence[np.ndarray], boxes: Sequence[np.ndarray], classes: i
     }
     for number, annotation in enumerate(truth["annotations"], start=1):
         annotation["id"] = number
-    found = [
+    predictions = [
         {
             "image_id": image + 1,
             "category_id": int(row[4]) + 1,
@@ -184,7 +184,7 @@ def _coco(targets: Sequence[np.ndarray], boxes: Sequence[np.ndarray], classes: i
     coco = COCO()
     coco.dataset = truth
     coco.createIndex()
-    return coco, coco.loadRes(found) if found else None
+    return coco, coco.loadRes(predictions) if predictions else None
 
 
 def _corner_and_size(row: np.ndarray) -> list[float]:
@@ -205,10 +205,10 @@ def _matched(
 
     # It prints its progress.
     with contextlib.redirect_stdout(io.StringIO()):
-        truth, found = _coco(targets, boxes, classes)
-        if found is None:
+        truth, predictions = _coco(targets, boxes, classes)
+        if predictions is None:
             return None
-        matched = COCOeval(truth, found, "bbox")
+        matched = COCOeval(truth, predictions, "bbox")
         matched.params.maxDets = [max(map(len, boxes))]
         matched.params.areaRng, matched.params.areaRngLbl = [[0, 1e10]], ["all"]
         if overlaps is not None:
@@ -232,11 +232,11 @@ def _by_class(
     matched: Any, targets: Sequence[np.ndarray], names: Sequence[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     precision = _precision(matched, len(names))
-    known = np.where(precision < 0, np.nan, precision)
+    masked = np.where(precision < 0, np.nan, precision)
     counts = np.bincount(np.concatenate([rows[:, 4] for rows in targets]).astype(int), minlength=len(names))
     rows, curves = [], []
     for place, name in enumerate(names):
-        of_class = known[:, :, place]
+        of_class = masked[:, :, place]
         there = not np.isnan(of_class).all()
         rows.append(
             {
@@ -287,11 +287,11 @@ def _mean_precision(matched: Any, classes: int, images: np.ndarray) -> float:
     with contextlib.redirect_stdout(io.StringIO()):
         resampled.accumulate()
     precision = resampled.eval["precision"][:, :, :, 0, -1]
-    known = precision[:, :, (precision >= 0).all(axis=(0, 1))]
-    return float(known.mean()) if known.size else float("nan")
+    valid = precision[:, :, (precision >= 0).all(axis=(0, 1))]
+    return float(valid.mean()) if valid.size else float("nan")
 
 
-def _judged(truth: np.ndarray, found: np.ndarray) -> tuple[list[tuple[str, float]], np.ndarray]:
+def _judged(truth: np.ndarray, predictions: np.ndarray) -> tuple[list[tuple[str, float]], np.ndarray]:
     """Judge the predictions of one image, the best first.
 
     Returns:
@@ -299,17 +299,17 @@ def _judged(truth: np.ndarray, found: np.ndarray) -> tuple[list[tuple[str, float
     """
     from pycocotools import mask
 
-    taken = np.zeros(len(truth), bool)
-    corners = [[_corner_and_size(row) for row in rows] for rows in (found, truth)]
-    overlaps = np.zeros((len(found), len(truth)))
-    if len(found) and len(truth):
+    matched = np.zeros(len(truth), bool)
+    corners = [[_corner_and_size(row) for row in rows] for rows in (predictions, truth)]
+    overlaps = np.zeros((len(predictions), len(truth)))
+    if len(predictions) and len(truth):
         overlaps = mask.iou(*corners, [0] * len(truth))
     verdicts = []
-    for row, overlap in zip(found, overlaps, strict=True):
+    for row, overlap in zip(predictions, overlaps, strict=True):
         same = truth[:, 4] == row[4]
-        free = np.where(same & ~taken, overlap, 0.0)
+        free = np.where(same & ~matched, overlap, 0.0)
         if free.max(initial=0) >= RIGHT:
-            taken[free.argmax()] = True
+            matched[free.argmax()] = True
             verdicts.append(("right", float(free.max())))
         elif np.where(same, overlap, 0).max(initial=0) >= RIGHT:
             verdicts.append(("duplicate", float(np.where(same, overlap, 0).max())))
@@ -319,15 +319,15 @@ def _judged(truth: np.ndarray, found: np.ndarray) -> tuple[list[tuple[str, float
             verdicts.append(("poor place", float(np.where(same, overlap, 0).max())))
         else:
             verdicts.append(("false alarm", float(overlap.max(initial=0))))
-    return verdicts, taken
+    return verdicts, matched
 
 
 def _best_threshold(targets: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> float:
     """Return the score at which the F1 of the predictions from there on is highest."""
     pairs = [
         (score, kind == "right")
-        for truth, found in zip(targets, boxes, strict=True)
-        for score, (kind, _) in zip(found[:, 5], _judged(truth, found)[0], strict=True)
+        for truth, predictions in zip(targets, boxes, strict=True)
+        for score, (kind, _) in zip(predictions[:, 5], _judged(truth, predictions)[0], strict=True)
     ]
     if not pairs:
         return 0.0
@@ -343,13 +343,13 @@ def _errors(
     columns = ("row", "kind", "box", "class", "score", "overlap")
     rows: list[tuple[Any, ...]] = []
     for image, (truth, every) in enumerate(zip(targets, boxes, strict=True)):
-        found = every[every[:, 5] >= threshold]
-        verdicts, taken = _judged(truth, found)
-        for place, (row, (kind, overlap)) in enumerate(zip(found, verdicts, strict=True)):
+        predictions = every[every[:, 5] >= threshold]
+        verdicts, matched = _judged(truth, predictions)
+        for place, (row, (kind, overlap)) in enumerate(zip(predictions, verdicts, strict=True)):
             rows.append((image, kind, place, names[int(row[4])], float(row[5]), overlap))
         rows += [
             (image, "miss", int(missed), names[int(truth[missed, 4])], float("nan"), 0.0)
-            for missed in np.flatnonzero(~taken)
+            for missed in np.flatnonzero(~matched)
         ]
     return pd.DataFrame(rows, columns=list(columns))
 

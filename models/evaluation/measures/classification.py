@@ -131,13 +131,13 @@ def per_class(targets: np.ndarray, scores: np.ndarray, labels: Sequence[str]) ->
         One row per label, in their order, with columns label, precision, recall, f1, support,
         predicted (how often the class was predicted). Undefined ratios are 0.
     """
-    found = predictions(scores)
+    predicted = predictions(scores)
     columns = sk.precision_recall_fscore_support(
-        targets, found, labels=np.arange(len(labels)), zero_division=0.0
+        targets, predicted, labels=np.arange(len(labels)), zero_division=0.0
     )
     table = pd.DataFrame(dict(zip(("precision", "recall", "f1", "support"), columns, strict=True)))
     table.insert(0, "label", _texts(labels))
-    table["predicted"] = np.bincount(found, minlength=len(labels))
+    table["predicted"] = np.bincount(predicted, minlength=len(labels))
     return table
 
 
@@ -183,16 +183,16 @@ def mistakes(
         Columns row (position in ``targets``), target, prediction (label names), score (of the
         prediction), target_score; at most ``limit`` rows.
     """
-    found = predictions(scores)
-    rows = np.flatnonzero(found != targets)
-    rows = rows[np.argsort(-scores[rows, found[rows]], kind="stable")][:limit]
+    predicted = predictions(scores)
+    rows = np.flatnonzero(predicted != targets)
+    rows = rows[np.argsort(-scores[rows, predicted[rows]], kind="stable")][:limit]
     names = _texts(labels).to_numpy()
     return pd.DataFrame(
         {
             "row": rows,
             "target": _texts(names[targets[rows]]),
-            "prediction": _texts(names[found[rows]]),
-            "score": scores[rows, found[rows]],
+            "prediction": _texts(names[predicted[rows]]),
+            "score": scores[rows, predicted[rows]],
             "target_score": scores[rows, targets[rows]],
         }
     )

@@ -206,9 +206,9 @@ def _interval(values: np.ndarray, blocks: np.ndarray | None, resamples: int, see
 def _velocity_error(truth: Sequence[np.ndarray], heard: Sequence[Heard]) -> float:
     """Return the mean absolute error of the velocities of notes that were heard rightly; 0 without any."""
     errors = [
-        abs(notes[true, 3] - answer.notes[found, 3])
+        abs(notes[true, 3] - answer.notes[predicted, 3])
         for notes, answer in zip(truth, heard, strict=True)
-        for true, found in matched(notes, answer.notes)
+        for true, predicted in matched(notes, answer.notes)
     ]
     return float(np.mean(errors)) if errors else 0.0
 
@@ -221,14 +221,14 @@ def _by_octave(truth: Sequence[np.ndarray], heard: Sequence[Heard]) -> pd.DataFr
         right = notes[[true for true, _ in pairs], 2]
         for row, pitches in enumerate((notes[:, 2], answer.notes[:, 2], right)):
             counts[row] += np.bincount(pitches.astype(int) // 12 - 1, minlength=9)[:9]
-    true, found, right = counts
+    true, predicted, right = counts
     named = [
         f"{key_name(max(12 * n + 12, LOWEST))} to {key_name(min(12 * n + 23, HIGHEST))}" for n in range(9)
     ]
     with np.errstate(invalid="ignore", divide="ignore"):
-        precision, recall = right / found, right / true
+        precision, recall = right / predicted, right / true
     frame = pd.DataFrame({"keys": named, "notes": true, "precision": precision, "recall": recall})
-    return frame[(true > 0) | (found > 0)].reset_index(drop=True)
+    return frame[(true > 0) | (predicted > 0)].reset_index(drop=True)
 
 
 def read(outputs: Mapping[str, np.ndarray], labels: Sequence[str]) -> np.ndarray:

@@ -222,16 +222,22 @@ def _per_point(
     rows: list[dict[str, Any]] = []
     for place, name in enumerate(names):
         labelled = ~np.isnan(errors[:, place])
-        known = errors[labelled, place]
+        labelled_errors = errors[labelled, place]
         rows.append(
             {
                 "name": name,
                 "examples": int(labelled.sum()),
-                "mean_error_px": float(known.mean()) if len(known) else float("nan"),
-                "median_error_px": float(np.median(known)) if len(known) else float("nan"),
-                "nme": float(relative[labelled, place].mean()) if len(known) else float("nan"),
-                "pck_05": float((relative[labelled, place] <= NEAR).mean()) if len(known) else float("nan"),
-                "mean_shape_px": float(of_mean[labelled, place].mean()) if len(known) else float("nan"),
+                "mean_error_px": float(labelled_errors.mean()) if len(labelled_errors) else float("nan"),
+                "median_error_px": float(np.median(labelled_errors))
+                if len(labelled_errors)
+                else float("nan"),
+                "nme": float(relative[labelled, place].mean()) if len(labelled_errors) else float("nan"),
+                "pck_05": float((relative[labelled, place] <= NEAR).mean())
+                if len(labelled_errors)
+                else float("nan"),
+                "mean_shape_px": float(of_mean[labelled, place].mean())
+                if len(labelled_errors)
+                else float("nan"),
             }
         )
     return pd.DataFrame(rows)

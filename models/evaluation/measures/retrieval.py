@@ -17,13 +17,13 @@ def nearest(vectors: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarra
     Returns:
         Cosines float32 and rows int64, both [queries, k], or as many columns as there are vectors.
     """
-    table, asked = unit_rows(vectors), unit_rows(queries)
+    table, unit_queries = unit_rows(vectors), unit_rows(queries)
     cosines, rows = [], []
-    for start in range(0, len(asked), _CHUNK):
-        found = asked[start : start + _CHUNK] @ table.T
-        best = np.argsort(-found, axis=1, kind="stable")[:, :k]
+    for start in range(0, len(unit_queries), _CHUNK):
+        similarity = unit_queries[start : start + _CHUNK] @ table.T
+        best = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
         rows.append(best)
-        cosines.append(np.take_along_axis(found, best, 1))
+        cosines.append(np.take_along_axis(similarity, best, 1))
     return np.concatenate(cosines), np.concatenate(rows)
 
 
@@ -44,9 +44,9 @@ def precision(
     """
     _, rows = nearest(vectors, queries, k)
     shares = pd.Series((labels[rows] == asked[:, np.newaxis]).mean(axis=1))
-    found = shares.groupby(asked).mean()
-    found.attrs |= {"all": float(shares.mean()), "each": shares.to_numpy()}
-    return found
+    by_label = shares.groupby(asked).mean()
+    by_label.attrs |= {"all": float(shares.mean()), "each": shares.to_numpy()}
+    return by_label
 
 
 def recall(found: np.ndarray, exact: np.ndarray) -> float:
@@ -68,14 +68,14 @@ def near_duplicates(vectors: np.ndarray, least: float, most: int = 1000) -> tupl
         rows of the vectors, first before second, and ``cosine``.
     """
     unit, total = unit_rows(vectors), 0
-    kept = pd.DataFrame({"first": [], "second": [], "cosine": []})
+    pairs = pd.DataFrame({"first": [], "second": [], "cosine": []})
     for start in range(0, len(unit), _CHUNK):
         cosines = unit[start : start + _CHUNK] @ unit[start:].T
         first, second = np.nonzero(np.triu(cosines >= least, 1))
         total += len(first)
-        found = {"first": first + start, "second": second + start, "cosine": cosines[first, second]}
-        parts = [part for part in (kept, pd.DataFrame(found)) if len(part)]
+        candidates = {"first": first + start, "second": second + start, "cosine": cosines[first, second]}
+        parts = [part for part in (pairs, pd.DataFrame(candidates)) if len(part)]
         if parts:
             order = ["cosine", "first", "second"]
-            kept = pd.concat(parts).sort_values(order, ascending=[False, True, True]).head(most)
-    return total, kept.reset_index(drop=True)
+            pairs = pd.concat(parts).sort_values(order, ascending=[False, True, True]).head(most)
+    return total, pairs.reset_index(drop=True)

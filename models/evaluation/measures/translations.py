@@ -109,7 +109,9 @@ def evaluate(
         "chrf": chrf.corpus_score(list(translations), [list(targets)]).score,
         "bleu_all_targets": several,
         "chrf_all_targets": several_chrf,
-        "exact": float(np.mean([own in known for own, known in zip(translations, references, strict=True)])),
+        "exact": float(
+            np.mean([own in alternatives for own, alternatives in zip(translations, references, strict=True)])
+        ),
         "length_ratio": sum(map(len, translations)) / max(1, sum(map(len, targets))),
         "examples": float(len(targets)),
         "sources": float(len(set(sources))),
@@ -129,11 +131,11 @@ def evaluate(
 
 def _references(targets: Sequence[str], sources: Sequence[str]) -> list[list[str]]:
     """Return all targets of each example's source, its own first."""
-    known: dict[str, dict[str, None]] = {}
+    targets_by_source: dict[str, dict[str, None]] = {}
     for source, target in zip(sources, targets, strict=True):
-        known.setdefault(source, {})[target] = None
+        targets_by_source.setdefault(source, {})[target] = None
     return [
-        [target, *(other for other in known[source] if other != target)]
+        [target, *(other for other in targets_by_source[source] if other != target)]
         for source, target in zip(sources, targets, strict=True)
     ]
 
@@ -194,16 +196,16 @@ def _buckets(targets: Sequence[str], translations: Sequence[str], lengths: np.nd
     places, rows = np.searchsorted(_BUCKETS, lengths), []
     for place in np.unique(places):
         chosen = np.flatnonzero(places == place)
-        own, wanted = ([texts[int(row)] for row in chosen] for texts in (translations, targets))
+        own, expected = ([texts[int(row)] for row in chosen] for texts in (translations, targets))
         low = _BUCKETS[place - 1] + 1 if place else 1
         high = f" to {_BUCKETS[place]}" if place < len(_BUCKETS) else " and more"
         rows.append(
             {
                 "characters": f"{low}{high}",
                 "examples": len(chosen),
-                "bleu": BLEU().corpus_score(own, [wanted]).score,
-                "chrf": CHRF().corpus_score(own, [wanted]).score,
-                "length_ratio": sum(map(len, own)) / max(1, sum(map(len, wanted))),
+                "bleu": BLEU().corpus_score(own, [expected]).score,
+                "chrf": CHRF().corpus_score(own, [expected]).score,
+                "length_ratio": sum(map(len, own)) / max(1, sum(map(len, expected))),
             }
         )
     return pd.DataFrame(rows)

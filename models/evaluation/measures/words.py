@@ -37,31 +37,31 @@ def keyed(words: Sequence[str], vectors: np.ndarray) -> Any:
     """Hand vectors [words, d] to gensim."""
     from gensim.models import KeyedVectors
 
-    found = KeyedVectors(vectors.shape[1], count=0)
-    found.add_vectors(list(words), vectors)
-    return found
+    keyed_vectors = KeyedVectors(vectors.shape[1], count=0)
+    keyed_vectors.add_vectors(list(words), vectors)
+    return keyed_vectors
 
 
 def evaluate(words: Sequence[str], vectors: np.ndarray) -> Evaluation:
     """Measure vectors float32 [words, d] of words in the order of their frequency."""
-    found = keyed(words, vectors)
+    keyed_vectors = keyed(words, vectors)
     metrics: dict[str, float] = {}
     # Without regard to case, as gensim's tests are: the first spelling counts. As they do, too, they look at
     # the most frequent 300,000 words.
-    known = {word.upper() for word in words[:300_000]}
+    vocabulary = {word.upper() for word in words[:300_000]}
     for name, file in PAIRS.items():
         pairs = _pairs(_shipped(file))
-        there = sum(first.upper() in known and second.upper() in known for first, second in pairs)
+        there = sum(first.upper() in vocabulary and second.upper() in vocabulary for first, second in pairs)
         metrics[f"eval/{name}_pairs"] = there
         if there >= FEWEST:
-            _, spearman, _ = found.evaluate_word_pairs(str(_shipped(file)))
+            _, spearman, _ = keyed_vectors.evaluate_word_pairs(str(_shipped(file)))
             metrics[f"eval/{name}_spearman"] = float(spearman.statistic)
-    share, sections = found.evaluate_word_analogies(str(_shipped(ANALOGIES)))
+    share, sections = keyed_vectors.evaluate_word_analogies(str(_shipped(ANALOGIES)))
     rows = [(part["section"], len(part["correct"]), len(part["incorrect"])) for part in sections]
     analogies = [(name, right, right + wrong) for name, right, wrong in rows if right + wrong]
-    asked = [known for name, _, known in analogies if name != "Total accuracy"]
-    metrics["eval/analogies_known"] = sum(asked)
-    if sum(asked):
+    counts = [count for name, _, count in analogies if name != "Total accuracy"]
+    metrics["eval/analogies_known"] = sum(counts)
+    if sum(counts):
         metrics["eval/analogies"] = float(share)
     return Evaluation(metrics, [row for row in analogies if row[0] != "Total accuracy"])
 

@@ -65,11 +65,11 @@ def _faces(characters: frozenset[str]) -> tuple[frozenset[str], tuple[str, ...]]
 
 def _installed() -> Iterable[tuple[str, str]]:
     """List the fonts to fall back to, by name and file: upright, and no placeholder font."""
-    seen = {BASE}
+    names = {BASE}
     for font in sorted(font_manager.fontManager.ttflist, key=lambda font: (font.name, font.fname)):
         usable = font.style == "normal" and not font.name.startswith(("Last Resort", "STIX", "cm"))
-        if usable and font.name not in seen:
-            seen.add(font.name)
+        if usable and font.name not in names:
+            names.add(font.name)
             yield font.name, font.fname
 
 

@@ -65,15 +65,15 @@ def read(outputs: Mapping[str, np.ndarray], row: int = 0) -> Explanation:
     if sound:
         frames = outputs["decibels"][row]
         # Rows of zeros are below the end of a shorter sound.
-        seen = frames[: int(np.flatnonzero(frames.any(1)).max(initial=0)) + 1]
+        network_input = frames[: int(np.flatnonzero(frames.any(1)).max(initial=0)) + 1]
     else:
         with Image.open(io.BytesIO(outputs["seen_bytes"][row])) as opened:
-            seen = np.asarray(opened.convert("RGB"))
+            network_input = np.asarray(opened.convert("RGB"))
     heard: dict[str, Any] = {}
     if sound:
         heard = {"seconds": outputs["seconds"][row][:rows], "hertz": outputs["hertz"][row][:columns]}
     return Explanation(
-        seen,
+        network_input,
         outputs["heatmap"][row, :rows, :columns],
         int(stride[row]) if stride is not None else 1 if sound else None,
         stride is not None,

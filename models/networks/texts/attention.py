@@ -67,8 +67,8 @@ class Attention(keras.Layer):
         logits = tf.matmul(self._parted(self.query(queries) * scale), self._parted(keys), transpose_b=True)
         attention = tf.nn.softmax(logits + bias)
         joined = tf.transpose(tf.matmul(attention, self._parted(values)), [0, 2, 1, 3])
-        found = self.output_layer(tf.reshape(joined, tf.shape(queries)))
-        return (found, attention) if weights else found
+        output = self.output_layer(tf.reshape(joined, tf.shape(queries)))
+        return (output, attention) if weights else output
 
     def _parted(self, vectors: Any) -> Any:
         shape = tf.shape(vectors)

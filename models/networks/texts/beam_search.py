@@ -81,27 +81,27 @@ class Search:
         sums: Any,
         done: Any,
         lengths: Any,
-        known: Any,
+        memory: Any,
     ) -> tuple[Any, ...]:
         """Add one symbol to each hypothesis."""
         examples, lanes = tf.shape(last)[0], last.shape[1]
-        found, known = step(known, tf.reshape(last, [-1]), place)
-        size = found.shape[-1]
-        found = tf.reshape(found, [examples, lanes, size])
+        log_probs, memory = step(memory, tf.reshape(last, [-1]), place)
+        size = log_probs.shape[-1]
+        log_probs = tf.reshape(log_probs, [examples, lanes, size])
         ends = tf.one_hot(self.end, size, 0.0, _NEVER)
-        found = tf.where((place + 1 >= limits)[:, tf.newaxis, tf.newaxis], found + ends, found)
+        log_probs = tf.where((place + 1 >= limits)[:, tf.newaxis, tf.newaxis], log_probs + ends, log_probs)
         # A finished hypothesis stays as it is.
         rests = tf.one_hot(self.padding, size, 0.0, _NEVER)
-        found = tf.where(done[..., tf.newaxis], rests, found)
-        parents, chosen, sums = self._chosen(sums[..., tf.newaxis] + found, lengths, done)
+        log_probs = tf.where(done[..., tf.newaxis], rests, log_probs)
+        parents, chosen, sums = self._chosen(sums[..., tf.newaxis] + log_probs, lengths, done)
         done, lengths = (tf.gather(part, parents, batch_dims=1) for part in (done, lengths))
         lengths += tf.cast(~done, tf.int32)
         done |= tf.equal(chosen, self.end)
         symbols = tf.gather(symbols, parents, batch_dims=1)
         symbols = tf.concat([symbols, chosen[..., tf.newaxis]], 2)
         rows = tf.reshape(parents + lanes * tf.range(examples)[:, tf.newaxis], [-1])
-        known = tf.nest.map_structure(lambda part: tf.gather(part, rows), known)
-        return place + 1, symbols, chosen, sums, done, lengths, known
+        memory = tf.nest.map_structure(lambda part: tf.gather(part, rows), memory)
+        return place + 1, symbols, chosen, sums, done, lengths, memory
 
     def _chosen(self, sums: Any, lengths: Any, done: Any) -> tuple[Any, Any, Any]:
         """Choose how to go on: parents, symbols and sums, [examples, lanes] each."""
@@ -116,8 +116,8 @@ class Search:
         _, best = tf.math.top_k(tf.reshape(scores, [examples, beams * size]), beams)
         flat = tf.reshape(sums[:, :beams], [examples, beams * size])
         several = best // size, best % size, tf.gather(flat, best, batch_dims=1)
-        parents, chosen, kept = (tf.concat(pair, 1) for pair in zip(several, alone, strict=True))
-        return parents, chosen, kept
+        parents, chosen, new_sums = (tf.concat(pair, 1) for pair in zip(several, alone, strict=True))
+        return parents, chosen, new_sums
 
     def _scored(self, sums: Any, lengths: Any) -> Any:
         return sums / ((5.0 + tf.cast(lengths, tf.float32)) / 6.0) ** self.penalty
@@ -135,9 +135,9 @@ def score(step: Step, known: Any, symbols: Any, search: Search) -> Any:
     last = tf.fill([tf.shape(symbols)[0]], search.begin)
     total = tf.zeros([tf.shape(symbols)[0]])
     for place in range(symbols.shape[1]):
-        found, known = step(known, last, tf.constant(place))
+        log_probs, known = step(known, last, tf.constant(place))
         last = symbols[:, place]
-        gained = tf.gather(found, last, batch_dims=1)
+        gained = tf.gather(log_probs, last, batch_dims=1)
         total += tf.where(tf.equal(last, search.padding), 0.0, gained)
     lengths = tf.reduce_sum(tf.cast(tf.not_equal(symbols, search.padding), tf.int32), 1)
     return search._scored(total, lengths)

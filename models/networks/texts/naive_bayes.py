@@ -64,9 +64,13 @@ def count(
     counts = np.zeros((len(distinct), size), np.int64)
     np.add.at(counts, (inverse, places[1]), 1)
     limit = min(most, MOST_ENTRIES // size)
-    kept = np.sort(np.argsort(-counts.sum(1), kind="stable")[:limit])
+    frequent = np.sort(np.argsort(-counts.sum(1), kind="stable")[:limit])
     texts = np.bincount(groups, minlength=size)
-    return {"ngrams": distinct[kept].tolist(), "counts": counts[kept].tolist(), "texts": texts.tolist()}
+    return {
+        "ngrams": distinct[frequent].tolist(),
+        "counts": counts[frequent].tolist(),
+        "texts": texts.tolist(),
+    }
 
 
 def batched(texts: Sequence[bytes], featurizer: Any) -> Iterable[Any]:

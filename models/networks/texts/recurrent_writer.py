@@ -65,9 +65,9 @@ class RecurrentWriter(Writer):
         written = self.drop(self.vectors_of(previous), training=training)
         for layer, state in zip(self.writers, states, strict=True):
             written = self.drop(layer(written, initial_state=state), training=training)
-        found, attention = self._attended(written, *fixed)
-        found = self.drop(found, training=training)
-        return (found, attention) if weights else found
+        output, attention = self._attended(written, *fixed)
+        output = self.drop(output, training=training)
+        return (output, attention) if weights else output
 
     def begin(self, source: Any) -> tuple[Any, Any]:
         """See `Writer.begin`."""
@@ -80,14 +80,14 @@ class RecurrentWriter(Writer):
 
     def advance(self, fixed: Any, known: Any, last: Any, place: Any) -> tuple[Any, Any]:
         """See `Writer.advance`."""
-        vectors, kept = self.vectors_of(last), []
+        vectors, states = self.vectors_of(last), []
         for layer, state in zip(self.writers, known, strict=True):
             vectors, _ = layer.cell(vectors, [state])
-            kept.append(vectors)
+            states.append(vectors)
         examples = tf.shape(fixed[0])[0]
         together = tf.reshape(vectors, [examples, -1, self.width])
-        found, _ = self._attended(together, *fixed)
-        return tf.reshape(found, [-1, self.width]), kept
+        output, _ = self._attended(together, *fixed)
+        return tf.reshape(output, [-1, self.width]), states
 
     def _attended(self, written: Any, keys: Any, values: Any, bias: Any) -> tuple[Any, Any]:
         logits = tf.matmul(written * self.width**-0.5, keys, transpose_b=True)

@@ -103,8 +103,8 @@ class TokenVectors(keras.Layer):
     def call(self, ids: Any) -> Any:
         """Return the vector of each id."""
         tokens = numbers(ids)
-        found = tf.gather(self.vectors, tokens)
-        return found * tf.cast(tf.not_equal(tokens, 0), found.dtype)[..., tf.newaxis]
+        vectors = tf.gather(self.vectors, tokens)
+        return vectors * tf.cast(tf.not_equal(tokens, 0), vectors.dtype)[..., tf.newaxis]
 
     def compute_output_spec(self, ids: Any) -> keras.KerasTensor:
         """Return the result's shape and dtype."""
@@ -256,8 +256,8 @@ def channels(
 
 def looked_up(ids: Any, lookups: tuple[keras.layers.Layer, ...]) -> Any:
     """Apply the lookups; several channels under the same filters are the filters over their sum."""
-    found = [lookup(ids) for lookup in lookups]
-    return layers.Add()(found) if len(found) > 1 else found[0]
+    outputs = [lookup(ids) for lookup in lookups]
+    return layers.Add()(outputs) if len(outputs) > 1 else outputs[0]
 
 
 class VectorSettings(Settings):

@@ -80,12 +80,12 @@ class Transformer(Writer):
         """See `Writer.advance`."""
         memories, bias = fixed
         examples = tf.shape(bias)[0]
-        vectors, kept = self._placed(last[:, tf.newaxis], place, False), []
+        vectors, states = self._placed(last[:, tf.newaxis], place, False), []
         for layer, memory, before in zip(self.decoder, memories, known, strict=True):
             pairs = tf.concat([before, layer.own_pairs(vectors)], 1)
-            kept.append(pairs)
+            states.append(pairs)
             vectors = layer.next(vectors, pairs, memory, bias, examples)
-        return self.after_decoder(vectors)[:, 0], kept
+        return self.after_decoder(vectors)[:, 0], states
 
     def _placed(self, ids: Any, start: Any, training: bool) -> Any:
         vectors = self.vectors_of(ids) * self.width**0.5

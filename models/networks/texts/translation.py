@@ -61,8 +61,8 @@ def cross_entropy(label_smoothing: float) -> PerExample:
     def loss(targets: Any, logits: Any) -> Any:
         size = logits.shape[-1]
         rest = label_smoothing / size
-        wanted = tf.one_hot(targets, size, 1.0 - label_smoothing + rest, rest)
-        return _shares(targets, tf.nn.softmax_cross_entropy_with_logits(wanted, logits))
+        probabilities = tf.one_hot(targets, size, 1.0 - label_smoothing + rest, rest)
+        return _shares(targets, tf.nn.softmax_cross_entropy_with_logits(probabilities, logits))
 
     return loss
 

@@ -88,14 +88,14 @@ class Writer(keras.Layer):
 
     def write(self, source: Any, search: Search, limits: Any) -> tuple[Any, Any]:
         """Write the most probable target of each source; see `Search.run`."""
-        fixed, known = self.begin(source)
+        fixed, memory = self.begin(source)
         never = tf.constant([_NEVER] * END + [0.0] * (self.size - END))
 
-        def step(known: Any, last: Any, place: Any) -> tuple[Any, Any]:
-            states, known = self.advance(fixed, known, last, place)
-            return tf.nn.log_softmax(self.logits(states)) + never, known
+        def step(memory: Any, last: Any, place: Any) -> tuple[Any, Any]:
+            states, memory = self.advance(fixed, memory, last, place)
+            return tf.nn.log_softmax(self.logits(states)) + never, memory
 
-        return search.run(step, known, limits)
+        return search.run(step, memory, limits)
 
     def compute_output_spec(self, source: Any, previous: Any, training: bool = False) -> keras.KerasTensor:
         """Return the result's shape and dtype."""
