@@ -56,6 +56,7 @@ def test_make_knows_the_target(command: str) -> None:
         "demo": "servable demo",
         "test": "pytest",
         "check": "lint-imports",
+        "proofs": "-m proof",
         "walk": "tests/walks",
         "bench": "tests.benchmarks",
         "clean": "rm -rf",
