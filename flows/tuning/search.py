@@ -80,6 +80,13 @@ class Outcome:
     trials: list[dict[str, Any]]
     folder: Path
 
+    @property
+    def headline(self) -> str:
+        """The result in a sentence: the best value, its settings, and that of the recipe as it stands."""
+        settings = ", ".join(f"{key}={_short(value)}" for key, value in self.params.items())
+        own = "" if self.own is None else f"; the recipe as it stands {self.own:.4g}"
+        return f"best {self.metric} {self.value:.4g} with {settings}{own}"
+
 
 def search(request: Request, limits: Limits) -> Outcome:
     """Search for the best settings of a task on the validation split.
@@ -308,7 +315,12 @@ class Search:
         )
         self.record.tracked.artifact(self.record.run.report)
         self.record.tracked.metrics({f"best_{self.metric}": best["value"], "trials": float(len(rows))})
-        return Outcome(request, self.metric, best["value"], own, best["params"], rows, self.record.run.path)
+        outcome = Outcome(
+            request, self.metric, best["value"], own, best["params"], rows, self.record.run.path
+        )
+        note = f"**{outcome.headline}**, of {len(rows)} trials"
+        self.record.tracked.tags({"mlflow.note.content": note})
+        return outcome
 
     def _row(self, trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
         return {

@@ -53,8 +53,7 @@ def tune(
         return
     if not quiet:
         _show_trials(outcome)
-    own = "" if outcome.own is None else f"; the recipe as it stands {outcome.own:.4g}"
-    print(f"best {outcome.metric} {outcome.value:.4g} with {_settings(outcome.params)}{own}")
+    print(outcome.headline)
     print(f"report of the search: {outcome.folder / 'report.html'}")
     if summary is not None:
         from flows.console import summary as summaries

@@ -78,6 +78,12 @@ def test_trials_are_runs_below_the_search(request_of: Request) -> None:
     trials = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     assert len(trials) >= 4
     assert parent.data.metrics["trials"] == 4
+    note = parent.data.tags["mlflow.note.content"]
+    assert note.startswith(
+        f"**best validation_accuracy {parent.data.metrics['best_validation_accuracy']:.4g} with "
+    )
+    assert note.endswith("**, of 4 trials")
+    assert "; the recipe as it stands " in note
 
 
 def test_every_recipe_is_tried(request_of: Request) -> None:
