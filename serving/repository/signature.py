@@ -66,7 +66,7 @@ def check(release: Release, key: Path) -> None:
         config.set_hashing_config(_hashed()).verify(release.path, signature)
     except Exception as error:  # whatever it raises, nothing was verified
         raise DataError(
-            f"the signature of {subject} does not hold",
+            f"the signature of {subject} is invalid",
             got=f"{type(error).__name__}: {error}",
             expected=f"a signature of its files by the key {key}",
         ) from None
