@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from features.storage.locks import locked
-from flows import launch
+from flows import cli, launch
 from flows.console import terminal
 from flows.runs.directory import RunDirectory
 from flows.runs.plans.plan import Plan, resolve
@@ -98,6 +98,19 @@ def command(
         timeout=timeout,
         check=False,
     )
+
+
+def command_here(
+    capsys: pytest.CaptureFixture[str], *arguments: object, workspace: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run ``servable`` in this process, which has loaded the libraries already."""
+    with pytest.MonkeyPatch.context() as environ, warnings.catch_warnings(action="ignore"):
+        for name, value in {"SERVABLE_WORKSPACE": str(workspace), **environment}.items():
+            environ.setenv(name, value)
+        with pytest.raises(SystemExit) as left:
+            cli.main([str(argument) for argument in arguments])
+    printed = capsys.readouterr()
+    return subprocess.CompletedProcess(arguments, int(left.value.code or 0), printed.out, printed.err)
 
 
 def clean_environment(workspace: Path) -> dict[str, str]:

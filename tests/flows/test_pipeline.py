@@ -17,7 +17,7 @@ from flows.tracking import tracking
 from serving.repository.repository import Repository
 from tests import mlflow_store
 from tests.flows.store import of_run
-from tests.trained import Trained, arguments, command, request
+from tests.trained import Trained, arguments, command_here, request
 
 
 def test_the_summary_keeps_its_contract(trained: Trained) -> None:
@@ -177,17 +177,21 @@ def test_one_training_of_a_model_runs_at_a_time(trained: Trained) -> None:
         pipeline.train_model(**parameters)
 
 
-def test_k1_a_training_without_its_tracking_server_loses_nothing(trained: Trained, tmp_path: Path) -> None:
+def test_k1_a_training_without_its_tracking_server_loses_nothing(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A closed port for the whole run: one warning, a release, and later every event once."""
     mlflow_store.database(tmp_path / "mlruns")
     wanted = request("image-classification", trained.data, tmp_path / "workspace")
     away = "http://127.0.0.1:9"
-    done = command(*arguments(wanted), "--local", workspace=tmp_path / "workspace", MLFLOW_TRACKING_URI=away)
+    done = command_here(
+        capsys, *arguments(wanted), "--local", workspace=tmp_path / "workspace", MLFLOW_TRACKING_URI=away
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("is unreachable") == 1
     summary = json.loads(done.stdout.splitlines()[-1])
     assert Path(summary["release"]).is_dir()
-    done = command("sync", workspace=tmp_path / "workspace")
+    done = command_here(capsys, "sync", workspace=tmp_path / "workspace")
     assert "tracking: 2 records sent" in done.stderr  # The run and its alias.
     with sqlite3.connect(tmp_path / "mlruns" / "mlflow.db") as store:
         ((run_id,),) = store.execute("select run_uuid from runs").fetchall()
@@ -199,11 +203,13 @@ def test_k1_a_training_without_its_tracking_server_loses_nothing(trained: Traine
     assert (alias, int(version)) == ("champion", 1)
 
 
-def test_a_worse_training_is_refused_and_kept_until_it_is_accepted(trained: Trained, tmp_path: Path) -> None:
+def test_a_worse_training_is_refused_and_kept_until_it_is_accepted(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Untrained weights against the serving version, through the command line."""
     trained = trained.copy(tmp_path)
     worse = trained.request(overrides=("training.learning_rate=1e-9", "training.epochs=1"))
-    done = command(*arguments(worse), "--local", workspace=trained.workspace.root)
+    done = command_here(capsys, *arguments(worse), "--local", workspace=trained.workspace.root)
     assert done.returncode == 73, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert "not worse than serving" in line
@@ -227,11 +233,11 @@ def test_a_worse_training_is_refused_and_kept_until_it_is_accepted(trained: Trai
         assert "the gate refused golden: not worse than serving; got test/accuracy 0." in tags[tag]
     assert list(trained.workspace.mlruns.glob(f"**/{run_id}/artifacts/report/report.html"))
     assert f"servable publish golden/{run.name} --accept-worse" in line
-    done = command("publish", "golden", "--accept-worse", workspace=trained.workspace.root)
+    done = command_here(capsys, "publish", "golden", "--accept-worse", workspace=trained.workspace.root)
     assert done.returncode == 2
     assert "--reason" in done.stderr
     given = ("--accept-worse", "--reason", "for a demonstration", "--json")
-    done = command("publish", f"golden/{run.name}", *given, workspace=trained.workspace.root)
+    done = command_here(capsys, "publish", f"golden/{run.name}", *given, workspace=trained.workspace.root)
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout.splitlines()[-1])
     assert summary["version"] == 2
@@ -245,10 +251,10 @@ def test_a_worse_training_is_refused_and_kept_until_it_is_accepted(trained: Trai
         assert store.execute("select status from runs where run_uuid = ?", [run_id]).fetchone() == (
             "FINISHED",
         )
-    done = command("publish", f"golden/{run.name}", *given, workspace=trained.workspace.root)
+    done = command_here(capsys, "publish", f"golden/{run.name}", *given, workspace=trained.workspace.root)
     assert done.returncode == 66
     assert "Traceback" not in done.stderr
-    done = command("rollback", "golden", workspace=trained.workspace.root)
+    done = command_here(capsys, "rollback", "golden", workspace=trained.workspace.root)
     assert (done.returncode, repository.stable("golden")) == (0, 1), done.stderr
     with sqlite3.connect(trained.workspace.mlruns / "mlflow.db") as store:
         ((version,),) = store.execute("select version from registered_model_aliases").fetchall()
