@@ -188,7 +188,7 @@ class Follower:
         if all((self.base / str(version)).is_dir() for version in named):
             write_file(file, labels.content())
             return named
-        _log.warning("%s: %s is not followed: not every version that it names is here", self._store.url, labels)
+        _log.warning("%s: %s is not followed: not all its versions are here", self._store.url, labels)
         return set(Labels.read(file.read_bytes()).versions.values()) if file.is_file() else set()
 
     def _bring(self, version: int, names: Mapping[str, Listed]) -> None:

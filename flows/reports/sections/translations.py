@@ -5,13 +5,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from sacrebleu.metrics import BLEU
 
 from flows.reports.pages import media
 from flows.reports.pages.context import Context
 from flows.reports.pages.media import Picture
 from flows.reports.pages.page import Baseline, Fact, Headline, Section, Table
 from flows.reports.sections import parts
+from models.evaluation.measures.translations import bleu_metric
 from models.export.export import answer
 from models.figures import translation
 
@@ -49,7 +49,7 @@ def headline(context: Context) -> Headline:
     """Show the BLEU beside that of the sources themselves."""
     measured, rows = context.measured, context.measured.sentences
     sources = [_source(context, one) for one in rows.itertuples()]
-    copied = BLEU().corpus_score(sources, [list(rows["target"])]).score
+    copied = bleu_metric().corpus_score(sources, [list(rows["target"])]).score
     value, low, high = (
         100 * one for one in (measured.interval.value, measured.interval.low, measured.interval.high)
     )

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from sacrebleu.metrics import BLEU, CHRF
 
+from models.evaluation.measures.translations import bleu_metric, chrf_metric
 from models.network import Network
 from models.networks.texts.writer import Writer
 
@@ -45,7 +45,9 @@ def choose(
     for penalty in PENALTIES:
         writer.length_penalty.assign(penalty)
         answers = [text for sources, _ in batches for text in _texts(network, write(tf.constant(sources)))]
-        scores.append(sum(metric.corpus_score(answers, [texts]).score for metric in (BLEU(), CHRF())))
+        scores.append(
+            sum(metric.corpus_score(answers, [texts]).score for metric in (bleu_metric(), chrf_metric()))
+        )
     writer.length_penalty.assign(PENALTIES[int(np.argmax(scores))])
 
 

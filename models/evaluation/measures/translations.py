@@ -5,21 +5,38 @@ Texts in, figures out: nothing here knows files, models or tracking.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from sacrebleu.metrics import BLEU, CHRF
 
 from features.datasets.dataset import Dataset
 from features.errors import DataError
 from models.evaluation.uncertainty import Interval
 from models.task import Evaluator
 
+if TYPE_CHECKING:
+    from sacrebleu.metrics import BLEU, CHRF
+
 CONFIDENCE = 0.95
 #: Translations that are logged, the worst first.
 LOGGED = 200
 #: Upper ends of the buckets of lengths, in characters of the source.
 _BUCKETS = (10, 20, 30, 40, 60, 80, 120, 240)
+
+
+def bleu_metric(**options: Any) -> "BLEU":
+    """Return sacrebleu's BLEU; it is loaded now, since every command loads the tasks and few translate."""
+    from sacrebleu.metrics import BLEU
+
+    return BLEU(**options)
+
+
+def chrf_metric() -> "CHRF":
+    """Return sacrebleu's chrF, loaded as BLEU is."""
+    from sacrebleu.metrics import CHRF
+
+    return CHRF()
 
 
 @dataclass(frozen=True)
@@ -95,7 +112,7 @@ def evaluate(
         raise DataError(
             "translations do not match the targets", got=f"{len(translations)} and {len(targets)} sentences"
         )
-    bleu, chrf = BLEU(), CHRF()
+    bleu, chrf = bleu_metric(), chrf_metric()
     references = _references(targets, sources)
     several, several_chrf = (
         metric.corpus_score(list(translations), _transposed(references)).score for metric in (bleu, chrf)
@@ -155,7 +172,7 @@ def _interval(
     seed: int,
 ) -> Interval:
     """Bootstrap the BLEU over sources (Koehn 2004)."""
-    single = BLEU(effective_order=True)
+    single = bleu_metric(effective_order=True)
     counted = [
         single.sentence_score(own, [target]) for own, target in zip(translations, targets, strict=True)
     ]
@@ -165,19 +182,20 @@ def _interval(
     np.add.at(sums, units, rows)
     random = np.random.default_rng(seed)
     counts = random.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=resamples)
-    drawn = [_bleu(row) for row in counts @ sums]
+    drawn = [_bleu(single, row) for row in counts @ sums]
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
     return Interval("bleu", score / 100, float(low), float(high), CONFIDENCE, resamples)
 
 
-def _bleu(row: np.ndarray) -> float:
+def _bleu(metric: "BLEU", row: np.ndarray) -> float:
     counts, totals = row[:4].astype(int).tolist(), row[4:8].astype(int).tolist()
-    return float(BLEU.compute_bleu(counts, totals, int(row[8]), int(row[9]), smooth_method="exp").score) / 100
+    sizes = int(row[8]), int(row[9])
+    return float(metric.compute_bleu(counts, totals, *sizes, smooth_method="exp").score) / 100
 
 
 def _sentences(targets: Sequence[str], translations: Sequence[str]) -> pd.DataFrame:
-    chrf = CHRF()
+    chrf = chrf_metric()
     scores = [
         chrf.sentence_score(own, [target]).score for own, target in zip(translations, targets, strict=True)
     ]
@@ -203,8 +221,8 @@ def _buckets(targets: Sequence[str], translations: Sequence[str], lengths: np.nd
             {
                 "characters": f"{low}{high}",
                 "examples": len(chosen),
-                "bleu": BLEU().corpus_score(own, [expected]).score,
-                "chrf": CHRF().corpus_score(own, [expected]).score,
+                "bleu": bleu_metric().corpus_score(own, [expected]).score,
+                "chrf": chrf_metric().corpus_score(own, [expected]).score,
                 "length_ratio": sum(map(len, own)) / max(1, sum(map(len, expected))),
             }
         )
