@@ -75,6 +75,7 @@ def test_a_wheel_holds_all_that_is_no_code(program: tuple[str, ...]) -> None:
     assert command("--version", workspace=packages / "none", program=program).stdout.startswith("servable ")
 
 
+@pytest.mark.proof
 def test_it_tells_what_it_does_and_where_to_look(demo: tuple) -> None:
     workspace, done = demo
     assert done.returncode == 0, done.stderr
@@ -107,6 +108,7 @@ def test_it_tells_what_it_does_and_where_to_look(demo: tuple) -> None:
         assert "| INFO" not in text
 
 
+@pytest.mark.proof
 def test_the_quarantine_names_each_damaged_file(demo: tuple) -> None:
     workspace, _ = demo
     listed = workspace.datasets.glob("*/quarantine.jsonl")
@@ -137,6 +139,7 @@ def client(demo: tuple) -> Iterator[Any]:
         os.environ.update(kept)
 
 
+@pytest.mark.proof
 def test_prefect_knows_the_flow_and_every_step_by_name(client: Any) -> None:
     flow_runs = sorted(client.read_flow_runs(), key=lambda flow_run: flow_run.start_time)
     assert [flow_run.name.rpartition(" ")[0] for flow_run in flow_runs] == [
@@ -156,6 +159,7 @@ def test_prefect_knows_the_flow_and_every_step_by_name(client: Any) -> None:
         assert [step.name for step in mine[1:]] == named
 
 
+@pytest.mark.proof
 def test_prefect_shows_the_key_tables_and_the_report(client: Any) -> None:
     found = {artifact.key: artifact for artifact in client.read_artifacts() if artifact.key}
     kinds = ("dataset", "metrics", "gate", "report")
@@ -174,6 +178,7 @@ def test_prefect_shows_the_key_tables_and_the_report(client: Any) -> None:
     assert "file://" not in card
 
 
+@pytest.mark.proof
 def test_the_run_log_went_to_prefect(client: Any) -> None:
     messages = [log.message for log in client.read_logs()]
     assert any("Beginning flow run" in message for message in messages)

@@ -47,7 +47,7 @@ def test_readme_has_what_it_must_have() -> None:
 
 @pytest.mark.parametrize("command", TARGETS)
 def test_make_knows_the_target(command: str) -> None:
-    """What the targets run is run by CI and by test_demo; here they are only looked up."""
+    """What the targets run is run by CI and by the proofs; here they are only looked up."""
     done = subprocess.run(
         [*command.split(), "-n"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
