@@ -8,7 +8,7 @@ import pytest
 from flows import cli
 from flows.workspace import Workspace
 from tests import mlflow_store
-from tests.trained import command
+from tests.trained import command_here
 
 TASK = "tabular-classification"
 CHEAP = ("--local", "--set", "training.min_steps=20")
@@ -74,25 +74,27 @@ def test_a_wrong_prefect_address_too(here, cases, capsys, monkeypatch, verb, url
     assert not (here.root / "runs").exists()
 
 
-def test_events_that_wait_are_sent_after_the_mistake_is_mended(tmp_path, cases):
+def test_events_that_wait_are_sent_after_the_mistake_is_mended(tmp_path, cases, capsys):
     """The case as it was met: one run waits for a server, the next is started with a wrong address."""
     root, uri = tmp_path / "workspace", mlflow_store.database(tmp_path / "store")
     data = ("--data", cases / "mlflow-uri" / "base.csv")
     away = "http://127.0.0.1:9"
-    done = command("train", TASK, *data, "--name", "first", *CHEAP, workspace=root, MLFLOW_TRACKING_URI=away)
+    done = command_here(
+        capsys, "train", TASK, *data, "--name", "first", *CHEAP, workspace=root, MLFLOW_TRACKING_URI=away
+    )
     assert done.returncode == 0, done.stderr
     wrong = {"workspace": root, "MLFLOW_TRACKING_URI": "localhost:5000"}
     for arguments in (("train", TASK, *data, "--name", "second", *CHEAP), ("sync",), ("models",)):
-        done = command(*arguments, **wrong)
+        done = command_here(capsys, *arguments, **wrong)
         assert done.returncode == 78, done.stderr
         assert len(done.stderr.splitlines()) == 1
     assert not (root / "spool" / "rejected.jsonl").exists()
-    done = command("doctor", "--json", **wrong)
+    done = command_here(capsys, "doctor", "--json", **wrong)
     assert done.returncode == 78
     findings = {finding["part"]: finding for finding in json.loads(done.stdout)}
     assert findings["tracking"]["mark"] == "FAIL"
     assert "localhost:5000" in findings["tracking"]["text"]
-    done = command("sync", workspace=root, MLFLOW_TRACKING_URI=uri)
+    done = command_here(capsys, "sync", workspace=root, MLFLOW_TRACKING_URI=uri)
     assert done.stderr == f"tracking: 2 records sent to {uri}\n"
     place = mlflow_store.Workplace(tmp_path, uri)
     (run,) = place.runs("first")
