@@ -17,8 +17,8 @@ from flows.orchestration.prefect_api import _require, announced, answers, config
 from flows.orchestration.step import log_of, set_environment
 from flows.workspace import Workspace
 
-#: How long an embedded Prefect server may take to start; a new SQLite database needs its migrations, for which
-#: servers that start at once wait for each other.
+#: How long an embedded Prefect server may take to start; a new SQLite database needs its migrations, and
+#: servers that start at once wait for each other with them.
 START_SECONDS = 300.0
 
 
