@@ -31,6 +31,6 @@ def parts(total: int, multiple: int = 1) -> list[Part]:
         multiple: the size is a multiple of it, such as a batch: rounded down, so that there are rather more
             parts than fewer, for the last ones keep all but one process waiting.
     """
-    size = min(_LARGEST, -(-total // _FEWEST))
+    size = min(_LARGEST, total // _FEWEST)
     size = max(1, size // multiple) * multiple
     return [(start, min(start + size, total)) for start in range(0, total, size)]
