@@ -28,8 +28,9 @@ def parts(total: int, multiple: int = 1) -> list[Part]:
 
     Args:
         total: number of examples.
-        multiple: the size is a multiple of it, such as a batch.
+        multiple: the size is a multiple of it, such as a batch: rounded down, so that there are rather more
+            parts than fewer, for the last ones keep all but one process waiting.
     """
-    size = min(_LARGEST, -(-total // _FEWEST))
-    size = max(1, -(-size // multiple)) * multiple
+    size = min(_LARGEST, total // _FEWEST)
+    size = max(1, size // multiple) * multiple
     return [(start, min(start + size, total)) for start in range(0, total, size)]

@@ -1,14 +1,20 @@
-"""The Prefect flow objects that prefect.yaml and scheduled deployments name as their entry points."""
+"""The Prefect flow objects that prefect.yaml and scheduled deployments name as their entry points.
 
+There is one for each task, such as ``train_image_classification``, whose form has the recipes of that task.
+"""
+
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from flows.console import quiet, streams
 from flows.orchestration import outcome, step
 from flows.runs.plans.form import (
+    TASK_NAMES,
     Examples,
     Hours,
     ModelName,
@@ -19,6 +25,7 @@ from flows.runs.plans.form import (
     TableColumns,
     TaskName,
     Threshold,
+    choices,
 )
 from flows.scheduling.retraining import COOLDOWN, Policy
 from flows.scheduling.schedules import MONITORING, TRAINING
@@ -142,5 +149,27 @@ def _monitor(
     return found
 
 
-train_model = step.as_flow(_train, name=TRAINING, run_name="{name} {task}: scheduled training")
+def _training(function: Callable) -> Any:
+    return step.as_flow(function, name=TRAINING, run_name="{name} {task}: scheduled training")
+
+
+@functools.cache
+def _training_of(task: str) -> Any:
+    """Return the flow of one task: the same function, which takes that task and its recipes alone."""
+    narrowed = FunctionType(_train.__code__, _train.__globals__, _train.__name__, _train.__defaults__)
+    narrowed.__module__, narrowed.__doc__ = _train.__module__, _train.__doc__
+    narrowed.__annotations__ = _train.__annotations__ | choices(task)
+    return _training(narrowed)
+
+
+def __getattr__(name: str) -> Any:
+    """Return the flow of the task that a name ends in, such as ``train_image_classification``."""
+    for task in TASK_NAMES:
+        if name == f"train_{task.replace('-', '_')}":
+            return _training_of(task)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+#: For any task.
+train_model = _training(_train)
 monitor_model = step.as_flow(_monitor, name=MONITORING, run_name="{name}: monitoring")

@@ -40,6 +40,16 @@ _DATABASE = Cause(
     "cannot use a database",
     "check its disk and that no other process has locked it, then run the command again",
 )
+_LOCKED = Cause(
+    75,
+    "a database is locked by other processes",
+    "run the command again; for many trainings at once use PostgreSQL, as docs/scaling.md says",
+)
+_BUSY = Cause(
+    75,
+    "Prefect's server is busy, as it is when its SQLite database stays locked by other processes",
+    _LOCKED.todo,
+)
 
 #: Exceptions by package and class; a class stands for its children. The libraries need not be imported.
 _CAUSES = {
@@ -62,6 +72,8 @@ _NUMBERS = {
 
 def cause(error: BaseException) -> Cause | None:
     """Find what lies behind an exception; None for a fault of ours."""
+    if (busy := _busy(error)) is not None:
+        return busy
     for kind in type(error).__mro__:
         reason = _CAUSES.get(f"{kind.__module__.partition('.')[0]}.{kind.__name__}")
         if reason is not None:
@@ -69,11 +81,20 @@ def cause(error: BaseException) -> Cause | None:
     return _NUMBERS.get(error.errno or 0, _FILES) if isinstance(error, OSError) else None
 
 
+def _busy(error: BaseException) -> Cause | None:
+    """Return what says that others keep a database, or a server on it, from answering."""
+    kind = f"{type(error).__module__.partition('.')[0]}.{type(error).__name__}"
+    if _CAUSES.get(kind) is _DATABASE and "database is locked" in str(error):
+        return _LOCKED
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return _BUSY if kind == "prefect.PrefectHTTPStatusError" and status == 503 else None
+
+
 def exit_code(error: Exception) -> int:
     """Return the exit code for an exception.
 
     Returns:
-        69, 74, 77 or 70, as in BSD sysexits.
+        69, 74, 75, 77 or 70, as in BSD sysexits.
     """
     reason = cause(error)
     return 70 if reason is None else reason.exit_code

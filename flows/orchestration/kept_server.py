@@ -1,9 +1,11 @@
 """A Prefect server that outlives the training that started it, and ends by itself once it is idle.
 
 A training after the next edit of a setting then finds a server that is up already. The process runs
-``python -m flows.orchestration.kept_server PORT SECONDS FILE``; FILE holds its address while it runs.
+``python -m flows.orchestration.kept_server PORT SECONDS FILE``; FILE holds its address while it runs. With 0
+seconds it serves until it is ended, and has no such file.
 """
 
+import asyncio
 import contextlib
 import importlib.metadata
 import json
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from features.storage.files import write_file
+from features.storage.locks import locked
 from flows.orchestration.prefect_api import answers
 from flows.workspace import Workspace
 
@@ -73,8 +76,10 @@ def awake(url: str) -> Iterator[None]:
 
 
 def main(port: int, seconds: float, path: Path) -> None:
-    """Serve until there was no request for so many seconds, or the folder of the file is gone."""
+    """Serve until there was no request for so many seconds (0: for ever), or the file's folder is gone."""
     import uvicorn
+
+    _migrate(path.parent)
 
     config = uvicorn.Config(
         "prefect.server.api.server:create_app",
@@ -84,14 +89,33 @@ def main(port: int, seconds: float, path: Path) -> None:
         log_level="warning",
     )
     server = uvicorn.Server(config)
+    if not seconds:
+        server.run()
+        return
     threading.Thread(target=_end_when_idle, args=(server, seconds, path), daemon=True).start()
-    path.parent.mkdir(parents=True, exist_ok=True)
     own = {"url": f"http://127.0.0.1:{port}/api", "pid": os.getpid(), "version": _version()}
     write_file(path, json.dumps(own))
     try:
         server.run()
     finally:
         _withdraw(path)
+
+
+def _migrate(folder: Path) -> None:
+    """Make the database, or bring it up to date, while no other server of the folder does.
+
+    Prefect's own migration at the start of a server fails where two of them begin on one new database.
+    """
+    from prefect.server.database import provide_database_interface
+
+    async def upgrade() -> None:
+        database = provide_database_interface()
+        await database.create_db()
+        await (await database.engine()).dispose()
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / "migration.lock"):
+        asyncio.run(upgrade())
 
 
 def _end_when_idle(server: "uvicorn.Server", seconds: float, path: Path) -> None:

@@ -17,8 +17,9 @@ from flows.orchestration.prefect_api import _require, announced, answers, config
 from flows.orchestration.step import log_of, set_environment
 from flows.workspace import Workspace
 
-#: How long an embedded Prefect server may take to start; a new SQLite database needs its migrations.
-START_SECONDS = 120.0
+#: How long an embedded Prefect server may take to start; a new SQLite database needs its migrations, and
+#: servers that start at once wait for each other with them.
+START_SECONDS = 300.0
 
 
 class EmbeddedServer:
@@ -44,16 +45,18 @@ class EmbeddedServer:
             "PREFECT_SERVER_UI_ENABLED": str(interface).lower(),
             "PREFECT_UI_API_URL": self.url,
             "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+            # The process does so itself, one after the other.
+            "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",
+            # The forms of blocks are for people; two servers that write them at once are in each other's way.
+            "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": str(interface).lower(),
             # Without a UI nobody schedules: the loops would only compete for the database.
             "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": str(interface).lower(),
             "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": str(interface).lower(),
         }
-        uvicorn = ["uvicorn", "--factory", "prefect.server.api.server:create_app", "--host", "127.0.0.1"]
-        uvicorn += ["--port", str(self.port), "--log-level", "warning"]
-        kept = [kept_server.__name__, str(self.port), str(idle), str(kept_server.file(workspace).absolute())]
+        own = [kept_server.__name__, str(self.port), str(idle), str(kept_server.file(workspace).absolute())]
         with server_log.open_log(self.log, self.url) as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *(kept if idle else uvicorn)],
+                [sys.executable, "-m", *own],
                 env=os.environ | environment(workspace) | switches,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -114,10 +114,18 @@ class _Spread:
         import prefect
         from distributed import as_completed
         from distributed.scheduler import KilledWorker
+        from prefect.cache_policies import NO_CACHE
 
         _require_small(function, "what a process needs to know")
         name = type(function).__name__.lower()
-        task = prefect.task(_done, name=name, task_run_name=f"{name} {{part[0]}}-{{part[1]}}")
+        task = prefect.task(
+            _done,
+            name=name,
+            task_run_name=f"{name} {{part[0]}}-{{part[1]}}",
+            # What a part has done lies in the workspace, of which Prefect's cache of results knows nothing.
+            cache_policy=NO_CACHE,
+            persist_result=False,
+        )
         client = _connected(self._runner)
         futures = {}
         for part in parts:

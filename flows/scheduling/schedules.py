@@ -12,14 +12,12 @@ from features.storage import objects
 from flows.console import quiet
 from flows.console.redaction import mask
 from flows.orchestration import prefect_api, step
-from flows.runs.plans import form, usage
+from flows.runs.plans import usage
 from flows.runs.plans.request import Request, check_addresses
 from flows.scheduling.when import When
 from flows.workspace import Workspace
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from prefect.schedules import Schedule
 
 POOL = "servable"
@@ -30,10 +28,6 @@ ON_DRIFT = "on-drift"
 ROOT = Path(__file__).resolve().parents[2]
 #: Names of the flows in flows/deployment.py.
 TRAINING, MONITORING = "servable-train", "servable-monitor"
-ENTRYPOINTS = {
-    TRAINING: "flows/deployment.py:train_model",
-    MONITORING: "flows/deployment.py:monitor_model",
-}
 
 
 def api(workspace: Workspace) -> str:
@@ -80,7 +74,8 @@ def deploy(request: Request, when: When) -> str:
     parameters = _form(_elsewhere(request).as_parameters())
     tags = [request.task, *([ON_DRIFT] if when.on_drift else [])]
     name = f"{request.task}-{request.name}"
-    return _deployed(workspace, TRAINING, name, when, parameters, tags, described, task=request.task)
+    entry = f"train_{request.task.replace('-', '_')}"
+    return _deployed(workspace, f"{TRAINING}/{name}", entry, when, parameters, tags, described)
 
 
 def deploy_monitoring(workspace: Workspace, parameters: dict[str, Any], when: When) -> str:
@@ -98,29 +93,24 @@ def deploy_monitoring(workspace: Workspace, parameters: dict[str, Any], when: Wh
     check_addresses(workspace)
     name = parameters["name"]
     described = f"Compare live inputs and answers of {name} with its training examples."
-    return _deployed(workspace, MONITORING, name, when, parameters, [], described)
+    return _deployed(workspace, f"{MONITORING}/{name}", "monitor_model", when, parameters, [], described)
 
 
 def _deployed(
     workspace: Workspace,
-    flow: str,
-    name: str,
+    title: str,
+    entry: str,
     when: When,
     parameters: dict[str, Any],
     tags: list[str],
     described: str,
-    *,
-    task: str | None = None,
 ) -> str:
     schedule = when.schedule()
     url = api(workspace)
     with step.connected(url):
         _ensure_pool()
-        made = _deploy(flow, name, schedule, parameters, [TAG, *tags], described)
-        if task is not None:
-            _narrow(made, task)
-    page = f"{step.page(url)}/deployments"
-    return f"deployed {flow}/{name}, due {when}: {page}. Run it with: servable worker"
+        _deploy(entry, title.partition("/")[2], schedule, parameters, [TAG, *tags], described)
+    return f"deployed {title}, due {when}: {step.page(url)}/deployments. Run it with: servable worker"
 
 
 def _form(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -132,18 +122,18 @@ def _form(parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def _deploy(
-    flow: str,
+    entry: str,
     name: str,
     schedule: "Schedule | None",
     parameters: dict[str, Any],
     tags: list[str],
     described: str,
-) -> "UUID":
+) -> None:
     from prefect.flows import Flow
 
     # Prefect's own announcements are for people who deploy flows of their own.
     with contextlib.redirect_stdout(io.StringIO()):
-        made: UUID = Flow.from_source(source=str(ROOT), entrypoint=ENTRYPOINTS[flow]).deploy(
+        Flow.from_source(source=str(ROOT), entrypoint=f"flows/deployment.py:{entry}").deploy(
             name=name,
             work_pool_name=POOL,
             schedules=[] if schedule is None else [schedule],
@@ -157,18 +147,6 @@ def _deploy(
             print_next_steps=False,
             ignore_warnings=True,
         )
-    return made
-
-
-def _narrow(deployment: "UUID", task: str) -> None:
-    """Leave the form of a deployment only the choices of its task."""
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.actions import DeploymentUpdate
-
-    with get_client(sync_client=True) as client:
-        schema = client.read_deployment(deployment).parameter_openapi_schema
-        narrowed = form.of_task(schema or {}, task)
-        client.update_deployment(deployment, DeploymentUpdate(parameter_openapi_schema=narrowed))
 
 
 def _elsewhere(request: Request) -> Request:

@@ -11,7 +11,7 @@ from features.datasets import feature_store
 from features.datasets.dataset import Dataset
 from features.datasets.feature_store import FeatureStore, Traced
 from features.errors import InternalError
-from features.spread import Part
+from features.spread import Part, Spread
 from flows.orchestration import task_runners
 from flows.runs import networks
 from flows.runs.plans.plan import Plan
@@ -30,14 +30,16 @@ def elsewhere(plan: Plan, dataset: DatasetReference) -> Iterator[Elsewhere | Non
         plan: of the training.
         dataset: what ingest returned.
     """
-    arguments = json.dumps([plan.request.as_parameters(), plan.recipe]), dataset.model_dump_json()
     with task_runners.spread(plan.request.runner) as spread:
-        if spread is None:
-            yield None
-        else:
-            yield lambda phase, stage: functools.partial(
-                spread, Featurizer(*arguments, phase, stage, plan.workspace.features)
-            )
+        yield None if spread is None else by(spread, plan, dataset)
+
+
+def by(spread: Spread, plan: Plan, dataset: DatasetReference) -> Elsewhere:
+    """Have features computed by whatever calls a function for each part."""
+    arguments = json.dumps([plan.request.as_parameters(), plan.recipe]), dataset.model_dump_json()
+    return lambda phase, stage: functools.partial(
+        spread, Featurizer(*arguments, phase, stage, plan.workspace.features)
+    )
 
 
 @dataclass(frozen=True)

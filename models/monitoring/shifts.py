@@ -1,9 +1,10 @@
 """Whether a live sample comes from the distribution of a reference: two-sample tests with an effect size.
 
 Numbers are compared by the Kolmogorov-Smirnov test, words by the chi-squared test of homogeneity and an exact
-test of the category that grew most; Holm's procedure (1979) corrects for the number of measures. With many
-examples any difference is significant, however small, so that drift also takes an effect: a population
-stability index (PSI) of at least a stated size.
+test of the category that grew most; Holm's procedure (1979) corrects for the number of measures. Those of
+inputs and those of answers weigh half each, so that a change of the answers is noticed as soon, however many
+columns a row has. With many examples any difference is significant, however small, so that drift also takes
+an effect: a population stability index (PSI) of at least a stated size.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +14,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from models.monitoring.answers import ANSWER
+
 #: Probability of any false alarm in one comparison, at most.
-ALPHA = 0.025
+ALPHA = 0.04
 #: PSI from which a difference counts. Customary names: below 0.1 small, below 0.25 moderate, else large.
 EFFECT = 0.05
 #: Examples without which nothing can be said.
@@ -26,6 +29,9 @@ _EMPTY = 1e-4
 _BINS = 10
 #: Expected count below which categories are put together, as the chi-squared test asks for.
 _EXPECTED = 5.0
+#: Share of a false alarm's probability that the chi-squared test of a measure of words has; the exact test
+#: of the category that grew most, which notices a single class sooner, has the rest.
+_CHI_SQUARED = 0.25
 #: Share of examples with one value from which a measure does not vary.
 _CONSTANT = 0.99
 OTHERS = "(others)"
@@ -40,7 +46,7 @@ class Shift:
         test: ``Kolmogorov-Smirnov``, ``chi-squared`` or ``hypergeometric``.
         statistic: of the test; of the hypergeometric one, the live examples of the category.
         p: its p-value.
-        adjusted: the same, corrected for the number of tests.
+        adjusted: the same, corrected for the number of measures.
         psi: the effect.
         reference: the sample in words: the median with the 10th and 90th percentile, or the share of the
             category that changed most.
@@ -97,7 +103,7 @@ def compare(
     for measure in dict.fromkeys((*reference, *live)):
         pair = [_sample(samples, measure) for samples in (reference, live)]
         found += _differences(measure, *pair)
-    adjusted = holm([each.p for each in found])
+    adjusted = holm([each.p for each in found], _weights([each.measure for each in found]))
     shifts = [
         Shift(
             each.measure,
@@ -113,6 +119,12 @@ def compare(
         for each, corrected in zip(found, adjusted, strict=True)
     ]
     return sorted(shifts, key=lambda shift: (not shift.drifted, -shift.psi))
+
+
+def _weights(measures: Sequence[str]) -> list[float]:
+    """Let all measures of answers together weigh as much as all those of inputs."""
+    answers = [measure.startswith(ANSWER) for measure in measures]
+    return [1 / answers.count(each) for each in answers]
 
 
 def _sample(samples: Samples, measure: str) -> pd.Series:
@@ -184,14 +196,15 @@ def homogeneity(reference: np.ndarray, live: np.ndarray) -> tuple[str, float, fl
 
     The chi-squared test adds up the differences of all categories, and among many overlooks that of one; so
     the category that grew most is tested alone as well: the chance, by the hypergeometric distribution, that
-    a sample drawn from both has as many of it, times the number of categories.
+    a sample drawn from both has as many of it, times the number of categories. Of the probability of a false
+    alarm the chi-squared test has a quarter and the other one the rest.
 
     Args:
         reference: counts of the categories.
         live: likewise.
 
     Returns:
-        Name, statistic and p-value of the test with the smaller one, which is doubled, as there are two.
+        Name, statistic and p-value of the test with the smaller one, each divided by its share.
     """
     if len(live) < 2:
         return "chi-squared", 0.0, 1.0
@@ -199,10 +212,11 @@ def homogeneity(reference: np.ndarray, live: np.ndarray) -> tuple[str, float, fl
     statistic, p, *_ = stats.chi2_contingency([reference, live])
     growth = len(live) * stats.hypergeom.sf(live - 1, both.sum(), both, size)
     most = int(growth.argmin())
-    found = ("chi-squared", float(statistic), float(p))
-    if growth[most] < p:
-        found = ("hypergeometric", float(live[most]), float(growth[most]))
-    return found[0], found[1], min(1.0, 2 * found[2])
+    tests = (
+        ("chi-squared", float(statistic), min(1.0, float(p) / _CHI_SQUARED)),
+        ("hypergeometric", float(live[most]), min(1.0, float(growth[most]) / (1 - _CHI_SQUARED))),
+    )
+    return min(tests, key=lambda test: test[2])
 
 
 def counted(reference: pd.Series, live: pd.Series) -> pd.DataFrame:
@@ -245,13 +259,20 @@ def psi(reference: np.ndarray, live: np.ndarray) -> float:
     return float(np.sum((q - p) * np.log(q / p)))
 
 
-def holm(p_values: Sequence[float]) -> np.ndarray:
-    """Adjust p-values for their number, by Holm's step-down procedure, in their order."""
+def holm(p_values: Sequence[float], weights: Sequence[float] | None = None) -> np.ndarray:
+    """Adjust p-values for their number, by Holm's step-down procedure, in their order.
+
+    Args:
+        p_values: one for each test.
+        weights: above 0, likewise: a test with twice the weight may have twice the p-value, as in section 4
+            of Holm (1979); None for equal ones.
+    """
     values = np.asarray(p_values, float)
-    order = np.argsort(values)
-    stepped = values[order] * np.arange(len(values), 0, -1)
+    shares = np.ones_like(values) if weights is None else np.asarray(weights, float)
+    order = np.argsort(values / shares)
+    left = np.cumsum(shares[order][::-1])[::-1]
     adjusted = np.empty_like(values)
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(stepped))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(values[order] / shares[order] * left))
     return adjusted
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from flows.workspace import Workspace
 
-SEED, LIMIT_SECONDS, PATIENCE = 21, 100, 420.0
+SEED, LIMIT_SECONDS, PATIENCE = 21, 100, 1200.0
 TASK = "tabular-classification"
 #: What is killed, ten times in all.
 PENDING, RUNNING = "the training, PENDING", "the training, RUNNING"
@@ -228,7 +228,7 @@ def _stage(folder: Path) -> Iterator[_Stage]:
     finally:
         if stage is not None:
             stage.worker.terminate()
-            stage.worker.wait(60)
+            stage.worker.wait(300)
         server.stop()
         for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
             os.environ.pop(name)

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 import tensorflow as tf
+from prefect.exceptions import PrefectHTTPStatusError
 
 from flows import cli
 from flows.console import crash
@@ -141,6 +142,12 @@ def caused(number: int) -> OSError:
     return OSError(number, os.strerror(number), "/some/file")
 
 
+def answered(status: int) -> PrefectHTTPStatusError:
+    """What Prefect's client raises in the end: 503 is the answer while the database is locked."""
+    request = httpx.Request("POST", "http://127.0.0.1:4200/api/flow_runs/")
+    return PrefectHTTPStatusError("answer", request=request, response=httpx.Response(status, request=request))
+
+
 @pytest.mark.parametrize(
     ("error", "code", "words"),
     [
@@ -157,7 +164,10 @@ def caused(number: int) -> OSError:
         (urllib.error.URLError("no name"), 69, "cannot reach a service"),
         (httpx.ConnectError("refused"), 69, "cannot reach a service"),
         (httpx.ReadTimeout("late"), 69, "cannot reach a service"),
-        (sqlite3.OperationalError("database is locked"), 74, "cannot use a database"),
+        (sqlite3.OperationalError("disk I/O error"), 74, "cannot use a database"),
+        (sqlite3.OperationalError("database is locked"), 75, "use PostgreSQL"),
+        (answered(503), 75, "use PostgreSQL"),
+        (answered(500), 69, "cannot reach a service"),
     ],
 )
 def test_what_the_surroundings_refuse_is_no_fault_of_ours(error: Exception, code: int, words: str) -> None:

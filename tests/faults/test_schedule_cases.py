@@ -287,6 +287,26 @@ def test_runs_of_dead_processes_are_marked_as_crashed(served: Served, cases: Pat
         assert automation.trigger.within == datetime.timedelta(seconds=recovery.SILENCE_SECONDS)
 
 
+def test_a_locked_database_of_prefect_is_waited_for(served: Served) -> None:
+    """Another process writes for two seconds, as trainings at the same time do for shorter."""
+    held = threading.Event()
+
+    def hold() -> None:
+        with contextlib.closing(sqlite3.connect(served.root / "prefect" / "prefect.db", timeout=60)) as other:
+            other.execute("begin immediate")
+            held.set()
+            time.sleep(2)
+
+    writer = threading.Thread(target=hold)
+    writer.start()
+    assert held.wait(60)
+    begin = time.monotonic()
+    flow = served.ask("flows/", {"name": "written while the database was locked"})
+    assert time.monotonic() - begin > 1
+    writer.join()
+    assert served.ask(f"flows/{flow['id']}")["name"] == "written while the database was locked"
+
+
 @pytest.mark.proof
 def test_worker_once_ends_with_the_worst_code(served: Served, tmp_path: Path) -> None:
     data = tmp_path / "same.csv"

@@ -1,12 +1,13 @@
 """The form of a training in Prefect's UI: choices, descriptions, defaults, refusals."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from flows import deployment
 from flows.runs.plans import recipe
-from flows.runs.plans.form import of_task
 from models.tasks import TASKS
 
 NEEDED = {"task": "image-classification", "data": "photos", "name": "pets"}
@@ -26,16 +27,37 @@ def test_tasks_and_recipes_are_choices(form: dict[str, Any]) -> None:
     assert set(recipes) == {name for task in TASKS for name in recipe.known_recipes(task)}
 
 
-def test_the_form_of_a_schedule_has_the_choices_of_its_task(form: dict[str, Any]) -> None:
-    narrowed = Draft202012Validator(of_task(form, "image-classification"))
-    for given, fits in (
+@pytest.mark.parametrize(
+    ("given", "fits"),
+    [
         ({"recipe": "cnn"}, True),
         ({"recipe": None}, True),
+        ({"recipe_file": "own.yaml"}, True),
         ({"recipe": "gru"}, False),
         ({"task": "audio-classification"}, False),
-    ):
-        assert narrowed.is_valid(NEEDED | given) is fits
-    assert "audio-classification" in form["properties"]["task"]["enum"]
+    ],
+)
+def test_the_flow_of_a_task_takes_its_recipes_alone(given: dict[str, Any], fits: bool) -> None:
+    from prefect.exceptions import ParameterTypeError
+
+    from flows.deployment import train_image_classification
+
+    own = train_image_classification.parameters.model_dump()
+    assert Draft202012Validator(own).is_valid(NEEDED | given) is fits
+    with nullcontext() if fits else pytest.raises(ParameterTypeError, match="Input should be "):
+        train_image_classification.validate_parameters(NEEDED | given)
+
+
+@pytest.mark.parametrize("task", sorted(TASKS))
+def test_every_task_has_a_flow_with_choices(form: dict[str, Any], task: str) -> None:
+    own = getattr(deployment, f"train_{task.replace('-', '_')}").parameters.model_dump()
+    assert own["properties"]["task"]["enum"] == [task]
+    (recipes,) = [each["enum"] for each in own["properties"]["recipe"]["anyOf"] if "enum" in each]
+    assert recipes == recipe.known_recipes(task)
+    described = [{n: p["description"] for n, p in each["properties"].items()} for each in (form, own)]
+    assert described[0] == described[1]
+    with pytest.raises(AttributeError, match="no attribute 'train_anything'"):
+        _ = deployment.train_anything
 
 
 def test_every_parameter_is_described(form: dict[str, Any]) -> None:

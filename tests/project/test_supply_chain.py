@@ -174,4 +174,6 @@ def test_prefect_yaml_has_a_deployment_of_every_task() -> None:
         assert {"task", "data", "name"} <= set(deployment["parameters"])
         form = Draft202012Validator(flow.parameters.model_dump())
         assert not list(form.iter_errors(deployment["parameters"]))
+        assert not form.is_valid(deployment["parameters"] | {"recipe": "of another task"})
+        assert flow.parameters.properties["task"]["enum"] == [deployment["name"]]
     assert [deployment["name"] for deployment in described["deployments"]] == sorted(TASKS)

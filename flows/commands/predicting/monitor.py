@@ -52,7 +52,7 @@ def monitor(
     html: Annotated[
         Path | None, typer.Option(help="Write a page with the worst examples.", metavar="FILE")
     ] = None,
-    alpha: AlphaOption = 0.025,
+    alpha: AlphaOption = 0.04,
     effect: EffectOption = 0.05,
     most: MostOption = 5000,
     retrain: RetrainOption = False,

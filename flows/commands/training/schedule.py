@@ -91,7 +91,7 @@ def add_monitoring(
     name: Annotated[str, typer.Argument(help="Name of the model.")],
     data: LiveDataOption,
     input_column: InputColumnOption = None,
-    alpha: AlphaOption = 0.025,
+    alpha: AlphaOption = 0.04,
     effect: EffectOption = 0.05,
     most: MostOption = 5000,
     retrain: RetrainOption = False,

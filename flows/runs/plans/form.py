@@ -3,8 +3,6 @@
 A value that does not fit is refused there, before a run is made. Imports nothing heavy.
 """
 
-import copy
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -32,20 +30,15 @@ Examples = Annotated[int, Field(ge=20)]
 Override = Annotated[str, Field(pattern=r"^[^=]+=", examples=["training.epochs=2"])]
 
 
-def of_task(schema: Mapping[str, Any], task: str) -> dict[str, Any]:
-    """Return the schema of a training's parameters with the choices that one task leaves.
+def choices(task: str) -> dict[str, Any]:
+    """Return the types of a training's ``task`` and ``recipe`` that leave the choices of one task."""
+    names = tuple(name for name, _, _ in catalogue.recipes(task))
+    return {"task": _choice((task,)), "recipe": _choice(names) | None}
 
-    Args:
-        schema: JSON Schema of the parameters.
-        task: the only one that it accepts from now on.
-    """
-    narrowed: dict[str, Any] = copy.deepcopy(dict(schema))
-    fields = narrowed["properties"]
-    fields["task"]["enum"] = [task]
-    for kind in fields["recipe"]["anyOf"]:
-        if "enum" in kind:
-            kind["enum"] = [name for name, _, _ in catalogue.recipes(task)]
-    return narrowed
+
+def _choice(names: tuple[str, ...]) -> Any:
+    # Of a single name pydantic would make a constant, which is no choice in the form.
+    return Annotated[Literal[names], Field(json_schema_extra={"enum": list(names)})]
 
 
 class TableColumns(BaseModel):

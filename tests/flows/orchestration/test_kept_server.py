@@ -9,6 +9,7 @@ import time
 import psutil
 import pytest
 
+from flows.console import server_log
 from flows.orchestration import kept_server, prefect_api, prefect_server
 from flows.workspace import Workspace
 
@@ -81,3 +82,16 @@ def test_a_server_ends_with_its_workspace_and_unless_it_was_used(workspace, monk
     pid = json.loads(kept_server.file(workspace).read_text())["pid"]
     shutil.rmtree(workspace.root)
     assert ended(pid)
+
+
+@pytest.mark.proof
+def test_servers_that_start_at_once_on_a_new_workspace_share_its_database(tmp_path):
+    place = Workspace.open(tmp_path / "ws")
+    servers = [prefect_server.EmbeddedServer(place) for _ in range(4)]
+    try:
+        for server in servers:
+            server.wait()
+    finally:
+        for server in servers:
+            server.stop()
+    assert server_log.errors(servers[0].log) == []

@@ -18,6 +18,19 @@ def test_holm_multiplies_by_what_is_left_and_never_decreases() -> None:
     assert len(shifts.holm([])) == 0
 
 
+def test_holm_with_weights_divides_by_them() -> None:
+    # By p / weight: 0.01 / 0.5 times 1 in all, 0.02 / 0.25 times the 0.5 left, 0.03 / 0.25 times 0.25.
+    assert shifts.holm([0.02, 0.01, 0.03], [0.25, 0.5, 0.25]) == pytest.approx([0.04, 0.02, 0.04])
+    assert shifts.holm([0.01, 0.04, 0.03], [7, 7, 7]) == pytest.approx(shifts.holm([0.01, 0.04, 0.03]))
+
+
+def test_answers_weigh_as_much_as_all_inputs() -> None:
+    columns = {f"column {number}": NORMAL for number in range(30)}
+    before, now = (columns | {"answer label": pd.Series(["a"] * a + ["b"] * 50)} for a in (450, 150))
+    shift = next(shift for shift in shifts.compare(before, now) if shift.measure == "answer label")
+    assert shift.adjusted == pytest.approx(2 * shift.p)
+
+
 def test_psi_is_the_sum_worked_out_by_hand() -> None:
     # Shares 0.5, 0.5 and 0.8, 0.2: 0.3 ln 1.6 + 0.3 ln 2.5.
     assert shifts.psi(np.array([50, 50]), np.array([8, 2])) == pytest.approx(0.3 * np.log(4))
@@ -49,8 +62,8 @@ def test_words_are_compared_by_chi_squared() -> None:
     (shift,) = shifts.compare({"x": before}, {"x": now})
     tested = stats.chi2_contingency([[60, 20, 20, 20], [20, 20, 20, 20]])
     assert shift.test == "chi-squared"
-    # One of two tests.
-    assert (shift.statistic, shift.p) == pytest.approx((tested.statistic, 2 * tested.pvalue))
+    # The test has a quarter of the false alarms.
+    assert (shift.statistic, shift.p) == pytest.approx((tested.statistic, 4 * tested.pvalue))
 
 
 def test_one_word_among_many_is_tested_alone() -> None:
@@ -59,8 +72,8 @@ def test_one_word_among_many_is_tested_alone() -> None:
     (shift,) = shifts.compare({"x": before}, {"x": now})
     exact = stats.fisher_exact([[50, 30], [30, 90]], alternative="greater")
     assert (shift.test, shift.statistic) == ("hypergeometric", 50)
-    # One of three words, and one of two tests.
-    assert shift.p == pytest.approx(2 * 3 * exact.pvalue)
+    # One of three words, and three quarters of the false alarms.
+    assert shift.p == pytest.approx(3 * exact.pvalue / 0.75)
     assert exact.pvalue * 3 < stats.chi2_contingency([[60, 30, 30], [20, 10, 50]]).pvalue
     assert (shift.reference, shift.live) == ("c: 25.0 %", "c: 62.5 %")
     p, q = np.array([0.5, 0.25, 0.25]), np.array([0.25, 0.125, 0.625])
