@@ -179,6 +179,12 @@ class NumberAugmentation(ImageAugmentation):
         self._negated = np.array([name in settings.negated for name in names])
         self._slopes = np.array([settings.shifted.get(name, 0.0) for name in names], np.float32)
 
+    @property
+    def active(self) -> bool:
+        """Whether anything may change at all; how numbers follow changes none."""
+        following: dict[str, Any] = {"negated": (), "shifted": {}}
+        return self.settings.model_copy(update=following) != type(self.settings)()
+
     def _follow(self, targets: Any, draws: Any, transforms: Any, size: Any) -> Any:
         mirrored = self._mirrored(draws)[:, tf.newaxis]
         # Pixels are looked up this far to the right: the image moves to the left; in a mirror, to the right.

@@ -100,14 +100,19 @@ class Networks:
     def __init__(self) -> None:
         self._key = ""
         self._network: Network | None = None
+        self._assigned: tuple[str, int] | None = None
         self._functions: dict[str, Any] | None = None
 
     def forget(self) -> None:
         """Build anew next time: a training must begin from fresh weights, not from a trained network's."""
-        self._key, self._network, self._functions = "", None, None
+        self._key, self._network, self._assigned, self._functions = "", None, None, None
 
     def network(self, plan: Plan, dataset: Snapshot) -> Network:
         """Return the network of a plan; a function of the plan and the labels alone, until it is trained."""
+        self._assigned = None  # whoever takes it may train it
+        return self._built(plan, dataset)
+
+    def _built(self, plan: Plan, dataset: Snapshot) -> Network:
         key = f"{plan.key(dataset.fingerprint)} {plan.workspace.root}"
         if self._network is None or self._key != key:
             self.forget()
@@ -115,9 +120,15 @@ class Networks:
         return self._network
 
     def trained(self, plan: Plan, run: RunDirectory, dataset: Snapshot) -> Network:
-        """Return the network of a plan with the weights that are kept in a run's folder."""
-        built = self.network(plan, dataset)
-        checkpoint.assign_arrays(run.weights.read_bytes(), built.model.variables)
+        """Return the network of a plan with the weights that are kept in a run's folder.
+
+        They are read once: files are renamed into place, so that one written anew has another time.
+        """
+        built = self._built(plan, dataset)
+        kept = str(run.weights), run.weights.stat().st_mtime_ns
+        if self._assigned != kept:
+            checkpoint.assign_arrays(run.weights.read_bytes(), built.model.variables)
+            self._assigned = kept
         return built
 
     def functions(self, plan: Plan, run: RunDirectory, dataset: Snapshot) -> dict[str, Any]:

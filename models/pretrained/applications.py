@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from features.errors import ConfigError, NoInputError, UnavailableError
 from features.settings import Settings
@@ -38,6 +38,9 @@ class ApplicationBackbone(keras.Layer):
             within the network, always work as in inference.
         weights: ``imagenet``, the path of a weights file, or None for random ones. Not kept in the config:
             a layer made again gets its weights from where it was saved.
+        layer: name of the layer whose maps are the vector, place by place; None: the last maps, averaged over
+            all places.
+        crop: shares of an image's height that the network does not see, at the top and at the bottom.
 
     Attributes:
         width: d.
@@ -49,16 +52,22 @@ class ApplicationBackbone(keras.Layer):
         shape: Sequence[int | None],
         learn_batch_norm: bool = True,
         weights: str | None = None,
+        layer: str | None = None,
+        crop: Sequence[float] = (0.0, 0.0),
         **options: Any,
     ) -> None:
         super().__init__(**({"dtype": "float32"} | options))
+        self.layer, self.crop = layer, tuple(crop)
         self.application, self.shape_of_one = application, tuple(shape)
         self.learn_batch_norm = learn_batch_norm
         constructor = known_applications()[application]
         self.preprocess = sys.modules[constructor.__module__].preprocess_input
-        self.network = constructor(
-            include_top=False, weights=weights, input_shape=self.shape_of_one, pooling="avg"
-        )
+        top, bottom = (round(share * (shape[0] or 0)) for share in self.crop)
+        self.rows = slice(top or None, -bottom or None)
+        seen = (shape[0] and shape[0] - top - bottom, *self.shape_of_one[1:])
+        self.network = constructor(include_top=False, weights=weights, input_shape=seen, pooling="avg")
+        if layer is not None:
+            self.network = _up_to(self.network, layer)
         self.width = self.network.output_shape[-1]
         self.built = True
 
@@ -68,12 +77,13 @@ class ApplicationBackbone(keras.Layer):
         return self.network(self.prepared(inputs), training=bool(training) and self.learn_batch_norm)
 
     def prepared(self, inputs: Any) -> Any:
-        """Scale pixels in [0, 1] as the network was trained on."""
-        return self.preprocess(inputs * 255.0)
+        """Cut off what the network does not see, and scale pixels in [0, 1] as it was trained on."""
+        seen = inputs[:, self.rows] if any(self.crop) else inputs
+        return self.preprocess(seen * 255.0)
 
     def maps(self) -> network.Maps | None:
-        """Find the network's last convolutional maps."""
-        last_maps = mapping.of(self.network)
+        """Find the network's last convolutional maps; None where they do not cover the whole image."""
+        last_maps = None if any(self.crop) else mapping.of(self.network)
         return last_maps and last_maps.following(lambda pixels: self.preprocess(pixels * 255.0))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
@@ -82,31 +92,55 @@ class ApplicationBackbone(keras.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the configuration of the layer, without its weights."""
-        own = {"application": self.application, "shape": self.shape_of_one}
+        own: dict[str, Any] = {"application": self.application, "shape": self.shape_of_one}
+        own |= {"layer": self.layer, "crop": self.crop}
         return super().get_config() | own | {"learn_batch_norm": self.learn_batch_norm}
 
     @property
     def fingerprint(self) -> str:
         """Hash of the network and its present weights; the names Keras gives layers play no part."""
-        digest = hashlib.sha256(f"{self.application} {self.shape_of_one} {keras.__version__}".encode())
+        cut = f" {self.layer} {self.crop}" if self.layer or any(self.crop) else ""
+        digest = hashlib.sha256(f"{self.application} {self.shape_of_one} {keras.__version__}{cut}".encode())
         for variable in self.network.weights:
             digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
         return digest.hexdigest()[:16]
 
 
+def _up_to(network: keras.Model, layer: str) -> keras.Model:
+    """Cut a network off after the maps of a layer, of which every place is kept."""
+    maps = {each.name: each.output for each in network.layers if len(each.output.shape) == 4}
+    if layer not in maps:
+        near = difflib.get_close_matches(layer, maps, n=3, cutoff=0.7)
+        raise ConfigError(
+            f"{network.name} has no maps of this layer",
+            got=layer,
+            expected=f"one of its {len(maps)} layers with maps, such as {', '.join([*maps][-3:])}",
+            todo=f"did you mean {' or '.join(near)}?" if near else "correct model.layer",
+        )
+    return keras.Model(network.input, keras.layers.Flatten()(maps[layer]), name=network.name)
+
+
 def application(
-    name: str, weights: str | None, shape: tuple[int | None, ...], *, learn_batch_norm: bool = True
+    name: str,
+    weights: str | None,
+    shape: tuple[int | None, ...],
+    *,
+    learn_batch_norm: bool = True,
+    layer: str | None = None,
+    crop: Sequence[float] = (0.0, 0.0),
 ) -> ApplicationBackbone:
-    """Build a keras.applications network up to its pooled features.
+    """Build a keras.applications network up to its pooled features, or up to the maps of a layer.
 
     Args:
         name: as in keras.applications, for example MobileNetV2.
         weights: ``imagenet``, the path of a weights file, or None for random ones.
         shape: [h, w, 3] of one image in [0, 1].
         learn_batch_norm: as in ApplicationBackbone.
+        layer: as in ApplicationBackbone.
+        crop: as in ApplicationBackbone.
 
     Raises:
-        ConfigError: no such network, or weights that do not fit it.
+        ConfigError: no such network or layer, or weights that do not fit it.
         NoInputError: no such weights file.
         UnavailableError: the ImageNet weights cannot be fetched.
     """
@@ -126,7 +160,9 @@ def application(
             todo="correct model.weights",
         )
     try:
-        return ApplicationBackbone(name, shape, learn_batch_norm, weights, name=f"backbone_{name.lower()}")
+        return ApplicationBackbone(
+            name, shape, learn_batch_norm, weights, layer, crop, name=f"backbone_{name.lower()}"
+        )
     except Exception as error:
         # Keras raises Exception itself, and no kind of it, for an address that cannot be fetched.
         if not isinstance(error, OSError | ValueError) and type(error) is not Exception:
@@ -186,3 +222,16 @@ class KerasSettings(Pretrained):
     kind: Literal["keras"] = Field(description="a keras.applications network")
     backbone: str = Field("MobileNetV2", description="name in keras.applications")
     weights: str | None = Field("imagenet", description="imagenet, a weights file, or null for random ones")
+    layer: str | None = Field(
+        None, description="layer whose maps are kept place by place; null: the last maps, averaged"
+    )
+    crop: tuple[float, float] = Field(
+        (0.0, 0.0), description="shares of the height cut off at the top and at the bottom, such as the sky"
+    )
+
+    @field_validator("crop")
+    @classmethod
+    def _leaves_something(cls, crop: tuple[float, float]) -> tuple[float, float]:
+        if min(crop) < 0 or sum(crop) > 0.9:
+            raise ValueError("expected two shares of the height, at least 0 and together at most 0.9")
+        return crop

@@ -34,7 +34,14 @@ def _hub(blueprint: Blueprint, settings: HubSettings) -> Backbone:
 def _keras(blueprint: Blueprint, settings: KerasSettings) -> Backbone:
     featurizer = image_featurizer(blueprint.featurizer, (224, 224))
     learn = settings.weights is None or settings.batch_norm == "training"
-    network = application(settings.backbone, settings.weights, featurizer.spec.shape, learn_batch_norm=learn)
+    network = application(
+        settings.backbone,
+        settings.weights,
+        featurizer.spec.shape,
+        learn_batch_norm=learn,
+        layer=settings.layer,
+        crop=settings.crop,
+    )
     return Backbone(featurizer, network, network.width, settings.mode if settings.weights else "scratch")
 
 

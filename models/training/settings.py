@@ -32,8 +32,9 @@ class LoopSettings(Settings):
     )
     optimizer: Literal["adam", "adamw", "sgd", "lbfgs"] = Field(
         "adam",
-        description="sgd uses Nesterov momentum 0.9; lbfgs fits a head without hidden layers to convergence, "
-        "with the L2 penalty of the lowest validation loss, and trains anything else with adam",
+        description="sgd uses Nesterov momentum 0.9; lbfgs fits a head without hidden layers to convergence "
+        "(to numbers: in closed form), with the L2 penalty of the lowest validation loss, and trains "
+        "anything else with adam",
     )
     learning_rate: float = Field(1e-3, gt=0, description="peak learning rate")
     schedule: Literal["constant", "cosine", "exponential"] = Field(

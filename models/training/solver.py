@@ -1,7 +1,7 @@
 """Fit a linear head to convergence: logistic regression over a path of strengths, chosen on validation.
 
 By scikit-learn's L-BFGS, in seconds where gradient steps take a minute. The head stays what it is, a dense
-layer from vectors to logits.
+layer from vectors to logits. To numbers it is fitted by `models.training.ridge`.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from models.network import Phase
+from models.training import ridge
 from models.training.examples import Examples
 from models.training.settings import LoopSettings
 
@@ -25,8 +26,16 @@ _ABSENT = -20.0
 
 
 def applies(settings: LoopSettings, phase: Phase, training: Examples) -> bool:
-    """Return whether a phase needs no steps: a linear head over cached vectors, to several classes."""
-    if settings.optimizer != "lbfgs" or phase.augmentation is not None or not is_linear(phase.model):
+    """Return whether a phase needs no steps: a linear head over cached vectors, to classes or numbers.
+
+    Numbers are fitted to the squared error alone.
+    """
+    if settings.optimizer != "lbfgs" or phase.augmentation is not None:
+        return False
+    if phase.scale is not None:
+        squared = getattr(settings, "loss", None) == "squared"
+        return squared and ridge.linear_head(phase.model) is not None
+    if not is_linear(phase.model):
         return False
     targets = np.asarray(training.targets)
     return bool(np.issubdtype(targets.dtype, np.integer)) and len(np.unique(targets)) > 1
@@ -46,20 +55,30 @@ def solve(
     validation: Examples,
     weights: np.ndarray | None,
     measure: Callable[[Examples], dict[str, float]],
+    *,
+    last: bool = True,
 ) -> Iterator[dict[str, Any]]:
     """Fit a linear model along the path; at the end it has the weights of the lowest validation loss.
 
     Args:
-        model: one that `is_linear`.
-        training: vectors and classes.
+        model: one that `is_linear`, or a `ridge.linear_head`.
+        training: vectors, and classes or numbers.
         validation: on which the strength is chosen; empty: the usual one is taken.
         weights: of each training example; None weighs all alike.
         measure: gives loss and metrics of the model on examples, by name.
+        last: whether nothing is trained after it; see `ridge.solve`.
 
     Yields:
         The metrics of each strength, those of the validation split with ``validation_`` before their names;
         those of the chosen one are the last.
     """
+    if (head := ridge.linear_head(model)) is not None:
+        fitted, held = _sample(training), _sample(validation) if len(validation) else None
+        each = ridge.solve(
+            head, fitted, weights, held, lambda: _metrics(measure, training, validation), last=last
+        )
+        yield from each
+        return
     from sklearn.linear_model import LogisticRegression
 
     vectors, classes = np.asarray(training.rows[:], np.float64), np.asarray(training.targets)
@@ -79,6 +98,10 @@ def solve(
     model.set_weights(best[3])
     if best[2] is not metrics:
         yield best[2]
+
+
+def _sample(examples: Examples) -> ridge.Sample:
+    return np.asarray(examples.rows[:], np.float64), np.asarray(examples.targets[:], np.float64)
 
 
 def _metrics(

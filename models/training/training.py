@@ -107,6 +107,7 @@ def train(
     with listening() as bell:
         for phase in network.phases:
             leg = Leg(phase, target, objective, settings, checkpoints / phase.name, seed, workers)
+            leg.last = phase is network.phases[-1]
             rows += leg.run(dataset, stores, len(rows), bell, progress, on_epoch, on_resume)
     if network.calibrate is not None:
         phase = network.phases[-1]
@@ -135,6 +136,7 @@ class Leg:
         self.phase, self.objective, self.settings, self.seed = phase, objective, settings, seed
         self.checkpoints = Checkpoints(folder)
         self.batch_size = settings.batch_size
+        self.last = True
         self.epoch = self.step = 0
         self.rows: list[dict[str, Any]] = []
         self.best: float | None = None
@@ -203,7 +205,9 @@ class Leg:
     ) -> list[dict[str, Any]]:
         weights = self.weights[training.groups] if self.weights is not None else None
         begin = time.monotonic()
-        for metrics in solver.solve(self.phase.model, training, validation, weights, self._validate):
+        for metrics in solver.solve(
+            self.phase.model, training, validation, weights, self._validate, last=self.last
+        ):
             self.rows.append(
                 {"phase": self.phase.name, "metrics": metrics | {"seconds": time.monotonic() - begin}}
             )

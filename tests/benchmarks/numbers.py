@@ -14,6 +14,7 @@ from tests.benchmarks.table import SHARED, Table, machine
 from tests.benchmarks.trainings import SEEDS, cell, repeated, trained
 
 FRAMES = SHARED / "data" / "steering_sim"
+WEIGHTS = SHARED / "hub" / "keras_mobilenet_v2_100" / "mobilenet_v2_100_no_top.weights.h5"
 
 
 def steering() -> Table:
@@ -24,6 +25,7 @@ def steering() -> Table:
         shutil.unpack_archive(FRAMES / "frames_160x80.zip", data)
         shutil.copy(FRAMES / "angles.csv", data)
         options = ("--recipe", "steering", "--target-column", "steering")
+        options += ("--set", f"model.weights={WEIGHTS}")
         rows.append(_row("steering", *repeated(Path(folder), "image-regression", data, "steering", *options)))
     columns = ("run", "test MSE", "95 % interval", "MAE", "R2", "seconds", "MSE of always 0")
     title = "Steering angles from frames, recipe steering (target MSE 0.018, aim 0.015)"

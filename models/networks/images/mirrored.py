@@ -55,7 +55,12 @@ def agreed(head: keras.Model, width: int, signs: np.ndarray) -> keras.Model:
         head: from vectors [batch, d] to outputs.
         width: d.
         signs: -1 for outputs that a mirror image has with the opposite sign, 1 for the others: [outputs].
+
+    Returns:
+        The head over both, with the signs as its attribute ``signs``.
     """
     inputs = keras.Input((2 * width,), name="both_ways")
     forward, backward = head(inputs[:, :width]), head(inputs[:, width:])
-    return keras.Model(inputs, (forward + backward * signs.astype(np.float32)) / 2, name="agreed")
+    model = keras.Model(inputs, (forward + backward * signs.astype(np.float32)) / 2, name="agreed")
+    model.signs = tuple(map(float, signs))
+    return model

@@ -125,6 +125,12 @@ def followed(images: np.ndarray, seeds: tf.Tensor, targets: np.ndarray, **settin
     return result.numpy(), numbers.numpy()
 
 
+def test_how_numbers_follow_is_no_change_by_itself() -> None:
+    settings = {"negated": ("angle",), "shifted": {"angle": 0.5}}
+    assert not NumberAugmentation(NumberAugmentationSettings(**settings), ["angle"]).active
+    assert NumberAugmentation(NumberAugmentationSettings(**settings, flip="horizontal"), ["angle"]).active
+
+
 def test_numbers_follow_mirrored_images(images, seeds) -> None:
     targets = np.random.default_rng(2).normal(0, 1, (len(images), 2)).astype(np.float32)
     result, numbers = followed(images, seeds, targets, flip="horizontal", negated=["angle"])

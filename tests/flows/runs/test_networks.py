@@ -1,11 +1,16 @@
-"""What a task's fit reads, and when: the training examples alone, and once."""
+"""What a task's fit reads, and when: the training examples alone, and once; likewise trained weights."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import keras
+import numpy as np
+import pytest
+
 from flows.runs import networks
+from models.training import checkpoint
 from tests.models import toys
 
 
@@ -57,3 +62,37 @@ def test_every_section_a_fit_may_look_at_names_its_result(tmp_path: Path) -> Non
 
 def test_a_task_without_a_fit_knows_nothing(tmp_path: Path) -> None:
     assert networks.fitted(plan_of(tmp_path, None), toys.dataset(train=2, validation=2, test=2), None) == {}
+
+
+def test_trained_weights_are_read_once_until_they_or_the_network_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    monkeypatch.setattr(networks, "untrained", lambda plan, dataset: SimpleNamespace(model=model))
+    reads: list[bytes] = []
+    assign = checkpoint.assign_arrays
+    monkeypatch.setattr(
+        checkpoint,
+        "assign_arrays",
+        lambda content, variables: (reads.append(content), assign(content, variables)),
+    )
+    plan: Any = SimpleNamespace(key=lambda fingerprint: "key", workspace=SimpleNamespace(root=tmp_path))
+    dataset: Any = SimpleNamespace(fingerprint="data")
+    run: Any = SimpleNamespace(weights=tmp_path / "weights.npz")
+    networks.save(run, SimpleNamespace(model=model))  # type: ignore[arg-type]
+    kernel, shared = model.layers[0].kernel.numpy(), networks.Networks()
+
+    for _ in range(3):
+        shared.trained(plan, run, dataset)
+    assert len(reads) == 1
+
+    shared.network(plan, dataset).model.layers[0].kernel.assign(kernel + 1)  # as a training does
+    np.testing.assert_array_equal(shared.trained(plan, run, dataset).model.layers[0].kernel.numpy(), kernel)
+
+    model.layers[0].kernel.assign(kernel + 2)
+    networks.save(run, SimpleNamespace(model=model))  # type: ignore[arg-type]
+    model.layers[0].kernel.assign(kernel)
+    np.testing.assert_array_equal(
+        shared.trained(plan, run, dataset).model.layers[0].kernel.numpy(), kernel + 2
+    )
+    assert len(reads) == 3

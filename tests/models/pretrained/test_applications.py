@@ -87,6 +87,36 @@ def test_modes_with_weights(weights, mode):
     assert len(network.phases[-1].model.trainable_variables) == (2 if mode == "frozen" else 2 + 81)
 
 
+def test_maps_of_a_layer_are_kept_place_by_place_of_the_rows_that_are_seen(weights):
+    shape = (48, 32, 3)
+    backbone = applications.application(NAME, weights, shape, layer="conv_pw_3_relu", crop=(0.25, 1 / 12))
+    inner = keras.applications.MobileNet(include_top=False, weights=weights, input_shape=SHAPE, pooling="avg")
+    maps = keras.Model(inner.input, inner.get_layer("conv_pw_3_relu").output)
+    images = np.random.default_rng(1).random((2, *shape), np.float32)
+    expected = maps(keras.applications.mobilenet.preprocess_input(images[:, 12:44] * 255.0)).numpy()
+    assert expected.shape == (2, 8, 8, 128)
+    np.testing.assert_allclose(backbone(images), expected.reshape(2, -1), atol=1e-5)
+    assert backbone.width == 8 * 8 * 128
+    assert backbone.maps() is None
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(backbone))
+    copy.set_weights(backbone.get_weights())
+    np.testing.assert_array_equal(copy(images), backbone(images))
+    whole = applications.application(NAME, weights, shape, layer="conv_pw_3_relu")
+    assert whole.width == 12 * 8 * 128
+    assert whole.fingerprint != backbone.fingerprint
+
+
+def test_a_layer_without_maps_is_refused_with_a_similar_name():
+    with pytest.raises(ConfigError, match=r"no maps of this layer; got conv_pw_3_rel; .*mean conv_pw_3_relu"):
+        applications.application(NAME, None, SHAPE, layer="conv_pw_3_rel")
+
+
+@pytest.mark.parametrize("crop", [(-0.1, 0.0), (0.5, 0.5)])
+def test_some_of_an_image_is_left(crop):
+    with pytest.raises(ValueError, match=r"together at most 0\.9"):
+        applications.KerasSettings(kind="keras", crop=crop)
+
+
 def test_wrong_names_list_the_known_ones():
     with pytest.raises(ConfigError, match=r"got MobileNetV9; expected .*MobileNetV2, .*ResNet50") as error:
         applications.application("MobileNetV9", None, SHAPE)
