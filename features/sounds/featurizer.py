@@ -185,13 +185,19 @@ class AudioFeaturizer(keras.Layer):
 _NAMES = ("name", "trainable", "dtype")
 
 
-def band_statistics(featurizer: AudioFeaturizer, sounds: Any, batch_size: int = 64) -> dict[str, list[float]]:
+def band_statistics(
+    featurizer: AudioFeaturizer,
+    sounds: Any,
+    batch_size: int = 64,
+    watch: Callable[[Any], None] = lambda windows: None,
+) -> dict[str, list[float]]:
     """Measure mean and standard deviation of each band over all frames of some sounds.
 
     Args:
         featurizer: gives log-mel or MFCC.
         sounds: iterable of WAV bytes, read once.
         batch_size: sounds at a time.
+        watch: told the windows of each batch.
 
     Returns:
         ``mean`` and ``deviation`` by band; the deviation is at least 1 dB.
@@ -201,7 +207,9 @@ def band_statistics(featurizer: AudioFeaturizer, sounds: Any, batch_size: int = 
 
     def add() -> None:
         nonlocal total, squares, count
-        values = featurizer(tf.constant(batch)).numpy().reshape(-1, featurizer.log_mel.bands)
+        windows = featurizer(tf.constant(batch))
+        watch(windows)
+        values = windows.numpy().reshape(-1, featurizer.log_mel.bands)
         values = values[~np.isnan(values[:, 0])].astype(np.float64)
         total, squares = total + values.sum(0), squares + np.square(values).sum(0)
         count += len(values)

@@ -14,18 +14,23 @@ from features.sounds.augmentation import AudioAugmentation, AudioAugmentationSet
 from features.sounds.featurizer import AudioFeaturizer, AudioFeaturizerSettings, Features, band_statistics
 from features.sounds.rules import AudioRules
 from features.spec import AUDIO
+from features.targets.classes import CLASS
 from models.evaluation.measures.classification import CLASSES
 from models.explain import sheets
 from models.explain import signatures as heat_signatures
 from models.export import decoding, signatures
 from models.network import Backbone, Network
-from models.networks import assembly
+from models.networks import assembly, blend
 from models.networks.images import cnn
+from models.networks.sounds import moments
 from models.networks.texts import rnn
 from models.networks.texts.rnn import RnnSettings
 from models.objective import CLASSIFICATION
 from models.pretrained.audio_hub import AudioHubLayer, HubSettings
 from models.task import Blueprint, Task
+
+#: Weights of network and linear model that a few validated sounds change little, and how little.
+EQUAL, DOUBT = (0.5, 0.5), 3.0
 
 
 class CnnSettings(Settings):
@@ -44,6 +49,12 @@ class CnnSettings(Settings):
     dense: tuple[int, ...] = Field((), description="units of dense layers after the pooling")
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout rate after each block")
     weight_decay: float = Field(0.0, ge=0, description="factor of the L2 penalty on kernels")
+    wide: int = Field(
+        0,
+        ge=0,
+        description="most training sounds with which the scores of a logistic regression on means and "
+        "deviations over time are added to the logits; 0 for none",
+    )
 
 
 class ModelSettings(
@@ -69,10 +80,21 @@ def _featurizer(blueprint: Blueprint, features: Features | None = None) -> Audio
 
 
 def fit(blueprint: Blueprint, sounds: Iterable[bytes]) -> Mapping[str, Any]:
-    """Measure mean and deviation of each band over the training split; nothing where samples are heard."""
+    """Measure mean and deviation of each band over the training split; nothing where samples are heard.
+
+    Of at most ``model.wide`` sounds a linear model is fitted as well.
+    """
     if blueprint.model.root.kind == "hub":
         return {}
-    return band_statistics(_featurizer(blueprint), sounds)
+    featurizer, most = _featurizer(blueprint), getattr(blueprint.model.root, "wide", 0)
+    if not most or (blueprint.frame["split"] == "train").sum() > most:
+        return band_statistics(featurizer, sounds)
+    rows: list[np.ndarray] = []
+    fitted = band_statistics(
+        featurizer, sounds, watch=lambda windows: rows.append(moments.moments(windows).numpy())
+    )
+    classes = CLASS.encode(blueprint.frame[blueprint.frame["split"] == "train"])
+    return fitted | {"moments": moments.fit(np.concatenate(rows), classes, len(blueprint.labels))}
 
 
 def _normalised(blueprint: Blueprint, shape: tuple[int | None, ...], body: Any) -> keras.Model:
@@ -86,7 +108,7 @@ def _normalised(blueprint: Blueprint, shape: tuple[int | None, ...], body: Any) 
 def _cnn(blueprint: Blueprint, settings: CnnSettings) -> Backbone:
     featurizer = _featurizer(blueprint)
     shape = featurizer.spec.shape[1:]
-    sizes = settings.model_dump(exclude={"kind", "pooling"})
+    sizes = settings.model_dump(exclude={"kind", "pooling", "wide"})
     # Time runs along the height of the spectrogram, bands along its width.
     pooling = "height" if settings.pooling == "time" else "all"
     network = cnn.convolutions((*shape, 1), pooling=pooling, **sizes)
@@ -137,7 +159,13 @@ def build(blueprint: Blueprint) -> Network:
         getattr(settings, "fine_tune_epochs", 0),
         getattr(settings, "fine_tune_learning_rate", None),
     )
-    return assembly.over_windows(NETWORKS[settings.kind](blueprint, settings), head, schedule)
+    backbone = NETWORKS[settings.kind](blueprint, settings)
+    network = assembly.over_windows(backbone, head, schedule)
+    fitted = blueprint.fitted.get("moments")
+    if not fitted:
+        return network
+    bands = backbone.featurizer.spec.shape[-1]
+    return blend.beside(network, moments.Linear(bands, len(blueprint.labels), fitted), EQUAL, DOUBT)
 
 
 AUDIO_CLASSIFICATION = Task(

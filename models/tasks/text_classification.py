@@ -19,8 +19,8 @@ from models.evaluation.measures.classification import CLASSES
 from models.explain import token_occlusion
 from models.export import decoding, signatures
 from models.network import Backbone, Network
-from models.networks import assembly
-from models.networks.texts import blend, naive_bayes, rnn, sequences, text_cnn
+from models.networks import assembly, blend
+from models.networks.texts import naive_bayes, rnn, sequences, text_cnn
 from models.networks.texts.sequences import VectorSettings
 from models.objective import CLASSIFICATION
 from models.pretrained import word_vectors as vectors

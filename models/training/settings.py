@@ -8,7 +8,7 @@ from pydantic import Field
 from features.settings import Auto, Settings, Survey
 
 #: Examples that ``epochs: auto`` shows a network in all, and the passes it keeps to.
-SHOWN, FEWEST, MOST = 40_000, 8, 100
+SHOWN, FEWEST, MOST = 40_000, 8, 50
 
 
 class LoopSettings(Settings):
@@ -16,7 +16,7 @@ class LoopSettings(Settings):
 
     epochs: Annotated[int, Field(ge=1)] | Auto = Field(
         20,
-        description="number of passes over the training split; auto: for 40,000 examples in all, 8 to 100",
+        description="number of passes over the training split; auto: for 40,000 examples in all, 8 to 50",
     )
     min_steps: int = Field(
         0,

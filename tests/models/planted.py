@@ -89,23 +89,26 @@ def image_network() -> Network:
 
 def sound_network(kind: str = "cnn", features: str = "log-mel") -> Network:
     """Build a small network of the sounds, which are three windows long."""
-    settings = {"kind": "cnn", "filters": [8, 12], "depth": 1, "dropout": 0.0}
+    return audio_classification.build(sound_blueprint(kind, features))
+
+
+def sound_blueprint(kind: str = "cnn", features: str = "log-mel", *, wide: int = 0) -> Blueprint:
+    """Describe that network, with a linear model beside it or without."""
+    settings = {"kind": "cnn", "filters": [8, 12], "depth": 1, "dropout": 0.0, "wide": wide}
     bands = 24 if features == "log-mel" else 10
-    return audio_classification.build(
-        Blueprint(
-            rules=AudioRules(sample_rate=RATE),
-            featurizer=sounds_featurizer.AudioFeaturizerSettings(
-                seconds=0.48, n_fft=256, hop_length=80, n_mels=24, features=features, n_mfcc=10
-            ),
-            model=audio_classification.ModelSettings.model_validate(
-                settings if kind == "cnn" else {"kind": "rnn", "units": [4]}
-            ),
-            augmentation=AudioAugmentationSettings(),
-            epochs=1,
-            labels=tuple(sorted(PITCHES)),
-            hub=Path("hub"),
-            fitted={"mean": [-50.0] * bands, "deviation": [10.0] * bands},
-        )
+    return Blueprint(
+        rules=AudioRules(sample_rate=RATE),
+        featurizer=sounds_featurizer.AudioFeaturizerSettings(
+            seconds=0.48, n_fft=256, hop_length=80, n_mels=24, features=features, n_mfcc=10
+        ),
+        model=audio_classification.ModelSettings.model_validate(
+            settings if kind == "cnn" else {"kind": "rnn", "units": [4]}
+        ),
+        augmentation=AudioAugmentationSettings(),
+        epochs=1,
+        labels=tuple(sorted(PITCHES)),
+        hub=Path("hub"),
+        fitted={"mean": [-50.0] * bands, "deviation": [10.0] * bands},
     )
 
 

@@ -52,9 +52,9 @@ def test_a_plan_is_adapted_to_its_training_split(clips: Path, tmp_path: Path) ->
     # Three windows of 2 s, one second apart; nothing above 4 kHz.
     expected = {"seconds": 2.0, "hop_length": 512, "n_fft": 1024, "fmax": 4000.0, "n_mels": 48}
     assert {name: settled.recipe["featurizer"][name] for name in expected} == expected
-    assert settled.recipe["training"]["epochs"] == 100
+    assert settled.recipe["training"]["epochs"] == 50
     assert sorted(settled.differing(open_plan)) == sorted(
-        [*(f"featurizer.{name}={value}" for name, value in expected.items()), "training.epochs=100"]
+        [*(f"featurizer.{name}={value}" for name, value in expected.items()), "training.epochs=50"]
     )
     assert settled.adapted(dataset) == settled
     assert settled.key(dataset.fingerprint) != open_plan.key(dataset.fingerprint)
@@ -63,7 +63,7 @@ def test_a_plan_is_adapted_to_its_training_split(clips: Path, tmp_path: Path) ->
     assert (given.recipe["featurizer"]["seconds"], given.training.epochs) == (1.0, 3)
 
 
-@pytest.mark.parametrize(("examples", "passes"), [(10, 100), (400, 100), (2000, 20), (100_000, 8)])
+@pytest.mark.parametrize(("examples", "passes"), [(10, 50), (400, 50), (2000, 20), (100_000, 8)])
 def test_passes_show_about_as_many_examples(examples: int, passes: int) -> None:
     assert LoopSettings(epochs="auto").adapted(Survey(examples)).epochs == passes
     assert LoopSettings(epochs=7).adapted(Survey(examples)).epochs == 7

@@ -12,7 +12,8 @@ from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import MultinomialNB
 
-from models.networks.texts import blend, naive_bayes
+from models.networks import blend
+from models.networks.texts import naive_bayes
 from models.networks.texts.naive_bayes import NaiveBayes
 from models.tasks.text_classification import TEXT_CLASSIFICATION, fit
 from tests.models.networks.texts.test_text_networks import SMALL, blueprint
@@ -86,6 +87,8 @@ def test_weights_are_those_of_logistic_regression() -> None:
     # What misleads has no say; a few examples do not lead far away from the network by itself.
     assert blend.choose(two[0], -two[1], targets)[1] == 0
     assert np.abs(blend.choose(two[0][:3], two[1][:3], targets[:3]) - [1, 0]).max() < 2
+    doubted = [blend.choose(*two, targets, (0.5, 0.5), doubt) for doubt in (1e-3, 1e6)]
+    np.testing.assert_allclose(doubted, [oracle.coef_[0], [0.5, 0.5]], rtol=0.01)
 
 
 @pytest.mark.parametrize("subwords", [0, 50])

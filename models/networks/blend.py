@@ -38,8 +38,16 @@ class Blend(keras.Layer):
         return keras.KerasTensor(deep.shape, deep.dtype)
 
 
-def beside(network: Network, scores: keras.Layer) -> Network:
-    """Blend the logits of a network, trained in one phase, with those of a layer over the same features."""
+def beside(
+    network: Network,
+    scores: keras.Layer,
+    start: tuple[float, float] = (1.0, 0.0),
+    doubt: float = 1.0,
+) -> Network:
+    """Blend the logits of a network, trained in one phase, with those of a layer over the same features.
+
+    Weights are those that `choose` gives, or ``start`` where there is no validation split.
+    """
     (features,) = network.model.inputs
     wide = keras.Model(features, scores(features), name="wide")
     blend = Blend()
@@ -48,9 +56,11 @@ def beside(network: Network, scores: keras.Layer) -> Network:
 
     def calibrate(batches: Sequence[tuple[Any, Any]]) -> None:
         if not batches:
+            blend.shares.assign(start)
             return
         deep, linear = (_logits(model, batches) for model in (network.model, wide))
-        blend.shares.assign(choose(deep, linear, np.concatenate([targets for _, targets in batches])))
+        targets = np.concatenate([each for _, each in batches])
+        blend.shares.assign(choose(deep, linear, targets, start, doubt))
 
     return replace(network, model=whole, phases=(replace(phase, model=whole),), calibrate=calibrate)
 
@@ -62,29 +72,37 @@ def _logits(model: keras.Model, batches: Sequence[tuple[Any, Any]]) -> np.ndarra
     return np.concatenate([of(tf.constant(ids)) for ids, _ in batches]).astype(np.float64)
 
 
-def choose(deep: np.ndarray, wide: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def choose(
+    deep: np.ndarray,
+    wide: np.ndarray,
+    targets: np.ndarray,
+    start: tuple[float, float] = (1.0, 0.0),
+    doubt: float = 1.0,
+) -> np.ndarray:
     """Choose the weights of two logits by the cross-entropy of their sum, as logistic regression does.
 
-    Weights are not negative. One example's worth of doubt holds them near 1 and 0, the network by itself.
+    Weights are not negative. Doubt holds them near where they start: 1 and 0 are the network by itself.
 
     Args:
         deep: logits [examples, classes].
         wide: further ones.
         targets: class of each example.
+        start: the weights that few examples change little.
+        doubt: factor of the squared distance from there, beside the cross-entropy of all examples.
 
     Returns:
         The two weights.
     """
     both = np.stack([deep - deep.mean(1, keepdims=True), wide - wide.mean(1, keepdims=True)])
-    rows, start = np.arange(len(targets)), np.array([1.0, 0.0])
+    rows, begin = np.arange(len(targets)), np.array(start)
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         logits = np.tensordot(weights, both, 1)
         logits -= logits.max(1, keepdims=True)
         shares = np.exp(logits)
         shares /= shares.sum(1, keepdims=True)
-        value = -np.log(shares[rows, targets] + 1e-300).sum() + np.square(weights - start).sum()
+        value = -np.log(shares[rows, targets] + 1e-300).sum() + doubt * np.square(weights - begin).sum()
         shares[rows, targets] -= 1
-        return value, np.tensordot(both, shares, 2) + 2 * (weights - start)
+        return value, np.tensordot(both, shares, 2) + 2 * doubt * (weights - begin)
 
-    return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * 2).x)
+    return np.asarray(minimize(loss, begin, jac=True, method="L-BFGS-B", bounds=[(0, None)] * 2).x)
