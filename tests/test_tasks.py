@@ -33,10 +33,10 @@ PLACES = ("keypoint-detection", "object-detection")
 FEATURIZED_ALIKE = {"image-search", "image-clustering", "keypoint-detection", "object-detection"}
 
 
-#: Tasks of which `make test` has another one with the same raw examples and a like network.
+#: What `make proofs` shows: `make test` has a task with the same raw examples, and tests of the same targets.
 ELSEWHERE = {
-    *("image-regression", "keypoint-detection", "image-clustering"),
-    *("music-transcription", "translation"),
+    *("image-regression", "keypoint-detection", "image-clustering", "tabular-regression"),
+    *("speech-recognition", "music-transcription", "translation"),
 }
 
 
@@ -152,7 +152,7 @@ def test_monitoring_notices_what_has_changed_and_nothing_else(example: Trained, 
     assert ('class="cells"' in html.read_text()) == (example.summary["task"] == "tabular-classification")
 
 
-@pytest.mark.parametrize("example", ["speech-recognition"], indirect=True)
+@pytest.mark.parametrize("example", marked(["speech-recognition"]), indirect=True)
 def test_what_is_said_is_written_down_however_long_it_takes(example: Trained) -> None:
     """Recordings with pauses between them say what they say alone, at the times when they say it."""
     plan, record, _ = opened(example)
@@ -180,7 +180,7 @@ def test_what_is_said_is_written_down_however_long_it_takes(example: Trained) ->
     assert jiwer.wer(words, long[0].decode()) < 0.2
 
 
-@pytest.mark.parametrize("example", ["speech-recognition"], indirect=True)
+@pytest.mark.parametrize("example", marked(["speech-recognition"]), indirect=True)
 def test_the_report_shows_what_was_misheard(example: Trained) -> None:
     page = example.run.report.read_text()
     for heading in ("Metrics", "Training", "Dataset"):
