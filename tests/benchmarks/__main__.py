@@ -67,6 +67,7 @@ SETS: dict[str, dict[str, Callable[[], Table]]] = {
     "evaluate": {
         "photos": image_classification.photos,
         "fine-tune": image_classification.fine_tune,
+        "small-photos": image_classification.small_photos,
         "from-scratch": image_classification.from_scratch,
         "steering": numbers.steering,
         "diabetes": numbers.diabetes,

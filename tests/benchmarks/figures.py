@@ -92,6 +92,7 @@ KINDS = (
         (
             "photos",
             "fine-tune",
+            "small-photos",
             "from-scratch",
             "steering",
             "faces",
@@ -103,6 +104,13 @@ KINDS = (
         (
             Line("photos", "first run", "ants and bees", "frozen", **_PHOTO, published=(_HYMENOPTERA,)),
             Line("fine-tune", "ants", "ants and bees", "fine-tune", **_PHOTO, published=(_HYMENOPTERA,)),
+            Line(
+                "small-photos",
+                "fine-tuned",
+                "CIFAR-10, 10,000 of 50,000 photos, 96 pixels",
+                "keras",
+                **_PHOTO,
+            ),
             Line("from-scratch", "from scratch", "CIFAR-10, 10,000 of 50,000 photos", "cnn", **_PHOTO),
             Line(
                 *("steering", "steering", "steering angles", "steering", "test MSE", "test MSE"),
