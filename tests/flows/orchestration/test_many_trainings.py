@@ -19,23 +19,32 @@ TASK, COUNT = "tabular-classification", 8
 @pytest.mark.proof
 @pytest.mark.timeout(1800)
 def test_trainings_at_the_same_time_share_sqlite(tmp_path: Path) -> None:
-    """Each has a Prefect server of its own on the file, which is the hardest case."""
-    data = golden.GOLDEN[TASK](tmp_path / "data")
+    """Each has data, and a Prefect server on the file, of its own, which is the hardest case."""
+    data = [golden.GOLDEN[TASK](tmp_path / f"data-{number}") for number in range(COUNT)]
     store = mlflow_store.database(tmp_path / "mlruns")
     workspace = Workspace.open(tmp_path / "workspace")
     settings = [part for key in golden.SMALL[TASK] for part in ("--set", key)]
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PREFECT", "SERVABLE"))}
-    line = [*PROGRAM, "train", TASK, "--data", str(data), "--recipe", golden.RECIPE[TASK], *settings]
+    line = [*PROGRAM, "train", TASK, "--recipe", golden.RECIPE[TASK], *settings]
     running = [
         subprocess.Popen(
-            [*line, "--name", f"model-{number}", "--workspace", str(workspace.root), "--json"],
+            [
+                *line,
+                "--data",
+                str(source),
+                "--name",
+                f"model-{number}",
+                "--workspace",
+                str(workspace.root),
+                "--json",
+            ],
             cwd=ROOT,
             env=inherited | NO_SERVER_KEPT | {"MLFLOW_TRACKING_URI": store},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for number in range(COUNT)
+        for number, source in enumerate(data)
     ]
     said = [process.communicate() for process in running]
     errors = "\n".join(error for _, error in said)
