@@ -169,8 +169,10 @@ def _followed(registry: Any, load: _Load) -> Iterator[tuple[object, ...]]:
 
 
 def _shared(repository: "Repository", load: _Load) -> Iterator[tuple[object, ...]]:
+    # The same version was the stable one before: only what it answers from now on tells that the trial runs.
+    earlier = load.versions[2]
     repository.promote("line", 2, "trial", share=SHARE)
-    _until(lambda: load.versions[2] > 0)
+    _until(lambda: load.versions[2] > earlier)
     before = Counter(load.versions)
     _until(lambda: load.count() >= before.total() + REQUESTS)
     later = load.versions - before
