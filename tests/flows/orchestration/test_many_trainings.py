@@ -52,7 +52,7 @@ def test_trainings_at_the_same_time_share_sqlite(tmp_path: Path) -> None:
     assert "locked" not in errors
     log = (workspace.prefect / "server.log").read_text()
     assert "database is locked" not in log, log[-4000:]
-    names = {json.loads(out)["name"] for out, _ in said}
+    names = {Path(json.loads(out)["release"]).parent.name for out, _ in said}
     assert len(names) == COUNT
     assert {len(Repository(workspace.repository).versions(name)) for name in names} == {1}
     place = mlflow_store.Workplace(tmp_path, store)
