@@ -30,6 +30,7 @@ from flows.runs.run import Record, open_record, seen
 from flows.steps.featurize import featurize
 from flows.steps.ingest import adapted, ingest
 from flows.steps.train import fit
+from flows.tracking.store.tags import DESCRIPTION_TAG
 from flows.tuning import space as spaces
 from flows.tuning.space import Space, Values
 from flows.workspace import fingerprint
@@ -83,9 +84,8 @@ class Outcome:
     @property
     def headline(self) -> str:
         """The result in a sentence: the best value, its settings, and that of the recipe as it stands."""
-        settings = ", ".join(f"{key}={_short(value)}" for key, value in self.params.items())
         own = "" if self.own is None else f"; the recipe as it stands {self.own:.4g}"
-        return f"best {self.metric} {self.value:.4g} with {settings}{own}"
+        return f"best {self.metric} {self.value:.4g} with {_listed(self.params)}{own}"
 
 
 def search(request: Request, limits: Limits) -> Outcome:
@@ -278,9 +278,7 @@ class Search:
 
     def _note(self, study: "optuna.Study", number: int) -> None:
         trial = study.trials[number]
-        parameters = ", ".join(
-            f"{key}={_short(value)}" for key, value in spaces.chosen(self.space, trial.params).items()
-        )
+        parameters = _listed(spaces.chosen(self.space, trial.params))
         reached = _STATES.get(trial.state.name, trial.state.name.lower())
         if trial.value is not None and trial.state.name == "COMPLETE":
             best = self._best(study)
@@ -319,7 +317,7 @@ class Search:
             request, self.metric, best["value"], own, best["params"], rows, self.record.run.path
         )
         note = f"**{outcome.headline}**, of {len(rows)} trials"
-        self.record.tracked.tags({"mlflow.note.content": note})
+        self.record.tracked.tags({DESCRIPTION_TAG: note})
         return outcome
 
     def _row(self, trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
@@ -341,5 +339,9 @@ def _is_cut_off(trial: "optuna.trial.FrozenTrial") -> bool:
     return trial.state.name == "FAIL" and "error" not in trial.user_attrs
 
 
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _listed(params: Mapping[str, object]) -> str:
+    """Return settings as ``key=value, ...`` with numbers rounded."""
+    return ", ".join(
+        f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}"
+        for key, value in params.items()
+    )
