@@ -58,7 +58,7 @@ def run(workspace: Workspace, *, mlflow_port: int, prefect_port: int) -> None:
     step.set_environment(workspace)
     api = prefect_api.configured_api()
     interfaces: list[Interface] = []
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         interfaces.append(_prefect(workspace, api, prefect_port))
         interfaces.append(_mlflow(workspace, uri, mlflow_port))
@@ -77,6 +77,7 @@ def run(workspace: Workspace, *, mlflow_port: int, prefect_port: int) -> None:
     finally:
         for one in reversed(interfaces):
             one.stop()
+        signal.signal(signal.SIGTERM, before)
 
 
 def logs(workspace: Workspace) -> list[Path]:

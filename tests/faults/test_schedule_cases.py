@@ -521,6 +521,7 @@ def test_the_ui_starts_no_server_of_a_kind_that_is_configured(tmp_path: Path) ->
 def test_a_port_that_another_program_has_is_named(
     here: Path, capsys: pytest.CaptureFixture[str], option: str
 ) -> None:
+    handler = signal.getsignal(signal.SIGTERM)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         free = {
@@ -532,3 +533,4 @@ def test_a_port_that_another_program_has_is_named(
     assert code == 69
     assert f"port {port}: Address already in use" in line
     assert option in line
+    assert signal.getsignal(signal.SIGTERM) is handler

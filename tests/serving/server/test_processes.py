@@ -56,6 +56,7 @@ def vanish(options, log_format, channel):
 
 def test_a_process_that_is_killed_is_replaced_and_a_signal_ends_all(capfd):
     options, announced = Options(processes=2, port=0), []
+    handler = signal.getsignal(signal.SIGTERM)
 
     def pid(port):
         """Return the id of the process that answers; 0 where it was killed before it did."""
@@ -92,7 +93,7 @@ def test_a_process_that_is_killed_is_replaced_and_a_signal_ends_all(capfd):
     assert len(announced) == 1
     assert stayed in after
     assert victim not in after
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) is handler
 
 
 @pytest.mark.parametrize(
