@@ -123,6 +123,7 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     if arguments is None:  # our own process: its memory and streams are ours to configure
         allocator.keep_memory()
+        allocator.collect_rarely()
         terminal.escape_unprintable()
     leave = sys.exit if arguments is not None else leaving.QuickExit()
     leave(_run(sys.argv[1:] if arguments is None else arguments))

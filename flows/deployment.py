@@ -33,6 +33,7 @@ from flows.workspace import Workspace
 from serving.engine import allocator
 
 allocator.keep_memory()
+allocator.collect_rarely()
 with quiet.native_stderr():
     from flows import pipeline
     from flows.monitoring import scheduled

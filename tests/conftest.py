@@ -1,12 +1,18 @@
 """Fixtures all tests share: the folder of real data beside the checkout, and quiet TensorFlow."""
 
+import contextlib
+import gc
+import importlib
 import os
 import uuid
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from serving.engine import allocator
 
 if TYPE_CHECKING:
     from tests.object_store import Bucket
@@ -16,21 +22,51 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.setdefault("SERVABLE_PREFECT_IDLE_SECONDS", "0")
 
+# Nothing that collection makes is garbage; see pytest_collection_finish.
+gc.disable()
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
 #: Files that take minutes, the longest first; a file is the work of one core.
 LONGEST = (
-    *("test_tasks.py", "test_readme.py", "test_schedule_cases.py", "test_demo.py", "test_pipeline.py"),
-    *("test_command_line.py", "test_search.py", "test_cross_validation.py", "test_page_in_browser.py"),
-    *("test_gate_faults.py", "test_serving_faults.py", "test_imports.py", "test_api.py", "test_walk.py"),
+    *("test_tasks.py", "test_command_line.py", "test_pipeline.py", "test_schedule_cases.py", "test_demo.py"),
+    *("test_training_faults.py", "test_serving_faults.py", "test_gate_faults.py", "test_step.py"),
+    *("test_ingest_faults.py", "test_search.py", "test_imports.py", "test_page_in_browser.py"),
+    *("test_kept_server.py", "test_backbone_cases.py", "test_tracking_cases.py", "test_import.py"),
 )
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Where several processes run all tests, import test files in another order in each of them.
+
+    Every process collects every file, and compiles those that none has compiled before. In the
+    same order all of them would compile all files at the same time.
+    """
+    worker: dict[str, Any] = getattr(session.config, "workerinput", {})
+    if not worker or session.config.args != session.config.getini("testpaths"):
+        return
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    first = len(files) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+    with warnings.catch_warnings(action="error"):
+        for file in files[first:] + files[:first]:
+            # What is wrong with a file is told when it is collected.
+            with contextlib.suppress(Exception):
+                importlib.import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest: no core is to wait for one of them at the end."""
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector pass over a million objects of libraries and tests, which live until the end."""
+    gc.collect()
+    gc.freeze()
+    allocator.collect_rarely()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

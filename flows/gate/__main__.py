@@ -52,5 +52,6 @@ def main() -> None:
 if __name__ == "__main__":
     leave = leaving.QuickExit()
     allocator.keep_memory()
+    allocator.collect_rarely()
     main()
     leave(0)

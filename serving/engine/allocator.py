@@ -1,12 +1,15 @@
-"""The C library's allocator, told what tensors need: memory that goes round, not back and forth."""
+"""The C library's allocator and Python's collector, told what tensors and graphs need."""
 
 import ctypes
+import gc
 import os
 import platform
 
 # Of glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 
+#: So many new objects are made before the collector looks for garbage among them; Python's own number is 700.
+NEW_OBJECTS = 50_000
 #: What is kept, in bytes: blocks up to the first come from the heap, whose free end may reach the second.
 LARGEST_KEPT, MOST_KEPT = 1 << 30, 512 << 20
 
@@ -27,6 +30,11 @@ def keep_memory() -> bool:
     mallopt = ctypes.CDLL(None).mallopt
     taken = [mallopt(name, value) for name, value in settings.items()]
     return all(taken)
+
+
+def collect_rarely() -> None:
+    """Let Python look for garbage less often: a million objects of libraries are imported and stay."""
+    gc.set_threshold(NEW_OBJECTS, *gc.get_threshold()[1:])
 
 
 def return_memory() -> None:

@@ -38,6 +38,7 @@ def run(
     options.check()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     allocator.keep_memory()
+    allocator.collect_rarely()
     # Imported late: --help and wrong flags need no TensorFlow.
     with quiet.native_stderr():  # it would be no JSON, and tells nothing
         from serving.server.server import Server

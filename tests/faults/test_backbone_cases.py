@@ -68,16 +68,21 @@ def test_keras_weights_without_network_are_a_service_that_is_away(
         assert word in line
 
 
-def test_tfhub_cache_dir_is_honoured(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_tfhub_cache_dir_is_honoured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace = Workspace(tmp_path / "w")
     assert workspace.hub == tmp_path / "w" / "hub"
     monkeypatch.setenv("TFHUB_CACHE_DIR", "")
     assert workspace.hub == tmp_path / "w" / "hub"
-    cache = tmp_path / "cache"
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
+    assert workspace.hub == tmp_path / "cache"
+
+
+@pytest.mark.proof
+def test_a_module_of_tfhub_cache_dir_is_trained_on(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace, cache = Workspace(tmp_path / "w"), tmp_path / "cache"
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(cache))
-    assert workspace.hub == cache
     toys.save_module(cache / hashlib.sha1(DEAD.encode()).hexdigest())
     small = [part for key in ("epochs=1", "towers=1") for part in ("--set", f"training.{key}")]
     # The gate's floor cannot be reached: the module was loaded and trained on, and nothing is published.

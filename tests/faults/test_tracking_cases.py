@@ -74,6 +74,7 @@ def test_a_wrong_prefect_address_too(here, cases, capsys, monkeypatch, verb, url
     assert not (here.root / "runs").exists()
 
 
+@pytest.mark.proof
 def test_events_that_wait_are_sent_after_the_mistake_is_mended(tmp_path, cases, capsys):
     """The case as it was met: one run waits for a server, the next is started with a wrong address."""
     root, uri = tmp_path / "workspace", mlflow_store.database(tmp_path / "store")

@@ -57,6 +57,7 @@ def test_what_is_not_there(model: api.Model, trained: Trained, tmp_path: Path) -
         model.predict([])
 
 
+@pytest.mark.proof
 def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its cells one after the other; the last expression of each is its value."""
     monkeypatch.chdir(tmp_path)

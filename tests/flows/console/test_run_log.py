@@ -65,8 +65,13 @@ def test_notes_before_the_file_are_kept_and_secrets_masked(
 
 
 def test_warnings_of_ours_are_shown_and_those_of_libraries_logged(
-    tmp_path: Path, shown: io.StringIO, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    shown: io.StringIO,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # A flow that ran earlier in this process has left Prefect's handler there.
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
     with run_log.begun(), run_log.opened(tmp_path / "run.log"):
         logging.getLogger("models.training.checkpoint").warning("checkpoint %s is damaged", "a.json")
         logging.getLogger("a_library").warning("deprecated")

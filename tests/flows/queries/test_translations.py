@@ -14,7 +14,7 @@ from serving.server.server import Server
 from tests.golden import sentence_pairs
 
 
-@pytest.mark.parametrize("kind", ["transformer", "gru"])
+@pytest.mark.parametrize("kind", ["transformer", pytest.param("gru", marks=pytest.mark.proof)])
 def test_predict_prints_the_translation(tmp_path: Path, kind: str) -> None:
     texts = [text for pair in sentence_pairs(200) for text in pair]
     found, scores = pieces.fit(texts, 500, 0.999)

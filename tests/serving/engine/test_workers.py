@@ -1,11 +1,13 @@
 """Workers: calls are made once each, in order, and end as told; the heap keeps its memory."""
 
+import gc
 import subprocess
 import sys
 import threading
 
 import pytest
 
+from serving.engine import allocator
 from serving.engine.workers import Workers, aside
 
 # A batch of images takes and leaves blocks like these.
@@ -167,3 +169,13 @@ def test_a_large_block_is_found_in_place_again_and_given_back_when_told():
         # Huge pages bring many at once, hence the wide margins.
         assert (again < pages / 600) is found, done.stdout
         assert returned > again
+
+
+def test_garbage_is_looked_for_less_often():
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(700, 10, 10)
+        allocator.collect_rarely()
+        assert gc.get_threshold() == (allocator.NEW_OBJECTS, 10, 10)
+    finally:
+        gc.set_threshold(*before)
