@@ -27,7 +27,8 @@ gc.disable()
 
 ROOT = Path(__file__).resolve().parent.parent
 
-
+#: Objects that take the collector a tenth of a second.
+MANY_OBJECTS = 150_000
 #: Files that take minutes, the longest first; a file is the work of one core.
 LONGEST = (
     *("test_tasks.py", "test_command_line.py", "test_pipeline.py", "test_schedule_cases.py", "test_demo.py"),
@@ -67,6 +68,18 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     allocator.collect_rarely()
     gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Let the collector pass over what a file has left, too, as libraries it was the first to load.
+
+    Each model that a server unloads makes the collector go through all that it knows of.
+    """
+    yield
+    if (nextitem is None or nextitem.path != item.path) and len(gc.get_objects()) > MANY_OBJECTS:
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(scope="session")
