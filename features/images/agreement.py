@@ -48,7 +48,7 @@ def _decoded(data: bytes, step: int, max_pixels: int) -> np.ndarray:
     import tensorflow as tf
 
     with tf.device("CPU:0"):
-        pixels: np.ndarray = _image_graph(max_pixels)(tf.constant([data])).numpy()
+        pixels: np.ndarray = _image_graph(max_pixels)(tf.constant(data)).numpy()
     return pixels[::step, ::step].astype(np.float32) / 255
 
 
@@ -58,7 +58,7 @@ def _image_graph(max_pixels: int) -> Any:
 
     from features.images import decoding
 
-    signature = [tf.TensorSpec([1], tf.string)]
+    signature = [tf.TensorSpec([], tf.string)]
     return tf.function(
-        lambda images: decoding.upright(images, max_pixels), input_signature=signature, autograph=False
+        lambda image: decoding.upright(image, max_pixels), input_signature=signature, autograph=False
     )

@@ -22,8 +22,9 @@ _BIG = (
     + _ENTRIES
     + r"\x01\x12\x00(?:\x03\x00\x00\x00\x01|\x04\x00\x00\x00\x01\x00\x00)\x00([\x01-\x08])"
 )
-#: A block with an orientation; the groups hold it as a byte, one of them empty.
-BLOCK_PATTERN = rf"^(?:Exif\x00\x00)?(?:{_LITTLE}|{_BIG})\C*$"
+#: A block, whose groups hold its orientation as a byte, one or both of them empty; and what it is replaced
+#: by: the orientation, and a 1 that comes first if there is none.
+BLOCK_PATTERN, DIGITS = rf"^(?:(?:Exif\x00\x00)?(?:{_LITTLE}|{_BIG}))?\C*$", b"\\1\\2\1"
 
 
 def orientation(data: bytes) -> int:
@@ -32,8 +33,8 @@ def orientation(data: bytes) -> int:
     if not mentions(head):
         return 1
     place = _BEGIN.search(head)
-    match = _BLOCK.match(head[place.end() :][:BLOCK] if place else head[:BLOCK])
-    return (match[1] or match[2])[0] if match else 1
+    block = (head[place.end() :] if place else head)[:BLOCK]
+    return _BLOCK.sub(DIGITS, block, count=1)[0]
 
 
 def mentions(data: bytes) -> bool:

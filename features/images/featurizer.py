@@ -8,6 +8,7 @@ import json
 from typing import Any, Literal
 
 import keras
+import numpy as np
 import tensorflow as tf
 from pydantic import Field
 
@@ -26,9 +27,9 @@ MAX_PIXELS = 50_000_000
 class ImageFeaturizer(keras.Layer):
     """Decode, turn upright and resize encoded images.
 
-    JPEG, PNG, GIF, BMP and WebP in their plain forms (see image_decoding). The same code runs eagerly, in a
-    tf.data pipeline and in a SavedModel, made of ops that TensorFlow Serving has; answers are equal to the
-    bit.
+    JPEG, PNG, GIF, BMP and WebP in their plain forms (see features.images.decoding). The same code runs
+    eagerly, in a tf.data pipeline and in a SavedModel, made of ops that TensorFlow Serving has; answers are
+    equal to the bit.
 
     Args:
         height: of the result, in pixels.
@@ -138,32 +139,32 @@ class ImageFeaturizer(keras.Layer):
 
     def _fit(self, pixels: Any) -> Any:
         """Bring pixels, uint8 [h, w, 3], to the requested size and to [0, 1]."""
-        resized = _RESIZERS[self.resize](pixels, self.height, self.width)
+        resized = _RESIZERS[self.resize](pixels, np.array([self.height, self.width]))
         # A multiplication: graph rewriting turns divisions into it, eager execution does not.
-        scaled = tf.minimum(resized * (1 / 255), 1.0)
-        scaled = scaled if self.channels == 3 else tf.image.rgb_to_grayscale(scaled)
-        return tf.ensure_shape(scaled, self.spec.shape)
+        scaled = tf.ensure_shape(tf.minimum(resized * (1 / 255), 1.0), (self.height, self.width, 3))
+        return scaled if self.channels == 3 else tf.image.rgb_to_grayscale(scaled)
 
 
-def _stretch(pixels: Any, height: Any, width: Any) -> Any:
-    return tf.image.resize(pixels, [height, width], antialias=True)
+def _stretch(pixels: Any, result: Any) -> Any:
+    return tf.image.resize(pixels, result, antialias=True)
 
 
-def _crop(pixels: Any, height: int, width: int) -> Any:
+def _crop(pixels: Any, result: np.ndarray) -> Any:
     """Cut out the largest centred part of the requested aspect ratio, then stretch it."""
-    top, left, inner_h, inner_w = placement.centred_part(
-        tf.shape(pixels)[0], tf.shape(pixels)[1], height, width
-    )
-    return _stretch(pixels[top : top + inner_h, left : left + inner_w], height, width)
+    corner, inner = placement.centred_part(_size(pixels), result)
+    return _stretch(tf.strided_slice(pixels, corner, corner + inner, [1, 1]), result)
 
 
-def _pad(pixels: Any, height: int, width: int) -> Any:
+def _pad(pixels: Any, result: np.ndarray) -> Any:
     """Stretch to the largest size of the same aspect ratio that fits, then add black around it."""
-    top, left, inner_h, inner_w = placement.padded_part(
-        tf.shape(pixels)[0], tf.shape(pixels)[1], height, width
-    )
-    margins = [[top, height - inner_h - top], [left, width - inner_w - left], [0, 0]]
-    return tf.pad(_stretch(pixels, inner_h, inner_w), margins)
+    corner, inner = placement.centred_part(result, _size(pixels))
+    margins = tf.stack([corner, result - inner - corner], axis=1)
+    return tf.pad(_stretch(pixels, tf.cast(inner, tf.int32)), tf.pad(margins, [[0, 1], [0, 0]]))
+
+
+def _size(pixels: Any) -> Any:
+    """Return height and width, int64 [2]."""
+    return tf.shape(pixels, tf.int64)[:2]
 
 
 _RESIZERS = {"stretch": _stretch, "crop": _crop, "pad": _pad}

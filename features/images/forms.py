@@ -4,10 +4,9 @@ One table for the graph and for ingest: the graph decodes a plain form and refus
 ingest and our client rewrite the others once, as PNG.
 """
 
-import functools
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import struct
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,7 +19,7 @@ JPEG, PNG, GIF, BMP, WEBP = range(5)
 
 @dataclass(frozen=True)
 class Number:
-    """A number in the head: ``sign * (the bytes // 2**shift % 2**bits) + plus``.
+    """A number in the head: ``sign * the bytes // divisor % modulus + plus``.
 
     Attributes:
         start: place of its first byte.
@@ -28,9 +27,9 @@ class Number:
     """
 
     start: int = 0
-    count: int = 0
-    shift: int = 0
-    bits: int = 32
+    count: int = 1
+    divisor: int = 1
+    modulus: int = 2**32
     plus: int = 0
     sign: int = 1
 
@@ -38,20 +37,9 @@ class Number:
     def weights(self) -> np.ndarray:
         """What each byte of the head counts, int64 [HEAD]."""
         weights = np.zeros(HEAD, np.int64)
-        powers = [256**place for place in range(abs(self.count))]
-        weights[self.start : self.start + len(powers)] = powers if self.count > 0 else powers[::-1]
+        powers = self.sign * 256 ** np.arange(abs(self.count))
+        weights[self.start : self.start + len(powers)] = powers[:: np.sign(self.count)]
         return weights
-
-    def read(self, data: bytes) -> int:
-        """Read the number of an encoded image."""
-        part = data[self.start : self.start + abs(self.count)]
-        number = int.from_bytes(part, "little" if self.count > 0 else "big")
-        return self.sign * (number // 2**self.shift % 2**self.bits) + self.plus
-
-    @property
-    def rule(self) -> list[int]:
-        """Divisor, modulus, sign and summand."""
-        return [2**self.shift, 2**self.bits, self.sign, self.plus]
 
 
 @dataclass(frozen=True)
@@ -59,131 +47,75 @@ class Form:
     """One form.
 
     Attributes:
-        bits: offset in the head to the bytes expected there.
-        masks: offset to the bits of a byte that count; all of them elsewhere.
+        head: the bytes expected first; a question mark stands for any byte.
         decoder: which reads it.
         height: in pixels, as `width`; a JPEG's stand behind its head.
-        start: of the blocks behind the head and colour table of a GIF, of the pixels of a BMP.
-        samples: bytes of a BMP's pixel.
-        upward: whether a BMP's rows are stored from the bottom up.
+        bit: place and value of a bit that must be set besides.
         refusal: why it is not decoded; empty for a plain form.
     """
 
-    bits: Mapping[int, bytes]
+    head: bytes
     decoder: int = JPEG
     height: Number = Number()
     width: Number = Number()
-    start: Number = Number()
-    samples: int = 0
-    upward: bool = False
-    masks: Mapping[int, int] = field(default_factory=dict)
+    bit: tuple[int, int] = (0, 0)
     refusal: str = ""
 
-    @functools.cached_property
-    def mask(self) -> np.ndarray:
-        """The bits of the head that count, uint8 [HEAD]."""
-        mask = np.zeros(HEAD, np.uint8)
-        for start, values in self.bits.items():
-            mask[start : start + len(values)] = 255
-        for start, bits in self.masks.items():
-            mask[start] = bits
-        return mask
-
-    @functools.cached_property
-    def value(self) -> np.ndarray:
-        """What they are, uint8 [HEAD]."""
-        value = np.zeros(HEAD, np.uint8)
-        for start, values in self.bits.items():
-            value[start : start + len(values)] = list(values)
-        return value
-
-    def matches(self, head: bytes) -> bool:
-        """Return whether an image that begins with these bytes has this form."""
-        padded = np.frombuffer(head[:HEAD].ljust(HEAD, b"\0"), np.uint8)
-        return bool(((padded & self.mask) == self.value).all())
+    @property
+    def bits(self) -> np.ndarray:
+        """The bits of the head that count, and what they are: uint8 [2, HEAD]."""
+        head = np.frombuffer(self.head.ljust(HEAD, b"?"), np.uint8)
+        bits = np.where(head == ord("?"), 0, [np.full(HEAD, 255), head]).astype(np.uint8)
+        bits[:, self.bit[0]] |= self.bit[1]
+        return bits
 
 
-_PNG = {0: b"\x89PNG\r\n\x1a\n", 12: b"IHDR"}
-_WEBP = {0: b"RIFF", 8: b"WEBP"}
-
-
-def _png() -> list[Form]:
-    return [
-        Form(_PNG | {24: b"\x08"}, PNG, Number(20, -4), Number(16, -4)),
-        Form(_PNG, refusal="the PNG has another number of bits a sample than 8: save it with 8 bits"),
-    ]
-
-
-def _gif() -> list[Form]:
-    """One form for each size of the colour table, which stands in the flags; version 87a or 89a."""
-    height, width = Number(8, 2), Number(6, 2)
-    tables = [
-        Form(
-            {0: b"GIF8\0a", 10: bytes([0x80 | power])},
-            GIF,
-            height,
-            width,
-            start=Number(plus=13 + 3 * 2 ** (power + 1)),
-            masks={4: 0, 10: 0x87},
-        )
-        for power in range(8)
-    ]
-    return [*tables, Form({0: b"GIF8\0a"}, GIF, height, width, start=Number(plus=13), masks={4: 0})]
-
-
-def _bmp() -> list[Form]:
-    plain = [
-        Form(
-            {
-                0: b"BM",
-                10: bytes([14 + header, 0, 0, 0, header, 0, 0, 0]),
-                25: bytes([top_down]),
-                28: bytes([bits, 0, 0, 0, 0, 0]),
-            },
-            BMP,
-            Number(22, 4, sign=-1, plus=2**32) if top_down else Number(22, 4),
-            Number(18, 4),
-            Number(plus=14 + header),
-            bits // 8,
-            not top_down,
-            {25: 0x80},
-        )
-        for header in (40, 52, 56, 108, 124)
-        for bits in (24, 32)
-        for top_down in (0, 0x80)
-    ]
-    refusal = (
-        "the BMP is not plain: 24 or 32 bits without compression or palette are expected: save it as PNG"
+_PNG, _WEBP = b"\x89PNG\r\n\x1a\n????IHDR", b"RIFF????WEBP"
+#: Behind a header of one of these sizes, 24 or 32 bits a pixel. A set sign bit of the height, of which the
+#: magnitude counts, says that rows are stored from the top down.
+_PLAIN_BMP = [
+    Form(
+        b"BM????????" + struct.pack("<II", 14 + header, header) + b"?" * 10 + struct.pack("<HI", bits, 0),
+        BMP,
+        Number(22, 4, sign=sign),
+        Number(18, 4),
+        bit,
     )
-    return [*plain, Form({0: b"BM"}, refusal=refusal)]
-
-
-def _webp() -> list[Form]:
-    extended = {12: b"VP8X", 20: b"\0"}
-    animated = {12: b"VP8X", 20: b"\2"}
-    refusal = "the WebP is animated, and a still picture is expected: save its first frame as PNG"
-    return [
-        Form(_WEBP | animated, masks={20: 2}, refusal=refusal),
-        Form(_WEBP | extended, WEBP, Number(27, 3, plus=1), Number(24, 3, plus=1), masks={20: 2}),
-        Form(_WEBP | {12: b"VP8 "}, WEBP, Number(28, 2, bits=14), Number(26, 2, bits=14)),
-        Form(_WEBP | {12: b"VP8L"}, WEBP, Number(21, 4, 14, 14, 1), Number(21, 4, 0, 14, 1)),
-    ]
-
+    for header in (40, 52, 56, 108, 124)
+    for bits in (24, 32)
+    for sign, bit in ((-1, (25, 0x80)), (1, (0, 0)))
+]
 
 #: All forms, the first that matches counts; the last one matches everything.
 FORMS = (
-    Form({0: b"\xff\xd8\xff"}),
-    *_png(),
-    *_gif(),
-    *_bmp(),
-    *_webp(),
-    Form({}, refusal="the data are no image: JPEG, PNG, GIF, BMP or WebP is expected"),
+    Form(b"\xff\xd8\xff"),
+    Form(_PNG + b"????????\x08", PNG, Number(20, -4), Number(16, -4)),
+    Form(_PNG, refusal="the PNG has another number of bits a sample than 8: save it with 8 bits"),
+    Form(b"GIF8?a", GIF, Number(8, 2), Number(6, 2)),
+    *_PLAIN_BMP,
+    Form(
+        b"BM",
+        refusal="the BMP is not plain: 24 or 32 bits without compression or palette are expected: "
+        "save it as PNG",
+    ),
+    Form(
+        _WEBP + b"VP8X",
+        bit=(20, 2),
+        refusal="the WebP is animated, and a still picture is expected: save its first frame as PNG",
+    ),
+    Form(_WEBP + b"VP8X", WEBP, Number(27, 3, plus=1), Number(24, 3, plus=1)),
+    Form(_WEBP + b"VP8 ", WEBP, Number(28, 2, modulus=2**14), Number(26, 2, modulus=2**14)),
+    Form(_WEBP + b"VP8L", WEBP, Number(21, 4, 2**14, 2**14, 1), Number(21, 4, 1, 2**14, 1)),
+    Form(b"", refusal="the data are no image: JPEG, PNG, GIF, BMP or WebP is expected"),
 )
+#: The bits of a head that count for each form, and what they are: uint8 [forms, HEAD].
+MASKS, VALUES = np.stack([form.bits for form in FORMS], axis=1)
 
 
 def form_of(data: bytes) -> Form:
     """Find the form of an encoded image."""
-    return next(form for form in FORMS if form.matches(data))
+    head = np.frombuffer(data[:HEAD].ljust(HEAD, b"\0"), np.uint8)
+    return FORMS[int(((head & MASKS) == VALUES).all(axis=1).argmax())]
 
 
 # -- GIF (89a specification) ----------------------------------------------------------------------
@@ -202,23 +134,29 @@ def is_plain(data: bytes) -> bool:
     """Return whether the graph decodes an encoded image, if it is sound."""
     form = form_of(data)
     if form.decoder == GIF:
-        return _is_plain_gif(data, form.start.plus)
-    return not form.refusal and (form.decoder != BMP or _is_whole_bmp(data, form))
+        return _is_plain_gif(data)
+    return not form.refusal and (form.decoder != BMP or _is_whole_bmp(data))
 
 
-def _is_whole_bmp(data: bytes, form: Form) -> bool:
+def _is_whole_bmp(data: bytes) -> bool:
     """Return whether every row is complete: some writers omit the padding of the last one."""
-    row = (form.width.read(data) * form.samples + 3) // 4 * 4
-    return form.start.read(data) + row * form.height.read(data) <= len(data)
+    if len(data) < HEAD:
+        return False
+    start, _, width, height, _, bits = struct.unpack_from("<IIIiHH", data, 10)
+    return bool(start + (width * bits // 8 + 3) // 4 * 4 * abs(height) <= len(data))
 
 
-def _is_plain_gif(data: bytes, start: int) -> bool:
+def color_table(flags: int) -> int:
+    """Return the bytes of a GIF's colour table by the flags of its screen or frame."""
+    return 3 * 2 ** (flags % 8 + 1) if flags >= 128 else 0
+
+
+def _is_plain_gif(data: bytes) -> bool:
     """Return whether a GIF has a single opaque frame that fills its screen."""
-    place = _past_extensions(data, start)
+    place = _past_extensions(data, 13 + color_table(data[10])) if len(data) > 10 else 0
     if data[place : place + 9] != b",\0\0\0\0" + data[6:10] or len(data) < place + 12:
         return False
-    flags = data[place + 9]
-    place += 11 + (3 * 2 ** (flags % 8 + 1) if flags >= 128 else 0)
+    place += 11 + color_table(data[place + 9])
     while place < len(data) and data[place]:
         place += data[place] + 1
     end = _past_extensions(data, place + 1)

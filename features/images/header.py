@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from features.images import bmp
-from features.images.forms import is_plain
+from features.images.forms import color_table, is_plain
 from features.images.png import Structure, read_structure
 from features.quarantine import RefusedError
 
@@ -167,9 +167,9 @@ def _png(data: bytes) -> Header:
 
 def _gif(data: bytes) -> Header:
     width, height, flags = struct.unpack_from("<HHB", data, 6)
-    place = 13 + _color_table(flags)
+    place = 13 + color_table(flags)
     frames = pixels = 0
-    colors = _color_table(flags)
+    colors = color_table(flags)
     while data[place] != 0x3B:
         if data[place] == 0x21:
             place = _skip_blocks(data, place + 2)
@@ -177,9 +177,9 @@ def _gif(data: bytes) -> Header:
             frame_width, frame_height, flags = struct.unpack_from("<HHB", data, place + 5)
             frames, pixels = frames + 1, pixels + frame_width * frame_height
             if frames == 1:
-                first, colors = (frame_width, frame_height), _color_table(flags) or colors
+                first, colors = (frame_width, frame_height), color_table(flags) or colors
                 left, top = struct.unpack_from("<HH", data, place + 1)
-            place = place + 10 + _color_table(flags)
+            place = place + 10 + color_table(flags)
             if not 1 <= data[place] <= 8:
                 raise RefusedError("corrupt", f"GIF pixels of {data[place]} bits; 1 to 8 can be decoded")
             place = _skip_blocks(data, place + 1)
@@ -202,10 +202,6 @@ def _framed(header: Header, box: tuple[int, int, int, int]) -> Header:
     if whole:
         return replace(header, variant=variant)
     return replace(header, variant=f"{variant}, not the whole picture", odd=True, box=box)
-
-
-def _color_table(flags: int) -> int:
-    return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
 
 
 def _skip_blocks(data: bytes, place: int) -> int:

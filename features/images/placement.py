@@ -5,35 +5,23 @@ Coordinates count from the top left corner of the top left pixel, whose centre i
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 
-def centred_part(h: Any, w: Any, height: int, width: int) -> tuple[Any, Any, Any, Any]:
-    """Find the largest centred part of an image that has the aspect ratio of height and width.
+def centred_part(outer: Any, shape: Any) -> tuple[Any, Any]:
+    """Find the largest centred part of a size that has the aspect ratio of another, exact in integers.
+
+    Args:
+        outer: width and height, or height and width, int64 [..., 2].
+        shape: those of the aspect ratio, in the same order, int64 [..., 2].
 
     Returns:
-        Its top and left, and its height and width, in pixels of the image.
+        Where the part begins, and its size, rounded half up, at least 1; in the order and units of `outer`.
     """
-    inner_h, inner_w = tf.minimum(h, _side(w, height, width)), tf.minimum(w, _side(h, width, height))
-    return (h - inner_h) // 2, (w - inner_w) // 2, inner_h, inner_w
-
-
-def padded_part(h: Any, w: Any, height: int, width: int) -> tuple[Any, Any, Any, Any]:
-    """Find the largest centred part of height and width that has an image's aspect ratio.
-
-    Returns:
-        Its top and left, and its height and width, in pixels of the result.
-    """
-    too_tall = tf.cast(h, tf.int64) * width > tf.cast(w, tf.int64) * height
-    inner_h = tf.where(too_tall, height, _side(tf.constant(width), h, w))
-    inner_w = tf.where(too_tall, _side(tf.constant(height), w, h), width)
-    return (height - inner_h) // 2, (width - inner_w) // 2, inner_h, inner_w
-
-
-def _side(other: Any, numerator: Any, denominator: Any) -> Any:
-    """Return other * numerator / denominator, rounded half up, at least 1: exact in integers."""
-    other, numerator, denominator = (tf.cast(value, tf.int64) for value in (other, numerator, denominator))
-    return tf.cast(tf.maximum((2 * other * numerator + denominator) // (2 * denominator), 1), tf.int32)
+    other, base = outer[..., ::-1], shape[..., ::-1]
+    inner = tf.minimum(outer, tf.maximum((2 * other * shape + base) // (2 * base), 1))
+    return (outer - inner) // 2, inner
 
 
 def placed(resize: str, points: Any, sizes: Any, height: int, width: int) -> Any:
@@ -61,21 +49,15 @@ def restored(resize: str, points: Any, sizes: Any, height: int, width: int) -> A
 
 def _map(resize: str, sizes: Any, height: int, width: int) -> tuple[Any, Any, Any]:
     """Return scale and offset, [batch, 1, 2], from pixels of images to pixels of the result; and its size."""
-    w, h = tf.unstack(tf.cast(sizes, tf.int32), axis=1)
-    result = tf.constant([width, height], tf.float32)
-    if resize == "stretch":
-        scale = result / tf.cast(sizes, tf.float32)
-        offset = tf.zeros_like(scale)
+    result, sizes = np.array([width, height]), tf.cast(sizes, tf.int64)
+    size = tf.constant(result, tf.float32)
+    if resize == "pad":
+        corner, inner = (tf.cast(value, tf.float32) for value in centred_part(result, sizes))
+        scale, offset = inner / tf.cast(sizes, tf.float32), corner
     elif resize == "crop":
-        top, left, inner_h, inner_w = centred_part(h, w, height, width)
-        scale = result / _pair(inner_w, inner_h)
-        offset = -_pair(left, top) * scale
+        corner, inner = (tf.cast(value, tf.float32) for value in centred_part(sizes, result))
+        scale, offset = size / inner, -corner * (size / inner)
     else:
-        top, left, inner_h, inner_w = padded_part(h, w, height, width)
-        scale = _pair(inner_w, inner_h) / tf.cast(sizes, tf.float32)
-        offset = _pair(left, top)
-    return scale[:, None], offset[:, None], result
-
-
-def _pair(x: Any, y: Any) -> Any:
-    return tf.cast(tf.stack([x, y], axis=1), tf.float32)
+        scale = size / tf.cast(sizes, tf.float32)
+        offset = tf.zeros_like(scale)
+    return scale[:, None], offset[:, None], size

@@ -23,14 +23,14 @@ from tests.faults.ingests import LENIENT, reasons, run
 RULES = LENIENT.verdict_rules()
 
 
-@tf.function(input_signature=[tf.TensorSpec([1], tf.string)], autograph=False)
-def _levels(images):
-    return upright(images, 50_000_000)
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+def _levels(image):
+    return upright(image, 50_000_000)
 
 
 def graph(data: bytes) -> np.ndarray:
     """Decode in the graph at the image's own size, in levels of 255."""
-    return _levels(tf.constant([data])).numpy().astype(np.float32)
+    return _levels(tf.constant(data)).numpy().astype(np.float32)
 
 
 def kept(data: bytes) -> bytes:

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
+from features.images import placement
 from features.images.featurizer import ImageFeaturizer
 from tests.faults import corpus
 
@@ -26,6 +27,14 @@ def test_placed_and_restored_are_inverse(resize: str) -> None:
     fitting = featurizer(resize)
     pixels = fitting.restored(fitting.placed(shares, sizes), sizes).numpy()
     np.testing.assert_allclose(pixels / sizes[:, None], shares, atol=2e-5)
+
+
+def test_a_row_of_the_most_pixels_is_cropped_exactly() -> None:
+    """Width times height of the result, 10**11, is beyond 32 bits."""
+    size = tf.constant([1, 50_000_000], tf.int64)
+    corner, inner = placement.centred_part(size, np.array([2048, 8]))
+    assert corner.numpy().tolist() == [0, 24_999_999]
+    assert inner.numpy().tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("resize", RESIZES)
