@@ -49,6 +49,10 @@ class EmbeddedServer:
             "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",
             # The forms of blocks are for people; two servers that write them at once are in each other's way.
             "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": str(interface).lower(),
+            # States of tasks are recorded together, a second later at most: one by one they take twice the
+            # time, and lock the database for each.
+            "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+            "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
             # Without a UI nobody schedules: the loops would only compete for the database.
             "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": str(interface).lower(),
             "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": str(interface).lower(),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,10 +82,21 @@ def repeated(api, tmp_path_factory) -> Repeated:
         )
     with temporary_settings({PREFECT_API_URL: api}), get_client(sync_client=True) as client:
         (run,) = [run for run in client.read_flow_runs() if run.name.startswith("golden ")]
-        steps = [each for each in client.read_task_runs() if each.flow_run_id == run.id]
+        steps = _recorded(client, run)
         found = client._client.post("/artifacts/filter", json={}).json()
     mine = {each["key"]: each["data"] for each in found if each["flow_run_id"] == str(run.id)}
     return Repeated(first, summary, run, sorted(steps, key=lambda each: each.start_time), mine)
+
+
+def _recorded(client: Any, run: Any) -> list:
+    """Read the steps of a run that has ended; the server records their states up to a second later."""
+    deadline = time.monotonic() + 10
+    while True:
+        steps = [each for each in client.read_task_runs() if each.flow_run_id == run.id]
+        done = any(each.name.startswith("report") and each.state.is_final() for each in steps)
+        if done or time.monotonic() > deadline:
+            return steps
+        time.sleep(0.1)
 
 
 def test_what_is_reused_is_shown_as_cached(repeated: Repeated) -> None:

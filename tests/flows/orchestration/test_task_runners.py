@@ -1,10 +1,12 @@
 """Ingest and featurize on a Dask cluster of two processes, one of which is killed in the middle of each."""
 
+import contextvars
 import os
 import signal
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,30 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r'install "servable\[dask\]"'):
         task_runners.check("dask")
+
+
+def test_a_thread_sets_prefect_up_once_for_all_parts_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect import context
+
+    clients: list[str] = []
+
+    @contextmanager
+    def client() -> Iterator[None]:
+        clients.append("opened")
+        yield
+        clients.append("closed")
+
+    monkeypatch.setattr(context, "SyncClientContext", client)
+    steps = [contextvars.copy_context().run(task_runners._shared, function) for function in (len, sum)]
+    prepared = task_runners._Prepared()
+    outside = context.SettingsContext.get()
+    for shared, function in zip((steps[0], steps[0], steps[1]), (len, len, sum), strict=True):
+        assert prepared.of(shared)[1] is function
+        assert context.SettingsContext.get() is outside
+        inside = prepared.context.run(context.SettingsContext.get)
+        assert inside is not outside
+        assert inside.settings == outside.settings
+    assert clients == ["opened", "closed", "opened"]
 
 
 class Killer(SchedulerPlugin):
