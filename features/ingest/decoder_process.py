@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from features.ingest.kinds import Reader
-from features.ingest.verdict import Verdict, examine
+from features.ingest.verdict import Verdict, examine, plain_of
 
 #: Examples after which a worker is replaced, so that what a decoder leaks stays small.
 RECYCLE = 500
@@ -82,7 +82,7 @@ def _guarded(
 
 
 def _answer(verdict: Verdict) -> bytes:
-    plain = {key: value for key, value in vars(verdict).items() if value not in (None, "", (), False)}
+    plain = plain_of(verdict)
     line = json.dumps(plain).encode("ascii") + b"\n"
     if len(line) > _ANSWER:
         line = json.dumps(plain | {"detail": plain["detail"][:200]}).encode("ascii") + b"\n"

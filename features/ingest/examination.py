@@ -26,7 +26,7 @@ from features.targets.target import Readings, Target
 _SAVE_EVERY, _SAVE_SECONDS = 500, 1.0
 
 
-@dataclass
+@dataclass(slots=True)
 class Example:
     """One accepted example on its way into the manifest."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from features.ingest import kinds
 from features.ingest.decoder_pool import DecoderPool, Job
-from features.ingest.verdict import Verdict, restored
+from features.ingest.verdict import Verdict, plain_of, restored
 from features.spec import RAW_KINDS
 from features.spread import Part, Spread, parts
 from features.storage.files import write_file
@@ -56,7 +56,7 @@ class Examiner:
             files = self._paths(part).read_bytes().split(b"\0")
             with kept.decoder(self.raw, self.rules, self.store) as pool:
                 verdicts = dict(pool.examine(Job(path) for path in files))
-            lines = [json.dumps(vars(verdicts[place])) + "\n" for place in range(len(files))]
+            lines = [json.dumps(plain_of(verdicts[place])) + "\n" for place in range(len(files))]
             write_file(self._verdicts(part), "".join(lines))
         return part
 

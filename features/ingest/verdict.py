@@ -6,7 +6,7 @@ This runs in the decoder processes and imports nothing that takes long.
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ VERSION = 3
 _DETAIL = 300
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What was found out about one example: accepted where ``reason`` is None.
 
@@ -53,6 +53,12 @@ class Verdict:
     stored: str | None = None
     variant: str = ""
     odd: bool = False
+
+
+def plain_of(verdict: Verdict) -> dict[str, Any]:
+    """Return what a verdict says, for JSON: fields that are empty are left out."""
+    values = {field.name: getattr(verdict, field.name) for field in fields(verdict)}
+    return {name: value for name, value in values.items() if value not in (None, "", (), False)}
 
 
 def restored(plain: Mapping[str, Any]) -> Verdict:

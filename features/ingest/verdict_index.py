@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from features.errors import StorageError
-from features.ingest.verdict import Verdict
+from features.ingest.verdict import Verdict, plain_of
 
 #: Refusals that say nothing about the content, so that the next ingest tries again.
 PASSING = frozenset(
@@ -86,17 +86,20 @@ class VerdictIndex:
         Returns:
             For each file its verdict, or None where it must be examined.
         """
-        entries_by_path: dict[bytes, tuple[tuple[int, ...], str]] = {}
-        with contextlib.suppress(sqlite3.DatabaseError):
-            for start in range(0, len(paths), _BATCH):
-                entries_by_path.update(self._known(paths[start : start + _BATCH]))
-        entries = [entries_by_path.get(path) for path in paths]
-        return [
-            _unpack(entry[1], self._seal(path, stamp), stamp) if entry and entry[0] == stamp else None
-            for path, entry, stamp in zip(paths, entries, stamps, strict=True)
-        ]
+        verdicts: list[Verdict | None] = []
+        for start in range(0, len(paths), _BATCH):
+            batch = paths[start : start + _BATCH]
+            entries: dict[bytes, tuple[tuple[int, ...], str]] = {}
+            with contextlib.suppress(sqlite3.DatabaseError):
+                entries.update(self._entries(batch))
+            for path, stamp in zip(batch, stamps[start : start + _BATCH], strict=True):
+                seen, text = entries.get(path, (None, ""))
+                verdicts.append(
+                    _unpack(text, self._seal(path, stamp), stamp) if stamp and seen == stamp else None
+                )
+        return verdicts
 
-    def _known(self, paths: Sequence[bytes]) -> Iterable[tuple[bytes, tuple[tuple[int, ...], str]]]:
+    def _entries(self, paths: Sequence[bytes]) -> Iterable[tuple[bytes, tuple[tuple[int, ...], str]]]:
         marks = ",".join("?" * len(paths))
         query = (
             "SELECT path, size, mtime, ctime, inode, verdict FROM verdicts "  # noqa: S608 - question marks only
@@ -142,7 +145,7 @@ class VerdictIndex:
 
 
 def _pack(verdict: Verdict, seal: bytes) -> str:
-    plain = {key: value for key, value in vars(verdict).items() if value not in (None, "", (), False)}
+    plain = plain_of(verdict)
     plain.pop("stamp")
     text = json.dumps(plain)
     return f"{_checksum(text, seal)} {text}"
