@@ -62,10 +62,10 @@ class LoopSettings(Settings):
         le=1,
         description="strength of the balancing by weights and logits; 1 gives every group the same weight",
     )
-    average: int = Field(
+    average: Annotated[int, Field(ge=1)] | Auto = Field(
         1,
-        ge=1,
-        description="last epochs of a phase whose weights are averaged; ignored with patience",
+        description="last epochs of a phase whose weights are averaged; auto: a fifth of epochs; "
+        "ignored with patience",
     )
     bucketing: bool = Field(False, description="whether to batch sequences of similar length together")
     auto_batch: bool = Field(False, description="whether to halve the batch size once if memory runs out")
@@ -75,11 +75,11 @@ class LoopSettings(Settings):
     )
 
     def adapted(self, survey: Survey) -> Self:
-        """Decide the number of passes by the size of the training split."""
-        if self.epochs != "auto":
-            return self
-        passes = round(SHOWN / max(1, survey.examples))
-        return self.model_copy(update={"epochs": min(MOST, max(FEWEST, passes))})
+        """Decide the number of passes by the size of the training split, and how many are averaged."""
+        shown = min(MOST, max(FEWEST, round(SHOWN / max(1, survey.examples))))
+        passes = shown if self.epochs == "auto" else self.epochs
+        average = max(1, passes // 5) if self.average == "auto" else self.average
+        return self.model_copy(update={"epochs": passes, "average": average})
 
 
 class TrainingSettings(LoopSettings):

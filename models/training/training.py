@@ -181,8 +181,8 @@ class Leg:
         if not self.checkpoints.take("final", self.phase.model.variables):
             if self.settings.patience and self.best is not None:
                 self.checkpoints.take("best", self.phase.model.variables)
-            elif self.settings.average > 1:
-                last = range(max(1, self.epoch - self.settings.average + 1), self.epoch + 1)
+            elif self.average > 1:
+                last = range(max(1, self.epoch - self.average + 1), self.epoch + 1)
                 self.checkpoints.average([f"epoch-{number}" for number in last], self.phase.model.variables)
             gain.require(
                 self.checkpoints,
@@ -223,6 +223,7 @@ class Leg:
         steps_per_epoch = max(1, -(-len(training) // self.batch_size))
         # Counted in batches as they were asked for: a halved batch changes no number of epochs.
         nominal_steps = max(1, -(-len(training) // self.settings.batch_size))
+        self.average = int(self.settings.average)  # decided when the plan was adapted to its data
         self.epochs = max(self.phase.epochs, -(-self.settings.min_steps // nominal_steps))
         highest = self.phase.learning_rate or self.settings.learning_rate
         self.optimizer = optimizer(self.settings, highest, steps_per_epoch * self.epochs)
@@ -375,9 +376,9 @@ class Leg:
     def _note(self, metrics: dict[str, float]) -> None:
         self.rows.append({"phase": self.phase.name, "metrics": metrics})
         self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
-        if self.settings.average > 1:
+        if self.average > 1:
             self.checkpoints.keep(f"epoch-{self.epoch}", self.phase.model.variables)
-            self.checkpoints.drop(f"epoch-{self.epoch - self.settings.average}")
+            self.checkpoints.drop(f"epoch-{self.epoch - self.average}")
         watched = metrics.get(f"validation_{self.objective.best}")
         if watched is None or not self.settings.patience:
             return

@@ -52,9 +52,12 @@ def test_a_plan_is_adapted_to_its_training_split(clips: Path, tmp_path: Path) ->
     # Three windows of 2 s, one second apart; nothing above 4 kHz.
     expected = {"seconds": 2.0, "hop_length": 512, "n_fft": 1024, "fmax": 4000.0, "n_mels": 48}
     assert {name: settled.recipe["featurizer"][name] for name in expected} == expected
-    assert settled.recipe["training"]["epochs"] == 50
+    passes = {"epochs": 50, "average": 10}
+    assert {name: settled.recipe["training"][name] for name in passes} == passes
     assert sorted(settled.differing(open_plan)) == sorted(
-        [*(f"featurizer.{name}={value}" for name, value in expected.items()), "training.epochs=50"]
+        f"{section}.{name}={value}"
+        for section, decided in (("featurizer", expected), ("training", passes))
+        for name, value in decided.items()
     )
     assert settled.adapted(dataset) == settled
     assert settled.key(dataset.fingerprint) != open_plan.key(dataset.fingerprint)
@@ -67,6 +70,13 @@ def test_a_plan_is_adapted_to_its_training_split(clips: Path, tmp_path: Path) ->
 def test_passes_show_about_as_many_examples(examples: int, passes: int) -> None:
     assert LoopSettings(epochs="auto").adapted(Survey(examples)).epochs == passes
     assert LoopSettings(epochs=7).adapted(Survey(examples)).epochs == 7
+
+
+@pytest.mark.parametrize(("settings", "average"), [({}, 10), ({"epochs": 12}, 2), ({"epochs": 4}, 1)])
+def test_the_last_fifth_of_the_passes_is_averaged(settings: dict[str, int], average: int) -> None:
+    settled = LoopSettings(**{"epochs": "auto"} | settings, average="auto").adapted(Survey(400))
+    assert settled.average == average
+    assert LoopSettings(average=3).adapted(Survey(400)).average == 3
 
 
 @pytest.mark.parametrize(
