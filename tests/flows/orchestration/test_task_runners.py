@@ -54,7 +54,9 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
 def test_a_thread_sets_prefect_up_once_for_all_parts_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
     from prefect import context
+    from prefect.settings import PREFECT_API_URL, temporary_settings
 
+    api = "http://127.0.0.1:9/api"
     clients: list[str] = []
 
     @contextmanager
@@ -64,15 +66,15 @@ def test_a_thread_sets_prefect_up_once_for_all_parts_of_a_step(monkeypatch: pyte
         clients.append("closed")
 
     monkeypatch.setattr(context, "SyncClientContext", client)
-    steps = [contextvars.copy_context().run(task_runners._shared, function) for function in (len, sum)]
+    with temporary_settings({PREFECT_API_URL: api}):
+        steps = [contextvars.copy_context().run(task_runners._shared, function) for function in (len, sum)]
     prepared = task_runners._Prepared()
     outside = context.SettingsContext.get()
     for shared, function in zip((steps[0], steps[0], steps[1]), (len, len, sum), strict=True):
         assert prepared.of(shared)[1] is function
         assert context.SettingsContext.get() is outside
         inside = prepared.context.run(context.SettingsContext.get)
-        assert inside is not outside
-        assert inside.settings == outside.settings
+        assert (inside.settings.api.url, outside.settings.api.url == api) == (api, False)
     assert clients == ["opened", "closed", "opened"]
 
 
