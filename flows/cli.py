@@ -43,7 +43,7 @@ from flows.commands.training import (
 from flows.commands.version import print_version
 from flows.console import terminal
 from serving import leaving
-from serving.engine import allocator
+from serving.engine import startup
 
 #: Exit code after Ctrl-C.
 INTERRUPTED = 130
@@ -122,8 +122,7 @@ def main(arguments: list[str] | None = None) -> None:
     # A handshake that fails is told in our own words.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     if arguments is None:  # our own process: its memory and streams are ours to configure
-        allocator.keep_memory()
-        allocator.collect_rarely()
+        startup.prepare()
         terminal.escape_unprintable()
     leave = sys.exit if arguments is not None else leaving.QuickExit()
     leave(_run(sys.argv[1:] if arguments is None else arguments))

@@ -30,10 +30,9 @@ from flows.runs.plans.form import (
 from flows.scheduling.retraining import COOLDOWN, Policy
 from flows.scheduling.schedules import MONITORING, TRAINING
 from flows.workspace import Workspace
-from serving.engine import allocator
+from serving.engine import startup
 
-allocator.keep_memory()
-allocator.collect_rarely()
+startup.prepare()
 with quiet.native_stderr():
     from flows import pipeline
     from flows.monitoring import scheduled

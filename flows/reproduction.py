@@ -15,7 +15,7 @@ import numpy as np
 
 from features.errors import DataError, NoInputError
 from flows import pipeline
-from flows.orchestration.warm_process import Examiner
+from flows.orchestration.examiner import Examiner
 from flows.runs import listing, releases
 from flows.runs.directory import RunDirectory
 from flows.runs.plans.plan import Plan

@@ -1,9 +1,9 @@
 """The gate: what a Run must pass to become a Release, checked in a fresh process.
 
-``python -m flows.gate`` reads the names of a request and of a verdict file from its input, loads the
-candidate as a server would and compares three answers to the same raw examples: the training graph's
-(written down by the training process), the SavedModel's, and a live server's over gRPC. Signatures beside
-the default one are asked of the live server, which serves that SavedModel.
+``python -m flows.gate`` reads requests from its input, and for each has a fork of itself load the candidate
+as a server would and compare three answers to the same raw examples: the training graph's (written down by
+the training process), the SavedModel's, and a live server's over gRPC. Signatures beside the default one are
+asked of the live server, which serves that SavedModel.
 """
 
 import json

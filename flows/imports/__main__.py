@@ -1,19 +1,19 @@
-"""Examine a foreign model in a fresh process: ``python -m flows.imports REQUEST VERDICT``."""
+"""Examine foreign models, each in a fresh process: ``python -m flows.imports``."""
 
-import json
-import sys
+from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from features.storage.files import write_file
-from flows.imports.examination import Examination
+from flows.orchestration import forks
 from flows.runs.state import outcomes
 from serving import leaving
+from serving.engine import startup
 
 
-def examine(request: dict[str, Any]) -> dict[str, Any]:
+def examine(request: dict[str, Any], wait: Callable[[], object] = lambda: None) -> dict[str, Any]:
     """Run the checks until one fails; return them, the signatures and notes."""
+    from flows.imports.examination import Examination
+
     examination = Examination(request)
     checks = outcomes(examination.steps())
     passed = all(check.passed for check in checks)
@@ -26,6 +26,8 @@ def examine(request: dict[str, Any]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     leave = leaving.QuickExit()
-    request_file, verdict_file = map(Path, sys.argv[1:])
-    write_file(verdict_file, json.dumps(examine(json.loads(request_file.read_text()))))
+    startup.prepare()
+    from flows.imports import examination as checks  # noqa: F401  (imported before a request comes)
+
+    forks.answer_requests(examine)
     leave(0)

@@ -1,18 +1,16 @@
 """Check a foreign model, publish it, and register it: served, promoted and rolled back as our own are."""
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from features.errors import ExportError, NoInputError
+from features.errors import ExportError, InternalError, NoInputError
 from features.storage.trees import sha256
 from flows.imports import source as sources
 from flows.imports.source import Source
+from flows.orchestration.examiner import Examiner
 from flows.promotion import moves
 from flows.runs.provenance import versions
 from flows.runs.state import Check, Verdict
@@ -23,7 +21,6 @@ from serving.repository.repository import Repository
 
 #: What MLflow and the list of models call it in place of a task.
 KIND = "imported"
-TIMEOUT_SECONDS = 600
 
 
 def publish(
@@ -106,21 +103,17 @@ def _examined(
         "allow_ops": list(allow_ops),
     }
     request_file.write_text(json.dumps(request))
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.imports", str(request_file), str(verdict_file)],
-        env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_SECONDS,
-        check=False,
-    )
-    if not verdict_file.is_file():
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+    examiner = Examiner(directory.parent.parent / "examination.log", "flows.imports")
+    examiner.send(request_file, verdict_file)
+    try:
+        examiner.wait()
+    except InternalError as error:
+        last = (examiner.log.read_text(errors="replace").strip().splitlines() or ["no message"])[-1]
         raise ExportError(
             f"the gate refused {source.origin}: its process ended",
-            got=f"exit code {done.returncode}: {last[:200]}",
+            got=f"{error.got}: {last[:200]}",
             expected="a model that can be loaded",
-        )
+        ) from error
     findings = json.loads(verdict_file.read_text())
     verdict = Verdict(checks=tuple(Check(**check) for check in findings["checks"]))
     if refusal := verdict.refusal:

@@ -13,8 +13,8 @@ from features.datasets import folds
 from features.errors import ExportError, ServableError
 from features.storage import objects
 from flows.console import run_log, terminal
+from flows.orchestration.examiner import Examiner
 from flows.orchestration.outcome import scheduled
-from flows.orchestration.warm_process import Examiner
 from flows.runs.directory import RunDirectory, open_run
 from flows.runs.networks import Networks
 from flows.runs.plans.plan import Plan

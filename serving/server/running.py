@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from features.errors import ServableError
 from serving import quiet
 from serving.config import Options
-from serving.engine import allocator
+from serving.engine import startup
 
 #: Told the addresses of gRPC and REST, None where it is off, once every model answers or has failed to load.
 Announce = Callable[[str, str | None], None]
@@ -37,8 +37,7 @@ def run(
     """
     options.check()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    allocator.keep_memory()
-    allocator.collect_rarely()
+    startup.prepare()
     # Imported late: --help and wrong flags need no TensorFlow.
     with quiet.native_stderr():  # it would be no JSON, and tells nothing
         from serving.server.server import Server

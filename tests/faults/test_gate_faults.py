@@ -14,7 +14,7 @@ from features.errors import ExportError
 from flows import pipeline
 from flows.gate import __main__, checks, comparison, gate
 from flows.gate import expectations as gate_expectations
-from flows.orchestration.warm_process import Examiner
+from flows.orchestration.examiner import Examiner
 from flows.reports import ending
 from flows.reports.pages.context import Context
 from flows.runs.directory import RunDirectory
