@@ -135,15 +135,15 @@ def picture(title: str, draw: Callable, caption: str = "") -> Picture:
         draw: from a ``models.figures.drawing.canvas.Theme`` to a matplotlib Figure.
         caption: how to read it.
     """
-    from models.figures.drawing.canvas import DARK, LIGHT, png, svg
+    from models.figures.drawing.canvas import DARK, LIGHT, in_colors_of, png, svg
 
-    figures = [draw(theme) for theme in (LIGHT, DARK)]
-    light, dark = (svg(figure) for figure in figures)
-    mime = "image/svg+xml"
+    figure = draw(LIGHT)
+    light, mime = svg(figure), "image/svg+xml"
     if len(light) > LARGEST_SVG:
-        light, dark = (png(figure) for figure in figures)
-        mime = "image/png"
-    return Picture(title, light, dark, caption, mime, round(figures[0].get_figwidth() * 96))
+        light, dark, mime = png(figure), png(draw(DARK)), "image/png"
+    else:
+        dark = in_colors_of(DARK, light) or svg(draw(DARK))
+    return Picture(title, light, dark, caption, mime, round(figure.get_figwidth() * 96))
 
 
 def image(raw: bytes, title: str, lines: Sequence[str] = ()) -> Media:

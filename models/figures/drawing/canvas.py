@@ -6,8 +6,9 @@ apart with any colour vision.
 """
 
 import io
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,29 @@ DARK = Theme("#151a21", "#e6eaee", "#9aa4af", "#2e3640", "#56b4e9", "#f0884a", "
 def svg(figure: Figure) -> bytes:
     """Draw a figure as SVG; text becomes outlines, so it looks the same on every machine."""
     return _written(figure, "svg", metadata={"Date": None, "Creator": None})
+
+
+#: A colour in an SVG, and the background of the figure, which is drawn first.
+_COLOR = re.compile(rb"#[0-9a-f]{6}\b")
+_PAPER = re.compile(rb'(<g id="patch_1">\s*<path [^>]*style="fill: )[^;"]+')
+
+
+def in_colors_of(theme: Theme, drawing: bytes) -> bytes | None:
+    """Return an SVG of the light theme in the colours of another: drawing it again takes much longer.
+
+    Args:
+        theme: that is not opaque.
+        drawing: what `svg` wrote of a figure in `LIGHT`.
+
+    Returns:
+        The SVG; None where it has pictures, or colours of no theme: they may be mixed of the theme's.
+    """
+    names = [field.name for field in fields(Theme) if field.name != "opaque"]
+    colors = {getattr(LIGHT, name).encode(): getattr(theme, name).encode() for name in names}
+    if b"<image" in drawing or not set(_COLOR.findall(drawing)) <= colors.keys():
+        return None
+    recolored = _COLOR.sub(lambda color: colors[color[0]], drawing)
+    return _PAPER.sub(rb"\1none", recolored, count=1)
 
 
 def png(figure: Figure, dpi: int = 160) -> bytes:
