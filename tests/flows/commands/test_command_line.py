@@ -1,5 +1,6 @@
 """The command line as scripts see it: one line on stderr, exit codes, JSON, and no traceback."""
 
+import functools
 import importlib.metadata
 import json
 import os
@@ -23,7 +24,7 @@ from models.explain import activations
 from tests import golden
 from tests.conftest import ROOT
 from tests.flows.store import of_run
-from tests.trained import Trained, arguments, command, request
+from tests.trained import Trained, arguments, command, command_here, request
 
 TASK = "image-classification"
 
@@ -312,7 +313,7 @@ def test_served_answers_are_the_trained_ones(
 
 
 def test_predictions_without_a_server_are_the_servers(
-    trained: Trained, served: tuple[str, ...], tmp_path: Path
+    trained: Trained, served: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """``--local``, and what happens by itself where nothing listens."""
     raws = sorted((trained.run.path / "parity").glob("*.raw"))[:3]
@@ -320,8 +321,12 @@ def test_predictions_without_a_server_are_the_servers(
     asked = command("predict", "golden", *raws, "--json", "--target", target, workspace=tmp_path)
     wanted = list(map(json.loads, asked.stdout.splitlines()))
     nowhere = ("--target", "127.0.0.1:9")
-    for where, note in (("--local",), ""), (nowhere, "no model server at 127.0.0.1:9; golden is loaded"):
-        done = command("predict", "golden", *raws, "--json", *where, workspace=root)
+    here = functools.partial(command_here, capsys)
+    for run, where, note in (
+        (command, ("--local",), ""),
+        (here, nowhere, "no model server at 127.0.0.1:9; golden is loaded"),
+    ):
+        done = run("predict", "golden", *raws, "--json", *where, workspace=root)
         assert done.returncode == 0, done.stderr
         assert note in done.stderr
         for ours, theirs in zip(map(json.loads, done.stdout.splitlines()), wanted, strict=True):
