@@ -7,6 +7,7 @@ from flows.orchestration import step
 from flows.runs.plans.plan import SECTIONS, Plan
 from flows.runs.run import Record
 from flows.steps.publish import manifest
+from flows.tracking.store.tags import DESCRIPTION_TAG
 from serving.repository.release import Release
 from serving.repository.repository import Repository
 
@@ -31,7 +32,7 @@ def unchanged(plan: Plan, record: Record) -> int | None:
     record.tracked.tags(
         {
             "servable.unchanged": release.version,
-            "mlflow.note.content": f"Unchanged: the weights equal those of version {release.version}",
+            DESCRIPTION_TAG: f"Unchanged: the weights equal those of version {release.version}",
         }
     )
     return release.version
