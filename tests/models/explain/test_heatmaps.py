@@ -196,7 +196,7 @@ def of_images(seer):
 
 @pytest.fixture(scope="module")
 def of_sounds(hearer):
-    return export.signatures(hearer, SOUNDS, TONES)
+    return {method: export.signatures(hearer, SOUNDS, TONES, method)[method] for method in METHODS}
 
 
 @pytest.mark.parametrize("method", METHODS)
