@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from models.network import Network
 
 
-def changes(network: "Network", ids: Any, label: Any) -> Any:
+def changes(network: "Network", ids: Any, logits: Any, label: Any) -> Any:
     """Measure what leaving out each token of one text takes from a class's probability.
 
     Args:
         network: from ids to logits.
         ids: int32 [n, ...] of one text, without padding.
+        logits: float32 [classes], what the network says of the whole text.
         label: number of the class, int [].
 
     Returns:
@@ -29,7 +30,7 @@ def changes(network: "Network", ids: Any, label: Any) -> Any:
     indices = places + tf.cast(places >= tf.range(count)[:, tf.newaxis], tf.int32)
     others = tf.gather(ids, tf.minimum(indices, count - 1))
     without = tf.where(count > 1, others, network.featurizer.nothing)
-    whole = tf.nn.softmax(network.model(ids[tf.newaxis], training=False))[0, label]
+    whole = tf.nn.softmax(logits)[label]
     return whole - tf.nn.softmax(network.model(without, training=False))[:, label]
 
 
@@ -52,13 +53,15 @@ def explain(network: "Network", raw: RawKind, decode: Callable[[Any], dict[str, 
         counts = tf.maximum(tf.cast(tokens.row_lengths(), tf.int32), 1)
         width = tf.shape(ids)[1]
 
-        def one(row: tuple[Any, Any, Any]) -> Any:
-            token_changes = changes(network, row[0][: row[1]], row[2])
+        def one(row: tuple[Any, Any, Any, Any]) -> Any:
+            token_changes = changes(network, row[0][: row[1]], row[2], row[3])
             return tf.pad(token_changes, [[0, width - row[1]]])
 
         best = tf.argmax(logits, -1, output_type=tf.int32)
         # One text after the other: the longest text, not their number, decides the memory.
-        change = tf.map_fn(one, (ids, counts, best), fn_output_signature=tf.TensorSpec([None], tf.float32))
+        change = tf.map_fn(
+            one, (ids, counts, logits, best), fn_output_signature=tf.TensorSpec([None], tf.float32)
+        )
         return {
             "tokens": tokens.to_tensor("", shape=(None, None)),
             "change": tf.reshape(change, tf.shape(ids)[:2])[
@@ -75,15 +78,15 @@ def explained(network: "Network", raws: Sequence[bytes]) -> list[tuple[list[str]
     """Explain texts with the training graph: of each its tokens, and the change each makes."""
     featurizer = network.featurizer
     results = []
-    step = tf.function(
-        lambda ids, label: changes(network, ids, label),
-        input_signature=[tf.TensorSpec(featurizer.spec.shape, tf.int32), tf.TensorSpec([], tf.int32)],
-        autograph=False,
-    )
+
+    @tf.function(input_signature=[tf.TensorSpec(featurizer.spec.shape, tf.int32)], autograph=False)
+    def step(ids: Any) -> Any:
+        logits = network.model(ids[tf.newaxis], training=False)[0]
+        return changes(network, ids, logits, tf.argmax(logits, output_type=tf.int32))
+
     for raw in raws:
         tokens = featurizer.cut(featurizer.tokens(tf.constant([raw])))
         ids = featurizer.ids(tokens)
-        best = tf.argmax(network.model(ids, training=False)[0], output_type=tf.int32)
         token_texts = [token.decode() for token in tokens.flat_values.numpy()]
-        results.append((token_texts, step(ids[0], best).numpy()[: len(token_texts)]))
+        results.append((token_texts, step(ids[0]).numpy()[: len(token_texts)]))
     return results

@@ -10,6 +10,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from PIL import Image
@@ -190,10 +191,11 @@ def mutated(data: bytes, noise: random.Random) -> bytes:
 # -- the good -------------------------------------------------------------------------------------
 
 
-def good() -> list[Case]:
+@cache
+def good() -> tuple[Case, ...]:
     """Files that must be accepted, each of another picture."""
     pictures = (picture(seed) for seed in range(1000, 2000))
-    return [case for make in (_good_jpeg, _good_png, _good_other) for case in make(pictures)]
+    return tuple(case for make in (_good_jpeg, _good_png, _good_other) for case in make(pictures))
 
 
 def _good_jpeg(pictures: Iterator[Image.Image]) -> Iterator[Case]:
@@ -267,7 +269,8 @@ def _good_other(pictures: Iterator[Image.Image]) -> Iterator[Case]:
 # -- the hostile ----------------------------------------------------------------------------------
 
 
-def hostile() -> list[Case]:
+@cache
+def hostile() -> tuple[Case, ...]:
     """Files that must be refused, each with its one right reason; no two of equal content."""
     makers: tuple[Callable[[], Iterator[Case]], ...] = (
         _cut,
@@ -280,7 +283,7 @@ def hostile() -> list[Case]:
         _no_images,
         _bombs,
     )
-    return [case for make in makers for case in make()]
+    return tuple(case for make in makers for case in make())
 
 
 def _cut() -> Iterator[Case]:

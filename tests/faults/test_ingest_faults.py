@@ -31,7 +31,9 @@ from tests.faults.ingests import LENIENT, child, notes, reasons, records, run
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, list[Case], list[Case]]:
+def corpus(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Dataset, tuple[Case, ...], tuple[Case, ...]]:
     """Every hostile and every good file of the corpus, among plain ones, ingested once."""
     bad, fine = hostile(), good()
     files: dict[str | bytes, bytes] = {f"a/{case.name}": case.data for case in [*bad, *fine]}

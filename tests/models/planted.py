@@ -113,11 +113,24 @@ def sound_blueprint(kind: str = "cnn", features: str = "log-mel", *, wide: int =
 
 
 def learn(network: Network, examples: list[Planted], epochs: int) -> Network:
-    """Train a network on examples; nothing is checked."""
+    """Train a network on examples, in batches of 30; nothing is checked."""
     features = network.featurizer(tf.constant([example.raw for example in examples]))
-    network.model.compile(
-        keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    )
-    targets = np.array([example.label for example in examples])
-    network.model.fit(features, targets, batch_size=32, epochs=epochs, verbose=0)
+    targets = tf.constant([example.label for example in examples])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    optimizer = keras.optimizers.Adam(0.01)
+    optimizer.build(network.model.trainable_variables)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)], autograph=False)
+    def step(chosen: tf.Tensor) -> None:
+        with tf.GradientTape() as tape:
+            outputs = network.model(tf.gather(features, chosen), training=True)
+            error = loss(tf.gather(targets, chosen), outputs)
+        variables = network.model.trainable_variables
+        optimizer.apply(tape.gradient(error, [variable.value for variable in variables]), variables)
+
+    random = np.random.default_rng(0)
+    for _ in range(epochs):
+        order = random.permutation(len(examples)).astype(np.int32)
+        for start in range(0, len(order), 30):
+            step(tf.constant(order[start : start + 30]))
     return network

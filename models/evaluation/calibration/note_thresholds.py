@@ -52,7 +52,8 @@ class Choice:
         answered = [(self.answer(inputs), notes) for inputs, notes in batches]
         if not answered:
             return 0.0, 0.0, 0.0
-        frame = _LOGITS[int(np.argmax([_frame_f1(answered, logit) for logit in _LOGITS]))]
+        sounding = [_sounding(*take) for take in answered]
+        frame = _LOGITS[int(np.argmax([_frame_f1(sounding, logit) for logit in _LOGITS]))]
         onset = _lowest([self._note_f1(answered, logit, frame, offsets=False) for logit in _LOGITS])
         ends = [self._note_f1(answered, onset, logit, offsets=True) for logit in _LOGITS]
         return onset, frame, _LOGITS[int(np.argmax(ends))]
@@ -81,12 +82,16 @@ def _lowest(scores: Sequence[float]) -> float:
     return _LOGITS[int(np.argmax(np.array(scores) >= max(scores) - GIVEN_UP))]
 
 
-def _frame_f1(answered: Sequence[tuple[Any, Any]], logit: float) -> float:
+def _sounding(outputs: Any, notes: Any) -> tuple[Any, Any]:
+    """Return which keys sound in each frame, 1 or 0, and the logits of that: [batch, frames, keys]."""
+    there = tf.cast(frames_of(outputs), tf.float32)[..., tf.newaxis]
+    return rolls(notes, tf.shape(outputs)[1])[FRAME] * there, outputs[:, :, FRAME]
+
+
+def _frame_f1(sounding: Sequence[tuple[Any, Any]], logit: float) -> float:
     scores = []
-    for outputs, notes in answered:
-        there = tf.cast(frames_of(outputs), tf.float32)[..., tf.newaxis]
-        truth = rolls(notes, tf.shape(outputs)[1])[FRAME] * there
-        heard = tf.cast(outputs[:, :, FRAME] >= logit, tf.float32)
+    for truth, logits in sounding:
+        heard = tf.cast(logits >= logit, tf.float32)
         both = 2 * tf.reduce_sum(truth * heard, [1, 2])
         scores.append(tf.math.divide_no_nan(both, tf.reduce_sum(truth + heard, [1, 2])).numpy())
     return float(np.concatenate(scores).mean())

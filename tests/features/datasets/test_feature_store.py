@@ -2,8 +2,6 @@
 
 import hashlib
 import resource
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,8 +12,7 @@ import pytest
 import tensorflow as tf
 
 from features.datasets.feature_store import FeatureStore, compute, fingerprint
-from features.errors import DataError
-from tests.conftest import ROOT
+from features.errors import DataError, ServableError
 
 
 def names(count: int, start: int = 0) -> list[str]:
@@ -74,30 +71,19 @@ def test_i29_a_damaged_shard_is_named_and_it_alone_is_made_again(tmp_path: Path,
 
 
 def test_i27_a_full_disk_leaves_finished_shards_alone(tmp_path: Path) -> None:
-    code = (
-        "import resource, sys; import numpy as np; from pathlib import Path\n"
-        "from features.errors import ServableError\n"
-        "from features.datasets.feature_store import FeatureStore\n"
-        "store = FeatureStore(Path(sys.argv[1]))\n"
-        "store.append(['a' * 64], np.zeros((1, 10), np.float32))\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))\n"
-        "try: store.append(['b' * 64], np.zeros((1, 100_000), np.float32))\n"
-        "except ServableError as error: print(error); sys.exit(error.exit_code)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, tmp_path],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 74, done.stderr
-    assert "400,000 bytes" in done.stdout
+    store = FeatureStore(tmp_path)
+    store.append(["a" * 64], np.zeros((1, 10), np.float32))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(ServableError, match="400,000 bytes") as error:
+            store.append(["b" * 64], np.zeros((1, 100_000), np.float32))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert error.value.exit_code == 74
     store = FeatureStore(tmp_path)
     assert (store.missing(["a" * 64, "b" * 64]), store.verify()) == (["b" * 64], [])
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".npy"]
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
 
 
 def test_compute_does_only_what_is_missing(tmp_path: Path) -> None:

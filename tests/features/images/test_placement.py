@@ -1,5 +1,7 @@
 """Where points of an image lie once it is resized: found again in the pixels themselves."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,6 +17,7 @@ SIZES = ((61, 43), (43, 61), (360, 60), (61, 367), (40, 32), (33, 200), (201, 97
 HEIGHT, WIDTH = 32, 40
 
 
+@cache
 def featurizer(resize: str) -> ImageFeaturizer:
     return ImageFeaturizer(HEIGHT, WIDTH, resize=resize)
 

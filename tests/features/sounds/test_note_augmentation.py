@@ -1,5 +1,6 @@
 """Changes of windows of decibels, and of the notes in them."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,17 @@ FRAMES, BINS, HOP, STEP = 20, 264, 14, 0.01
 NOTES = np.array([[[3, 9, 60, 64], [30, 50, 22, 64], [40, 44, 108, 64], [PADDING] * 4]], np.float32)
 
 
+@cache
+def augmentation(**settings: Any) -> NoteAugmentation:
+    return NoteAugmentation(NoteAugmentationSettings(**settings), HOP, 3, STEP)
+
+
 def changed(windows: np.ndarray, seed: int = 0, **settings: Any) -> tuple[np.ndarray, np.ndarray]:
-    augmentation = NoteAugmentation(NoteAugmentationSettings(**settings), HOP, 3, STEP)
-    assert augmentation.active
+    change = augmentation(**settings)
+    assert change.active
     seeds = tf.constant([[seed, 1]] * len(windows), tf.int32)
     given = np.repeat(NOTES, len(windows), axis=0)
-    new, notes = augmentation(tf.constant(windows), tf.constant(given), seeds)
+    new, notes = change(tf.constant(windows), tf.constant(given), seeds)
     return new.numpy(), notes.numpy()
 
 

@@ -70,9 +70,14 @@ def test_signatures_have_named_inputs_and_outputs_with_a_batch_axis(loaded):
             assert output.shape[0] is None
 
 
-def test_training_graph_and_savedmodel_agree(trained, loaded, raws):
+@pytest.fixture(scope="module")
+def ours(trained, raws):
+    """What the training graph answers."""
+    return export.predict(trained, TASK, toys.LABELS, raws, batch_size=16)
+
+
+def test_training_graph_and_savedmodel_agree(trained, ours, loaded, raws):
     assert len(raws) >= 64
-    ours = export.predict(trained, TASK, toys.LABELS, raws, batch_size=16)
     theirs = loaded.signatures["serving_default"](image_bytes=tf.constant(raws))
     assert np.abs(ours["scores"] - theirs["scores"].numpy()).max() <= 1e-5
     np.testing.assert_array_equal(ours["label"], theirs["label"].numpy())
@@ -112,7 +117,7 @@ def test_warmup_records_ask_for_serving_default(exported, raws, loaded):
         loaded.signatures["serving_default"](image_bytes=tf.constant(tensor.tolist()))
 
 
-def test_a_plain_process_without_our_code_answers_the_same(exported, trained, raws):
+def test_a_plain_process_without_our_code_answers_the_same(exported, ours, raws):
     code = (
         "import sys, tensorflow as tf; m = tf.saved_model.load(sys.argv[1]); "
         "raws = [bytes.fromhex(line.strip()) for line in sys.stdin]; "
@@ -125,9 +130,7 @@ def test_a_plain_process_without_our_code_answers_the_same(exported, trained, ra
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr[-1500:]
     scores = np.array(json.loads(ended.stdout))
-    np.testing.assert_allclose(
-        scores, export.predict(trained, TASK, toys.LABELS, raws[:8])["scores"], atol=1e-5
-    )
+    np.testing.assert_allclose(scores, ours["scores"][:8], atol=1e-5)
 
 
 def test_no_op_of_the_export_is_forbidden(exported):
@@ -145,16 +148,22 @@ def file_limit():
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.fixture(scope="module")
+def wide():
+    """A network with a large file of variables, and its signatures."""
+    network = toys.network({**toys.CNN, "dense": [4000, 200]})
+    return network, export.signatures(network, TASK, toys.LABELS)
+
+
 @pytest.mark.parametrize("limit", [20_000, 1_200_000], ids=["early", "late"])
-def test_e5_a_full_disk_leaves_nothing(trained, tmp_path, file_limit, limit):
-    wide = toys.network({**toys.CNN, "dense": [4000, 200]})
+def test_e5_a_full_disk_leaves_nothing(wide, tmp_path, file_limit, limit):
+    network, functions = wide
     neighbour = tmp_path / "1" / "saved_model.pb"
     neighbour.parent.mkdir()
     neighbour.write_bytes(b"old")
-    functions = export.signatures(wide, TASK, toys.LABELS)
     file_limit(limit)
     with pytest.raises(StorageError, match="Free some space and repeat") as error:
-        export.export(wide, TASK, toys.LABELS, tmp_path / "2", warmup=[], functions=functions)
+        export.export(network, TASK, toys.LABELS, tmp_path / "2", warmup=[], functions=functions)
     assert error.value.exit_code == 74
     assert sorted(tmp_path.rglob("*")) == [neighbour.parent, neighbour]
 

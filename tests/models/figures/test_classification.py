@@ -18,7 +18,7 @@ from models.evaluation.measures import classification as metrics
 from models.figures import classification, curves
 from models.figures.drawing import planes
 from models.figures.drawing.canvas import DARK, LIGHT, png, svg
-from models.figures.drawing.lettering import plain, shorten
+from models.figures.drawing.lettering import plain, shorten, typeset
 
 HOSTILE = ("<script>", "a$b$c", "x\ny", "عربي", "中文", "cat 🐱", "\u202egnp.exe", "é" * 40, "%s {0}", "  ")
 
@@ -41,9 +41,9 @@ def epochs(count, phases=("head", "fine-tune")):
 
 
 def drawn(figure):
-    """Draw once and return the visible texts with their boxes in pixels."""
-    svg(figure)
-    figure.canvas.draw()
+    """Lay a figure out as for a file and return the visible texts with their boxes in pixels."""
+    typeset(figure)
+    figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer()
     texts = [one for one in figure.findobj(Text) if one.get_visible() and one.get_text().strip()]
     boxes = [(one, one.get_window_extent(renderer)) for one in texts]
@@ -178,6 +178,8 @@ def test_any_label_can_be_drawn(theme):
         classification.per_class(found.per_class, theme),
         planes.gallery([np.zeros((9, 9, 3), np.uint8)], ["\n".join(HOSTILE[:2])], theme),
         curves.learning_curves([{"phase": HOSTILE[1], "loss": float("nan")}] * 2 + epochs(4), theme),
+        curves.latency([1.0, 2.0, 3.0], theme),
+        classification.calibration(found.calibration, 0.1, theme),
     ):
         root = ElementTree.fromstring(svg(figure))
         assert root.tag == "{http://www.w3.org/2000/svg}svg"

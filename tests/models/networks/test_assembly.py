@@ -183,7 +183,7 @@ def test_class_weights_and_balanced_sampling_even_out_classes():
 @pytest.mark.parametrize("balance", ["weights", "sampling", "logits"])
 def test_balance_is_obeyed_in_training(stores, tmp_path, balance):
     settings = SETTINGS.model_copy(update={"balance": balance})
-    _, history = run(tmp_path, stores, settings=settings)
+    _, history = run(tmp_path, stores, settings=settings, network=toys.network())
     assert np.isfinite(history.epochs[-1]["metrics"]["loss"])
 
 

@@ -20,10 +20,14 @@ def samples() -> np.ndarray:
     return np.stack([chord, noise, np.zeros(WINDOW)]).astype(np.float32)
 
 
-def test_it_answers_as_the_published_module(shared: Path, samples: np.ndarray) -> None:
+@pytest.fixture(scope="module")
+def module(shared: Path) -> BasicPitch:
     folder = shared / "hub" / "basic_pitch"
-    module = BasicPitch(str(folder), folder)
-    published = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    return BasicPitch(str(folder), folder)
+
+
+def test_it_answers_as_the_published_module(shared: Path, module: BasicPitch, samples: np.ndarray) -> None:
+    published = tf.saved_model.load(str(shared / "hub" / "basic_pitch")).signatures["serving_default"]
     wanted = published(tf.constant(samples[..., None]))
     found = basic_pitch.as_published(module.network, module.front(samples).numpy())
     for name, answer in found.items():
@@ -33,9 +37,7 @@ def test_it_answers_as_the_published_module(shared: Path, samples: np.ndarray) -
     assert set(np.flatnonzero(found["note"][0, 30] > 0.4) + 21) == {57, 61, 66}
 
 
-def test_batch_norm_keeps_its_statistics_while_weights_train(shared: Path, samples: np.ndarray) -> None:
-    folder = shared / "hub" / "basic_pitch"
-    module = BasicPitch(str(folder), folder)
+def test_batch_norm_keeps_its_statistics_while_weights_train(module: BasicPitch, samples: np.ndarray) -> None:
     decibels = module.front(samples)
     calm, training = (module.network(decibels, training=flag)["onset"].numpy() for flag in (False, True))
     np.testing.assert_array_equal(calm, training)

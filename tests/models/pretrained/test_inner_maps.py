@@ -1,5 +1,6 @@
 """Inner maps of a pretrained network: strides at any size, weights from a file or a module, what trains."""
 
+from functools import cache
 from pathlib import Path
 
 import keras
@@ -20,6 +21,12 @@ NAME = "MobileNetV2"
 @pytest.fixture(scope="module")
 def weights(shared: Path) -> str:
     return str(next((shared / "hub" / "keras_mobilenet_v2_100").glob("*.h5")))
+
+
+@cache
+def small() -> keras.Model:
+    """Make the maps of small pictures once; its weights are random, and may be trained on."""
+    return maps(None, (64, 64))
 
 
 def maps(weights: str | None, shape: tuple[int, int], frozen: int = 0) -> keras.Model:
@@ -62,7 +69,7 @@ def test_another_module_is_refused(tmp_path: Path) -> None:
 
 def test_batch_norm_works_in_training_as_in_inference() -> None:
     """Also within a larger network, whose own batch norm does learn."""
-    model = maps(None, (64, 64))
+    model = small()
     pixels = np.random.default_rng(3).random((2, 64, 64, 3)).astype(np.float32)
     inputs = keras.Input((64, 64, 3))
     outer = keras.Model(inputs, keras.layers.BatchNormalization()(model(inputs)["8"]))
@@ -79,7 +86,7 @@ def test_batch_norm_works_in_training_as_in_inference() -> None:
 @pytest.mark.parametrize("frozen", [0, 8, 32])
 def test_frozen_layers_do_not_train(frozen: int) -> None:
     """What a gradient reaches: everything, what comes after a stride, or nothing but what is beyond all."""
-    model = maps(None, (64, 64), frozen)
+    model = maps(None, (64, 64), frozen) if frozen else small()
     inner = next(layer for layer in model.layers if isinstance(layer, keras.Model))
     before = [weight.numpy() for weight in inner.weights]
     pixels = np.random.default_rng(2).random((2, 64, 64, 3)).astype(np.float32)

@@ -123,8 +123,14 @@ def stores(tmp_path_factory):
     return tmp_path_factory.mktemp("features")
 
 
-def test_metrics_of_an_epoch_are_those_of_the_final_weights(stores, tmp_path):
-    network, history = run(tmp_path, stores)
+@pytest.fixture(scope="module")
+def plain(stores, tmp_path_factory):
+    """A network and its history, as the toys are trained where nothing is said."""
+    return run(tmp_path_factory.mktemp("plain"), stores)
+
+
+def test_metrics_of_an_epoch_are_those_of_the_final_weights(plain):
+    network, history = plain
     frame = toys.dataset().frame
     validation = frame[frame["split"] == "validation"]
     logits = network.model(network.featurizer(tf.constant(list(validation["content"])))).numpy()
@@ -216,10 +222,10 @@ def test_the_hash_of_weights_is_equal_for_equal_weights_alone():
     assert training.weights_hash(one) != training.weights_hash(two)
 
 
-def test_a_small_split_is_passed_over_until_there_are_enough_steps(tmp_path, stores):
+def test_a_small_split_is_passed_over_until_there_are_enough_steps(tmp_path, stores, plain):
     data = toys.dataset()
     steps = -(-int((data.frame["split"] == "train").sum()) // SETTINGS.batch_size)
-    planned = len(run(tmp_path / "plain", stores, data=data)[1].epochs)
+    planned = len(plain[1].epochs)
     longer = SETTINGS.model_copy(update={"min_steps": (planned + 1) * steps + 1})
     _, history = run(tmp_path / "longer", stores, data=data, settings=longer)
     assert len(history.epochs) == planned + 2

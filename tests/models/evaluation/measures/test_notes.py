@@ -105,7 +105,8 @@ def test_thresholds_are_those_that_tell_the_notes_apart() -> None:
     given = padded((20, 40, 60, 100), (30, 60, 72, 50))
     outputs = said(80, given, 1.0) + np.array([0.5, -1.3, 0.0, -1.3], np.float32)[:, None]
     # What is played has logits of 1.5 and -0.3, what is not of -0.5 and -2.3.
-    choice = note_thresholds.Choice(lambda inputs: inputs, lambda moved: decode(moved, (), STEP), STEP)
+    decoding = tf.function(lambda moved: decode(moved, (), STEP), autograph=False)
+    choice = note_thresholds.Choice(lambda inputs: inputs, decoding, STEP)
     onset, frame, held = choice.of([(tf.constant(outputs), tf.constant(given))])
     assert -0.5 < onset <= 1.5
     assert -2.3 < frame <= -0.3

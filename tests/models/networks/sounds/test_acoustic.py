@@ -1,8 +1,9 @@
 """The acoustic network: nothing of batch mates or padding, and long sounds in pieces."""
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from models.networks.sounds.acoustic import AtSilence, Encoder, FrameLogits, pieces
@@ -18,6 +19,15 @@ def network(longest: int = 1000) -> keras.Model:
     return keras.Model(inputs, AtSilence(inner, 4, longest, 3)(inputs))
 
 
+def answering(model: keras.Model) -> Callable[[np.ndarray], tf.Tensor]:
+    """Answer any number of sounds, of any length, with one graph."""
+    return tf.function(
+        lambda frames: model(frames, training=False),
+        input_signature=[tf.TensorSpec([None, None, BANDS])],
+        autograph=False,
+    )
+
+
 def sounds(*lengths: int, room: int) -> np.ndarray:
     random = np.random.default_rng(0)
     frames = np.full((len(lengths), room, BANDS), np.nan, np.float32)
@@ -26,18 +36,17 @@ def sounds(*lengths: int, room: int) -> np.ndarray:
     return frames
 
 
-@pytest.mark.parametrize("training", [False])
-def test_an_answer_depends_on_no_batch_mate_and_on_no_padding(training: bool) -> None:
-    model = network()
+def test_an_answer_depends_on_no_batch_mate_and_on_no_padding() -> None:
+    answer = answering(network())
     frames = sounds(37, 50, 1, 4, room=50)
-    together = model(frames, training=training).numpy()
+    together = answer(frames).numpy()
     assert together.shape == (4, 13, 5)
     assert (~np.isnan(together[..., 0])).sum(1).tolist() == [10, 13, 1, 1]
     for place, length in enumerate((37, 50, 1, 4)):
         for room in (length, length + 1, length + 30):
             padded = np.full((1, room, BANDS), np.nan, np.float32)
             padded[0, :length] = frames[place, :length]
-            alone = model(padded, training=training).numpy()[0]
+            alone = answer(padded).numpy()[0]
             count = -(-length // 4)
             np.testing.assert_allclose(alone[:count], together[place, :count], atol=1e-5)
             assert np.isnan(alone[count:]).all()

@@ -1,6 +1,7 @@
 """The search on hand-made scores, whose best path is known."""
 
 import itertools
+from functools import cache
 
 import numpy as np
 import pytest
@@ -12,18 +13,24 @@ PAD, BEGIN, END, A, B = range(5)
 SIZE = 5
 
 
-def markov(table: dict[int, dict[int, float]]):
-    """Make a step whose next symbol depends on the last one alone; it keeps the path of each hypothesis."""
+def scores_of(table: dict[int, dict[int, float]]) -> np.ndarray:
+    """Lay out the logarithms of what follows each symbol: float32 [symbols, symbols]."""
     rows = np.full((SIZE, SIZE), -1e9, np.float32)
     for last, following in table.items():
         for symbol, probability in following.items():
             rows[last, symbol] = np.log(probability)
+    return rows
+
+
+def markov(table: dict[int, dict[int, float]]):
+    """Make a step whose next symbol depends on the last one alone; it keeps the path of each hypothesis."""
+    rows = scores_of(table)
 
     def step(known, last, place):
         path = tf.concat([known, last[:, tf.newaxis, tf.newaxis]], 1)
         return tf.gather(tf.constant(rows), last), path
 
-    return step, rows
+    return step
 
 
 def searched(step, search: Search, limits: list[int]) -> tuple[list[list[int]], np.ndarray]:
@@ -53,20 +60,33 @@ TRAP = {BEGIN: {A: 0.6, B: 0.4}, A: {A: 0.35, B: 0.35, END: 0.3}, B: {END: 0.9, 
 
 
 def test_the_greedy_search_takes_the_likeliest_symbol_each_time():
-    step, _ = markov({BEGIN: {A: 0.6, B: 0.4}, A: {B: 0.7, END: 0.3}, B: {END: 0.9, A: 0.1}})
+    step = markov({BEGIN: {A: 0.6, B: 0.4}, A: {B: 0.7, END: 0.3}, B: {END: 0.9, A: 0.1}})
     paths, scores = searched(step, Search(BEGIN, END, 1, 0.0), [9])
     assert paths == [[A, B, END]]
     np.testing.assert_allclose(scores, np.log(0.6 * 0.7 * 0.9), rtol=1e-5)
 
 
 def test_the_beam_finds_the_path_that_greed_misses():
-    step, _ = markov(TRAP)
+    step = markov(TRAP)
     greedy, low = searched(step, Search(BEGIN, END, 1, 0.0), [4])
     paths, scores = searched(step, Search(BEGIN, END, 2, 0.0), [4])
     assert greedy[0][0] == A
     assert paths == [[B, END]]
     np.testing.assert_allclose(scores, np.log(0.4 * 0.9), rtol=1e-5)
     assert scores[0] > low[0]
+
+
+@tf.function(
+    input_signature=(tf.TensorSpec([SIZE, SIZE]), tf.TensorSpec([]), tf.TensorSpec([1], tf.int32)),
+    autograph=False,
+)
+def widely(rows, penalty, limits):
+    """Search with 40 beams among scores of pairs, [symbols, symbols]; one graph for all of them."""
+
+    def step(known, last, place):
+        return tf.gather(rows, last), tf.concat([known, last[:, tf.newaxis, tf.newaxis]], 1)
+
+    return Search(BEGIN, END, 40, penalty).run(step, tf.zeros([1, 0, 1], tf.int32), limits)
 
 
 @pytest.mark.parametrize("penalty", [0.0, 0.6, 1.0, 3.0])
@@ -77,15 +97,15 @@ def test_a_wide_beam_finds_the_best_of_all_sequences(penalty, limit):
         table = {
             last: dict(zip((A, B, END), random.dirichlet((1, 1, 1)), strict=True)) for last in (BEGIN, A, B)
         }
-        step, rows = markov(table)
-        paths, scores = searched(step, Search(BEGIN, END, 40, penalty), [limit])
+        rows = scores_of(table)
+        symbols, scores = widely(rows, penalty, tf.constant([limit]))
         wanted, value = best(rows, limit, penalty)
-        assert paths == [wanted]
+        assert [int(one) for one in symbols[0] if one != PAD] == wanted
         np.testing.assert_allclose(scores, value, rtol=1e-4)
 
 
 def test_a_higher_penalty_prefers_longer_sequences():
-    step, _ = markov({BEGIN: {A: 0.5, END: 0.5}, A: {A: 0.9, END: 0.1}})
+    step = markov({BEGIN: {A: 0.5, END: 0.5}, A: {A: 0.9, END: 0.1}})
     (short,), _ = searched(step, Search(BEGIN, END, 4, 0.0), [8])
     (long,), _ = searched(step, Search(BEGIN, END, 4, 4.0), [8])
     assert short == [END]
@@ -93,15 +113,16 @@ def test_a_higher_penalty_prefers_longer_sequences():
 
 
 def test_limits_are_those_of_each_example():
-    step, _ = markov({BEGIN: {A: 0.99, END: 0.01}, A: {A: 0.99, END: 0.01}})
+    step = markov({BEGIN: {A: 0.99, END: 0.01}, A: {A: 0.99, END: 0.01}})
     for beams in (1, 3):
         paths, _ = searched(step, Search(BEGIN, END, beams, 2.0), [1, 3, 7])
         assert paths[1:] == [[A, A, END], [A] * 6 + [END]]
         assert paths[0] == [END]
 
 
-@pytest.mark.parametrize("beams", [1, 2, 3, 5])
-def test_no_answer_is_less_probable_than_the_greedy_one_or_depends_on_the_batch(beams):
+@pytest.fixture(scope="module")
+def drawn():
+    """Searches among random scores that depend on example, place and last symbol, one graph per width."""
     random = np.random.default_rng(0)
     rows = np.log(random.dirichlet(np.full(SIZE, 0.3), (64, 12, SIZE))).astype(np.float32)
     rows[..., :END] = -1e9
@@ -109,17 +130,33 @@ def test_no_answer_is_less_probable_than_the_greedy_one_or_depends_on_the_batch(
     def step(known, last, place):
         return tf.gather_nd(tf.gather(tf.constant(rows), place, axis=1), tf.stack([known, last], 1)), known
 
-    def run(which, wide):
-        search = Search(BEGIN, END, wide, 0.6)
-        own = tf.function(lambda known: search.run(step, known, 4 + known % 8), autograph=False)
-        symbols, scores = own(tf.constant(which))
-        return [[int(one) for one in row if one] for row in symbols.numpy()], scores.numpy(), search
+    @cache
+    def searched_with(beams):
+        search = Search(BEGIN, END, beams, 0.6)
+        graph = tf.function(
+            lambda known: search.run(step, known, 4 + known % 8),
+            input_signature=[tf.TensorSpec([None], tf.int32)],
+            autograph=False,
+        )
 
-    together, scores, search = run(list(range(64)), beams)
-    _, greedy, _ = run(list(range(64)), 1)
+        def run(which):
+            symbols, scores = graph(tf.constant(which))
+            return [[int(one) for one in row if one] for row in symbols.numpy()], scores.numpy()
+
+        return run, search
+
+    return searched_with, step
+
+
+@pytest.mark.parametrize("beams", [1, 2, 3, 5])
+def test_no_answer_is_less_probable_than_the_greedy_one_or_depends_on_the_batch(drawn, beams):
+    searched_with, step = drawn
+    run, search = searched_with(beams)
+    together, scores = run(list(range(64)))
+    _, greedy = searched_with(1)[0](list(range(64)))
     assert (scores >= greedy - 1e-6).all()
     for place in (0, 7, 31):
-        alone, own, _ = run([place], beams)
+        alone, own = run([place])
         assert alone == [together[place]]
         np.testing.assert_allclose(own, scores[place : place + 1], rtol=1e-6)
     longest = max(map(len, together))

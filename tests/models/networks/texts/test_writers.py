@@ -1,5 +1,7 @@
 """Networks that write: step by step as in training, alone as in a batch, whatever the padding."""
 
+from functools import cache
+
 import keras
 import numpy as np
 import pytest
@@ -35,18 +37,29 @@ def writer(request):
     return made
 
 
-def written(writer, sources, beams, length=None, limit=12):
-    search = Search(BEGIN, END, beams, 0.6, PADDING)
-    run = tf.function(
-        lambda ids: writer.write(ids, search, tf.fill([tf.shape(ids)[0]], limit)), autograph=False
-    )
-    symbols, scores = run(padded(sources, length))
-    return [[int(one) for one in row if one] for row in symbols.numpy()], scores.numpy()
+@pytest.fixture(scope="module")
+def written(writer):
+    """Return what writes targets, with one graph per width of the beam."""
+
+    @cache
+    def graph(beams):
+        search = Search(BEGIN, END, beams, 0.6, PADDING)
+        return tf.function(
+            lambda ids: writer.write(ids, search, tf.fill([tf.shape(ids)[0]], 12)),
+            input_signature=[tf.TensorSpec([None, None], tf.int32)],
+            autograph=False,
+        )
+
+    def write(sources, beams, length=None):
+        symbols, scores = graph(beams)(padded(sources, length))
+        return [[int(one) for one in row if one] for row in symbols.numpy()], scores.numpy()
+
+    return write
 
 
 @pytest.mark.parametrize("beams", [1, 4])
-def test_what_is_written_step_by_step_has_the_probability_that_training_gives_it(writer, beams):
-    paths, scores = written(writer, SOURCES, beams)
+def test_what_is_written_step_by_step_has_the_probability_that_training_gives_it(writer, written, beams):
+    paths, scores = written(SOURCES, beams)
     targets = padded(paths)
     logits = writer(padded(SOURCES), shifted(targets))
     # Nothing before END is ever written.
@@ -63,21 +76,21 @@ def test_what_is_written_step_by_step_has_the_probability_that_training_gives_it
 
 
 @pytest.mark.parametrize("beams", [pytest.param(1, marks=pytest.mark.proof), 4])
-def test_an_answer_depends_on_its_own_source_alone(writer, beams):
-    together, scores = written(writer, SOURCES, beams)
-    longer, others = written(writer, SOURCES, beams, length=19)
+def test_an_answer_depends_on_its_own_source_alone(written, beams):
+    together, scores = written(SOURCES, beams)
+    longer, others = written(SOURCES, beams, length=19)
     assert longer == together
     np.testing.assert_allclose(others, scores, atol=1e-5)
     for place, source in enumerate(SOURCES):
-        alone, own = written(writer, [source], beams)
+        alone, own = written([source], beams)
         assert alone == [together[place]]
         np.testing.assert_allclose(own, scores[place : place + 1], atol=1e-5)
 
 
-def test_no_answer_scores_below_the_greedy_one(writer):
+def test_no_answer_scores_below_the_greedy_one(written):
     random = np.random.default_rng(0)
     sources = [[*random.integers(FIRST, SIZE, 5).tolist(), END] for _ in range(40)]
-    assert (written(writer, sources, 4)[1] >= written(writer, sources, 1)[1] - 1e-5).all()
+    assert (written(sources, 4)[1] >= written(sources, 1)[1] - 1e-5).all()
 
 
 def test_no_place_sees_what_comes_after_it(writer):
