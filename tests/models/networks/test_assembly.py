@@ -10,7 +10,7 @@ from features.images.augmentation import AugmentationSettings
 from models import tasks
 from models.evaluation import inference
 from models.tasks.image_classification import IMAGE_CLASSIFICATION as TASK
-from models.training import training
+from models.training import determinism, training
 from tests.models import toys
 from tests.models.training.toy_training import SETTINGS, run
 
@@ -124,15 +124,20 @@ def test_a_linear_head_is_solved_and_the_rest_is_trained_by_steps(module, stores
 
 def test_fine_tuning_killed_in_its_second_phase_ends_the_same(module, stores, tmp_path):
     recipe = hub(module, "fine-tune", fine_tune_learning_rate=1e-3)
-    whole, _ = run(tmp_path / "whole", stores, network=toys.network(recipe))
+
+    def built():
+        determinism.fix(0)
+        return toys.network(recipe)
+
+    whole, _ = run(tmp_path / "whole", stores, network=built())
 
     def stop(stage, done, total):
         if stage == "train: fine-tune" and done == 8:
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        run(tmp_path / "cut", stores, network=toys.network(recipe), progress=stop)
-    resumed, history = run(tmp_path / "cut", stores, network=toys.network(recipe))
+        run(tmp_path / "cut", stores, network=built(), progress=stop)
+    resumed, history = run(tmp_path / "cut", stores, network=built())
     assert training.weights_hash(resumed.model) == training.weights_hash(whole.model)
     assert len(history.epochs) == 4
 

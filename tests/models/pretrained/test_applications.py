@@ -91,11 +91,10 @@ def test_modes_with_weights(weights, mode):
     assert len(network.phases[-1].model.trainable_variables) == (2 if mode == "frozen" else 2 + 81)
 
 
-def test_maps_of_a_layer_are_kept_place_by_place_of_the_rows_that_are_seen(weights):
+def test_maps_of_a_layer_are_kept_place_by_place_of_the_rows_that_are_seen(plain, weights):
     shape = (48, 32, 3)
     backbone = applications.application(NAME, weights, shape, layer="conv_pw_3_relu", crop=(0.25, 1 / 12))
-    inner = keras.applications.MobileNet(include_top=False, weights=weights, input_shape=SHAPE, pooling="avg")
-    maps = keras.Model(inner.input, inner.get_layer("conv_pw_3_relu").output)
+    maps = keras.Model(plain.input, plain.get_layer("conv_pw_3_relu").output)
     images = np.random.default_rng(1).random((2, *shape), np.float32)
     expected = maps(keras.applications.mobilenet.preprocess_input(images[:, 12:44] * 255.0)).numpy()
     assert expected.shape == (2, 8, 8, 128)

@@ -261,7 +261,11 @@ def test_real_classifier_ranks_photos_as_recorded(shared, expected, photos):
 
 
 @pytest.mark.parametrize(
-    "name", ["mobilenet_v1_025_224_feature_vector", "mobilenet_v2_100_224_feature_vector"]
+    "name",
+    [
+        "mobilenet_v1_025_224_feature_vector",
+        pytest.param("mobilenet_v2_100_224_feature_vector", marks=pytest.mark.proof),
+    ],
 )
 def test_real_modules_answer_as_loaded_plainly(shared, expected, photos, name):
     folder = shared / "hub" / name

@@ -162,7 +162,7 @@ def test_early_stopping_keeps_the_best_weights(stores, tmp_path):
 
 
 def test_training_without_validation_examples(stores, tmp_path):
-    _, history = run(tmp_path, stores, data=toys.dataset(validation=0))
+    _, history = run(tmp_path, stores, data=toys.dataset(validation=0), network=toys.network())
     assert not [name for name in history.epochs[-1]["metrics"] if name.startswith("validation")]
 
 
@@ -227,7 +227,7 @@ def test_a_small_split_is_passed_over_until_there_are_enough_steps(tmp_path, sto
     steps = -(-int((data.frame["split"] == "train").sum()) // SETTINGS.batch_size)
     planned = len(plain[1].epochs)
     longer = SETTINGS.model_copy(update={"min_steps": (planned + 1) * steps + 1})
-    _, history = run(tmp_path / "longer", stores, data=data, settings=longer)
+    _, history = run(tmp_path / "longer", stores, data=data, settings=longer, network=toys.network())
     assert len(history.epochs) == planned + 2
     # The schedule ends with the last step, not with the epochs that were planned.
     assert (
