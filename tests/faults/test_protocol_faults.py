@@ -256,23 +256,23 @@ def grown(process: psutil.Process, work, rounds: int) -> int:
     return process.memory_info().rss - before
 
 
-def test_s9_twenty_thousand_requests_leave_no_trace_and_a_leak_would(child):
+def test_s9_thousands_of_requests_leave_no_trace_and_a_leak_would(child):
     process, target, _ = child
     with Client(target) as client:
         small = np.zeros(64, np.float32)
 
         def work():
-            for _ in range(1000):
+            for _ in range(500):
                 client.predict("line", x=small)
 
-        assert grown(process, work, 6) < 20 << 20
+        assert grown(process, work, 6) < 10 << 20
         threads = process.num_threads()
         work()
         assert process.num_threads() <= threads + 2
     # The control: a process that keeps a kilobyte of each request is caught by the same measure.
     kept = []
     own = psutil.Process()
-    assert grown(own, lambda: kept.extend(bytes([1]) * 5000 for _ in range(1000)), 6) > 20 << 20
+    assert grown(own, lambda: kept.extend(bytes([1]) * 5000 for _ in range(500)), 6) > 10 << 20
 
 
 def test_s12_an_open_address_needs_to_be_asked_for(base):

@@ -138,11 +138,11 @@ def picture(title: str, draw: Callable, caption: str = "") -> Picture:
     from models.figures.drawing.canvas import DARK, LIGHT, png, svg
 
     figures = [draw(theme) for theme in (LIGHT, DARK)]
-    light, dark = (svg(figure) for figure in figures)
-    mime = "image/svg+xml"
+    # The first alone tells whether it is too large: one with many labels takes a second to draw.
+    light, write, mime = svg(figures[0]), svg, "image/svg+xml"
     if len(light) > LARGEST_SVG:
-        light, dark = (png(figure) for figure in figures)
-        mime = "image/png"
+        light, write, mime = png(figures[0]), png, "image/png"
+    dark = write(figures[1])
     return Picture(title, light, dark, caption, mime, round(figures[0].get_figwidth() * 96))
 
 
