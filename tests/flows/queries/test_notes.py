@@ -140,7 +140,7 @@ def test_samples_are_answered_as_their_file_is_and_long_takes_as_short_ones(
     server: Server, functions: dict[str, Any]
 ) -> None:
     dice = np.random.default_rng(0)
-    short, long = (dice.uniform(-0.3, 0.3, seconds * 16_000).astype(np.float32) for seconds in (1, 40))
+    short, long = (dice.uniform(-0.3, 0.3, seconds * 16_000).astype(np.float32) for seconds in (1, 20))
     samples = np.zeros((2, len(long)), np.float32)
     samples[0, : len(short)], samples[1] = short, long
     with Client(server.target, timeout=600) as client:
