@@ -2,13 +2,14 @@
 
 import io
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from features.images.featurizer import ImageFeaturizer
+from features.images.featurizer import ImageFeaturizer, Resize
 from flows.diagnosis.mistake import Change, Mistake, combined
 
 CHANNELS = (Change("BGR", "send channels in the order red, green, blue", lambda pixels: pixels[..., ::-1]),)
@@ -68,13 +69,20 @@ def _resized(raw: bytes, featurizer: ImageFeaturizer, right: np.ndarray) -> Iter
 def _ways(upright: Image.Image, featurizer: ImageFeaturizer) -> Iterator[tuple[str, np.ndarray]]:
     height, width, channels = featurizer.height, featurizer.width, featurizer.channels
     encoded = tf.constant([_png(upright)])
-    for way in ("stretch", "crop", "pad"):
-        other = ImageFeaturizer(height, width, way, channels)
+    ways: tuple[Resize, ...] = ("stretch", "crop", "pad")
+    for way in ways:
+        other = featurizer if way == featurizer.resize else _featurizer(height, width, way, channels)
         yield way, other(encoded).numpy()[0]
     whole = np.asarray(upright, np.float32) / 255
-    for way in ("nearest", "bilinear", "bicubic", "area"):
-        pixels = tf.image.resize(whole, (height, width), way).numpy()
-        yield f"{way}, not antialiased" if way != "area" else way, _channels(pixels, channels)
+    for method in ("nearest", "bilinear", "bicubic", "area"):
+        pixels = tf.image.resize(whole, (height, width), method).numpy()
+        yield f"{method}, not antialiased" if method != "area" else method, _channels(pixels, channels)
+
+
+@lru_cache(maxsize=8)
+def _featurizer(height: int, width: int, way: Resize, channels: int) -> ImageFeaturizer:
+    """Make a featurizer, once: each builds a graph of its own when it is first called."""
+    return ImageFeaturizer(height, width, way, channels)
 
 
 def _channels(pixels: np.ndarray, channels: int) -> np.ndarray:

@@ -92,7 +92,8 @@ def diagnose(
     task = training.plan.task
     content = raw_inputs.read_one(example, task.raw.input).content
     raw = forms.ready(task.raw.input, content)
-    functions = export.signatures(training.network(), task, training.dataset.labels, export.DEFAULT)
+    network = training.network()
+    functions = export.signatures(network, task, training.dataset.labels, export.DEFAULT)
     right = export.answer(functions[export.DEFAULT], [raw])
     stages = [
         Stage("training", None, f"{training.run.path.name}: {_shown(right)}"),
@@ -102,7 +103,7 @@ def diagnose(
         stages.append(_server(place, training, version, raw, right))
     if client.tensor is None and client.answer is None:
         return _explained(stages)
-    return _client(training, content, raw, right, client, stages)
+    return _client(training, network, content, raw, right, client, stages)
 
 
 def _explained(stages: list[Stage]) -> Diagnosis:
@@ -186,6 +187,7 @@ def _written(value: Any) -> str:
 
 def _client(
     training: Finished,
+    network: Network,
     content: bytes,
     raw: bytes,
     right: Mapping[str, np.ndarray],
@@ -198,7 +200,6 @@ def _client(
             f"a model of {training.plan.task.raw.name}s has no tensors to compare",
             expected="images, sounds or texts",
         )
-    network = training.network()
     mistakes: list[Mistake] = kind.mistakes(content, raw, network.featurizer)
     looks = []
     if client.tensor is not None:

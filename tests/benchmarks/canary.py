@@ -32,9 +32,9 @@ SURER = HEALTHY + 50
 
 
 class _Model(tf.Module):
-    def __init__(self, *, faulty: bool) -> None:
+    def __init__(self, *, faulty: bool, size: int = 1) -> None:
         super().__init__()
-        self.faulty = faulty
+        self.faulty, self.size = faulty, size
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
     def score(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -46,7 +46,7 @@ class _Model(tf.Module):
         broken = tf.debugging.Assert(tf.logical_or(kind < 10, kind >= 20), ["planted fault"])
         with tf.control_dependencies([broken]):
             # Without control flow: its hops between threads are slow on any input where processors are busy.
-            size = tf.where(tf.logical_and(kind >= 20, kind < 30), 1000, 1)
+            size = tf.where(tf.logical_and(kind >= 20, kind < 30), self.size, 1)
             square = tf.fill([size, size], kind * 1e-9)
             worked = square @ square @ square
             score = tf.where(kind >= 40, 0.99, tf.where(kind >= 30, 0.01, score)) + 0 * tf.reduce_sum(worked)
@@ -60,9 +60,9 @@ def healthy(path: Path) -> Path:
     return path
 
 
-def faulty(path: Path) -> Path:
-    """Save a model that is at fault on what `FAULTS` names."""
-    module = _Model(faulty=True)
+def faulty(path: Path, size: int = 1000) -> Path:
+    """Save a model that is at fault on what `FAULTS` names; slow by two products of matrices of a size."""
+    module = _Model(faulty=True, size=size)
     tf.saved_model.save(module, str(path), signatures={"serving_default": module.score})
     return path
 

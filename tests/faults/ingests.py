@@ -46,6 +46,7 @@ def notes(dataset: Dataset) -> dict[str, set[str]]:
 
 _CHILD = """
 import os, sys
+{first}
 from pathlib import Path
 from features.ingest.ingest import ingest
 from features.ingest.rules import IngestRules
@@ -64,9 +65,29 @@ except ServableError as error:
 """
 
 
-def child(data: Path, *, before: str = "", after: str = "print(dataset.directory)") -> subprocess.Popen[str]:
-    """Start an ingest in a process of its own; `before` may set limits or define `progress`."""
-    code = _CHILD.format(before=before, after=after)
+#: Leaves out the comparison of decoders, which takes TensorFlow, among the examples that were accepted.
+_UNCOMPARED = "from features.ingest import agreement; agreement.require = lambda *_: None"
+
+
+def child(
+    data: Path,
+    *,
+    first: str = "",
+    before: str = "",
+    after: str = "print(dataset.directory)",
+    compared: bool = True,
+) -> subprocess.Popen[str]:
+    """Start an ingest in a process of its own.
+
+    Args:
+        data: the source.
+        first: what it does before it imports anything.
+        before: what it does before it ingests: it may set limits or define `progress`.
+        after: what it does with the `dataset`.
+        compared: whether the decoders are compared on what was accepted, for which it loads TensorFlow.
+    """
+    before += "" if compared else f"\n{_UNCOMPARED}"
+    code = _CHILD.format(first=first, before=before, after=after)
     return subprocess.Popen(
         [sys.executable, "-c", code, data],
         cwd=ROOT,

@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,15 @@ import tensorflow as tf
 
 from features.errors import ExportError
 from flows import pipeline
-from flows.gate import __main__, checks, comparison, gate
+from flows.gate import __main__, comparison, gate
 from flows.gate import expectations as gate_expectations
+from flows.gate.checks import Examination
 from flows.orchestration.examiner import Examiner
 from flows.reports import ending
 from flows.reports.pages.context import Context
 from flows.runs.directory import RunDirectory
 from flows.runs.run import Record
-from flows.runs.state import Verdict
+from flows.runs.state import Check, Verdict, outcomes
 from models.export.export import WARMUP
 from serving.repository.statement import PROVENANCE
 from tests.trained import Trained
@@ -27,25 +29,67 @@ from tests.trained import Trained
 MANIFEST = Path("assets.extra")
 
 
-@pytest.fixture
-def request_of(trained: Trained, tmp_path: Path) -> dict[str, Any]:
-    """The gate's request for a copy of the candidate that became the release."""
+def request_below(folder: Path, trained: Trained) -> dict[str, Any]:
+    """Make the gate's request for a copy of the candidate that became the release."""
     asked = json.loads((trained.run.path / "gate-request.json").read_text())
-    candidate = tmp_path / "1"
+    candidate = folder / "1"
     shutil.copytree(trained.summary["release"], candidate)
     for extra in (candidate / MANIFEST).iterdir():
         if extra.name != WARMUP.name:
             extra.unlink()
     # A statement on a release would name its manifest.
     (candidate / PROVENANCE).unlink()
-    expectations = tmp_path / "parity"
+    expectations = folder / "parity"
     shutil.copytree(asked["expectations"], expectations)
     return asked | {"candidate": str(candidate), "expectations": str(expectations), "serving": None}
 
 
+@pytest.fixture
+def request_of(trained: Trained, tmp_path: Path) -> dict[str, Any]:
+    """The gate's request for a copy of the candidate."""
+    return request_below(tmp_path, trained)
+
+
+@dataclass
+class Examined:
+    """An examination of an unchanged candidate, and its checks before and after it asked for expectations."""
+
+    examination: Examination
+    loading: list[Check]
+    comparing: list[Check]
+
+
+@pytest.fixture(scope="module")
+def unchanged(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examined]:
+    """What is found in an unchanged candidate, which stays loaded; expectations come when asked for."""
+    asked = request_below(tmp_path_factory.mktemp("unchanged"), trained)
+    folder = Path(asked["expectations"])
+    folder.rename(folder.with_name("later"))
+    examination = Examination(asked, lambda: folder.with_name("later").rename(folder))
+    steps = examination.steps()
+    loading = outcomes(steps[:4])
+    assert not folder.exists()
+    yield Examined(examination, loading, outcomes(steps[4:]))
+    examination.close()
+
+
 def refused(asked: dict[str, Any]) -> dict[str, Any]:
     """Examine a candidate and give the one check that failed."""
-    found = __main__.examine(asked)["checks"]
+    return failed(__main__.examine(asked)["checks"])
+
+
+def refused_again(asked: dict[str, Any], unchanged: Examined) -> dict[str, Any]:
+    """Examine a candidate that is loaded already, and give the one check that failed."""
+    examination = Examination(asked)
+    vars(examination).update(model=unchanged.examination.model, _server=unchanged.examination._server)
+    found = [asdict(check) for check in outcomes(examination.steps())]
+    del vars(examination)["_server"]  # it goes on
+    examination.close()
+    return failed(found)
+
+
+def failed(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Give the one check that failed: the last one."""
     assert [check["passed"] for check in found] == [True] * (len(found) - 1) + [False], found
     return found[-1]
 
@@ -73,11 +117,10 @@ def first_kernel(changed: Callable[[np.ndarray], np.ndarray]) -> Callable[[str, 
     return change
 
 
-def test_an_unchanged_candidate_passes_every_check(request_of: dict[str, Any]) -> None:
-    verdict = __main__.examine(request_of)
-    assert all(check["passed"] for check in verdict["checks"])
-    names = [check["name"] for check in verdict["checks"]]
-    assert names == [
+def test_an_unchanged_candidate_passes_every_check(unchanged: Examined) -> None:
+    verdict = [*unchanged.loading, *unchanged.comparing]
+    assert all(check.passed for check in verdict)
+    assert [check.name for check in verdict] == [
         "ops",
         "loads",
         "signatures",
@@ -89,21 +132,14 @@ def test_an_unchanged_candidate_passes_every_check(request_of: dict[str, Any]) -
         *(f"live server's {name} answers as training" for name in ("embed", "occlusion", "grad_cam")),
         "latency",
     ]
-    assert len(verdict["latency_ms"]) == 30
+    assert len(unchanged.examination.latency) == 30
 
 
-def test_a_candidate_is_loaded_before_the_answers_of_the_training_are_written(
-    request_of: dict[str, Any],
-) -> None:
-    folder = Path(request_of["expectations"])
-    folder.rename(folder.with_name("later"))
-    examined = checks.Examination(request_of, lambda: folder.with_name("later").rename(folder))
-    loading, comparing = examined.steps()[:4], examined.steps()[4:]
-    assert all(check.passed for step in loading for check in step())
-    assert not folder.exists()
-    assert all(check.passed for step in comparing for check in step())
-    examined.close()
-    assert folder.exists()
+def test_a_candidate_is_loaded_before_the_answers_of_the_training_are_written(unchanged: Examined) -> None:
+    assert all(check.passed for check in unchanged.loading)
+    assert unchanged.loading[-1].name == "finite weights"
+    assert all(check.passed for check in unchanged.comparing)
+    assert Path(unchanged.examination.request["expectations"]).exists()
 
 
 def test_e4_one_changed_weight_is_found_with_difference_and_row(request_of: dict[str, Any]) -> None:
@@ -118,17 +154,19 @@ def test_e4_one_changed_weight_is_found_with_difference_and_row(request_of: dict
     assert "of example" in check["got"]
 
 
-def test_e4_a_training_answer_that_differs_names_its_row(request_of: dict[str, Any]) -> None:
+def test_e4_a_training_answer_that_differs_names_its_row(
+    request_of: dict[str, Any], unchanged: Examined
+) -> None:
     path = Path(request_of["expectations"]) / "answers.json"
     answers = json.loads(path.read_text())
     answers["numbers"]["scores"][5][0] += 0.001
     path.write_text(json.dumps(answers))
-    check = refused(request_of)
+    check = refused_again(request_of, unchanged)
     assert "0.001" in check["got"]
     assert "first in output scores of example 5" in check["got"]
 
 
-def test_e4_another_signature_that_differs_is_named(request_of: dict[str, Any]) -> None:
+def test_e4_another_signature_that_differs_is_named(request_of: dict[str, Any], unchanged: Examined) -> None:
     folder = Path(request_of["expectations"])
     (kept,) = (call for call in gate_expectations.read_calls(folder) if call.signature == "embed")
     changed = kept.outputs["embedding"].copy()
@@ -136,7 +174,7 @@ def test_e4_another_signature_that_differs_is_named(request_of: dict[str, Any]) 
     gate_expectations.write_calls(
         folder, [gate_expectations.Call(kept.signature, kept.inputs, {"embedding": changed})]
     )
-    check = refused(request_of)
+    check = refused_again(request_of, unchanged)
     assert check["name"] == "live server's embed answers as training"
     assert "first in output embedding of example 2" in check["got"]
 
@@ -202,12 +240,12 @@ def test_e4_preprocessing_that_is_not_inside(request_of: dict[str, Any]) -> None
     assert refused(request_of)["name"] == "preprocessing inside"
 
 
-def test_missing_warmup_and_slow_answers(request_of: dict[str, Any]) -> None:
+def test_missing_warmup_and_slow_answers(request_of: dict[str, Any], unchanged: Examined) -> None:
     request_of["settings"] = request_of["settings"] | {"max_latency_ms": 1e-6}
-    check = refused(request_of)
+    check = refused_again(request_of, unchanged)
     assert (check["name"], check["expected"]) == ("latency", "at most 1e-06 ms")
     (Path(request_of["candidate"]) / WARMUP).unlink()
-    assert refused(request_of)["name"] == "warmup"
+    assert refused_again(request_of, unchanged)["name"] == "warmup"
 
 
 @pytest.mark.parametrize("damage", ["saved_model.pb", "variables/variables.index"])

@@ -38,11 +38,19 @@ def corrupt(good: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def start(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., tuple[int, str]]]:
-    """Start a server in this process, in a folder of its own; give exit code and the one line of error."""
+def handlers() -> Iterator[None]:
+    """Set signal handlers back to those of the tests."""
     kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def start(
+    handlers: None, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str]]:
+    """Start a server in this process, in a folder of its own; give exit code and the one line of error."""
     monkeypatch.chdir(tmp_path)
 
     def run(*flags: object, repository: Path | None = None) -> tuple[int, str]:
@@ -52,9 +60,7 @@ def start(
         (line,) = [line for line in captured.err.splitlines() if line.startswith("error: ")]
         return code, line
 
-    yield run
-    for number, handler in kept.items():
-        signal.signal(number, handler)
+    return run
 
 
 def config(*models: tuple[str, object]) -> str:
@@ -77,35 +83,32 @@ def process(*flags: object, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_relative_base_path_in_a_file_is_refused_as_tensorflow_serving_does(good: Path) -> None:
-    (good.parent / "models.config").write_text(config(("line", "line")))
-    done = process("--model_config_file=models.config", folder=good.parent)
-    assert done.returncode == 65
-    assert done.stdout == ""
-    assert "error: Expected model line to have an absolute path or URI; got base_path()=line" in done.stderr
+def test_a_relative_base_path_in_a_file_is_refused_as_tensorflow_serving_does(
+    good: Path, start: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(good.parent)
+    Path("models.config").write_text(config(("line", "line")))
+    code, line = start("--rest_api_port=0", "--model_config_file=models.config")
+    assert code == 65
+    assert line.startswith("error: Expected model line to have an absolute path or URI; got base_path()=line")
 
 
-def test_a_relative_base_path_on_the_command_line_is_resolved(good: Path) -> None:
-    flags = [
-        sys.executable,
-        "-m",
-        "serving",
-        "--port=0",
-        "--model_name=line",
-        f"--model_base_path={good.name}",
-    ]
-    with subprocess.Popen(
-        flags,
-        cwd=good.parent,
-        env=os.environ | {"PYTHONPATH": str(Path(cli.__file__).parent.parent)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as running:
-        assert running.stdout is not None
-        assert running.stdout.readline().startswith("gRPC ")
-        running.send_signal(signal.SIGTERM)
-        assert running.wait(60) == 0
+def test_a_relative_base_path_on_the_command_line_is_resolved(
+    good: Path,
+    handlers: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    announce = cli._announce
+
+    def announced(grpc: str, rest: str | None) -> None:
+        announce(grpc, rest)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.chdir(good.parent)
+    monkeypatch.setattr(cli, "_announce", announced)
+    assert cli.main(["--port=0", "--model_name=line", f"--model_base_path={good.name}"]) == 0
+    assert capsys.readouterr().out.startswith("gRPC ")
 
 
 def test_a_corrupt_version_without_retries_ends_the_start(corrupt: Path) -> None:

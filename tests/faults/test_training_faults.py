@@ -3,9 +3,11 @@
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -16,12 +18,15 @@ import tensorflow as tf
 from features.datasets import feature_store
 from features.errors import ConfigError, DataError
 from models.network import Network, Phase
-from models.training import training
+from models.training import determinism, training
 from models.training.interruption import TrainingInterruptedError
 from tests.models import toys
-from tests.models.training.toy_training import SETTINGS, run
+from tests.models.training import toy_training
+from tests.models.training.toy_training import CHANGES, ONE_BLOCK, SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
+
+run = partial(toy_training.run, model=ONE_BLOCK)
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +62,21 @@ class Steps(list):
             self.append(done)
             if done == self.at:
                 self.act()
+
+
+@pytest.fixture(scope="module")
+def interrupted(stores, tmp_path_factory):
+    """A training that SIGINT ended at its fourth step and SIGTERM at its ninth: errors, steps, folder."""
+    folder = tmp_path_factory.mktemp("interrupted") / "run"
+    errors, steps = [], []
+    for number, at in ((signal.SIGINT, 4), (signal.SIGTERM, 9)):
+        handlers = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+        steps.append(Steps(at, partial(os.kill, os.getpid(), number)))
+        with pytest.raises(TrainingInterruptedError) as error:
+            run(folder, stores, progress=steps[-1])
+        errors.append(error.value)
+        assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == handlers
+    return errors, steps, folder
 
 
 # -- T1 -------------------------------------------------------------------------------------------
@@ -143,10 +163,9 @@ def test_a_finished_training_is_not_repeated(stores, uninterrupted):
 
 @pytest.mark.parametrize("damage", ["cut", "emptied", "gone", "flipped"])
 def test_t3_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
-    stores, uninterrupted, tmp_path, damage, caplog
+    stores, uninterrupted, interrupted, tmp_path, damage, caplog
 ):
-    with pytest.raises(TrainingInterruptedError):
-        run(tmp_path, stores, progress=Steps(9, lambda: os.kill(os.getpid(), signal.SIGTERM)))
+    shutil.copytree(interrupted[2], tmp_path, dirs_exist_ok=True)
     newest = sorted((tmp_path / "train").glob("*.npz"))[-1]
     assert newest.name == "00001-0000003.npz"
     content = newest.read_bytes()
@@ -199,7 +218,8 @@ class Greedy(keras.layers.Layer):
 
 
 def greedy(most: int, truly: bool = False) -> Network:
-    small = toys.network()
+    determinism.fix(0)
+    small = toys.network(ONE_BLOCK)
     inputs = keras.Input(small.featurizer.spec.shape)
     model = keras.Model(inputs, small.model(Greedy(most, truly)(inputs)))
     phase = Phase("train", small.phases[0].stage, model, None, 2)
@@ -214,45 +234,66 @@ def test_t4_out_of_memory_names_batch_and_remedy(stores, tmp_path):
         assert part in str(error.value)
 
 
-def test_t4_auto_batch_goes_on_with_half_the_batch_once(stores, tmp_path, caplog):
-    settings = SETTINGS.model_copy(update={"auto_batch": True})
+AUTO = SETTINGS.model_copy(update={"auto_batch": True})
+
+
+@pytest.fixture(scope="module")
+def halved(stores, tmp_path_factory):
+    """The weights' hash, the history and the steps of a training that has memory for half its batch."""
     steps = Steps()
-    _, history = run(tmp_path / "half", stores, network=greedy(4), settings=settings, progress=steps)
-    assert "going on with batches of 4" in caplog.text
+    folder = tmp_path_factory.mktemp("halved")
+    network, history = run(folder, stores, network=greedy(4), settings=AUTO, progress=steps)
+    return training.weights_hash(network.model), history, steps
+
+
+def test_t4_auto_batch_goes_on_with_half_the_batch_once(stores, halved, tmp_path, caplog):
+    _, history, steps = halved
     assert len(steps) == 2 * 12
     assert history.epochs[-1]["metrics"]["learning_rate"] == pytest.approx(0, abs=1e-6)
     with pytest.raises(training.OutOfMemoryError, match="batches of 4"):
-        run(tmp_path / "quarter", stores, network=greedy(3), settings=settings)
+        run(tmp_path, stores, network=greedy(3), settings=AUTO)
+    assert "going on with batches of 4" in caplog.text
 
 
-def test_t4_a_halved_training_resumes_halved(stores, tmp_path):
-    settings = SETTINGS.model_copy(update={"auto_batch": True})
-    whole, _ = run(tmp_path / "whole", stores, network=greedy(4), settings=settings)
+def test_t4_a_halved_training_resumes_halved(stores, halved, tmp_path):
     interrupt = Steps(15, lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(TrainingInterruptedError, match="epoch 2, step 3 of 12"):
-        run(tmp_path / "cut", stores, network=greedy(4), settings=settings, progress=interrupt)
+        run(tmp_path, stores, network=greedy(4), settings=AUTO, progress=interrupt)
     # Now there would be memory, and still the training goes on as it was.
-    resumed, _ = run(tmp_path / "cut", stores, network=greedy(4), settings=settings)
-    assert training.weights_hash(resumed.model) == training.weights_hash(whole.model)
+    resumed, _ = run(tmp_path, stores, network=greedy(4), settings=AUTO)
+    assert training.weights_hash(resumed.model) == halved[0]
 
 
 # -- T5 -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("towers", [1, 3])
-def test_t5_the_same_seed_gives_the_same_weights(stores, uninterrupted, tmp_path, towers):
-    settings = SETTINGS.model_copy(update={"towers": towers})
-    hashes = []
-    for name in ("first", "second"):
-        network, history = run(tmp_path / name, stores, settings=settings)
-        hashes.append((training.weights_hash(network.model), values(history)))
-    assert hashes[0] == hashes[1]
-    assert (hashes[0][0] == uninterrupted[0]) == (towers == 1)
+def outcome(folder: Path, stores: Path, **more) -> tuple[str, list[dict]]:
+    """Train, and return the weights' hash and the measurements."""
+    network, history = run(folder, stores, **more)
+    return training.weights_hash(network.model), values(history)
 
 
-def test_t5_another_seed_gives_other_weights(stores, uninterrupted, tmp_path):
-    network, _ = run(tmp_path, stores, seed=1)
-    assert training.weights_hash(network.model) != uninterrupted[0]
+@pytest.fixture(scope="module")
+def other(stores, tmp_path_factory):
+    """The weights' hash and the checkpoints of a training with another seed."""
+    folder = tmp_path_factory.mktemp("other") / "run"
+    return outcome(folder, stores, seed=1)[0], folder
+
+
+def test_t5_the_same_seed_gives_the_same_weights(stores, uninterrupted, tmp_path):
+    assert SETTINGS.towers == 1
+    assert outcome(tmp_path, stores) == (uninterrupted[0], values(uninterrupted[1]))
+
+
+def test_t5_the_same_seed_gives_several_towers_the_same_weights(stores, uninterrupted, tmp_path):
+    settings = SETTINGS.model_copy(update={"towers": 3})
+    first, second = (outcome(tmp_path / name, stores, settings=settings) for name in ("first", "second"))
+    assert first == second
+    assert first[0] != uninterrupted[0]
+
+
+def test_t5_another_seed_gives_other_weights(uninterrupted, other):
+    assert other[0] != uninterrupted[0]
 
 
 # -- T6 -------------------------------------------------------------------------------------------
@@ -264,7 +305,7 @@ def test_t6_other_settings_data_or_models_are_refused_by_name(stores, uninterrup
         "batch_size 8 -> 16": {"settings": SETTINGS.model_copy(update={"batch_size": 16})},
         "seed 0 -> 3": {"seed": 3},
         "dataset toy-48-None -> toy-40-None": {"data": toys.dataset(train=40)},
-        "phase train": {"network": toys.network({**toys.CNN, "dropout": 0.3})},
+        "phase train": {"network": toys.network({**ONE_BLOCK, "dropout": 0.3}, **CHANGES)},
     }
     for named, change in cases.items():
         before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -275,14 +316,14 @@ def test_t6_other_settings_data_or_models_are_refused_by_name(stores, uninterrup
         assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_t6_restart_begins_anew(stores, uninterrupted, tmp_path):
-    settings = SETTINGS.model_copy(update={"learning_rate": 0.02})
-    run(tmp_path, stores, settings=settings)
+def test_t6_restart_begins_anew(stores, uninterrupted, other, tmp_path):
+    shutil.copytree(other[1], tmp_path, dirs_exist_ok=True)
+    assert json.loads((tmp_path / "settings.json").read_text())["seed"] == 1
     steps = Steps()
     network, _ = run(tmp_path, stores, restart=True, progress=steps)
     assert steps[0] == 1
     assert training.weights_hash(network.model) == uninterrupted[0]
-    assert json.loads((tmp_path / "settings.json").read_text())["learning_rate"] == 0.01
+    assert json.loads((tmp_path / "settings.json").read_text())["seed"] == 0
 
 
 # -- T7 -------------------------------------------------------------------------------------------
@@ -315,20 +356,23 @@ def test_t7_an_empty_training_split(stores, tmp_path):
 # -- T8 -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_t8_a_signal_ends_at_the_next_step_with_a_clean_checkpoint(
-    stores, uninterrupted, tmp_path, number, code
-):
-    handlers = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
-    steps = Steps(4, lambda: os.kill(os.getpid(), number))
-    with pytest.raises(TrainingInterruptedError, match="phase train, epoch 1, step 4 of 6") as error:
-        run(tmp_path, stores, progress=steps)
-    assert error.value.exit_code == code
-    assert len(steps) == 4
-    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == handlers
+@pytest.mark.parametrize(
+    ("place", "code", "where", "steps"),
+    [(0, 130, "epoch 1, step 4 of 6", [1, 2, 3, 4]), (1, 143, "epoch 2, step 3 of 6", [5, 6, 7, 8, 9])],
+    ids=["SIGINT", "SIGTERM"],
+)
+def test_t8_a_signal_ends_at_the_next_step(interrupted, place, code, where, steps):
+    errors, told, _ = interrupted
+    assert errors[place].exit_code == code
+    assert f"phase train, {where}" in str(errors[place])
+    assert told[place] == steps, "not a step is lost"
+
+
+def test_t8_signals_leave_clean_checkpoints(stores, uninterrupted, interrupted, tmp_path):
+    shutil.copytree(interrupted[2], tmp_path, dirs_exist_ok=True)
     again = Steps()
     network, history = run(tmp_path, stores, progress=again)
-    assert again[0] == 5, "not a step is lost"
+    assert again[0] == 10, "not a step is lost"
     assert training.weights_hash(network.model) == uninterrupted[0]
     assert values(history) == values(uninterrupted[1])
 

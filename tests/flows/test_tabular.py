@@ -76,7 +76,7 @@ def train(table: Path, **model: object) -> Trained:
         featurizer=RowFeaturizerSettings(),
         model=ModelSettings(**model),
         augmentation=NoAugmentation(),
-        epochs=50,
+        epochs=20,
         labels=dataset.labels,
         hub=table.parent,
     )
@@ -92,7 +92,7 @@ def train(table: Path, **model: object) -> Trained:
         network,
         dataset,
         objective=TABULAR_CLASSIFICATION.objective,
-        settings=training.TrainingSettings(learning_rate=0.03),
+        settings=training.TrainingSettings(learning_rate=0.1),
         stores=folder,
         checkpoints=folder / "checkpoints",
         seed=0,

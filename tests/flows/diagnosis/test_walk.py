@@ -65,7 +65,14 @@ def test_a_clients_mistake_is_named_from_tensor_and_from_answer(
     (tmp_path / "answer.json").write_text(json.dumps({"predictions": [{"scores": scores.tolist()}]}))
     found = diagnose(capsys, place, photo, "--no-server", "--answer", tmp_path / "answer.json")
     assert (found["first"], found["cause"]) == ("client's answer", "values from 0 to 255")
-    right = tf.nn.softmax(network.model(pixels[np.newaxis], training=False)).numpy()[0]
+
+
+@pytest.mark.proof
+def test_labels_in_another_order_are_named(capsys, place: Workspace, photo: Path, tmp_path: Path) -> None:
+    """As test_what_is_wrong_with_an_answer in test_mistakes, by the command on a real training."""
+    network = finished.find(place, "golden").network()
+    pixels = network.featurizer(tf.constant([photo.read_bytes()])).numpy()
+    right = tf.nn.softmax(network.model(pixels, training=False)).numpy()[0]
     (tmp_path / "answer.json").write_text(json.dumps(right[::-1].tolist()))
     found = diagnose(capsys, place, photo, "--no-server", "--answer", tmp_path / "answer.json")
     assert found["cause"] == "label order"

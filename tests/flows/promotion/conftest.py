@@ -79,6 +79,10 @@ class Place:
     def history(self) -> list[dict]:
         return self.repository.history(self.name)
 
+    def forget(self) -> None:
+        """Take the model out of the store: whoever looks there looks at every model."""
+        self.client.delete_registered_model(self.name)
+
     @contextmanager
     def struck(self, point: str | None) -> Iterator[None]:
         """Let the body fail at a point, as a process that is killed there."""
@@ -101,7 +105,12 @@ def store(tmp_path_factory) -> str:
 
 @pytest.fixture(scope="module")
 def client(store):
-    return Ledger(store, Path()).client
+    """MLflow's client of a store with a model that is none of ours."""
+    made = Ledger(store, Path()).client
+    made.create_registered_model("foreign")
+    made.create_model_version("foreign", "elsewhere", await_creation_for=0)
+    made.set_registered_model_alias("foreign", ALIASES[STABLE], "1")
+    return made
 
 
 @pytest.fixture
@@ -116,8 +125,9 @@ def make(store, client, tmp_path_factory, monkeypatch) -> Callable[[], Place]:
 
 
 @pytest.fixture
-def place(make) -> Place:
+def place(make) -> Iterator[Place]:
     made = make()
     made.settle()
     assert made.aliases() == {STABLE: 1, CANARY: None}
-    return made
+    yield made
+    made.forget()

@@ -266,6 +266,7 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self):
         self.quiet()
+        self.place.forget()
         shutil.rmtree(self.place.workspace.root)
 
 

@@ -27,7 +27,7 @@ LONGER = RULE | {"min_requests": 1500}
 @pytest.fixture(scope="module")
 def candidates(tmp_path_factory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("candidates")
-    return {"healthy": canary.healthy(root / "healthy"), "faulty": canary.faulty(root / "faulty")}
+    return {"healthy": canary.healthy(root / "healthy"), "faulty": canary.faulty(root / "faulty", 600)}
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ The network is a small one, untrained, whose threshold lets some of what it says
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,10 +50,23 @@ def small() -> Network:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def network() -> Network:
+    return small()
+
+
+@pytest.fixture(scope="module")
+def functions(network: Network) -> dict[str, Any]:
+    """The signatures of the network itself."""
+    return export.signatures(network, MUSIC_TRANSCRIPTION, LABELS)
+
+
+@pytest.fixture(scope="module")
+def server(
+    network: Network, functions: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     base = tmp_path_factory.mktemp("served") / "piano"
     base.mkdir()
-    export.export(small(), MUSIC_TRANSCRIPTION, LABELS, base / "1", warmup=())
+    export.export(network, MUSIC_TRANSCRIPTION, LABELS, base / "1", warmup=(), functions=functions)
     with Server(Options(port=0, model_name="piano", model_base_path=base)) as running:
         yield running
 
@@ -123,11 +137,10 @@ def test_a_sentence_tells_the_first_notes() -> None:
 
 
 def test_samples_are_answered_as_their_file_is_and_long_takes_as_short_ones(
-    server: Server, take: Path
+    server: Server, functions: dict[str, Any]
 ) -> None:
-    network = small()
     dice = np.random.default_rng(0)
-    short, long = (dice.uniform(-0.3, 0.3, seconds * 16_000).astype(np.float32) for seconds in (1, 40))
+    short, long = (dice.uniform(-0.3, 0.3, seconds * 16_000).astype(np.float32) for seconds in (1, 20))
     samples = np.zeros((2, len(long)), np.float32)
     samples[0, : len(short)], samples[1] = short, long
     with Client(server.target, timeout=600) as client:
@@ -138,5 +151,4 @@ def test_samples_are_answered_as_their_file_is_and_long_takes_as_short_ones(
     for name in ("onsets", "offsets", "pitches", "velocities"):
         np.testing.assert_allclose(both[name][1, :count], alone[name][0, :count], rtol=1e-5)
     np.testing.assert_array_equal(both["roll"][1], alone["roll"][0])
-    made = export.signatures(network, MUSIC_TRANSCRIPTION, LABELS, "from_samples")["from_samples"]
-    assert int(made(samples=samples)["count"][1]) == count
+    assert int(functions["from_samples"](samples=samples)["count"][1]) == count

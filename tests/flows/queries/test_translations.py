@@ -29,9 +29,12 @@ def test_predict_prints_the_translation(tmp_path: Path, kind: str) -> None:
         fitted={"pieces": found, "scores": scores},
     )
     network = TRANSLATION.build(blueprint)
-    wanted = export.predict(network, TRANSLATION, (), [b"two cats", b"fine " * 40])
+    functions = export.signatures(network, TRANSLATION, (), export.DEFAULT)
+    wanted = export.answer(functions[export.DEFAULT], [b"two cats", b"fine " * 40])
     base = tmp_path / "pairs"
-    export.export(network, TRANSLATION, (), base / "1", warmup=[b"two"], model_name="pairs")
+    export.export(
+        network, TRANSLATION, (), base / "1", warmup=[b"two"], model_name="pairs", functions=functions
+    )
     with Server(Options(port=0, model_name="pairs", model_base_path=base)) as server:
         asked = question.Question("pairs", ["two cats", "fine " * 40])
         answers = list(question.answers(asked, server.target))

@@ -227,11 +227,11 @@ def test_dark_pages_get_the_dark_figure():
 
 
 def test_figures_too_large_as_svg_become_png():
-    matrix = np.random.default_rng(0).integers(0, 50, (100, 100))
+    matrix = np.random.default_rng(0).integers(0, 50, (70, 70))
     from models.figures import classification as figures
 
     shown = media.picture(
-        "big", lambda theme: figures.confusion(matrix, [f"name {i}" for i in range(100)], theme)
+        "big", lambda theme: figures.confusion(matrix, [f"name {i}" for i in range(70)], theme)
     )
     assert shown.mime == "image/png"
     light, dark = (Image.open(io.BytesIO(data)) for data in (shown.light, shown.dark))

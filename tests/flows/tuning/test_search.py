@@ -15,6 +15,8 @@ from flows.tuning.search import Limits
 from tests import golden, mlflow_store
 
 TASK = "tabular-classification"
+#: A trial is a few passes: what is shown here is what a search makes of them.
+SMALL = (*golden.SMALL[TASK], "training.epochs=3", "training.min_steps=0")
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +24,7 @@ def request_of(tmp_path_factory: pytest.TempPathFactory) -> Request:
     folder = tmp_path_factory.mktemp("search")
     mlflow_store.database(folder / "mlruns")
     data = golden.GOLDEN[TASK](folder / "data")
-    overrides = (*golden.SMALL[TASK], "training.learning_rate=1e-5..0.1", "training.batch_size=8,32")
+    overrides = (*SMALL, "training.learning_rate=1e-5..0.1", "training.batch_size=8,32")
     return Request(
         TASK, str(data), "golden", recipe="mlp", overrides=overrides, workspace=str(folder / "workspace")
     )
@@ -87,21 +89,19 @@ def test_trials_are_runs_below_the_search(request_of: Request) -> None:
 
 
 def test_every_recipe_is_tried(request_of: Request) -> None:
-    outcome = search.search(replace(request_of, recipe="auto", overrides=golden.SMALL[TASK]), Limits(2, 10))
+    outcome = search.search(replace(request_of, recipe="auto", overrides=SMALL), Limits(2, 10))
     assert {row["params"]["recipe"] for row in outcome.trials} == {"linear", "mlp"}
     assert outcome.request.recipe == outcome.params["recipe"]
 
 
 def test_a_setting_that_fails_ends_its_trial_alone(request_of: Request) -> None:
-    overrides = (*golden.SMALL[TASK], "training.epochs=1,0")
+    overrides = (*SMALL, "training.epochs=1,0")
     outcome = search.search(replace(request_of, overrides=overrides), Limits(4, 10))
     states = {row["params"]["training.epochs"]: row["state"] for row in outcome.trials}
     assert states == {1: "complete", 0: "failed"}
     assert "training.epochs" in next(row["error"] for row in outcome.trials if row["error"])
     with pytest.raises(DataError, match="no trial"):
-        search.search(
-            replace(request_of, overrides=(*golden.SMALL[TASK], "training.epochs=0,-1")), Limits(2, 10)
-        )
+        search.search(replace(request_of, overrides=(*SMALL, "training.epochs=0,-1")), Limits(2, 10))
 
 
 def test_what_cannot_be_searched(request_of: Request) -> None:

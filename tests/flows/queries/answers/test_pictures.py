@@ -23,15 +23,21 @@ from tests.faults import corpus
 from tests.models import places
 
 NAMES = {"keypoint-detection": "points", "object-detection": "boxes"}
+#: Those that are asked; maps of occlusion take the longest to make.
+SIGNATURES = {"points": ("serving_default",), "boxes": ("serving_default", "detect")}
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Serve an untrained network of each task."""
     base = tmp_path_factory.mktemp("served")
-    for task, name in NAMES.items():
+    for title, name in NAMES.items():
         (base / name).mkdir()
-        export.export(places.small(task), tasks.find(task), places.LABELS[task], base / name / "1", warmup=())
+        task, labels, network = tasks.find(title), places.LABELS[title], places.small(title)
+        functions = dict[str, Any]()
+        for signature in SIGNATURES[name]:
+            functions |= export.signatures(network, task, labels, signature)
+        export.export(network, task, labels, base / name / "1", warmup=(), functions=functions)
     config = base / "models.config"
     entries = "\n".join(
         f'config {{ name: "{name}" base_path: "{base / name}" model_platform: "tensorflow" }}'
