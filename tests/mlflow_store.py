@@ -2,12 +2,15 @@
 
 import contextlib
 import functools
+import os
 import shutil
 import sqlite3
 import tempfile
+import uuid
 from pathlib import Path
 from typing import Any
 
+from features.storage.locks import locked
 from flows.tracking.store.mlflow_store import Ledger
 from flows.tracking.store.tags import INTERNAL
 from flows.tracking.tracking import Tracking
@@ -15,8 +18,14 @@ from flows.tracking.tracking import Tracking
 
 @functools.cache
 def _template() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="servable-mlflow-"))
-    Ledger(f"sqlite:///{folder / 'mlflow.db'}", folder).client.search_experiments()
+    # All processes of a test run share one: its migrations take seconds.
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid.uuid4().hex
+    folder = Path(tempfile.gettempdir()) / f"servable-mlflow-{run}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with locked(folder / "lock"):
+        if not (folder / "mlflow.db").is_file():
+            Ledger(f"sqlite:///{folder / 'new.db'}", folder).client.search_experiments()
+            (folder / "new.db").rename(folder / "mlflow.db")
     return folder / "mlflow.db"
 
 

@@ -145,6 +145,7 @@ def test_a_training_scheduled_by_cron_runs_and_is_published(served: Served, case
         "restart": True,
         "force": False,
         "workspace": str(served.root),
+        "runner": "threads",
     }
     with served.process("worker") as worker:
         said = collect(worker.stderr)
