@@ -27,6 +27,7 @@ install: .venv/.installed
 .venv/.installed: uv.lock pyproject.toml | $(filter .uv/bin/uv,$(UV))
 	@$(if $(PYTHON),,echo "No Python 3.11 to 3.13 on this machine: uv installs 3.11 for this folder alone")
 	$(UV) sync --locked --compile-bytecode --python $(INTERPRETER)
+	$(BIN)/python -m compileall -q -j 0 features flows models serving
 	@touch $@
 
 demo: install

@@ -2,10 +2,13 @@
 
 import json
 
+import pytest
+
 from tests import registered
 from tests.trained import Trained
 
 
+@pytest.mark.proof
 def test_mlflow_serves_the_champion(trained: Trained) -> None:
     request = (registered.folder(trained) / "serving_input_example.json").read_text()
     embed = {**json.loads(request), "params": {"signature_name": "embed"}}
