@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from features.errors import ExportError, InternalError
+from flows.orchestration.forks import FORKS
 
 #: The candidate's checks may take as long as loading a large model on a busy machine does.
 TIMEOUT_SECONDS = 600
@@ -123,7 +124,8 @@ class Examiner:
         self._process = self._verdict = None
         if process is None:
             return
-        if busy or process.poll() is not None or _kept.setdefault(self._module, process) is not process:
+        ready = FORKS and not busy and process.poll() is None
+        if not ready or _kept.setdefault(self._module, process) is not process:
             _end(process)
 
 
