@@ -5,7 +5,6 @@ A training after the next edit of a setting then finds a server that is up alrea
 seconds it serves until it is ended, and has no such file.
 """
 
-import asyncio
 import contextlib
 import importlib.metadata
 import json
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from features.storage.files import write_file
-from features.storage.locks import locked
+from flows.orchestration import prefect_database
 from flows.orchestration.prefect_api import answers
 from flows.workspace import Workspace
 
@@ -79,7 +78,7 @@ def main(port: int, seconds: float, path: Path) -> None:
     """Serve until there was no request for so many seconds (0: for ever), or the file's folder is gone."""
     import uvicorn
 
-    _migrate(path.parent)
+    prefect_database.migrate(path.parent)
 
     config = uvicorn.Config(
         "prefect.server.api.server:create_app",
@@ -99,23 +98,6 @@ def main(port: int, seconds: float, path: Path) -> None:
         server.run()
     finally:
         _withdraw(path)
-
-
-def _migrate(folder: Path) -> None:
-    """Make the database, or bring it up to date, while no other server of the folder does.
-
-    Prefect's own migration at the start of a server fails where two of them begin on one new database.
-    """
-    from prefect.server.database import provide_database_interface
-
-    async def upgrade() -> None:
-        database = provide_database_interface()
-        await database.create_db()
-        await (await database.engine()).dispose()
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder / "migration.lock"):
-        asyncio.run(upgrade())
 
 
 def _end_when_idle(server: "uvicorn.Server", seconds: float, path: Path) -> None:
