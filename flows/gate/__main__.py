@@ -7,8 +7,6 @@ from typing import Any
 
 from flows.orchestration import forks
 from flows.runs.state import outcomes
-from serving import leaving
-from serving.engine import startup
 
 
 def examine(request: dict[str, Any], wait: Callable[[], object] = lambda: None) -> dict[str, Any]:
@@ -33,9 +31,4 @@ def examine(request: dict[str, Any], wait: Callable[[], object] = lambda: None) 
 
 
 if __name__ == "__main__":
-    leave = leaving.QuickExit()
-    startup.prepare()
-    from flows.gate import checks  # noqa: F401  (imported before a request comes)
-
-    forks.answer_requests(examine)
-    leave(0)
+    forks.serve(examine, "flows.gate.checks")

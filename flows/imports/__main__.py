@@ -6,8 +6,6 @@ from typing import Any
 
 from flows.orchestration import forks
 from flows.runs.state import outcomes
-from serving import leaving
-from serving.engine import startup
 
 
 def examine(request: dict[str, Any], wait: Callable[[], object] = lambda: None) -> dict[str, Any]:
@@ -25,9 +23,4 @@ def examine(request: dict[str, Any], wait: Callable[[], object] = lambda: None) 
 
 
 if __name__ == "__main__":
-    leave = leaving.QuickExit()
-    startup.prepare()
-    from flows.imports import examination as checks  # noqa: F401  (imported before a request comes)
-
-    forks.answer_requests(examine)
-    leave(0)
+    forks.serve(examine, "flows.imports.examination")

@@ -26,7 +26,7 @@ class Examiner:
 
     Args:
         log: file that takes what the process prints.
-        module: what is run with ``python -m``; it calls `flows.orchestration.forks.answer_requests`.
+        module: what is run with ``python -m``; it calls `flows.orchestration.forks.serve`.
     """
 
     def __init__(self, log: Path, module: str = "flows.gate") -> None:

@@ -4,6 +4,7 @@ What the processes behind `flows.orchestration.examiner` run. A fork takes milli
 interpreter takes seconds to import TensorFlow, and is as fresh: this process has imported, and done nothing.
 """
 
+import importlib
 import json
 import os
 import sys
@@ -13,12 +14,28 @@ from pathlib import Path
 from typing import Any
 
 from features.storage.files import write_file
+from serving import leaving
+from serving.engine import startup
 
 #: Told a request and how to wait for the next line of the input; returns plain data.
 Examine = Callable[[dict[str, Any], Callable[[], object]], dict[str, Any]]
 
 #: Elsewhere what TensorFlow loads does not bear a fork: a process answers one request itself, and ends.
 FORKS = sys.platform == "linux"
+
+
+def serve(examine: Examine, checks: str) -> None:
+    """Run a process that answers requests until its input ends: ``python -m`` of a room with checks.
+
+    Args:
+        examine: the checks.
+        checks: the module with them, imported before a request comes.
+    """
+    leave = leaving.QuickExit()
+    startup.prepare()
+    importlib.import_module(checks)
+    answer_requests(examine)
+    leave(0)
 
 
 def answer_requests(examine: Examine) -> None:
