@@ -12,7 +12,7 @@ UV_VERSION := 0.13.9
 UV := $(shell command -v uv || echo .uv/bin/uv)
 BIN := .venv/bin
 export UV_PROJECT_ENVIRONMENT := .venv
-export TF_CPP_MIN_LOG_LEVEL ?= 2
+export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Every command, test and gate is a process of its own: without bytecode each compiles the product anew.
 unexport PYTHONDONTWRITEBYTECODE
 
