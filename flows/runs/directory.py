@@ -110,7 +110,11 @@ def _repeat(earlier: RunDirectory, run: RunDirectory) -> None:
         elif path.is_file():
             shutil.copy2(path, run.path / path.name)
     run.record(
-        code=state.code, weights_hash=state.weights_hash, embedding=state.embedding, metrics=state.metrics
+        code=state.code,
+        weights_hash=state.weights_hash,
+        validation=state.validation,
+        embedding=state.embedding,
+        metrics=state.metrics,
     )
 
 

@@ -146,6 +146,7 @@ class RunState(_Kept):
         dataset: that it is trained on.
         origin: of the trained weights.
         weights_hash: of the trained weights.
+        validation: metrics of the validation split with the trained weights.
         embedding: fingerprint of what computes the vectors of a gallery.
         cross_validation: metrics over the folds.
         metric: the one that decides.
@@ -168,6 +169,7 @@ class RunState(_Kept):
     dataset: DatasetReference | None = None
     origin: Origin = Origin()
     weights_hash: str | None = None
+    validation: dict[str, float] = {}
     embedding: str | None = None
     cross_validation: dict[str, float] | None = None
     metric: str | None = None

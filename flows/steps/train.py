@@ -79,7 +79,7 @@ def fit(plan: Plan, record: Record, watch: Watch | None = None) -> str:
     record.tracked.metrics(networks.figures(plan, dataset))
     networks.save(record.run, network)
     write_file(history_file, json.dumps(history.epochs))
-    record.run.record(weights_hash=training.weights_hash(network.model))
+    record.run.record(weights_hash=training.weights_hash(network.model), validation=dict(history.validation))
     return str(record.run.weights)
 
 

@@ -44,6 +44,10 @@ STARTUP = 4
 #: Epochs after which a trial may be ended early; of a longer training, a quarter of its epochs.
 #: What it reaches in two of a hundred says little: the learning rate has not begun to fall.
 WARMUP = 2
+#: Examples of a validation split on which trials can be compared: with fewer, luck decides.
+ENOUGH = 300
+#: Of the data, what is held out to compare trials on where the recipe holds out fewer than that.
+LARGER = 0.25
 
 
 @dataclass(frozen=True)
@@ -117,10 +121,14 @@ def _search(request: Request, limits: Limits) -> Outcome:
             f"{request.task} has no settings to search", expected="a task that trains a network by gradients"
         )
     dataset = ingest(plan)
+    compared = _comparable(base, plan, _card(dataset.directory))
+    if compared is not base:
+        plan = plans.resolve(compared)
+        dataset = ingest(plan)
+    if not _card(dataset.directory)["splits"]["validation"]:
+        raise UsageError("the data have no validation split", expected="data.validation_fraction above 0")
     plan = adapted(plan, seen(dataset))
     space = space or spaces.usual(plan)
-    if not dataset_has_validation(plan, dataset.directory):
-        raise UsageError("the data have no validation split", expected="data.validation_fraction above 0")
     key = fingerprint(
         [request.task, dataset.fingerprint, repr(sorted(space.items())), plan.recipe, request.seed]
     )
@@ -128,20 +136,46 @@ def _search(request: Request, limits: Limits) -> Outcome:
     folder.mkdir(parents=True, exist_ok=True)
     with open_record(plan, dataset, run=RunDirectory(folder), label="search") as record:
         record.tracking.drain()
-        return Search(base, plan, record, space, limits).run()
+        return Search(base, compared, plan, record, space, limits).run()
 
 
-def dataset_has_validation(plan: Plan, directory: str) -> bool:
-    """Return whether there are examples to compare trials on."""
-    card = json.loads((Path(directory) / "card.json").read_text())
-    return bool(card.get("splits", {}).get("validation"))
+def _comparable(base: Request, plan: Plan, card: Mapping[str, Any]) -> Request:
+    """Return the request of the trials: with more held out than the recipe does, where that is too little."""
+    count, rules = card["splits"]["validation"], plan.rules
+    own = {"validation", "test"} <= set(card["splits_given"])
+    asked = any(override.partition("=")[0].endswith("validation_fraction") for override in base.overrides)
+    room = rules.validation_fraction < LARGER < 1 - rules.test_fraction
+    if own or asked or not room or count >= ENOUGH:
+        return base
+    terminal.note(
+        f"{count} validation examples are too few to compare trials on: {LARGER:.0%} of the data are held "
+        f"out for them. The winner is trained with the recipe's {rules.validation_fraction:.0%}."
+    )
+    return replace(base, overrides=(*base.overrides, f"data.validation_fraction={LARGER}"))
+
+
+def _card(directory: str) -> dict[str, Any]:
+    card: dict[str, Any] = json.loads((Path(directory) / "card.json").read_text())
+    return card
 
 
 class Search:
-    """One search under way."""
+    """One search under way.
 
-    def __init__(self, base: Request, plan: Plan, record: Record, space: Space, limits: Limits) -> None:
-        self.base, self.plan, self.record, self.space, self.limits = base, plan, record, space, limits
+    Attributes:
+        base: what the winner is trained with, beside its settings.
+        compared: the same of the trials, which may hold out more of the data.
+        plan: of the search.
+        record: of its run.
+        space: what is tried.
+        limits: of the search.
+    """
+
+    def __init__(
+        self, base: Request, compared: Request, plan: Plan, record: Record, space: Space, limits: Limits
+    ) -> None:
+        self.base, self.compared, self.plan = base, compared, plan
+        self.record, self.space, self.limits = record, space, limits
         assert isinstance(plan.task.objective, Objective), "checked before"
         self.objective = plan.task.objective
         self.metric = f"validation_{self.objective.best}"
@@ -211,9 +245,9 @@ class Search:
         params = {key: choice.suggest(trial, key) for key, choice in self.space.items()}
         plan = plans.resolve(
             replace(
-                self.base,
+                self.compared,
                 recipe=params.get("recipe", self.base.recipe),
-                overrides=(*self.base.overrides, *spaces.overrides(params)),
+                overrides=(*self.compared.overrides, *spaces.overrides(params)),
             )
         ).adapted(self.record.load_dataset())
         folder = self.record.run.path / f"{plan.key(self.record.dataset.fingerprint)}"
@@ -238,8 +272,9 @@ class Search:
             with self._nested(plan, run, label) as record:
                 featurize(plan, record)
                 fit(plan, record, watch=watch)
-            rows = json.loads((run.path / "history.json").read_text())
-            write_file(value_file, json.dumps(self._value(plan, rows)))
+            # Of what is served: averaged, calibrated, with what stands beside the network.
+            final = run.read().validation
+            write_file(value_file, json.dumps((final[self.objective.best], final["loss"])))
             # Thousands of trials would fill the disk: the winner is trained anew, through the gate.
             shutil.rmtree(run.checkpoints, ignore_errors=True)
             run.weights.unlink(missing_ok=True)
@@ -259,14 +294,6 @@ class Search:
                 pruned = True
         if pruned:
             raise optuna.TrialPruned
-
-    def _value(self, plan: Plan, rows: list[dict[str, Any]]) -> tuple[float, float]:
-        """Return metric and loss of the validation split of the weights that a training ends with."""
-        measured = [row["metrics"] for row in rows if row["phase"] == rows[-1]["phase"]]
-        if getattr(plan.training, "patience", None):
-            best = max if self._higher_is_better else min
-            measured = [best(measured, key=lambda metrics: metrics[self.metric])]
-        return float(measured[-1][self.metric]), float(measured[-1]["validation_loss"])
 
     def _best(self, study: "optuna.Study") -> "optuna.trial.FrozenTrial":
         """Return the best trial; of equally good ones the one of least loss, then the earliest."""

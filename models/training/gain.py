@@ -23,7 +23,7 @@ def require(
     objective: Objective,
     measure: Callable[[], dict[str, float]],
     phase: str,
-) -> None:
+) -> dict[str, float]:
     """Go back to the weights kept at the start, if there are some and they are better.
 
     Args:
@@ -32,14 +32,18 @@ def require(
         objective: says which metric decides.
         measure: gives the validation metrics with the variables as they are; none without a validation split.
         phase: its name.
+
+    Returns:
+        The validation metrics of the weights that it leaves.
     """
     after = measure()
     checkpoints.keep(_TRAINED, variables)
     if not after or not checkpoints.take(_START, variables):
-        return
+        return after
     before, best = measure(), objective.best
     if objective.better(before[best], after[best]):
         words = "phase %s is left out: validation %s was %.4g before it, and is %.4g after it"
         log.warning(words, phase, best, before[best], after[best])
-    else:
-        checkpoints.take(_TRAINED, variables)
+        return before
+    checkpoints.take(_TRAINED, variables)
+    return after

@@ -8,7 +8,7 @@ weights, optimizer, seed generators and the loop's own state.
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,9 +54,16 @@ OnResume = Callable[[str, int, bool], None]
 
 @dataclass(frozen=True)
 class History:
-    """What was measured in each epoch: phase, epoch, metrics."""
+    """What was measured.
+
+    Attributes:
+        epochs: of each its phase, number and metrics.
+        validation: metrics of the validation split with the weights that the training ends with: averaged,
+            of the best epoch, calibrated. Empty without such a split.
+    """
 
     epochs: tuple[dict[str, Any], ...]
+    validation: Mapping[str, float]
 
 
 def train(
@@ -109,6 +116,7 @@ def train(
             leg = Leg(phase, target, objective, settings, checkpoints / phase.name, seed, workers)
             leg.last = phase is network.phases[-1]
             rows += leg.run(dataset, stores, len(rows), bell, progress, on_epoch, on_resume)
+    final = leg.final
     if network.calibrate is not None:
         phase = network.phases[-1]
         cache = feature_store.FeatureStore(stores / feature_store.fingerprint(phase.stage))
@@ -116,7 +124,8 @@ def train(
         network.calibrate(
             [batch[:2] for batch in batches.batches(measured.rows, measured.targets, batch_size=8)]
         )
-    return History(tuple(rows))
+        final = leg.validate(measured)
+    return History(tuple(rows), final)
 
 
 class Leg:
@@ -142,6 +151,7 @@ class Leg:
         self.best: float | None = None
         self.wait = 0
         self.sums: dict[str, float] = {}
+        self.final: Mapping[str, float] = {}
 
     def run(
         self,
@@ -184,14 +194,16 @@ class Leg:
             elif self.average > 1:
                 last = range(max(1, self.epoch - self.average + 1), self.epoch + 1)
                 self.checkpoints.average([f"epoch-{number}" for number in last], self.phase.model.variables)
-            gain.require(
+            self.final = gain.require(
                 self.checkpoints,
                 self.phase.model.variables,
                 self.objective,
-                lambda: self._validate(validation),
+                lambda: self.validate(validation),
                 self.phase.name,
             )
             self.checkpoints.keep("final", self.phase.model.variables)
+        else:
+            self.final = self.validate(validation)
         return [row | {"epoch": before + number + 1} for number, row in enumerate(self.rows)]
 
     def _solve(
@@ -206,7 +218,7 @@ class Leg:
         weights = self.weights[training.groups] if self.weights is not None else None
         begin = time.monotonic()
         for metrics in solver.solve(
-            self.phase.model, training, validation, weights, self._validate, last=self.last
+            self.phase.model, training, validation, weights, self.validate, last=self.last
         ):
             self.rows.append(
                 {"phase": self.phase.name, "metrics": metrics | {"seconds": time.monotonic() - begin}}
@@ -217,6 +229,7 @@ class Leg:
             if bell.rung is not None:
                 raise TrainingInterruptedError(bell.rung, f"phase {self.phase.name}, which starts over")
         self.checkpoints.keep("final", self.phase.model.variables)
+        self.final = self.validate(validation)
         return [row | {"epoch": before + number + 1} for number, row in enumerate(self.rows)]
 
     def _prepare(self, training: Examples) -> None:
@@ -324,7 +337,7 @@ class Leg:
 
     def _measured(self, validation: Examples, begin: float) -> dict[str, float]:
         metrics = _means(self.sums)
-        metrics |= {f"validation_{k}": v for k, v in self._validate(validation).items()}
+        metrics |= {f"validation_{k}": v for k, v in self.validate(validation).items()}
         metrics["learning_rate"] = float(self.optimizer.learning_rate)
         metrics["seconds"] = time.monotonic() - begin
         return metrics
@@ -360,7 +373,8 @@ class Leg:
         names = [training.names[position] for position in positions]
         return failures.diverged(what, names, self.phase.name, self.epoch, self.step)
 
-    def _validate(self, validation: Examples) -> dict[str, float]:
+    def validate(self, validation: Examples) -> dict[str, float]:
+        """Measure the validation split with the weights as they are; nothing where there is none."""
         sums: dict[str, float] = {}
         if not len(validation):
             return sums

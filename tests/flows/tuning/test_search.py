@@ -8,6 +8,7 @@ import pytest
 
 from features.errors import DataError, UsageError
 from flows import cli
+from flows.runs.directory import RunDirectory
 from flows.runs.plans.request import Request
 from flows.steps import evaluate
 from flows.tuning import search
@@ -102,6 +103,26 @@ def test_a_setting_that_fails_ends_its_trial_alone(request_of: Request) -> None:
     assert "training.epochs" in next(row["error"] for row in outcome.trials if row["error"])
     with pytest.raises(DataError, match="no trial"):
         search.search(replace(request_of, overrides=(*SMALL, "training.epochs=0,-1")), Limits(2, 10))
+
+
+def held_out(outcome: search.Outcome) -> set[float]:
+    """Return the share of the data that the trials of a search were compared on."""
+    states = [RunDirectory(path).read() for path in outcome.folder.iterdir() if path.is_dir()]
+    return {state.recipe["data"]["validation_fraction"] for state in states if state.recipe}
+
+
+def test_trials_are_compared_on_enough_examples(
+    request_of: Request, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = search.search(request_of, Limits(1, 10))
+    assert held_out(outcome) == {search.LARGER}
+    assert f"{search.LARGER:.0%} of the data are held out" in capsys.readouterr().err
+    # The winner is trained as the recipe says, and so are trials where somebody says how much is held out.
+    assert not [each for each in outcome.request.overrides if "validation_fraction" in each]
+    asked = replace(request_of, overrides=(*request_of.overrides, "data.validation_fraction=0.1"))
+    outcome = search.search(asked, Limits(1, 10))
+    assert held_out(outcome) == {0.1}
+    assert "held out" not in capsys.readouterr().err
 
 
 def test_what_cannot_be_searched(request_of: Request) -> None:

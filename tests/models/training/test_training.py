@@ -1,6 +1,7 @@
 """The training step against Keras's own and NumPy; checkpoints; early stopping."""
 
 import resource
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -129,16 +130,23 @@ def plain(stores, tmp_path_factory):
     return run(tmp_path_factory.mktemp("plain"), stores)
 
 
-def test_metrics_of_an_epoch_are_those_of_the_final_weights(plain):
-    network, history = plain
+def validated(network) -> dict[str, float]:
+    """Measure a network on the validation examples by NumPy, from its logits."""
     frame = toys.dataset().frame
     validation = frame[frame["split"] == "validation"]
     logits = network.model(network.featurizer(tf.constant(list(validation["content"])))).numpy()
+    targets = validation["target"].to_numpy()
+    shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    losses = -np.log(shares[np.arange(len(targets)), targets])
+    accuracy = (logits.argmax(-1) == targets).mean()
+    return {"accuracy": pytest.approx(accuracy), "loss": pytest.approx(losses.mean(), rel=1e-5)}
+
+
+def test_metrics_of_an_epoch_are_those_of_the_final_weights(plain):
+    network, history = plain
     metrics = history.epochs[-1]["metrics"]
-    accuracy = (logits.argmax(-1) == validation["target"]).mean()
-    assert metrics["validation_accuracy"] == pytest.approx(accuracy)
-    losses = CLASSIFICATION.measured_loss(tf.constant(validation["target"].to_numpy()), tf.constant(logits))
-    assert metrics["validation_loss"] == pytest.approx(losses.numpy().mean(), rel=1e-5)
+    assert history.validation == validated(network)
+    assert {name: metrics[f"validation_{name}"] for name in ("accuracy", "loss")} == validated(network)
     measured = {"accuracy", "loss", "validation_accuracy", "validation_loss"}
     assert set(metrics) == measured | {"learning_rate", "seconds", "clipped_share"}
 
@@ -155,15 +163,27 @@ def test_early_stopping_keeps_the_best_weights(stores, tmp_path):
     assert len(accuracies) < 40
     best = max(accuracies)
     assert len(accuracies) == accuracies.index(best) + 3
-    frame = toys.dataset().frame
-    validation = frame[frame["split"] == "validation"]
-    logits = network.model(network.featurizer(tf.constant(list(validation["content"])))).numpy()
-    assert (logits.argmax(-1) == validation["target"]).mean() == pytest.approx(best)
+    assert history.validation == validated(network)
+    assert history.validation["accuracy"] == pytest.approx(best)
+
+
+def test_what_is_calibrated_is_measured_anew(stores, tmp_path):
+    network = toys.network()
+    shift = np.float32([3.0, 0.0])
+
+    def calibrate(batches):
+        bias = network.model.trainable_variables[-1]
+        bias.assign(bias + shift * len(batches))
+
+    network, history = run(tmp_path, stores, network=replace(network, calibrate=calibrate))
+    assert history.validation == validated(network)
+    assert history.validation["loss"] > history.epochs[-1]["metrics"]["validation_loss"] + 0.1
 
 
 def test_training_without_validation_examples(stores, tmp_path):
     _, history = run(tmp_path, stores, data=toys.dataset(validation=0), network=toys.network())
     assert not [name for name in history.epochs[-1]["metrics"] if name.startswith("validation")]
+    assert history.validation == {}
 
 
 # -- checkpoints ----------------------------------------------------------------------------------
@@ -253,6 +273,8 @@ def test_the_weights_of_the_last_epochs_are_averaged_however_often_a_training_st
         values.append([np.array(np.asarray(variable)) for variable in other.model.trainable_variables])
     for found, *epochs in zip(network.model.trainable_variables, *values, strict=True):
         np.testing.assert_allclose(found, np.mean(epochs, axis=0), rtol=1e-6)
+    assert history.validation == validated(network)
+    assert history.validation["loss"] != history.epochs[-1]["metrics"]["validation_loss"]
 
     def stop(stage, done, total):
         if stage.startswith("train") and done == total - 1:
@@ -260,5 +282,6 @@ def test_the_weights_of_the_last_epochs_are_averaged_however_often_a_training_st
 
     with pytest.raises(KeyboardInterrupt):
         trained("parts", progress=stop)
-    again, _ = trained("parts")
+    again, resumed = trained("parts")
+    assert resumed.validation == history.validation
     assert training.weights_hash(again.model) == training.weights_hash(network.model)
