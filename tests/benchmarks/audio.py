@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from features.sounds.spectrogram import LogMel
 from tests.benchmarks.features import best
-from tests.benchmarks.image_classification import trained
 from tests.benchmarks.table import SHARED, Table, machine
+from tests.benchmarks.trainings import cell, repeated, trained
 
 DIGITS, INSTRUMENTS, SCENES = (
     SHARED / "data" / name for name in ("audio_fsdd", "audio_instruments", "audio_env5")
@@ -63,7 +63,7 @@ def digits() -> Table:
         folder = Path(name)
         data = _unpacked(DIGITS, folder)
         rows = [
-            _row(label, trained(folder, TASK, data, recipe, "--recipe", recipe))
+            _row(label, repeated(folder, TASK, data, recipe, "--recipe", recipe))
             for label, recipe in (("cnn (target 0.985 in 360 s of training)", "cnn"), ("gru", "gru"))
         ]
     return _table("digits", "Spoken digits", rows)
@@ -97,7 +97,7 @@ def instruments() -> Table:
         folder = Path(name)
         data = _unpacked(INSTRUMENTS, folder)
         rows = [
-            _row(label, trained(folder, TASK, data, model, *options))
+            _row(label, repeated(folder, TASK, data, model, *options))
             for label, model, options in (
                 ("cnn (target 0.78)", "cnn", ("--recipe", "cnn")),
                 ("yamnet (target 0.87)", "yamnet", hub),
@@ -148,7 +148,7 @@ def _row(label: str, outcome: tuple[dict[str, Any], float]) -> tuple[str, ...]:
     summary, wall = outcome
     metrics, seconds = summary["metrics"], summary["seconds"]
     interval = f"{metrics['test/accuracy_low']:.3f} to {metrics['test/accuracy_high']:.3f}"
-    return (label, f"{metrics['test/accuracy']:.4f}", interval, f"{wall:.0f}", f"{seconds['train']:.0f}")
+    return (label, cell(summary, "test/accuracy"), interval, f"{wall:.0f}", f"{seconds['train']:.0f}")
 
 
 def _unpacked(source: Path, folder: Path) -> Path:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from tests.benchmarks.features import PHOTOS, SMALL
-from tests.benchmarks.image_classification import MODULE, trained
+from tests.benchmarks.image_classification import MODULE
 from tests.benchmarks.subjects import PHOTOS as SAMPLES
 from tests.benchmarks.table import Table, machine
+from tests.benchmarks.trainings import trained
 
 BACKBONE = ("--set", f"model.backbone={MODULE}")
 ITEMS, QUESTIONS = 10_000, 120

@@ -12,9 +12,9 @@ import soundfile
 from serving.client.client import Client
 from serving.config import Options
 from serving.server.server import Server
-from tests.benchmarks.image_classification import trained
 from tests.benchmarks.load import measure
 from tests.benchmarks.table import SHARED, Table, machine
+from tests.benchmarks.trainings import trained
 
 MAPS = SHARED / "data" / "music_maps_piano"
 MODULE = ("--set", f"model.backbone={SHARED / 'hub' / 'basic_pitch'}")

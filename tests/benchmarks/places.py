@@ -13,8 +13,9 @@ from serving.client.client import Client
 from serving.config import Options
 from serving.server.server import Server
 from tests import golden
-from tests.benchmarks.image_classification import MODULE, trained
+from tests.benchmarks.image_classification import MODULE
 from tests.benchmarks.table import SHARED, Table, machine
+from tests.benchmarks.trainings import trained
 
 FACES, CELLS, RACCOONS = (
     SHARED / "data" / name for name in ("faces_keypoints", "detect_bccd", "detect_raccoon")

@@ -14,8 +14,8 @@ from serving.client.client import Client
 from serving.client.sounds import wave
 from serving.config import Options
 from serving.server.server import Server
-from tests.benchmarks.image_classification import trained
 from tests.benchmarks.table import SHARED, Table, machine
+from tests.benchmarks.trainings import trained
 
 SPELLED, DIGITS = (SHARED / "data" / name for name in ("speech_an4", "audio_fsdd"))
 TASK = "speech-recognition"

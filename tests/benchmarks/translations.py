@@ -12,9 +12,9 @@ from serving.client.client import Client
 from serving.config import Options
 from serving.server.server import Server
 from tests.benchmarks import pairs
-from tests.benchmarks.image_classification import trained
 from tests.benchmarks.load import measure
 from tests.benchmarks.table import SHARED, Table, machine
+from tests.benchmarks.trainings import trained
 
 PAIRS = SHARED / "data" / "translation_eng_fra"
 COLUMNS = ("--input-column", "english", "--target-column", "french", "--split-column", "split")

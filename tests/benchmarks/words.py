@@ -15,8 +15,8 @@ from features.texts.words import WordTokenizer
 from models.words import word2vec
 from models.words.word2vec import Word2VecSettings, WordTrainingSettings
 from tests.benchmarks import subjects
-from tests.benchmarks.image_classification import trained
 from tests.benchmarks.table import SHARED, Table, machine
+from tests.benchmarks.trainings import trained
 
 CORPUS = SHARED / "data" / "corpus_text"
 TEXTS = ("wikipedia_articles.txt", "wikitext2_valid.txt", "wikitext2_test.txt", "war_and_peace.txt")
