@@ -30,6 +30,7 @@ from flows.steps.publish import publish
 from flows.steps.train import assist, fit
 from flows.steps.unchanged import unchanged
 from flows.workspace import Workspace
+from models.export import graphs
 from models.training import workers
 from serving.repository.repository import Repository
 
@@ -115,7 +116,8 @@ def _run(intent: Plan, course: "Course", clock: "Clock") -> dict[str, Any]:
         try:
             take(course.learning, intent, record, clock)
             if unchanged(intent, record) is None:
-                take(course.releasing, intent, record, clock)
+                with graphs.optimised_once():
+                    take(course.releasing, intent, record, clock)
         except ExportError:
             report_refusal(intent, record, course.releasing["report"])
             raise

@@ -15,8 +15,8 @@ from flows.reports.pages.context import Context
 from flows.reports.sections import parts
 from models.figures.drawing import overlays
 
-#: Places of a patch along the shorter side: a third of the work of the usual 14.
-POSITIONS = 8
+#: Places of a patch along the shorter side: a quarter of the work of the usual 14.
+POSITIONS = 7
 #: Hits and mistakes shown, and the methods they are explained by, as the report calls them.
 SHOWN = 3
 METHODS = {"occlusion": "occlusion", "grad_cam": "Grad-CAM"}
