@@ -72,7 +72,9 @@ def _table(case: Case) -> Table:
         "and splits. The interval is that of the difference on the same examples (`servable compare`); "
         f"{machine()}."
     )
-    return Table(case.name, f"Search for better settings: {case.label}", prose, HEADS, [*rows, _mean(rows)])
+    if len(rows) > 1:
+        rows.append(_mean(rows))
+    return Table(case.name, f"Search for better settings: {case.label}", prose, HEADS, rows)
 
 
 def _minutes(case: Case) -> float:
