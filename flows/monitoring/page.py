@@ -15,7 +15,8 @@ from models.monitoring import shifts
 from models.monitoring.measures import UNKNOWN_WORDS
 from models.monitoring.shifts import Shift
 
-COLUMNS = ("measure", "training", "live", "PSI", "adjusted p", "drift")
+#: What a narrow screen cuts off comes last.
+COLUMNS = ("measure", "drift", "PSI", "training", "live", "adjusted p")
 
 
 def rows(found: Sequence[Shift]) -> list[list[object]]:
@@ -23,11 +24,11 @@ def rows(found: Sequence[Shift]) -> list[list[object]]:
     return [
         [
             shift.measure,
+            size(shift) if shift.drifted else "no",
+            f"{shift.psi:.3g}",
             shift.reference,
             shift.live,
-            f"{shift.psi:.3g}",
             _probability(shift.adjusted),
-            size(shift) if shift.drifted else "no",
         ]
         for shift in found
     ]
