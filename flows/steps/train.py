@@ -77,9 +77,8 @@ def fit(plan: Plan, record: Record, watch: Watch | None = None) -> str:
     )
     together.leave()
     record.tracked.metrics(networks.figures(plan, dataset))
-    # First, for with the two files the training is finished.
     record.run.record(weights_hash=training.weights_hash(network.model), validation=dict(history.validation))
-    networks.save(record.run, network)
+    networks.save(record.run, network)  # last, for with these two files the training is finished
     write_file(history_file, json.dumps(history.epochs))
     return str(record.run.weights)
 

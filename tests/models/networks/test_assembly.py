@@ -104,6 +104,7 @@ def test_fine_tuning_that_spoils_the_head_is_left_out(module, stores, tmp_path, 
     _, history = run(tmp_path, stores, network=network, settings=settings, on_epoch=after)
     before, end = heads[-1][1], history.epochs[-1]["metrics"]["validation_accuracy"]
     assert end < before
+    assert history.validation["accuracy"] == before
     assert "phase fine-tune is left out" in caplog.text
     assert not any(moved(backbone, network.embed.variables))
     # The head is the one that was chosen on validation.

@@ -1,5 +1,6 @@
 """Heads fitted to numbers in closed form, against scikit-learn's ridge regression."""
 
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -7,11 +8,18 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
+from features.spec import silent
+from features.targets.numbers import NUMBERS
 from models.network import Phase
 from models.networks.images import cnn, mirrored
+from models.objective import REGRESSION, scaled
 from models.training import ridge, solver
 from models.training.examples import Examples
+from models.training.interruption import Bell
 from models.training.settings import RegressionSettings
+from models.training.step import measure_step
+from models.training.training import Leg
+from models.training.workers import ALONE
 
 RANDOM = np.random.default_rng(0)
 MEAN, DEVIATION = np.array([3.0, -2.0], np.float32), np.array([0.5, 4.0], np.float32)
@@ -131,3 +139,17 @@ def test_only_squared_errors_of_a_linear_head_are_solved(changes: dict, hidden: 
     model = cnn.head(6, 2, hidden=hidden, standard=STANDARD)
     phase = Phase("head", None, model, None, 1, scale=DEVIATION)
     assert solver.applies(settings, phase, examples(10, 6)) == applies
+
+
+def test_validation_is_measured_before_the_head_is_fitted_to_it_as_well(tmp_path: Path) -> None:
+    model = cnn.head(60, 2, standard=STANDARD)
+    settings = RegressionSettings(optimizer="lbfgs")
+    phase = Phase("head", None, model, None, 1, scale=DEVIATION)
+    leg = Leg(phase, NUMBERS, REGRESSION, settings, tmp_path, 0, ALONE)
+    leg.weights = None
+    leg.measure = measure_step(model, scaled(REGRESSION.measured_loss, DEVIATION), REGRESSION, phase.given)
+    training, validation = examples(30, 60), examples(80, 60)
+    rows = leg._solve(training, validation, 0, Bell(), silent, lambda *_: None)
+    assert leg.final["loss"] == min(row["metrics"]["validation_loss"] for row in rows)
+    # The head as it is has seen these examples.
+    assert measure(model)(validation)["loss"] < 0.9 * leg.final["loss"]
