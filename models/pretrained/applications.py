@@ -40,7 +40,8 @@ class ApplicationBackbone(keras.Layer):
             a layer made again gets its weights from where it was saved.
         layer: name of the layer whose maps are the vector, place by place; None: the last maps, averaged over
             all places.
-        crop: shares of an image's height that the network does not see, at the top and at the bottom.
+        crop: shares of the maps' height that are left out, at the top and at the bottom. The network sees the
+            whole image: where it was cut, the rows there would be those of an image that ends in the middle.
 
     Attributes:
         width: d.
@@ -62,24 +63,19 @@ class ApplicationBackbone(keras.Layer):
         self.learn_batch_norm = learn_batch_norm
         constructor = known_applications()[application]
         self.preprocess = sys.modules[constructor.__module__].preprocess_input
-        top, bottom = (round(share * (shape[0] or 0)) for share in self.crop)
-        self.rows = slice(top or None, -bottom or None)
-        seen = (shape[0] and shape[0] - top - bottom, *self.shape_of_one[1:])
-        self.network = constructor(include_top=False, weights=weights, input_shape=seen, pooling="avg")
-        if layer is not None:
-            self.network = _up_to(self.network, layer)
+        self.network = constructor(
+            include_top=False, weights=weights, input_shape=self.shape_of_one, pooling="avg"
+        )
+        if layer is not None or any(self.crop):
+            self.network = _up_to(self.network, layer, self.crop)
         self.width = self.network.output_shape[-1]
         self.built = True
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Scale pixels as the network was trained on, and apply it."""
         # Handed on in a functional model, the outer call's flag would win over one fixed here.
-        return self.network(self.prepared(inputs), training=bool(training) and self.learn_batch_norm)
-
-    def prepared(self, inputs: Any) -> Any:
-        """Cut off what the network does not see, and scale pixels in [0, 1] as it was trained on."""
-        seen = inputs[:, self.rows] if any(self.crop) else inputs
-        return self.preprocess(seen * 255.0)
+        training = bool(training) and self.learn_batch_norm
+        return self.network(self.preprocess(inputs * 255.0), training=training)
 
     def maps(self) -> network.Maps | None:
         """Find the network's last convolutional maps; None where they do not cover the whole image."""
@@ -99,17 +95,23 @@ class ApplicationBackbone(keras.Layer):
     @property
     def fingerprint(self) -> str:
         """Hash of the network and its present weights; the names Keras gives layers play no part."""
-        cut = f" {self.layer} {self.crop}" if self.layer or any(self.crop) else ""
+        cut = f" maps {self.layer} {self.crop}" if self.layer or any(self.crop) else ""
         digest = hashlib.sha256(f"{self.application} {self.shape_of_one} {keras.__version__}{cut}".encode())
         for variable in self.network.weights:
             digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
         return digest.hexdigest()[:16]
 
 
-def _up_to(network: keras.Model, layer: str) -> keras.Model:
-    """Cut a network off after the maps of a layer, of which every place is kept."""
+def _up_to(network: keras.Model, layer: str | None, crop: Sequence[float]) -> keras.Model:
+    """Cut a network off after the maps of a layer, of which every place is kept; or average its last maps.
+
+    Args:
+        network: pixels to pooled maps.
+        layer: whose maps are kept; None for the last ones.
+        crop: shares of the maps' height that are left out, at the top and at the bottom.
+    """
     maps = {each.name: each.output for each in network.layers if len(each.output.shape) == 4}
-    if layer not in maps:
+    if layer is not None and layer not in maps:
         near = difflib.get_close_matches(layer, maps, n=3, cutoff=0.7)
         raise ConfigError(
             f"{network.name} has no maps of this layer",
@@ -117,7 +119,11 @@ def _up_to(network: keras.Model, layer: str) -> keras.Model:
             expected=f"one of its {len(maps)} layers with maps, such as {', '.join([*maps][-3:])}",
             todo=f"did you mean {' or '.join(near)}?" if near else "correct model.layer",
         )
-    return keras.Model(network.input, keras.layers.Flatten()(maps[layer]), name=network.name)
+    x = maps[layer or [*maps][-1]]
+    rows = tuple(round(share * x.shape[1]) for share in crop)
+    x = keras.layers.Cropping2D((rows, (0, 0)))(x) if any(rows) else x
+    gather = keras.layers.GlobalAveragePooling2D() if layer is None else keras.layers.Flatten()
+    return keras.Model(network.input, gather(x), name=network.name)
 
 
 def application(
@@ -226,7 +232,8 @@ class KerasSettings(Pretrained):
         None, description="layer whose maps are kept place by place; null: the last maps, averaged"
     )
     crop: tuple[float, float] = Field(
-        (0.0, 0.0), description="shares of the height cut off at the top and at the bottom, such as the sky"
+        (0.0, 0.0),
+        description="shares of the maps' height left out at the top and at the bottom, such as the sky",
     )
 
     @field_validator("crop")

@@ -91,14 +91,19 @@ def test_modes_with_weights(weights, mode):
     assert len(network.phases[-1].model.trainable_variables) == (2 if mode == "frozen" else 2 + 81)
 
 
-def test_maps_of_a_layer_are_kept_place_by_place_of_the_rows_that_are_seen(plain, weights):
+def _maps(weights, images, layer):
+    network = keras.applications.MobileNet(include_top=False, weights=weights, input_shape=images.shape[1:])
+    maps = keras.Model(network.input, network.get_layer(layer).output)
+    return maps(keras.applications.mobilenet.preprocess_input(images * 255.0)).numpy()
+
+
+def test_maps_of_a_layer_are_kept_place_by_place_without_the_rows_cut_off(weights):
     shape = (48, 32, 3)
     backbone = applications.application(NAME, weights, shape, layer="conv_pw_3_relu", crop=(0.25, 1 / 12))
-    maps = keras.Model(plain.input, plain.get_layer("conv_pw_3_relu").output)
     images = np.random.default_rng(1).random((2, *shape), np.float32)
-    expected = maps(keras.applications.mobilenet.preprocess_input(images[:, 12:44] * 255.0)).numpy()
-    assert expected.shape == (2, 8, 8, 128)
-    np.testing.assert_allclose(backbone(images), expected.reshape(2, -1), atol=1e-5)
+    every = _maps(weights, images, "conv_pw_3_relu")
+    assert every.shape == (2, 12, 8, 128)
+    np.testing.assert_allclose(backbone(images), every[:, 3:11].reshape(2, -1), atol=1e-5)
     assert backbone.width == 8 * 8 * 128
     assert backbone.maps() is None
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(backbone))
@@ -107,6 +112,15 @@ def test_maps_of_a_layer_are_kept_place_by_place_of_the_rows_that_are_seen(plain
     whole = applications.application(NAME, weights, shape, layer="conv_pw_3_relu")
     assert whole.width == 12 * 8 * 128
     assert whole.fingerprint != backbone.fingerprint
+
+
+def test_averaged_maps_leave_out_the_rows_cut_off(weights):
+    shape = (128, 32, 3)
+    backbone = applications.application(NAME, weights, shape, crop=(0.5, 0.25))
+    images = np.random.default_rng(1).random((2, *shape), np.float32)
+    every = _maps(weights, images, "conv_pw_13_relu")
+    assert every.shape == (2, 4, 1, 1024)
+    np.testing.assert_allclose(backbone(images), every[:, 2, 0], atol=1e-5)
 
 
 def test_a_layer_without_maps_is_refused_with_a_similar_name():
