@@ -13,6 +13,7 @@ from features.storage.files import write_file
 from flows.console import terminal
 from flows.runs.directory import RunDirectory
 from flows.runs.plans.plan import Plan
+from flows.runs.provenance import fingerprint_of_code
 from flows.workspace import MODEL_NAME, fingerprint
 from models.export import export
 from models.network import Network
@@ -73,9 +74,10 @@ def fitted(plan: Plan, dataset: Snapshot, blueprint: Blueprint) -> Mapping[str, 
     """Fit to the training split, or read what an earlier fit to the same split found."""
     if plan.task.fit is None:
         return {}
-    # A fit sees the whole blueprint: another kind of model, or another rate, may need other knowledge.
+    # A fit sees the whole blueprint: another kind of model, or another rate, may need other knowledge. So may
+    # the network of another version.
     settings = [plan.recipe[section] for section in ("data", "featurizer", "model")]
-    key = fingerprint([plan.task.name, settings, dataset.fingerprint])
+    key = fingerprint([plan.task.name, settings, dataset.fingerprint, fingerprint_of_code()])
     path = plan.workspace.features / "fitted" / f"{key}.json"
     if not path.is_file():
         result = plan.task.fit(blueprint, _examples(dataset))

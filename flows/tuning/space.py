@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import yaml
 
@@ -129,7 +129,7 @@ def _value(text: str) -> Any:
 
 
 def usual(plan: "Plan") -> dict[str, Range | Values]:
-    """Return what is worth trying where nothing is named: rates, batch size, epochs and regularisation.
+    """Return what is worth trying where nothing is named: rates, batch size, epochs, regularisation, pooling.
 
     The ranges lie around the recipe's own values; settings that the recipe's network lacks are left out.
     """
@@ -142,9 +142,20 @@ def usual(plan: "Plan") -> dict[str, Range | Values]:
         space["training.weight_decay"] = Values((0.0, 1e-5, 1e-4, 1e-3, 1e-2))
     if hasattr(training, "label_smoothing"):
         space["training.label_smoothing"] = Values((0.0, 0.05, 0.1))
+    if (mixup := getattr(plan.sections.get("augmentation"), "mixup", None)) is not None:
+        space["augmentation.mixup"] = Values(tuple(sorted({0.0, 0.2, 0.4, mixup})))
     model = plan.recipe["model"]
+    if poolings := _literals(plan.sections["model"], "pooling"):
+        space["model.pooling"] = Values(poolings)
     space |= {f"model.{key}": Range(0.0, 0.7, False) for key in ("dropout",) if model.get(key) is not None}
     return space
+
+
+def _literals(section: Any, name: str) -> tuple[Any, ...]:
+    """Return the values that a setting of a section can have, where they are listed; else nothing."""
+    field = type(getattr(section, "root", section)).model_fields.get(name)
+    kind = None if field is None else field.annotation
+    return get_args(kind) if get_origin(kind) is Literal else ()
 
 
 def _around(number: int) -> tuple[int, ...]:

@@ -43,8 +43,10 @@ class CnnSettings(Settings):
     stride: int = Field(
         1, ge=1, le=4, description="frames and bands between two places of the first convolution"
     )
-    pooling: Literal["all", "time"] = Field(
-        "time", description="average feature maps over time and bands, or over time only"
+    pooling: Literal["all", "time", "peaks"] = Field(
+        "time",
+        description="all: average feature maps over time and bands; time: over time only; peaks: over time, "
+        "with the largest values beside the averages",
     )
     dense: tuple[int, ...] = Field((), description="units of dense layers after the pooling")
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout rate after each block")
@@ -52,8 +54,8 @@ class CnnSettings(Settings):
     wide: int = Field(
         0,
         ge=0,
-        description="most training sounds with which the scores of a logistic regression on means and "
-        "deviations over time are added to the logits; 0 for none",
+        description="most training sounds with which the scores of a logistic regression on means, "
+        "deviations, extremes and autocorrelations over time are added to the logits; 0 for none",
     )
 
 
@@ -110,7 +112,7 @@ def _cnn(blueprint: Blueprint, settings: CnnSettings) -> Backbone:
     shape = featurizer.spec.shape[1:]
     sizes = settings.model_dump(exclude={"kind", "pooling", "wide"})
     # Time runs along the height of the spectrogram, bands along its width.
-    pooling = "height" if settings.pooling == "time" else "all"
+    pooling = {"all": "all", "time": "height", "peaks": "height-peaks"}[settings.pooling]
     network = cnn.convolutions((*shape, 1), pooling=pooling, **sizes)
     body = _normalised(blueprint, shape, lambda x: network(layers.Reshape((*shape, 1))(x)))
     return Backbone(featurizer, body, network.output_shape[-1])

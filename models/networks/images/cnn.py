@@ -34,7 +34,8 @@ def convolutions(
         dropout: share of activations dropped after each block and dense layer.
         weight_decay: factor of the L2 penalty on kernels.
         pooling: ``all`` averages each map over height and width; ``height`` over the height alone, so
-            that it stays known where along the width something was; ``none`` keeps every place.
+            that it stays known where along the width something was; ``height-peaks`` puts the largest value
+            over the height beside that average; ``none`` keeps every place.
         stride: of the first convolution, in both directions.
 
     Returns:
@@ -60,6 +61,12 @@ def convolutions(
 POOLINGS: dict[str, Callable[[Any], Any]] = {
     "all": lambda x: layers.GlobalAveragePooling2D()(x),
     "height": lambda x: layers.Flatten()(layers.AveragePooling2D((x.shape[1], 1))(x)),
+    "height-peaks": lambda x: layers.Concatenate()(
+        [
+            layers.Flatten()(gather((x.shape[1], 1))(x))
+            for gather in (layers.AveragePooling2D, layers.MaxPooling2D)
+        ]
+    ),
     "none": lambda x: layers.Flatten()(x),
 }
 

@@ -1,7 +1,8 @@
 """A linear model of what a sound is like over time, as a layer: it needs few examples.
 
-Means and deviations of bands and of cepstral coefficients say what a sound is made of, deviations of their
-changes how lively it is; where in the sound something is, they do not say.
+Means, deviations and extremes of bands and of cepstral coefficients say what a sound is made of, deviations
+of their changes how lively it is, autocorrelations whether it ticks, rolls or crackles; where in the sound
+something is, they do not say.
 """
 
 from collections.abc import Mapping
@@ -15,10 +16,14 @@ from models.networks import windows as each_window
 
 #: Cepstral coefficients that are described, as of speech.
 COEFFICIENTS = 20
+#: Of autocorrelations: groups of neighbouring bands, and frames from one place to the other.
+GROUPS, LAGS = 8, (1, 2, 4, 8, 16, 32)
+#: Variance, in dB squared, that is added to what an autocorrelation is divided by: of silence it is 0.
+_STILL = 1.0
 #: Inverse strength of the L2 penalty, over standardised moments.
 STRENGTH = 0.1
-#: Smallest deviation, in dB, that a moment is divided by.
-_LEAST = 0.1
+#: Smallest deviation, in dB or of a correlation, that a moment is divided by.
+_LEAST = 0.01
 #: Digits after the point that are kept of weights: what is beyond them depends on the machine.
 _DIGITS = 6
 
@@ -30,30 +35,48 @@ def moments(windows: Any) -> Any:
         windows: decibels, float32 [batch, windows, frames, bands]; NaN where there is no window.
 
     Returns:
-        float32 [batch, 3 bands + 3 coefficients]: mean and deviation over all frames, and deviation of the
-        changes from frame to frame, of the bands; then the same of the cepstral coefficients, which are
-        librosa's MFCC (an orthonormal cosine transform over the bands).
+        float32 [batch, d], d as of `size`. Of the bands: mean, deviation, largest and smallest value over all
+        frames, and deviation of the changes from frame to frame. The same of the cepstral coefficients, which
+        are librosa's MFCC (an orthonormal cosine transform over the bands). Of groups of bands the
+        autocorrelation at each lag within a window; 0 where windows are not longer than the lag.
     """
     there = each_window.present(windows)
     frames = tf.where(there[..., tf.newaxis, tf.newaxis], windows, 0.0)
-    cosines = _cosines(windows.shape[-1])
-    parts = [_three(values, there) for values in (frames, tf.tensordot(frames, cosines, 1))]
-    return tf.concat(parts, 1)
+    cosines, groups = _cosines(windows.shape[-1]), _groups(windows.shape[-1])
+    parts = [_described(values, there) for values in (frames, tf.tensordot(frames, cosines, 1))]
+    return tf.concat([*parts, _autocorrelation(tf.tensordot(frames, groups, 1), there)], 1)
 
 
 def size(bands: int) -> int:
     """Return how many moments sounds of so many bands have."""
-    return 3 * (bands + min(COEFFICIENTS, bands))
+    return 5 * (bands + min(COEFFICIENTS, bands)) + len(LAGS) * min(GROUPS, bands)
 
 
-def _three(values: Any, there: Any) -> Any:
+def _described(values: Any, there: Any) -> Any:
     changes = values[:, :, 1:] - values[:, :, :-1]
     mean = _mean(values, there)
     deviations = [
         tf.sqrt(_mean(tf.square(part - _aligned(middle)), there))
         for part, middle in ((values, mean), (changes, _mean(changes, there)))
     ]
-    return tf.concat([mean, *deviations], 1)
+    absent = ~there[..., tf.newaxis, tf.newaxis]
+    most = tf.reduce_max(tf.where(absent, values.dtype.min, values), (1, 2))
+    least = tf.reduce_min(tf.where(absent, values.dtype.max, values), (1, 2))
+    return tf.concat([mean, *deviations, most, least], 1)
+
+
+def _autocorrelation(values: Any, there: Any) -> Any:
+    """Correlate [batch, windows, frames, d] with what comes some frames later: [batch, lags d]."""
+    centred = values - _aligned(_mean(values, there))
+    spread = _mean(tf.square(centred), there) + _STILL
+    frames = values.shape[2]
+    parts = [
+        _mean(centred[:, :, lag:] * centred[:, :, :-lag], there) / spread
+        if lag < frames
+        else tf.zeros_like(spread)
+        for lag in LAGS
+    ]
+    return tf.concat(parts, 1)
 
 
 def _mean(values: Any, there: Any) -> Any:
@@ -71,6 +94,12 @@ def _cosines(bands: int) -> np.ndarray:
 
     rows = scipy.fft.dct(np.eye(bands), axis=0, type=2, norm="ortho")
     return rows[: min(COEFFICIENTS, bands)].T.astype(np.float32)
+
+
+def _groups(bands: int) -> np.ndarray:
+    """Return what averages neighbouring bands, float32 [bands, groups]."""
+    parts = np.array_split(np.eye(bands, dtype=np.float32), min(GROUPS, bands))
+    return np.stack([part.mean(0) for part in parts], axis=1)
 
 
 def fit(rows: np.ndarray, classes: np.ndarray, labels: int) -> dict[str, Any]:

@@ -76,3 +76,14 @@ def test_the_usual_space_lies_around_the_recipe(tmp_path: Path) -> None:
     # A minimum of steps gives way to epochs that are set.
     same = {key: value for key, value in plan.recipe["training"].items() if key != "min_steps"}
     assert same.items() <= again.recipe["training"].items()
+
+
+def test_the_usual_space_of_sounds_has_what_else_decides(tmp_path: Path) -> None:
+    overrides = ("training.epochs=9", "augmentation.mixup=0.3")
+    plan = plans.resolve(
+        Request("audio-classification", str(tmp_path), "x", "cnn", overrides, workspace=str(tmp_path))
+    )
+    found = space.usual(plan)
+    assert found["model.pooling"] == Values(("all", "time", "peaks"))
+    assert found["augmentation.mixup"] == Values((0.0, 0.2, 0.3, 0.4))
+    assert space.defaults(found, plan)["augmentation.mixup"] == "0.3"

@@ -46,6 +46,18 @@ def test_the_vector_is_the_mean_over_the_maps():
     np.testing.assert_allclose(model(images), inner(images).numpy().mean((1, 2)), rtol=1e-5)
 
 
+def test_peaks_over_the_height_stand_beside_the_mean():
+    model = cnn.convolutions((8, 6, 3), **SIZES | {"pooling": "height-peaks"})
+    inner = keras.Model(
+        model.input, [layer for layer in model.layers if layer.output.shape[1:3] == (4, 3)][-1].output
+    )
+    images = np.random.default_rng(0).random((3, 8, 6, 3), np.float32)
+    maps = inner(images).numpy()
+    assert maps.shape == (3, 4, 3, 6)
+    expected = np.concatenate([maps.mean(1).reshape(3, -1), maps.max(1).reshape(3, -1)], 1)
+    np.testing.assert_allclose(model(images), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_weight_decay_is_the_l2_norm_of_the_kernels():
     model = cnn.convolutions((8, 8, 3), **SIZES | {"weight_decay": 0.01, "dense": (5,)})
     kernels = [v.numpy() for v in model.trainable_variables if v.name == "kernel"]

@@ -27,6 +27,16 @@ def heard(counts: tuple[int, ...] = (3, 1, 2)) -> np.ndarray:
     return levels.astype(np.float32)
 
 
+def correlated(there: np.ndarray, lag: int) -> np.ndarray:
+    """Correlate the level of each eighth of the bands with that of so many frames later, with NumPy."""
+    level = np.stack([group.mean(2) for group in np.array_split(there, 8, axis=2)], 2)
+    level -= level.mean((0, 1))
+    if lag >= FRAMES:
+        return np.zeros(8)
+    pairs = [window[lag:] * window[:-lag] for window in level]
+    return np.mean(pairs, (0, 1)) / (np.square(level).mean((0, 1)) + 1)
+
+
 def test_moments_are_those_of_numpy_and_librosa() -> None:
     windows = heard()
     described = moments.moments(tf.constant(windows)).numpy()
@@ -37,8 +47,15 @@ def test_moments_are_those_of_numpy_and_librosa() -> None:
         expected = [
             moment
             for values in (there, cepstra)
-            for moment in (values.mean((0, 1)), values.std((0, 1)), np.diff(values, axis=1).std((0, 1)))
+            for moment in (
+                values.mean((0, 1)),
+                values.std((0, 1)),
+                np.diff(values, axis=1).std((0, 1)),
+                values.max((0, 1)),
+                values.min((0, 1)),
+            )
         ]
+        expected += [correlated(there, lag) for lag in moments.LAGS]
         np.testing.assert_allclose(row, np.concatenate(expected), rtol=1e-4, atol=1e-4)
 
 
@@ -49,6 +66,18 @@ def test_batch_mates_change_nothing_and_a_constant_sound_has_no_deviation() -> N
     constant = moments.moments(tf.fill([1, 2, FRAMES, 8], -40.0)).numpy()[0]
     np.testing.assert_allclose(constant[:8], -40)
     np.testing.assert_allclose(constant[8:24], 0, atol=1e-4)
+    np.testing.assert_allclose(constant[24:40], -40)
+    np.testing.assert_allclose(constant[-48:], 0, atol=1e-4)
+
+
+def test_what_ticks_is_told_from_what_crackles_by_what_comes_later() -> None:
+    generator = np.random.default_rng(0)
+    beats = np.where(np.arange(64) % 8 == 0, 0.0, -60.0)
+    levels = np.stack([beats, generator.permutation(beats)])
+    windows = np.broadcast_to(levels[:, None, :, None], (2, 1, 64, BANDS)).astype(np.float32)
+    ticking, crackling = moments.moments(tf.constant(windows)).numpy()[:, -48:].reshape(2, 6, 8)
+    assert (ticking[3] > 0.8).all(), "eight frames later it ticks again"
+    assert (crackling[3] < 0.4).all()
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -60,7 +89,7 @@ def test_scores_are_those_of_scikit_learn(classes: int) -> None:
     fitted = moments.fit(rows, targets, classes + 1)
     layer = Linear(BANDS, classes + 1, fitted)
     logits = layer(tf.constant(windows)).numpy()
-    standard = (rows - rows.mean(0)) / rows.std(0)
+    standard = (rows - rows.mean(0)) / np.maximum(rows.std(0), 0.01)
     oracle = LogisticRegression(C=moments.STRENGTH, max_iter=1000).fit(standard, targets)
     expected = oracle.predict_proba(standard)
     np.testing.assert_allclose(tf.nn.softmax(logits[:, :classes]), expected, atol=1e-3)
