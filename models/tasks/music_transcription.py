@@ -10,9 +10,9 @@ from pydantic import Field, RootModel
 
 from features.errors import ConfigError
 from features.settings import Settings
+from features.sounds.augmentation.notes import NoteAugmentation, NoteAugmentationSettings
 from features.sounds.constant_q import ConstantQ
 from features.sounds.featurizer import AudioFeaturizer
-from features.sounds.note_augmentation import NoteAugmentation, NoteAugmentationSettings
 from features.sounds.rules import NoteRules
 from features.spec import AUDIO
 from features.targets.notes import NOTES

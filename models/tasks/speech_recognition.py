@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from features.errors import ConfigError
 from features.settings import Settings
-from features.sounds.frame_augmentation import FrameAugmentation, FrameAugmentationSettings
+from features.sounds.augmentation.frames import FrameAugmentation, FrameAugmentationSettings
 from features.sounds.frames import FrameFeaturizer, FrameFeaturizerSettings
 from features.sounds.rules import TranscriptRules
 from features.spec import AUDIO

@@ -12,11 +12,11 @@ from features.formats import mpeg
 from features.formats.content_type import sniff
 from features.formats.sounds import CONVERTIBLE, DECODED
 from features.quarantine import RefusedError
-from features.sounds import chunks as sound_chunks
-from features.sounds import codecs
+from features.sounds.files import chunks as sound_chunks
+from features.sounds.files import codecs
 
 if TYPE_CHECKING:
-    from features.sounds.libsndfile import Reader
+    from features.sounds.files.libsndfile import Reader
 
 #: Hz and channels that a sound can have; converters and sound cards go no further.
 RATES, CHANNELS = (1_000, 400_000), 64
@@ -106,7 +106,7 @@ def _foreign(kind: str) -> RefusedError:
 
 def _decoded(content: _Content, form: str, max_seconds: float) -> Sound:
     # Loads libsndfile, which other raw kinds do without.
-    from features.sounds.libsndfile import DecodingError, Reader
+    from features.sounds.files.libsndfile import DecodingError, Reader
 
     try:
         reader = Reader(content.data, content.length)
@@ -154,7 +154,7 @@ def _require_short(samples: int, rate: int, max_seconds: float) -> None:
 
 def _samples(reader: "Reader", form: str, max_seconds: float) -> tuple[np.ndarray, float]:
     """Read a sound to its end; return the mean of its channels and its peak."""
-    from features.sounds.libsndfile import DecodingError
+    from features.sounds.files.libsndfile import DecodingError
 
     parts: list[np.ndarray] = []
     peak, read = 0.0, 0

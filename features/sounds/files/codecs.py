@@ -3,7 +3,7 @@
 import re
 import struct
 
-from features.sounds.chunks import Chunks
+from features.sounds.files.chunks import Chunks
 
 #: Codec by the format tag of WAV (RFC 2361 and the registry behind it).
 _WAVE_TAGS = {

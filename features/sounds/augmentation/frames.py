@@ -6,7 +6,7 @@ import tensorflow as tf
 from pydantic import Field
 
 from features.settings import Settings
-from features.sounds.augmentation import TO_DECIBELS
+from features.sounds.augmentation.windows import TO_DECIBELS
 from features.sounds.featurizer import ABSENT
 from features.sounds.spectrogram import AMIN, SILENCE
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from features.sounds.note_augmentation import NoteAugmentation, NoteAugmentationSettings
+from features.sounds.augmentation.notes import NoteAugmentation, NoteAugmentationSettings
 from features.targets.notes import PADDING
 
 FRAMES, BINS, HOP, STEP = 20, 264, 14, 0.01
