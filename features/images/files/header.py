@@ -10,9 +10,9 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from features.images import bmp
-from features.images.forms import color_table, is_plain
-from features.images.png import Structure, read_structure
+from features.images.files import bmp
+from features.images.files.forms import color_table, is_plain
+from features.images.files.png import Structure, read_structure
 from features.quarantine import RefusedError
 
 
