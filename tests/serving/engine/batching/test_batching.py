@@ -8,9 +8,9 @@ import pytest
 
 from serving.client.client import Client
 from serving.config import Options
-from serving.engine.batch import filled_size, merge, padded, parts
-from serving.engine.batching import Batcher
-from serving.engine.batching_parameters import JOINED_ROWS, Parameters, parameters_for
+from serving.engine.batching.batch import filled_size, merge, padded, parts
+from serving.engine.batching.batcher import Batcher
+from serving.engine.batching.parameters import JOINED_ROWS, Parameters, parameters_for
 from serving.errors import FailedPrecondition, InvalidArgument, Unavailable
 from serving.server.server import Server, _threads_of_a_run
 from tests.serving.conftest import config_text

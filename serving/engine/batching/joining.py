@@ -15,8 +15,8 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.config import THREADS
 from serving.engine import deadline
-from serving.engine.batching import Batcher, _Task
-from serving.engine.batching_parameters import JOINED_ROWS, Parameters
+from serving.engine.batching.batcher import Batcher, _Task
+from serving.engine.batching.parameters import JOINED_ROWS, Parameters
 from serving.engine.servable import Served
 from serving.engine.workers import aside
 

@@ -19,8 +19,8 @@ import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.engine import deadline
-from serving.engine.batch import check_outputs, filled_size, merge, parts, rows_of
-from serving.engine.batching_parameters import Parameters
+from serving.engine.batching.batch import check_outputs, filled_size, merge, parts, rows_of
+from serving.engine.batching.parameters import Parameters
 from serving.engine.servable import Served
 from serving.engine.workers import aside
 from serving.errors import InvalidArgument, Unavailable

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from serving.engine.batching_parameters import JOINED_ROWS
-from serving.engine.joining import QUICK_ROWS, Joiner
+from serving.engine.batching.joining import QUICK_ROWS, Joiner
+from serving.engine.batching.parameters import JOINED_ROWS
 from serving.errors import InvalidArgument
 from tests.serving.engine.held import Held, ask, floats, while_held
 
