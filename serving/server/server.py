@@ -27,7 +27,7 @@ from serving.inference.request_log import RequestLog
 from serving.inference.request_logs import RequestLogs
 from serving.metrics import PATH as METRICS_PATH
 from serving.metrics import Metrics
-from serving.repository import mirrored_labels
+from serving.repository.labels import mirrored_labels
 from serving.repository.repository import Repository
 from serving.rest.api import RestApi
 from serving.rest.callers import Callers

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from features.errors import NoInputError, UsageError
-from serving.repository import server_config
+from serving.repository.labels import server_config
 from serving.repository.repository import Repository
 
 CRASHES = st.sampled_from([False, False, True])

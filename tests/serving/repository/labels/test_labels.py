@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from serving.repository import traffic
-from serving.repository.labels import Canary
+from serving.repository.labels.labels import Canary
 from serving.repository.traffic import Counter
 
 SINCE = "2026-01-01T00:00:00.000+00:00"

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from serving.repository.labels import CANARY, STABLE, Events, canary, stable
+from serving.repository.labels.labels import CANARY, STABLE, Events, canary, stable
 
 CONFIG = "models.config"
 CONTAINER_BASE = "/models"

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from features.errors import DataError
-from serving.repository import labels
-from serving.repository.labels import CANARY, STABLE, Canary, Events
+from serving.repository.labels import labels
+from serving.repository.labels.labels import CANARY, STABLE, Canary, Events
 
 #: The object's name below the model's URL, and the file's in the folder that follows it.
 OBJECT = "labels.json"
