@@ -22,7 +22,7 @@ from features.images.files import bmp, exif
 from features.images.files.forms import is_plain
 from features.images.files.header import HEADERS, Header, read_header
 from features.images.files.png import Structure, check_pixels
-from features.ingest.facts import Facts
+from features.ingest.verdicts.facts import Facts
 from features.quarantine import RefusedError
 
 #: Longer sides are beyond JPEG and WebP, and libpng's own limit is near.

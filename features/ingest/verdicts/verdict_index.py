@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from features.errors import StorageError
-from features.ingest.verdict import Verdict, plain_of
+from features.ingest.verdicts.verdict import Verdict, plain_of
 
 #: Refusals that say nothing about the content, so that the next ingest tries again.
 PASSING = frozenset(

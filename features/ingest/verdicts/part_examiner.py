@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from features.ingest import kinds
-from features.ingest.decoder_pool import DecoderPool, Job
-from features.ingest.verdict import Verdict, plain_of, restored
+from features.ingest.verdicts import kinds
+from features.ingest.verdicts.decoder_pool import DecoderPool, Job
+from features.ingest.verdicts.verdict import Verdict, plain_of, restored
 from features.spec import RAW_KINDS
 from features.spread import Part, Spread, parts
 from features.storage.files import write_file

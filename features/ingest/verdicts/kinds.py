@@ -8,7 +8,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from features.ingest.facts import Facts
+from features.ingest.verdicts.facts import Facts
 from features.spec import RawKind
 
 #: Checks the content of one example: (data, file name ending, rules) to Facts, or raises RefusedError.

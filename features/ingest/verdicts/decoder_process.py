@@ -9,8 +9,8 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from features.ingest.kinds import Reader
-from features.ingest.verdict import Verdict, examine, plain_of
+from features.ingest.verdicts.kinds import Reader
+from features.ingest.verdicts.verdict import Verdict, examine, plain_of
 
 #: Examples after which a worker is replaced, so that what a decoder leaks stays small.
 RECYCLE = 500

@@ -10,8 +10,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from features.ingest.facts import Facts
-from features.ingest.kinds import Reader
+from features.ingest.verdicts.facts import Facts
+from features.ingest.verdicts.kinds import Reader
 from features.names import printable, suffix_of
 from features.quarantine import RefusedError
 from features.storage.files import read_file, writing

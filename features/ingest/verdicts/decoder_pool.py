@@ -24,8 +24,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from features.errors import InternalError
-from features.ingest.kinds import Reader
-from features.ingest.verdict import Verdict, restored
+from features.ingest.verdicts.kinds import Reader
+from features.ingest.verdicts.verdict import Verdict, restored
 
 #: Deaths after which an example is refused.
 ATTEMPTS = 2
@@ -238,5 +238,5 @@ def _cause(status: int, timeout: float) -> tuple[str, str]:
 
 _BOOTSTRAP = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from features.ingest.decoder_process import serve; serve(*sys.argv[2:])"
+    "from features.ingest.verdicts.decoder_process import serve; serve(*sys.argv[2:])"
 )
