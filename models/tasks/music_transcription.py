@@ -18,7 +18,7 @@ from features.spec import AUDIO
 from features.targets.notes import NOTES
 from models.evaluation.calibration import note_thresholds
 from models.evaluation.measures.notes import NOTES as MEASURED
-from models.export import notes as decoding
+from models.export.sequences import notes as decoding
 from models.network import Network, Phase
 from models.networks.sounds import harmonics, takes
 from models.networks.sounds.harmonics import BINS_PER_KEY

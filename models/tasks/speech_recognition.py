@@ -19,9 +19,9 @@ from features.targets.transcript import TRANSCRIPT
 from models.evaluation.calibration import decoder_weights
 from models.evaluation.measures.transcripts import TRANSCRIPTS
 from models.export import signatures
-from models.export import transcripts as writing
-from models.export.beam import Search
-from models.export.transcripts import Writing
+from models.export.sequences import transcripts as writing
+from models.export.sequences.beam import Search
+from models.export.sequences.transcripts import Writing
 from models.network import Network, Phase
 from models.networks.assembly import Stage
 from models.networks.sounds import acoustic, ctc, ngrams

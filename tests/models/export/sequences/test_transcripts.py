@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.export import transcripts
-from models.export.alignment import aligned
-from models.export.beam import Search
-from models.export.transcripts import Writing
+from models.export.sequences import transcripts
+from models.export.sequences.alignment import aligned
+from models.export.sequences.beam import Search
+from models.export.sequences.transcripts import Writing
 from models.networks.sounds import ctc
 from tests.models.networks.sounds.test_ctc import LABELS, logits
 

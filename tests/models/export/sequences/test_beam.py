@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.export import beam
-from models.export.beam import Search
+from models.export.sequences import beam
+from models.export.sequences.beam import Search
 from models.networks.sounds import ctc, ngrams
 from tests.models.networks.sounds.test_ctc import LABELS, logits, sums
 

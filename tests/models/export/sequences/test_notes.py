@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.export.notes import begins, notes, shortest
+from models.export.sequences.notes import begins, notes, shortest
 from models.networks.sounds.notes import FRAME, HELD, LOUDNESS, ONSET
 
 LABELS = tuple(map(str, range(88)))

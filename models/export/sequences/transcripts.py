@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from features.spec import RawKind
-from models.export import beam
-from models.export.alignment import aligned
-from models.export.beam import Search
+from models.export.sequences import beam
+from models.export.sequences.alignment import aligned
+from models.export.sequences.beam import Search
 from models.network import Network
 from models.networks.sounds import ctc
 
