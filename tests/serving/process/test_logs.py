@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from serving import cli, logs
+from serving import cli
 from serving.config import Options
 from serving.metrics import Metrics
+from serving.process import logs
 from serving.rest.api import RestApi
 from serving.server import flags
 from serving.server.server import prometheus_path
