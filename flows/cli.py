@@ -42,8 +42,8 @@ from flows.commands.training import (
 )
 from flows.commands.version import print_version
 from flows.console import terminal
-from serving import leaving
 from serving.engine import startup
+from serving.process import leaving
 
 #: Exit code after Ctrl-C.
 INTERRUPTED = 130

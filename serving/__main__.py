@@ -2,7 +2,7 @@
 
 import sys
 
-from serving import leaving
+from serving.process import leaving
 
 # Made before gRPC and TensorFlow are imported: threads of theirs that still run while the interpreter is
 # taken apart can abort the process.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from features.errors import ServableError
-from serving import logs
+from serving.process import logs
 from serving.server import flags, running
 
 

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 import tensorflow as tf
 
-from features.sounds.decoding import wave_bytes
+from features.sounds.files.decoding import wave_bytes
 from flows.gate.expectations import read_expectations
 from flows.monitoring.monitor import Watch, monitor
 from flows.monitoring.page import page

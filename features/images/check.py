@@ -18,11 +18,11 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from features.formats.content_type import IMAGES, sniff
-from features.images import bmp, exif
-from features.images.forms import is_plain
-from features.images.header import HEADERS, Header, read_header
-from features.images.png import Structure, check_pixels
-from features.ingest.facts import Facts
+from features.images.files import bmp, exif
+from features.images.files.forms import is_plain
+from features.images.files.header import HEADERS, Header, read_header
+from features.images.files.png import Structure, check_pixels
+from features.ingest.verdicts.facts import Facts
 from features.quarantine import RefusedError
 
 #: Longer sides are beyond JPEG and WebP, and libpng's own limit is near.

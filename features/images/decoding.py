@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from features.images import exif
-from features.images.forms import FORMS, GIF_EXTENSIONS, HEAD, MASKS, VALUES, color_table
+from features.images.files import exif
+from features.images.files.forms import FORMS, GIF_EXTENSIONS, HEAD, MASKS, VALUES, color_table
 
 #: Decoded side by side: enough for the cores, few enough for the memory of large images.
 _SIDE_BY_SIDE = 8

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from features.decisions import Decisions
-from features.ingest import kinds
 from features.ingest.examination import Examination, Example
 from features.ingest.rules import ExampleRules
-from features.ingest.verdict import Verdict
+from features.ingest.verdicts import kinds
+from features.ingest.verdicts.verdict import Verdict
 from features.quarantine import RefusedError
 from features.sources.files.candidates import Candidate
 from features.spec import Progress, RawKind

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from features.ingest import kinds
-from features.ingest.decoder_pool import DecoderPool, Job
-from features.ingest.part_examiner import Examiner
 from features.ingest.rules import ExampleRules
-from features.ingest.verdict import VERSION, Verdict
-from features.ingest.verdict_index import VerdictIndex
+from features.ingest.verdicts import kinds
+from features.ingest.verdicts.decoder_pool import DecoderPool, Job
+from features.ingest.verdicts.part_examiner import Examiner
+from features.ingest.verdicts.verdict import VERSION, Verdict
+from features.ingest.verdicts.verdict_index import VerdictIndex
 from features.quarantine import RefusedError, record
 from features.sources.files.candidates import Candidate, Rejected, Skipped, Source
 from features.spec import Progress, RawKind

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from features.ingest.facts import Facts
+from features.ingest.verdicts.facts import Facts
 from features.quarantine import RefusedError
 from features.sources.tables import cells as rows
 from features.sources.tables import number_format

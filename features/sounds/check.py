@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from features.formats.sounds import ENDINGS
-from features.ingest.facts import Facts
+from features.ingest.verdicts.facts import Facts
 from features.quarantine import RefusedError
-from features.sounds.decoding import LOUDEST, Sound, decode, in_range, wave_bytes
+from features.sounds.files.decoding import LOUDEST, Sound, decode, in_range, wave_bytes
 
 
 def check(data: bytes, suffix: str, rules: Mapping[str, Any]) -> Facts:

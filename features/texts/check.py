@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-from features.ingest.facts import Facts
+from features.ingest.verdicts.facts import Facts
 from features.quarantine import RefusedError
 
 _BOM = b"\xef\xbb\xbf"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flows.console import terminal
 from flows.console.redaction import mask
-from serving.logs import TextFormatter
+from serving.process.logs import TextFormatter
 
 #: Their records are logged from INFO on; those of libraries from WARNING on.
 ROOMS = ("flows", "features", "models", "serving")

@@ -17,7 +17,7 @@ import numpy as np
 from gensim.test.utils import datapath
 from PIL import Image
 
-from features.sounds.decoding import wave_bytes
+from features.sounds.files.decoding import wave_bytes
 from flows import launch
 from flows.console import summary as summaries
 from flows.console import terminal

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from features.storage.files import write_file
-from serving import leaving
 from serving.engine import startup
+from serving.process import leaving
 
 #: Told a request and how to wait for the next line of the input; returns plain data.
 Examine = Callable[[dict[str, Any], Callable[[], object]], dict[str, Any]]

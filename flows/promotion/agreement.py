@@ -17,7 +17,7 @@ from flows.tracking.registry import Registry
 from flows.tracking.store.aliases import ALIASES, UNKNOWN, Alias
 from serving.repository.claims import PRIVATE
 from serving.repository.faultpoints import fault
-from serving.repository.labels import CANARY, STABLE
+from serving.repository.labels.labels import CANARY, STABLE
 from serving.repository.repository import Repository
 
 #: Who moved what was moved in MLflow, which does not say by whom.

@@ -23,7 +23,7 @@ from flows.runs.plans.recipe import CanarySettings
 from flows.tracking.registry import Registry
 from flows.workspace import Workspace
 from serving.repository import traffic
-from serving.repository.labels import Canary
+from serving.repository.labels.labels import Canary
 from serving.repository.repository import Repository
 from serving.repository.traffic import Traffic
 

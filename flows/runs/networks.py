@@ -18,7 +18,8 @@ from flows.workspace import MODEL_NAME, fingerprint
 from models.export import export
 from models.network import Network
 from models.task import Blueprint
-from models.training import checkpoint, determinism
+from models.training import determinism
+from models.training.recovery import checkpoint
 from serving.repository.repository import Repository
 
 

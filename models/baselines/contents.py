@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from features.images.preview import preview
-from features.sounds.decoding import decode
+from features.sounds.files.decoding import decode
 from features.spec import AUDIO, IMAGE, ROW, TEXT
 
 #: Pixels of each side of a small picture, and coefficients of a sound.

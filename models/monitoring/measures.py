@@ -18,7 +18,7 @@ from features.images.preview import preview
 from features.quarantine import RefusedError
 from features.rows.check import reader
 from features.sounds.check import resample
-from features.sounds.decoding import decode
+from features.sounds.files.decoding import decode
 from features.sources.tables import cells as table_cells
 from features.sources.tables.cells import CellReader
 from features.spec import AUDIO, IMAGE, ROW, TEXT, RawKind

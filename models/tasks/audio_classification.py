@@ -10,7 +10,7 @@ from pydantic import Field, RootModel
 
 from features.errors import ConfigError
 from features.settings import Settings
-from features.sounds.augmentation import AudioAugmentation, AudioAugmentationSettings
+from features.sounds.augmentation.windows import AudioAugmentation, AudioAugmentationSettings
 from features.sounds.featurizer import AudioFeaturizer, AudioFeaturizerSettings, Features, band_statistics
 from features.sounds.rules import AudioRules
 from features.spec import AUDIO

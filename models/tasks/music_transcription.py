@@ -10,15 +10,15 @@ from pydantic import Field, RootModel
 
 from features.errors import ConfigError
 from features.settings import Settings
+from features.sounds.augmentation.notes import NoteAugmentation, NoteAugmentationSettings
 from features.sounds.constant_q import ConstantQ
 from features.sounds.featurizer import AudioFeaturizer
-from features.sounds.note_augmentation import NoteAugmentation, NoteAugmentationSettings
 from features.sounds.rules import NoteRules
 from features.spec import AUDIO
 from features.targets.notes import NOTES
 from models.evaluation.calibration import note_thresholds
 from models.evaluation.measures.notes import NOTES as MEASURED
-from models.export import notes as decoding
+from models.export.sequences import notes as decoding
 from models.network import Network, Phase
 from models.networks.sounds import harmonics, takes
 from models.networks.sounds.harmonics import BINS_PER_KEY

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from features.errors import ConfigError
 from features.settings import Settings
-from features.sounds.frame_augmentation import FrameAugmentation, FrameAugmentationSettings
+from features.sounds.augmentation.frames import FrameAugmentation, FrameAugmentationSettings
 from features.sounds.frames import FrameFeaturizer, FrameFeaturizerSettings
 from features.sounds.rules import TranscriptRules
 from features.spec import AUDIO
@@ -19,9 +19,9 @@ from features.targets.transcript import TRANSCRIPT
 from models.evaluation.calibration import decoder_weights
 from models.evaluation.measures.transcripts import TRANSCRIPTS
 from models.export import signatures
-from models.export import transcripts as writing
-from models.export.beam import Search
-from models.export.transcripts import Writing
+from models.export.sequences import transcripts as writing
+from models.export.sequences.beam import Search
+from models.export.sequences.transcripts import Writing
 from models.network import Network, Phase
 from models.networks.assembly import Stage
 from models.networks.sounds import acoustic, ctc, ngrams

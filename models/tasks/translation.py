@@ -17,7 +17,8 @@ from features.texts.rules import PairRules
 from features.texts.subwords import Subwords, numbered
 from models.evaluation.calibration import length_penalty
 from models.evaluation.measures.translations import TRANSLATIONS
-from models.export import decoding, signatures, translations
+from models.export import decoding, signatures
+from models.export.sequences import translations
 from models.network import Network
 from models.networks.texts import translation
 from models.networks.texts.recurrent_writer import RecurrentWriter

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from models.objective import Objective
-from models.training.checkpoint import Checkpoints
+from models.training.recovery.checkpoint import Checkpoints
 
 log = logging.getLogger(__name__)
 

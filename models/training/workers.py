@@ -17,8 +17,8 @@ import numpy as np
 import tensorflow as tf
 
 from features.errors import ConfigError, UnavailableError
-from models.training.checkpoint import arrays_of, assign_arrays
 from models.training.cluster import Place, place
+from models.training.recovery.checkpoint import arrays_of, assign_arrays
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from pydantic import Field
 
 from features.settings import Settings
 from features.spec import Progress, silent
-from models.training.checkpoint import Checkpoints
-from models.training.interruption import TrainingInterruptedError, listening
+from models.training.recovery.checkpoint import Checkpoints
+from models.training.recovery.interruption import TrainingInterruptedError, listening
 from models.words.loss import Loss
 
 #: Seconds between checkpoints: what a cut costs at most, beside the epoch under way. Writing one to the disk

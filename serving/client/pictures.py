@@ -1,7 +1,7 @@
 """Image files of any kind to what an image signature takes."""
 
 from features.errors import DataError
-from features.images import exif, forms
+from features.images.files import exif, forms
 
 
 def plain(data: bytes) -> bytes:

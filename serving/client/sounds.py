@@ -2,7 +2,7 @@
 
 from features.errors import DataError
 from features.quarantine import RefusedError
-from features.sounds import decoding
+from features.sounds.files import decoding
 
 #: Seconds of the longest sound that is sent; a model may take less, and says so.
 _LONGEST = 3_600.0

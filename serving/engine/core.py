@@ -27,7 +27,7 @@ from serving.errors import (
     words_of,
 )
 from serving.repository import traffic
-from serving.repository.labels import STABLE, Canary
+from serving.repository.labels.labels import STABLE, Canary
 
 Answer = TypeVar("Answer")
 

@@ -14,7 +14,7 @@ from serving.engine.servable import DEFAULT_SIGNATURE, Served
 from serving.engine.states import State
 from serving.errors import NotFound, code_of
 from serving.repository import traffic
-from serving.repository.labels import Canary
+from serving.repository.labels.labels import Canary
 
 Answer = TypeVar("Answer")
 

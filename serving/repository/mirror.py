@@ -18,7 +18,7 @@ from features.errors import DataError, NoInputError, ServableError
 from features.storage.files import write_file
 from features.storage.objects import Listed, ObjectStore
 from features.storage.trees import regular_files, remove_tree, sync_tree
-from serving.repository.mirrored_labels import OBJECT, Labels
+from serving.repository.labels.mirrored_labels import OBJECT, Labels
 from serving.repository.release import MANIFEST, MODEL_FILES, SIGNATURE, Release
 from serving.repository.repository import Repository
 from serving.repository.version_names import is_model_name, parse_version

@@ -18,15 +18,15 @@ from typing import Any
 from features.errors import NoInputError, ServableError, StorageError, TemporaryError, UsageError
 from features.storage.files import write_file
 from features.storage.locks import FileLock, locked
-from serving.repository import labels, server_config
 from serving.repository.claims import PRIVATE, Claims
 from serving.repository.faultpoints import fault
-from serving.repository.history import History
-from serving.repository.labels import CANARY, STABLE, Canary
+from serving.repository.labels import labels, server_config
+from serving.repository.labels.history import History
+from serving.repository.labels.labels import CANARY, STABLE, Canary
+from serving.repository.labels.server_config import CONFIG, CONTAINER_BASE, STEP_SECONDS, Entry
 from serving.repository.leases import leased_versions
 from serving.repository.placement import place
 from serving.repository.release import MODEL_FILES, Describe, Release, is_complete
-from serving.repository.server_config import CONFIG, CONTAINER_BASE, STEP_SECONDS, Entry
 from serving.repository.version_names import is_model_name, parse_version
 
 _log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from serving.repository.claims import PRIVATE
-from serving.repository.labels import Canary
+from serving.repository.labels.labels import Canary
 
 FOLDER = "traffic"
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from aiohttp import web
 
-from serving import listening
 from serving.engine.deadline import Caller, ends_in, waiting
 from serving.errors import HTTP_STATUS, InvalidArgument, code_of
+from serving.process import listening
 from serving.rest.api import Reply, RestApi, refusal
 from serving.rest.callers import Callers
 from serving.rest.inflation import Inflater

@@ -10,8 +10,8 @@ from typing import Any
 
 from features.errors import ConfigError, UsageError
 from features.storage.objects import is_url
-from serving import logs
 from serving.config import MAX_REST_BODY_BYTES, PAGE_LOOPBACK, PAGES, Options
+from serving.process import logs
 
 #: REST port of ``servable serve`` if none is given.
 DEFAULT_REST_PORT = 8501

@@ -10,10 +10,11 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import model_service_pb2, prediction_service_pb2
 
-from serving import listening, service_names
+from serving import service_names
 from serving.config import Options
 from serving.engine.workers import Workers
 from serving.errors import InvalidArgument, ServerError
+from serving.process import listening
 from serving.server.admission import Admission
 from serving.server.ssl_file import SslFile
 from serving.tokens import Tokens

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import ServableError
-from serving import listening, logs
 from serving.config import Options
+from serving.process import listening, logs
 from serving.server import running
 
 _log = logging.getLogger(__name__)

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable, Sequence
 
 from features.errors import ServableError
-from serving import quiet
 from serving.config import Options
 from serving.engine import startup
+from serving.process import quiet
 
 #: Told the addresses of gRPC and REST, None where it is off, once every model answers or has failed to load.
 Announce = Callable[[str, str | None], None]

@@ -13,11 +13,10 @@ from tensorflow_serving.config import model_server_config_pb2
 from features.errors import ConfigError
 from serving import text_configs
 from serving.config import Options, exposed, is_loopback
-from serving.engine import batching_parameters
-from serving.engine.batching import Batcher
-from serving.engine.batching_parameters import Parameters
+from serving.engine.batching.batcher import Batcher
+from serving.engine.batching.joining import Joiner
+from serving.engine.batching.parameters import JOINED_ROWS, Parameters, parameters_for
 from serving.engine.core import PLATFORM, Core, Live
-from serving.engine.joining import Joiner
 from serving.engine.manager import LoadPolicy, Manager
 from serving.engine.servable import Servable, Served, SessionOptions
 from serving.engine.states import StateMonitor, VersionState
@@ -28,7 +27,7 @@ from serving.inference.request_log import RequestLog
 from serving.inference.request_logs import RequestLogs
 from serving.metrics import PATH as METRICS_PATH
 from serving.metrics import Metrics
-from serving.repository import mirrored_labels
+from serving.repository.labels import mirrored_labels
 from serving.repository.repository import Repository
 from serving.rest.api import RestApi
 from serving.rest.callers import Callers
@@ -249,9 +248,7 @@ def _core(options: Options, tell: Callable[[], None], taking: Callable[[dict[str
         servable = _servable(options, session, name, version, path)
         if options.warmup:
             warmup.replay(servable, iterations=options.warmup_iterations)
-        parameters = common and batching_parameters.parameters_for(
-            path, common, own=options.per_model_batching
-        )
+        parameters = common and parameters_for(path, common, own=options.per_model_batching)
         if parameters:
             return Batcher(servable, parameters)
         return Joiner(servable) if options.auto_batching else servable
@@ -290,7 +287,7 @@ def _batching(options: Options) -> Parameters | None:
     if not options.batching:
         return None
     file = options.batching_parameters_file
-    return Parameters(joined_rows=batching_parameters.JOINED_ROWS) if file is None else Parameters.read(file)
+    return Parameters(joined_rows=JOINED_ROWS) if file is None else Parameters.read(file)
 
 
 def _threads_of_a_run(options: Options, common: Parameters | None) -> int:

@@ -10,7 +10,7 @@ import pandas as pd
 from PIL import Image
 from scipy import signal, stats
 
-from features.sounds.decoding import decode, wave_bytes
+from features.sounds.files.decoding import decode, wave_bytes
 from features.spec import ROW
 from flows.monitoring.observation import table
 from models.monitoring import measures, shifts

@@ -14,8 +14,8 @@ from features.datasets import dataset
 from features.ingest import copies, ingest_examples, write_snapshot
 from features.ingest.examination import Example, Findings
 from features.ingest.rules import IngestRules
-from features.ingest.verdict import Verdict
-from features.ingest.verdict_index import VerdictIndex
+from features.ingest.verdicts.verdict import Verdict
+from features.ingest.verdicts.verdict_index import VerdictIndex
 from features.sources.files.candidates import Candidate, Source
 from features.spec import IMAGE, silent
 from features.targets.classes import CLASS

@@ -14,8 +14,8 @@ from features.datasets.dataset import Dataset
 from features.images import agreement as image_agreement
 from features.images import check as image_file
 from features.ingest import agreement
-from features.ingest import kinds as raw_kinds
 from features.ingest.ingest import ingest
+from features.ingest.verdicts import kinds as raw_kinds
 from features.rows.rules import RowRules
 from features.sounds.rules import AudioRules
 from features.sources.files.candidates import Columns

@@ -20,9 +20,9 @@ from features.formats.content_type import sniff
 from features.formats.sounds import CONVERTIBLE, DECODED, ENDINGS, SUFFIXES
 from features.ingest.ingest import ingest
 from features.quarantine import NOTES, REASONS, RefusedError
-from features.sounds import decoding
 from features.sounds.check import check
-from features.sounds.decoding import decode, wave_bytes
+from features.sounds.files import decoding
+from features.sounds.files.decoding import decode, wave_bytes
 from features.sounds.rules import AudioRules
 from features.sources.files.candidates import Columns
 from features.spec import AUDIO
@@ -140,7 +140,7 @@ def test_mp3_without_a_count_cut_anywhere_is_as_long_as_its_frames() -> None:
 _DIRTY = """
 import hashlib, sys
 import numpy as np
-from features.sounds.decoding import decode
+from features.sounds.files.decoding import decode
 if sys.argv[2] == "dirty":
     blocks = [np.full(1 << 16, 1e30, np.float32) for _ in range(200)]
     del blocks

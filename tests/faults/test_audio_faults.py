@@ -12,7 +12,7 @@ import soundfile
 from features.ingest.ingest import ingest
 from features.quarantine import RefusedError
 from features.sounds.check import check
-from features.sounds.decoding import wave_bytes
+from features.sounds.files.decoding import wave_bytes
 from features.sounds.rules import AudioRules
 from features.sources.files.candidates import Columns
 from features.spec import AUDIO

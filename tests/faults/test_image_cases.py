@@ -14,7 +14,7 @@ from features.errors import DataError
 from features.images import check
 from features.images.decoding import upright
 from features.images.featurizer import ImageFeaturizer
-from features.images.forms import is_plain
+from features.images.files.forms import is_plain
 from features.quarantine import RefusedError
 from serving.client import commands, forms
 from tests.faults import bitmaps, corpus

@@ -18,11 +18,11 @@ from PIL import Image
 
 from features.datasets.dataset import Dataset, load
 from features.errors import AccessError, DataError, NoInputError, TemporaryError
-from features.ingest import verdict as validation
-from features.ingest.decoder_pool import DecoderPool, Job
-from features.ingest.facts import Facts
 from features.ingest.ingest import ingest
 from features.ingest.rules import IngestRules
+from features.ingest.verdicts import verdict as validation
+from features.ingest.verdicts.decoder_pool import DecoderPool, Job
+from features.ingest.verdicts.facts import Facts
 from features.sources.recognise import Columns
 from features.spec import IMAGE
 from features.storage import files as storage_files

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from serving import cli, errors, listening
+from serving import cli, errors
 from serving.config import Options
 from serving.engine import source
+from serving.process import listening
 from serving.repository.repository import Repository
 from serving.server.server import Server
 from tests.serving import saved_models

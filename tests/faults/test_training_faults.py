@@ -19,7 +19,8 @@ from features.datasets import feature_store
 from features.errors import ConfigError, DataError
 from models.network import Network, Phase
 from models.training import determinism, training
-from models.training.interruption import TrainingInterruptedError
+from models.training.recovery.failures import OutOfMemoryError
+from models.training.recovery.interruption import TrainingInterruptedError
 from tests.models import toys
 from tests.models.training import toy_training
 from tests.models.training.toy_training import CHANGES, ONE_BLOCK, SETTINGS
@@ -227,7 +228,7 @@ def greedy(most: int, truly: bool = False) -> Network:
 
 
 def test_t4_out_of_memory_names_batch_and_remedy(stores, tmp_path):
-    with pytest.raises(training.OutOfMemoryError) as error:
+    with pytest.raises(OutOfMemoryError) as error:
         run(tmp_path, stores, network=greedy(4, truly=True))
     assert error.value.exit_code == 74
     for part in ("epoch 1, batch 1", "batches of 8", "training.batch_size=4", "training.auto_batch=true"):
@@ -250,7 +251,7 @@ def test_t4_auto_batch_goes_on_with_half_the_batch_once(stores, halved, tmp_path
     _, history, steps = halved
     assert len(steps) == 2 * 12
     assert history.epochs[-1]["metrics"]["learning_rate"] == pytest.approx(0, abs=1e-6)
-    with pytest.raises(training.OutOfMemoryError, match="batches of 4"):
+    with pytest.raises(OutOfMemoryError, match="batches of 4"):
         run(tmp_path, stores, network=greedy(3), settings=AUTO)
     assert "going on with batches of 4" in caplog.text
 
@@ -379,7 +380,7 @@ def test_t8_signals_leave_clean_checkpoints(stores, uninterrupted, interrupted, 
 
 SECOND_SIGNAL = """
 import os, signal, sys
-from models.training.interruption import listening
+from models.training.recovery.interruption import listening
 with listening() as bell:
     os.kill(os.getpid(), int(sys.argv[1]))
     print("first", bell.rung, flush=True)

@@ -16,10 +16,10 @@ from features.datasets import feature_store
 from features.datasets.dataset import Dataset
 from features.datasets.feature_store import FeatureStore
 from features.images.featurizer import ImageFeaturizer
-from features.ingest import part_examiner
 from features.ingest.ingest import ingest
-from features.ingest.part_examiner import Examiner
 from features.ingest.rules import IngestRules
+from features.ingest.verdicts import part_examiner
+from features.ingest.verdicts.part_examiner import Examiner
 from features.sources.files.candidates import Columns
 from features.spec import IMAGE
 from features.spread import Part, parts

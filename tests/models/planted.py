@@ -14,7 +14,7 @@ from features.images import featurizer
 from features.images.augmentation import AugmentationSettings
 from features.ingest.rules import IngestRules
 from features.sounds import featurizer as sounds_featurizer
-from features.sounds.augmentation import AudioAugmentationSettings
+from features.sounds.augmentation.windows import AudioAugmentationSettings
 from features.sounds.rules import AudioRules
 from models.network import Network
 from models.task import Blueprint

@@ -21,10 +21,10 @@ from features.ingest.rules import BoxRules, CorpusRules, IngestRules, PointRules
 from features.rows import featurizer
 from features.rows.rules import RowRules
 from features.sounds import featurizer as sounds_featurizer
-from features.sounds.augmentation import AudioAugmentationSettings
-from features.sounds.frame_augmentation import FrameAugmentationSettings
+from features.sounds.augmentation.frames import FrameAugmentationSettings
+from features.sounds.augmentation.notes import NoteAugmentationSettings
+from features.sounds.augmentation.windows import AudioAugmentationSettings
 from features.sounds.frames import FrameFeaturizerSettings
-from features.sounds.note_augmentation import NoteAugmentationSettings
 from features.sounds.rules import AudioRules, NoteRules, TranscriptRules
 from features.texts import featurizer as texts_featurizer
 from features.texts import words as texts_words

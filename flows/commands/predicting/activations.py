@@ -88,7 +88,7 @@ def _drawn(training: Any, file: str, layer: str | None, out: Path) -> dict[str, 
 
 def _content(plan: Any, file: str) -> bytes:
     """Read a file or a text as ingest would keep it."""
-    from features.ingest import kinds
+    from features.ingest.verdicts import kinds
     from features.names import suffix_of
     from features.quarantine import RefusedError
     from flows.queries.reading import raw_inputs

@@ -184,7 +184,7 @@ def sound(raw: bytes, title: str, lines: Sequence[str] = ()) -> Media:
     from PIL import Image
 
     from features.quarantine import RefusedError
-    from features.sounds.decoding import decode, wave_bytes
+    from features.sounds.files.decoding import decode, wave_bytes
     from features.sounds.spectrogram import LogMel
 
     try:

@@ -106,7 +106,7 @@ def takes(context: Context) -> Iterator[Section]:
 
 def _played(heard: Heard) -> Media:
     """Play what was transcribed on a plain synthesiser."""
-    from features.sounds.decoding import wave_bytes
+    from features.sounds.files.decoding import wave_bytes
 
     samples = synthesised(heard.notes, media.SHOWN_SECONDS)
     return media.sound(wave_bytes(samples, _RATE), "what was transcribed", ["played by a synthesiser"])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flows.tracking.store.tags import RELEASE_TAG
-from serving.repository.labels import CANARY, STABLE
+from serving.repository.labels.labels import CANARY, STABLE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

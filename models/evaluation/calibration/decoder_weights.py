@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from features.targets import transcript
-from models.export import transcripts
-from models.export.transcripts import Writing
+from models.export.sequences import transcripts
+from models.export.sequences.transcripts import Writing
 
 #: What is tried for each.
 WEIGHTS, BONUSES = (0.2, 0.4, 0.6, 0.8, 1.0), (0.0, 0.5, 1.0, 1.5, 2.0)

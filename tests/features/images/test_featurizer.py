@@ -16,7 +16,7 @@ from features.datasets import feature_store
 from features.images import check
 from features.images.decoding import upright
 from features.images.featurizer import ImageFeaturizer
-from features.images.forms import is_plain
+from features.images.files.forms import is_plain
 from features.ingest.ingest import ingest
 from features.ingest.rules import IngestRules
 from features.quarantine import RefusedError

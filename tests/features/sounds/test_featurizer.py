@@ -8,9 +8,9 @@ import pytest
 import soundfile
 import tensorflow as tf
 
-from features.sounds.augmentation import AudioAugmentation, AudioAugmentationSettings
-from features.sounds.decoding import wave_bytes
+from features.sounds.augmentation.windows import AudioAugmentation, AudioAugmentationSettings
 from features.sounds.featurizer import AudioFeaturizer, band_statistics
+from features.sounds.files.decoding import wave_bytes
 from features.sounds.spectrogram import LogMel
 
 RATE = 8000

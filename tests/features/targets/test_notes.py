@@ -14,7 +14,7 @@ from features.formats import midi
 from features.formats.midi import Note
 from features.ingest.ingest import ingest
 from features.quarantine import RefusedError
-from features.sounds.decoding import wave_bytes
+from features.sounds.files.decoding import wave_bytes
 from features.sounds.rules import NoteRules
 from features.sources.files.candidates import Columns
 from features.spec import AUDIO

@@ -73,11 +73,11 @@ def test_warnings_of_ours_are_shown_and_those_of_libraries_logged(
     # A flow that ran earlier in this process has left Prefect's handler there.
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     with run_log.begun(), run_log.opened(tmp_path / "run.log"):
-        logging.getLogger("models.training.checkpoint").warning("checkpoint %s is damaged", "a.json")
+        logging.getLogger("models.training.recovery.checkpoint").warning("checkpoint %s is damaged", "a.json")
         logging.getLogger("a_library").warning("deprecated")
         logging.getLogger("a_library").info("chatter")
     assert texts(tmp_path / "run.log") == [
-        "WARNING models.training.checkpoint: checkpoint a.json is damaged",
+        "WARNING models.training.recovery.checkpoint: checkpoint a.json is damaged",
         "WARNING a_library: deprecated",
     ]
     assert shown.getvalue() == "warning: checkpoint a.json is damaged\n"

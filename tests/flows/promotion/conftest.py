@@ -13,7 +13,7 @@ from flows.tracking.registry import Registry
 from flows.tracking.store.aliases import ALIASES, RELEASE_TAG
 from flows.tracking.store.mlflow_store import Ledger
 from flows.workspace import Workspace
-from serving.repository.labels import CANARY, STABLE
+from serving.repository.labels.labels import CANARY, STABLE
 from serving.repository.repository import Repository
 from tests import mlflow_store
 

@@ -18,7 +18,7 @@ from flows.promotion import moves
 from flows.promotion.watch import Watch
 from flows.tracking.store.aliases import ALIASES, REFUSED_TAG
 from flows.workspace import Workspace
-from serving.repository.labels import CANARY, STABLE
+from serving.repository.labels.labels import CANARY, STABLE
 from tests.flows.promotion.conftest import VERSIONS, Place
 
 REFUSED = {"checks": [{"name": "parity", "passed": False, "got": "0.5", "expected": "at most 1e-05"}]}

@@ -9,7 +9,7 @@ from flows.promotion.admission import evaluated
 from flows.promotion.judgement import PROMOTE, ROLL_BACK, WAIT, Evaluated, Evaluations, judge
 from flows.promotion.watch import _Trial, described
 from flows.runs.plans.recipe import CanarySettings
-from serving.repository.labels import Canary
+from serving.repository.labels.labels import Canary
 from serving.repository.repository import Repository
 from serving.repository.traffic import Counter, Tally, Traffic
 

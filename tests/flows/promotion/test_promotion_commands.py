@@ -11,7 +11,7 @@ import pytest
 
 from flows import cli
 from flows.commands import serve
-from serving.repository.labels import CANARY, STABLE
+from serving.repository.labels.labels import CANARY, STABLE
 from tests.conftest import ROOT
 from tests.flows.promotion.conftest import Place
 

@@ -14,7 +14,7 @@ import soundfile
 from PIL import Image
 
 from features.formats import midi
-from features.sounds.note_augmentation import NoteAugmentationSettings
+from features.sounds.augmentation.notes import NoteAugmentationSettings
 from features.sounds.rules import NoteRules
 from features.targets.notes import NOTES
 from flows import cli

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from flows.runs import networks
-from models.training import checkpoint
+from models.training.recovery import checkpoint
 from tests.models import toys
 
 

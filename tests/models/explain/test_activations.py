@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from features.errors import UsageError
 from features.sounds import featurizer
-from features.sounds.decoding import wave_bytes
+from features.sounds.files.decoding import wave_bytes
 from features.sounds.rules import AudioRules
 from models.explain import activations
 from models.figures import activation_figures

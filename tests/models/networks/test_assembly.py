@@ -11,6 +11,7 @@ from models import tasks
 from models.evaluation import inference
 from models.tasks.image_classification import IMAGE_CLASSIFICATION as TASK
 from models.training import determinism, training
+from models.training.examples import group_weights
 from tests.models import toys
 from tests.models.training.toy_training import SETTINGS, run
 
@@ -175,13 +176,13 @@ def test_stages_are_named_by_what_they_compute(module, tmp_path):
 
 def test_class_weights_and_balanced_sampling_even_out_classes():
     targets = np.array([0] * 30 + [1] * 10)
-    weights = training.group_weights(targets, "weights")
+    weights = group_weights(targets, "weights")
     np.testing.assert_allclose(weights, [40 / 60, 40 / 20])
     assert weights[targets].mean() == pytest.approx(1)
-    softened = training.group_weights(targets, "weights", 0.5)
+    softened = group_weights(targets, "weights", 0.5)
     assert softened[1] / softened[0] == pytest.approx(3**0.5)
     assert softened[targets].mean() == pytest.approx(1)
-    assert training.group_weights(targets, "none") is None
+    assert group_weights(targets, "none") is None
     order = training.batches.epoch_order(40, seed=0, epoch=0, groups=targets, balanced=True)
     assert np.bincount(targets[order]).tolist() == [20, 20]
 

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from features.errors import ConfigError
-from features.sounds.frame_augmentation import FrameAugmentationSettings
+from features.sounds.augmentation.frames import FrameAugmentationSettings
 from features.sounds.frames import FrameFeaturizerSettings
 from features.sounds.rules import TranscriptRules
 from models.task import Blueprint

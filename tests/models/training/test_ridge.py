@@ -15,10 +15,10 @@ from models.networks.images import cnn, mirrored
 from models.objective import REGRESSION, scaled
 from models.training import ridge, solver
 from models.training.examples import Examples
-from models.training.interruption import Bell
+from models.training.leg import Leg
+from models.training.recovery.interruption import Bell
 from models.training.settings import RegressionSettings
 from models.training.step import measure_step
-from models.training.training import Leg
 from models.training.workers import ALONE
 
 RANDOM = np.random.default_rng(0)

@@ -11,7 +11,8 @@ import tensorflow as tf
 from features.errors import StorageError
 from features.storage import files
 from models.objective import CLASSIFICATION
-from models.training import checkpoint, determinism, training
+from models.training import determinism, training
+from models.training.recovery import checkpoint
 from models.training.settings import TrainingSettings
 from models.training.step import measure_step, train_step
 from tests.models import toys

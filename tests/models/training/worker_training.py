@@ -11,7 +11,8 @@ from pathlib import Path
 import keras
 
 from models.network import Network
-from models.training import checkpoint, determinism, workers
+from models.training import determinism, workers
+from models.training.recovery import checkpoint
 from models.training.settings import TrainingSettings
 from models.training.training import History
 from tests.models import toys

@@ -14,8 +14,8 @@ from google.protobuf import empty_pb2
 from serving.client.client import Client
 from serving.config import Options
 from serving.engine import deadline
-from serving.engine.batching import Batcher
-from serving.engine.batching_parameters import Parameters
+from serving.engine.batching.batcher import Batcher
+from serving.engine.batching.parameters import Parameters
 from serving.engine.servable import Servable
 from serving.engine.stopping import Stopper
 from serving.errors import DeadlineExceeded, InvalidArgument

@@ -15,7 +15,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from serving.client.client import Client
 from serving.config import Options
-from serving.engine.joining import Joiner
+from serving.engine.batching.joining import Joiner
 from serving.engine.lite import FILE, LiteServable
 from serving.errors import DataLoss, InvalidArgument
 from serving.server import flags

@@ -6,8 +6,8 @@ import pytest
 
 from features.errors import DataError, UnavailableError
 from features.storage.objects import ObjectStore
+from serving.repository.labels.mirrored_labels import OBJECT, Labels, live
 from serving.repository.mirror import Follower, push
-from serving.repository.mirrored_labels import OBJECT, Labels, live
 from serving.repository.repository import Repository
 from tests.object_store import Bucket
 

@@ -15,9 +15,9 @@ from dataclasses import replace
 import pytest
 
 from features.errors import ConfigError, UnavailableError
-from serving import logs
 from serving.config import Options
 from serving.metrics import Counts, Metrics
+from serving.process import logs
 from serving.server.processes import Group, _reserved
 
 #: Seconds in which whatever is awaited comes.

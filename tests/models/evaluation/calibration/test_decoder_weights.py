@@ -4,8 +4,8 @@ import numpy as np
 import tensorflow as tf
 
 from models.evaluation.calibration import decoder_weights
-from models.export.beam import Search
-from models.export.transcripts import Writing
+from models.export.sequences.beam import Search
+from models.export.sequences.transcripts import Writing
 from models.networks.sounds import ngrams
 
 

@@ -12,7 +12,7 @@ from features.targets.notes import KEYS, LOWEST, NOTES
 from models.evaluation.calibration import note_thresholds
 from models.evaluation.measures import notes
 from models.evaluation.measures.notes import Heard
-from models.export.notes import notes as decode
+from models.export.sequences.notes import notes as decode
 from models.networks.sounds.notes import rolls
 from tests.models.networks.sounds.test_notes import notes as padded
 from tests.models.networks.sounds.test_notes import said

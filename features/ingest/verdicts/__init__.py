@@ -1,0 +1,1 @@
+"""How one example is examined: facts and verdicts, their index, the processes that decode."""

@@ -1,0 +1,1 @@
+"""Random changes of sounds while training: of windows, of whole spectrograms, of windows with notes."""

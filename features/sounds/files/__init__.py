@@ -1,0 +1,1 @@
+"""Sound files of any format: their chunks, their codecs, their samples."""

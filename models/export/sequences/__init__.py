@@ -1,0 +1,1 @@
+"""Answers that are sequences, in the graph: transcripts, notes, sentences."""

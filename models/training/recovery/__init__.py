@@ -1,0 +1,1 @@
+"""How a training ends early and resumes: interruptions, failures, checkpoints, what they belong to."""

@@ -1,0 +1,1 @@
+"""Requests that share a run of their model: as parameters say, or while the model is busy."""
