@@ -222,9 +222,8 @@ class Search:
         seed = self.base.seed + len(study.trials)
         study.sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=STARTUP)
         if not study.trials:
-            study.enqueue_trial(spaces.defaults(self.space, self.plan))
-            for recipe in getattr(self.space.get("recipe"), "values", ()):
-                study.enqueue_trial({"recipe": json.dumps(recipe)}, skip_if_exists=True)
+            for params in spaces.first(self.space, self.plan):
+                study.enqueue_trial(params, skip_if_exists=True)
         for trial in study.trials:
             if trial.state == optuna.trial.TrialState.RUNNING:
                 study.tell(trial.number, state=optuna.trial.TrialState.FAIL)

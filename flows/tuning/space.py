@@ -174,6 +174,21 @@ def defaults(space: Space, plan: "Plan") -> dict[str, Any]:
     return own
 
 
+def first(space: Space, plan: "Plan") -> list[dict[str, Any]]:
+    """Return what is tried first: the recipe's own values, then these with another kind of one thing.
+
+    Another recipe, or another way of pooling, changes more than another number does, and is not to be judged
+    beside a learning rate that was drawn at random.
+    """
+    own = defaults(space, plan)
+    kinds = {
+        key: [value for value in choice.values if isinstance(value, str)]
+        for key, choice in space.items()
+        if isinstance(choice, Values)
+    }
+    return [own, *(own | {key: json.dumps(value)} for key, values in kinds.items() for value in values)]
+
+
 def _inside(choice: Range, value: Any) -> bool:
     return isinstance(value, int | float) and choice.low <= value <= choice.high
 

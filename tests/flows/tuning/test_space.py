@@ -86,4 +86,11 @@ def test_the_usual_space_of_sounds_has_what_else_decides(tmp_path: Path) -> None
     found = space.usual(plan)
     assert found["model.pooling"] == Values(("all", "time", "peaks"))
     assert found["augmentation.mixup"] == Values((0.0, 0.2, 0.3, 0.4))
-    assert space.defaults(found, plan)["augmentation.mixup"] == "0.3"
+    own = space.defaults(found, plan)
+    assert own["augmentation.mixup"] == "0.3"
+    # Another way of pooling is tried beside the recipe's own numbers.
+    tried = [
+        params | {"model.pooling": params["model.pooling"].strip('"')} for params in space.first(found, plan)
+    ]
+    assert [params.pop("model.pooling") for params in tried] == ["time", "all", "time", "peaks"]
+    assert all(params == {key: own[key] for key in params} for params in tried)
