@@ -98,6 +98,8 @@ class Network:
         calibrate: called once the weights are trained, with batches of the validation split, inputs of the
             last phase and targets: sets variables that gradients do not move, such as thresholds; None sets
             none.
+        settle: called at the end, where there is a validation split, with batches of both splits: fits anew
+            what was fitted to the training split alone, so that validation could judge it. None fits nothing.
         write: from features to outputs, where the model itself must be told what comes before (see
             `Phase.forced`): one place after the other. None: the model.
     """
@@ -111,4 +113,5 @@ class Network:
     locate: Callable[[Mapping[str, Any], Any], dict[str, Any]] | None = None
     decode: Callable[[Any, tuple[str, ...]], dict[str, Any]] | None = None
     calibrate: Callable[[Sequence[tuple[Any, Any]]], None] | None = None
+    settle: Callable[[Sequence[tuple[Any, Any]]], None] | None = None
     write: Callable[..., Any] | None = None

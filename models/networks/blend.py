@@ -43,10 +43,19 @@ def beside(
     scores: keras.Layer,
     start: tuple[float, float] = (1.0, 0.0),
     doubt: float = 1.0,
+    settle: Callable[[Sequence[tuple[Any, Any]]], None] | None = None,
 ) -> Network:
     """Blend the logits of a network, trained in one phase, with those of a layer over the same features.
 
     Weights are those that `choose` gives, or ``start`` where there is no validation split.
+
+    Args:
+        network: whose logits come first.
+        scores: the layer.
+        start: of `choose`.
+        doubt: of `choose`.
+        settle: fits the layer to training and validation split together, once the weights are chosen; see
+            `Network`. None leaves it as it is.
     """
     (features,) = network.model.inputs
     wide = keras.Model(features, scores(features), name="wide")
@@ -62,7 +71,8 @@ def beside(
         targets = np.concatenate([each for _, each in batches])
         blend.shares.assign(choose(deep, linear, targets, start, doubt))
 
-    return replace(network, model=whole, phases=(replace(phase, model=whole),), calibrate=calibrate)
+    phases = (replace(phase, model=whole),)
+    return replace(network, model=whole, phases=phases, calibrate=calibrate, settle=settle)
 
 
 def _logits(model: keras.Model, batches: Sequence[tuple[Any, Any]]) -> np.ndarray:

@@ -166,8 +166,8 @@ def build(blueprint: Blueprint) -> Network:
     fitted = blueprint.fitted.get("moments")
     if not fitted:
         return network
-    bands = backbone.featurizer.spec.shape[-1]
-    return blend.beside(network, moments.Linear(bands, len(blueprint.labels), fitted), EQUAL, DOUBT)
+    linear = moments.Linear(backbone.featurizer.spec.shape[-1], len(blueprint.labels), fitted)
+    return blend.beside(network, linear, EQUAL, DOUBT, linear.refit)
 
 
 AUDIO_CLASSIFICATION = Task(

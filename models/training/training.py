@@ -17,7 +17,7 @@ from features.targets.classes import CLASS
 from features.targets.target import Target
 from models.network import Network
 from models.objective import Objective
-from models.training.examples import gather
+from models.training.examples import Examples, gather
 from models.training.featurizing import featurize, uncached
 from models.training.leg import Leg, OnEpoch, OnResume
 from models.training.recovery import identity
@@ -45,7 +45,8 @@ class History:
     Attributes:
         epochs: of each its phase, number and metrics.
         validation: metrics of the validation split with the weights that the training ends with: averaged,
-            of the best epoch, calibrated. Empty without such a split.
+            of the best epoch, calibrated. Empty without such a split. What is fitted to that split as well in
+            the end counts as it was before.
     """
 
     epochs: tuple[dict[str, Any], ...]
@@ -103,12 +104,17 @@ def train(
             leg.last = phase is network.phases[-1]
             rows += leg.run(dataset, stores, len(rows), bell, progress, on_epoch, on_resume)
     final = leg.final
+    phase = network.phases[-1]
+    cache = feature_store.FeatureStore(stores / feature_store.fingerprint(phase.stage))
     if network.calibrate is not None:
-        phase = network.phases[-1]
-        cache = feature_store.FeatureStore(stores / feature_store.fingerprint(phase.stage))
         measured = gather(dataset, target, cache, "validation", phase.place)
-        network.calibrate(
-            [batch[:2] for batch in batches.batches(measured.rows, measured.targets, batch_size=8)]
-        )
+        network.calibrate(_batches(measured))
         final = leg.validate(measured)
+    if network.settle is not None and dataset.size("validation"):
+        both = (gather(dataset, target, cache, split, phase.place) for split in ("train", "validation"))
+        network.settle([batch for split in both for batch in _batches(split)])
     return History(tuple(rows), final)
+
+
+def _batches(examples: Examples) -> list[tuple[Any, Any]]:
+    return [batch[:2] for batch in batches.batches(examples.rows, examples.targets, batch_size=8)]

@@ -5,7 +5,7 @@ of their changes how lively it is, autocorrelations whether it ticks, rolls or c
 something is, they do not say.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -156,9 +156,18 @@ class Linear(keras.Layer):
             for name, further in shapes.items()
         }
         self.parts["bias"] = self.add_weight((classes,), "zeros", trainable=False, name="bias")
-        for name, value in (fitted or {"scale": np.ones(size(bands))}).items():
-            self.parts[name].assign(np.asarray(value, np.float32))
+        self.assign(fitted or {"scale": np.ones(size(bands))})
         self.built = True
+
+    def assign(self, fitted: Mapping[str, Any]) -> None:
+        """Take weights as `fit` returns them; nothing changes where they are empty."""
+        for name, value in fitted.items():
+            self.parts[name].assign(np.asarray(value, np.float32))
+
+    def refit(self, batches: Sequence[tuple[Any, Any]]) -> None:
+        """Fit anew to batches of windows and classes."""
+        rows = np.concatenate([moments(tf.constant(windows)).numpy() for windows, _ in batches])
+        self.assign(fit(rows, np.concatenate([classes for _, classes in batches]), self.classes))
 
     def call(self, windows: Any) -> Any:
         """Return the logits."""

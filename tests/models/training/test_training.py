@@ -181,8 +181,23 @@ def test_what_is_calibrated_is_measured_anew(stores, tmp_path):
     assert history.validation["loss"] > history.epochs[-1]["metrics"]["validation_loss"] + 0.1
 
 
+def test_what_is_fitted_to_validation_as_well_is_measured_before(stores, tmp_path):
+    network, targets = toys.network(), []
+
+    def settle(batches):
+        targets.extend(target for _, classes in batches for target in classes)
+        network.model.trainable_variables[-1].assign([9.0, 0.0])
+
+    trained, history = run(tmp_path, stores, network=replace(network, settle=settle))
+    assert len(targets) == toys.dataset().size("train") + toys.dataset().size("validation")
+    last = history.epochs[-1]["metrics"]
+    assert history.validation["loss"] == pytest.approx(last["validation_loss"])
+    assert history.validation != validated(trained)
+
+
 def test_training_without_validation_examples(stores, tmp_path):
-    _, history = run(tmp_path, stores, data=toys.dataset(validation=0), network=toys.network())
+    network = replace(toys.network(), settle=lambda batches: pytest.fail("there is nothing to add"))
+    _, history = run(tmp_path, stores, data=toys.dataset(validation=0), network=network)
     assert not [name for name in history.epochs[-1]["metrics"] if name.startswith("validation")]
     assert history.validation == {}
 

@@ -138,3 +138,11 @@ def test_the_network_is_trained_alone_and_blended_by_validation() -> None:
     np.testing.assert_allclose(
         built.model(windows, training=False), shares[0] * deep + shares[1] * wide, atol=1e-5
     )
+    assert built.settle is not None
+    built.settle([(windows[:4].numpy(), targets[:4]), (windows[4:].numpy(), targets[4:])])
+    whole = Linear(24, 3, moments.fit(described, targets, 3))(windows)
+    np.testing.assert_allclose(built.model.get_layer("wide")(windows), whole, atol=1e-4)
+    # The weights of the two stay those of examples that neither had seen.
+    np.testing.assert_allclose(
+        built.model(windows, training=False), shares[0] * deep + shares[1] * whole, atol=1e-4
+    )
