@@ -74,13 +74,16 @@ class ApplicationBackbone(keras.Layer):
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Scale pixels as the network was trained on, and apply it."""
         # Handed on in a functional model, the outer call's flag would win over one fixed here.
-        training = bool(training) and self.learn_batch_norm
-        return self.network(self.preprocess(inputs * 255.0), training=training)
+        return self.network(self.prepared(inputs), training=bool(training) and self.learn_batch_norm)
+
+    def prepared(self, inputs: Any) -> Any:
+        """Scale pixels in [0, 1] as the network was trained on."""
+        return self.preprocess(inputs * 255.0)
 
     def maps(self) -> network.Maps | None:
         """Find the network's last convolutional maps; None where they do not cover the whole image."""
         last_maps = None if any(self.crop) else mapping.of(self.network)
-        return last_maps and last_maps.following(lambda pixels: self.preprocess(pixels * 255.0))
+        return last_maps and last_maps.following(self.prepared)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return [batch, d]."""
