@@ -103,17 +103,23 @@ def train(
             leg = Leg(phase, target, objective, settings, checkpoints / phase.name, seed, workers)
             leg.last = phase is network.phases[-1]
             rows += leg.run(dataset, stores, len(rows), bell, progress, on_epoch, on_resume)
+    return History(tuple(rows), _completed(network, leg, dataset, stores))
+
+
+def _completed(network: Network, leg: Leg, dataset: Dataset, stores: Path) -> Mapping[str, float]:
+    """Set what gradients do not move; return the metrics of the validation split."""
+    if network.calibrate is None and network.settle is None:
+        return leg.final
+    cache = feature_store.FeatureStore(stores / feature_store.fingerprint(leg.phase.stage))
+    validation = gather(dataset, leg.target, cache, "validation", leg.phase.place)
     final = leg.final
-    phase = network.phases[-1]
-    cache = feature_store.FeatureStore(stores / feature_store.fingerprint(phase.stage))
     if network.calibrate is not None:
-        measured = gather(dataset, target, cache, "validation", phase.place)
-        network.calibrate(_batches(measured))
-        final = leg.validate(measured)
-    if network.settle is not None and dataset.size("validation"):
-        both = (gather(dataset, target, cache, split, phase.place) for split in ("train", "validation"))
-        network.settle([batch for split in both for batch in _batches(split)])
-    return History(tuple(rows), final)
+        network.calibrate(_batches(validation))
+        final = leg.validate(validation)
+    if network.settle is not None and len(validation):
+        training = gather(dataset, leg.target, cache, "train", leg.phase.place)
+        network.settle([*_batches(training), *_batches(validation)])
+    return final
 
 
 def _batches(examples: Examples) -> list[tuple[Any, Any]]:

@@ -60,6 +60,13 @@ def test_every_section_a_fit_may_look_at_names_its_result(tmp_path: Path) -> Non
     assert calls == [1, 2, 3, 4]
 
 
+def test_another_version_fits_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset, fit = toys.dataset(train=6, validation=4, test=4), Fit()
+    networks.fitted(plan_of(tmp_path, fit), dataset, None)
+    monkeypatch.setattr(networks, "fingerprint_of_code", lambda: "another")
+    assert networks.fitted(plan_of(tmp_path, fit), dataset, None)["call"] == 2
+
+
 def test_a_task_without_a_fit_knows_nothing(tmp_path: Path) -> None:
     assert networks.fitted(plan_of(tmp_path, None), toys.dataset(train=2, validation=2, test=2), None) == {}
 
