@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from features.errors import DataError, NoInputError, StorageError
+from features.storage.arrow import open_for_arrow
 from features.storage.trees import sha256
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _read_manifest(path: Path, digest: str) -> "pandas.DataFrame":
     # Parquet's own checksums leave out the footer, where one bit can null a column.
     if sha256(path) != digest:
         raise ValueError("its content is not what the card says")
-    with open(path, "rb") as file:
+    with open_for_arrow(path) as file:
         return pyarrow.parquet.read_table(file).to_pandas()
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from features.spec import TEXT, Progress
+from features.storage.arrow import open_for_arrow
 from features.storage.files import write_file
 from flows.monitoring.observation import Observer, table
 from flows.queries.requests import Request
@@ -80,7 +81,12 @@ def reference(trained: Finished, observer: Observer, progress: Progress) -> Refe
     files = [_folder(trained) / f"{part}.parquet" for part in ("training", "held_out")]
     if not all(file.is_file() for file in files):
         _describe(trained, observer, files, progress)
-    return Reference(*map(pd.read_parquet, files))
+    return Reference(*map(_read, files))
+
+
+def _read(file: Path) -> pd.DataFrame:
+    with open_for_arrow(file) as opened:
+        return pd.read_parquet(opened)
 
 
 def _folder(trained: Finished) -> Path:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from features.errors import DataError
 from features.names import printable
 from features.sources.tables.delimited import Broken, Row
+from features.storage.arrow import open_for_arrow
 
 if TYPE_CHECKING:
     import pyarrow
@@ -44,7 +45,7 @@ def read_header(path: Path) -> tuple[list[str], tuple[str, ...]]:
     """
     import pyarrow.parquet
 
-    with _faults(path), open(path, "rb") as file, pyarrow.parquet.ParquetFile(file) as table:
+    with _faults(path), open_for_arrow(path) as file, pyarrow.parquet.ParquetFile(file) as table:
         if not table.metadata.num_rows:
             raise DataError(f"table {path} has no rows", todo="check that it was written to its end")
         schema = table.schema_arrow
@@ -66,7 +67,7 @@ def read_rows(path: Path, header: Sequence[str], chosen: Sequence[int]) -> "Iter
     """
     import pyarrow.parquet
 
-    with _faults(path), open(path, "rb") as file, pyarrow.parquet.ParquetFile(file) as table:
+    with _faults(path), open_for_arrow(path) as file, pyarrow.parquet.ParquetFile(file) as table:
         _require_plain(path, table.schema_arrow, [header[place] for place in chosen])
         number = 0
         for batch in table.iter_batches(columns=[header[place] for place in chosen]):
