@@ -3,7 +3,6 @@
 Results go to stdout, so that they can be piped; progress, notes and errors go to stderr.
 """
 
-import datetime
 import io
 import logging
 import math
@@ -13,23 +12,16 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from functools import cache
+from typing import TYPE_CHECKING, Protocol
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
-from rich.table import Table
-from rich.text import Text
+from features.names import printable
 
-from features import spec
+if TYPE_CHECKING:
+    # Imported where something is printed: what only lists its options shall not wait for rich.
+    from rich.console import Console
+
+    from features import spec
 
 #: What takes longer than this shows progress.
 QUIET_SECONDS = 2.0
@@ -38,18 +30,21 @@ QUIET_SECONDS = 2.0
 LOGGER = "flows"
 log = logging.getLogger(LOGGER)
 
-stdout = Console(width=None if sys.stdout.isatty() else 200)
-stderr = Console(stderr=True)
+
+@cache
+def stdout() -> "Console":
+    """Return the console of results."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 200)
 
 
-def printable(text: str) -> str:
-    """Escape control, bidirectional and undecodable characters, so that names cannot steer a terminal."""
-    return "".join(
-        c
-        if c.isprintable() and not 0xD800 <= ord(c) <= 0xDFFF
-        else c.encode("unicode_escape", "surrogatepass").decode()
-        for c in text
-    )
+@cache
+def stderr() -> "Console":
+    """Return the console of progress and notes."""
+    from rich.console import Console
+
+    return Console(stderr=True)
 
 
 def escape_unprintable() -> None:
@@ -61,7 +56,7 @@ def escape_unprintable() -> None:
 
 def show(text: str) -> None:
     """Print one line to stderr, also with ``--quiet``."""
-    stderr.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+    stderr().print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def note(text: str) -> None:
@@ -106,7 +101,7 @@ def fail(text: str) -> None:
 
 
 @contextmanager
-def progress_bars(*, quiet: bool = False) -> Iterator[spec.Progress]:
+def progress_bars(*, quiet: bool = False) -> "Iterator[spec.Progress]":
     """Show a bar for each stage that reports progress; a plain line where stderr is no terminal.
 
     Args:
@@ -201,7 +196,9 @@ def busy(stage: str, *, shown: bool = True) -> Iterator[None]:
 @contextmanager
 def working(what: str) -> Iterator[None]:
     """Show, on a terminal alone, that a command is at work which prints nothing for some seconds."""
-    if stderr.is_terminal and not _quiet:
+    if stderr().is_terminal and not _quiet:
+        from rich.console import Console
+
         # Through a descriptor of its own: what native code prints may go to nowhere meanwhile.
         with (
             open(os.dup(2), "w") as own,
@@ -216,55 +213,13 @@ def working(what: str) -> Iterator[None]:
 def _chosen(quiet: bool) -> Iterator[Display]:
     if quiet:
         yield _Silent()
-    elif not stderr.is_terminal:
+    elif not stderr().is_terminal:
         yield _Lines()
     else:
-        with Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=28),
-            _Count(),
-            TimeElapsedColumn(),
-            _Left(),
-            TextColumn("{task.fields[reached]}"),
-            console=stderr,
-        ) as bars:
-            yield _Bars(bars)
+        from flows.console import bars
 
-
-class _Count(ProgressColumn):
-    """How many of how many; nothing where that is not known."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{int(task.completed):,}/{int(task.total):,}" if task.total else "")
-
-
-class _Left(ProgressColumn):
-    """How long a stage will take yet, once it is known."""
-
-    def render(self, task: Task) -> Text:
-        left = task.time_remaining
-        return Text(f"{datetime.timedelta(seconds=int(left))} left" if left and not task.finished else "")
-
-
-class _Bars:
-    def __init__(self, bars: Progress) -> None:
-        self.bars = bars
-        self.ids: dict[str, TaskID] = {}
-
-    def __call__(self, stage: str, done: int, total: int | None) -> None:
-        if stage not in self.ids:
-            self.ids[stage] = self.bars.add_task(printable(stage), total=total, reached="")
-        self.bars.update(self.ids[stage], completed=done, total=total)
-
-    def describe(self, stage: str, text: str) -> None:
-        if stage in self.ids:
-            self.bars.update(self.ids[stage], reached=printable(text))
-
-    def mark(self, stage: str, text: str) -> None:
-        if stage not in self.ids:
-            self(stage, 0, None)
-        self.bars.update(self.ids[stage], description=printable(f"{stage}, {text}"))
+        with bars.shown(stderr()) as display:
+            yield display
 
 
 class _Lines:
@@ -304,9 +259,11 @@ class _Lines:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table to stdout; the last column wraps, no other does."""
+    from rich.table import Table
+
     grid = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for column in columns:
         grid.add_column(column, overflow="fold")
     for row in rows:
         grid.add_row(*(printable(str(cell)) for cell in row))
-    stdout.print(grid)
+    stdout().print(grid)

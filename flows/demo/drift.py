@@ -227,4 +227,4 @@ def _second_round(story: Story) -> None:
 
 def tell(text: str) -> None:
     """Print a line of the story."""
-    terminal.stdout.print(text, highlight=False, soft_wrap=True)
+    terminal.stdout().print(text, highlight=False, soft_wrap=True)

@@ -86,7 +86,7 @@ def _one_of_each(pattern: str) -> Callable[[Path], list[Path]]:
 
 
 def _tell(text: str) -> None:
-    terminal.stdout.print(text, highlight=False, soft_wrap=True)
+    terminal.stdout().print(text, highlight=False, soft_wrap=True)
 
 
 def write_digits(folder: Path) -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from features.errors import UsageError
+from features.names import printable
 from flows.queries import question as predict
 from flows.queries.places import Place
 from flows.queries.reading import raw_inputs
@@ -97,8 +98,6 @@ def plain(answer: Any, method: str, file: Path) -> dict[str, Any]:
 
 def sentence(told: Mapping[str, Any]) -> str:
     """Put an answer in one line for people: what was explained, and where the map is strongest."""
-    from flows.console.terminal import printable
-
     heat = np.array(told["heatmap"])
     row, column = np.unravel_index(np.abs(heat).argmax(), heat.shape)
     place = f"row {row + 1} of {heat.shape[0]}, column {column + 1} of {heat.shape[1]}"

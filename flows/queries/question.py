@@ -13,7 +13,7 @@ import numpy as np
 from rich.text import Text
 
 from features.errors import ServableError, UsageError
-from features.names import counted
+from features.names import counted, printable
 from features.targets.notes import key_name
 from flows.queries.answers import neighbours, pictures
 from flows.queries.places import Place
@@ -267,8 +267,6 @@ _LISTED = 10
 
 def sentence(answer: dict[str, Any]) -> str:
     """Put an answer in one line for people."""
-    from flows.console.terminal import printable
-
     if isinstance(answer.get("words"), list) and "similarities" in answer:
         return printable(_neighbours(answer))
     if isinstance(answer.get("paths"), list):
@@ -312,8 +310,6 @@ def coloured(answer: dict[str, Any]) -> Text | None:
     """
     if not isinstance(answer.get("tokens"), list) or not isinstance(answer.get("change"), list):
         return None
-    from flows.console.terminal import printable
-
     line = Text(f"{printable(answer['label'])} {answer['score']:.3f}: ")
     most = max((abs(change) for change in answer["change"]), default=0.0) or 1.0
     for token, change in zip(answer["tokens"], answer["change"], strict=False):

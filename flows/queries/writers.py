@@ -41,7 +41,7 @@ class Lines:
         if isinstance(answer, Refused):
             terminal.fail(str(answer.error))
         elif self._stream is sys.stdout and (line := coloured(dict(answer))) is not None:
-            terminal.stdout.print(line, soft_wrap=True)
+            terminal.stdout().print(line, soft_wrap=True)
         else:
             print(sentence(dict(answer)), file=self._stream)
 

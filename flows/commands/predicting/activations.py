@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from features.errors import DataError
+from features.names import printable
 from flows.console import quiet as quieting
 from flows.console import terminal
 from flows.workspace import Workspace
@@ -103,4 +104,4 @@ def _content(plan: Any, file: str) -> bytes:
 
 def _sentence(row: dict[str, Any]) -> str:
     text = "{layer}  {name} ({kind}): {maps} maps of {height} x {width}".format(**row)
-    return terminal.printable(f"{row['input']}: layer {text} -> {row['out']}" if "out" in row else text)
+    return printable(f"{row['input']}: layer {text} -> {row['out']}" if "out" in row else text)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from features.names import printable
 from flows.commands.options import (
     REST_SERVER,
     SERVER,
@@ -68,4 +69,4 @@ def explain(
     fields = explanation.plain(answer, method, file)
     print(json.dumps(fields) if json_output else explanation.sentence(fields))
     if out is not None and not json_output:
-        terminal.note(f"written to {terminal.printable(str(out))}")
+        terminal.note(f"written to {printable(str(out))}")

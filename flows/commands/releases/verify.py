@@ -2,18 +2,18 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from features.errors import DataError, NoInputError
-from features.names import near
+from features.names import near, printable
 from flows.commands.options import JsonOption, WorkspaceOption, versioned
 from flows.console import terminal
 from flows.workspace import Workspace, default_root
-from serving.repository.release import Release, is_complete
-from serving.repository.repository import Repository
-from serving.repository.version_names import parse_version
+
+if TYPE_CHECKING:
+    from serving.repository.release import Release
 
 #: Exit code where something differs.
 DIFFERS = 65
@@ -34,6 +34,8 @@ def verify(
 
     Each file is compared with the hash recorded when it was published or ingested.
     """
+    from serving.repository.release import is_complete
+
     folder = Path(subject)
     if folder.is_dir() and not is_complete(folder):
         intact = _dataset(folder, json_output)
@@ -42,12 +44,16 @@ def verify(
     raise typer.Exit(0 if intact else DIFFERS)
 
 
-def release(subject: str, workspace: Path | None) -> Release:
+def release(subject: str, workspace: Path | None) -> "Release":
     """Find the release of a name or a folder.
 
     Raises:
         NoInputError: there is none.
     """
+    from serving.repository.release import Release, is_complete
+    from serving.repository.repository import Repository
+    from serving.repository.version_names import parse_version
+
     folder = Path(subject)
     if is_complete(folder):
         place = folder.absolute()
@@ -65,7 +71,7 @@ def release(subject: str, workspace: Path | None) -> Release:
     return repository.release(name, chosen if chosen is not None else repository.versions(name)[-1])
 
 
-def _published(release: Release, key: Path | None, json_output: bool) -> bool:
+def _published(release: "Release", key: Path | None, json_output: bool) -> bool:
     damage = [*release.damage(), *(_signature(release, key) if key is not None else ())]
     name, files = f"{release.model} version {release.version}", len(release.manifest.get("files", {}))
     if json_output:
@@ -74,13 +80,13 @@ def _published(release: Release, key: Path | None, json_output: bool) -> bool:
         print(json.dumps({**fields, "files": files, **signed, "damage": damage}))
         return not damage
     for line in damage:
-        print(terminal.printable(line))
+        print(printable(line))
     if not damage:
         terminal.note(f"{name}: all {files} files agree with {_sources(release, key)}")
     return not damage
 
 
-def _sources(release: Release, key: Path | None) -> str:
+def _sources(release: "Release", key: Path | None) -> str:
     signed = f" and the signature of {key}" if key is not None else ""
     stated = (
         "manifest and provenance.json" if release.is_stated else "its manifest; it has no provenance.json"
@@ -88,7 +94,7 @@ def _sources(release: Release, key: Path | None) -> str:
     return stated + signed
 
 
-def _signature(release: Release, key: Path) -> list[str]:
+def _signature(release: "Release", key: Path) -> list[str]:
     """Return why the signature of a key does not hold; nothing where it does."""
     from serving.repository import signature
 
@@ -104,9 +110,7 @@ def _dataset(folder: Path, json_output: bool) -> bool:
 
     changed = datasets.load(folder).verify()
     for record in changed:
-        print(
-            json.dumps(record) if json_output else f"{record['reason']}: {terminal.printable(record['path'])}"
-        )
+        print(json.dumps(record) if json_output else f"{record['reason']}: {printable(record['path'])}")
     if not changed and not json_output:
         terminal.note("all files are unchanged")
     return not changed

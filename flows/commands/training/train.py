@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows import launch
+from features.names import printable
 from flows.commands.options import JsonOption, QuietOption
 from flows.commands.training.training_options import takes_a_request
 from flows.console import terminal
@@ -27,6 +27,8 @@ def train(
     quiet: QuietOption = False,
 ) -> None:
     """Train a model on your data, evaluate it and publish it."""
+    from flows import launch
+
     with terminal.hushed(quiet), terminal.progress_bars(quiet=quiet):
         if dry_run:
             _preview(launch.preview(request), json_output)
@@ -50,9 +52,9 @@ def _preview(preview: dict[str, Any], json_output: bool) -> None:
     from flows.reports import dataset as datasets
 
     for line in preview["lines"]:
-        print(terminal.printable(line))
+        print(printable(line))
     for record in preview["refused"][:_REFUSED]:
-        print(terminal.printable(f"  refused: {record['path']}: {record['reason']}, {record['detail']}"))
+        print(printable(f"  refused: {record['path']}: {record['reason']}, {record['detail']}"))
     for table in datasets.of_targets(preview["dataset"]):
         terminal.table(table.caption, table.columns, [[_cell(cell) for cell in row] for row in table.rows])
     print()

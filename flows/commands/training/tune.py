@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows import launch
 from flows.commands.options import JsonOption, QuietOption
 from flows.commands.training.training_options import takes_a_request
 from flows.console import terminal
@@ -35,6 +34,7 @@ def tune(
     tried; --recipe auto tries every recipe of the task. Repeat the command to go on with a search that was
     cut off.
     """
+    from flows import launch
     from flows.tuning import space
 
     space.check(request)

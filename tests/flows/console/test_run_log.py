@@ -20,7 +20,7 @@ LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 (DEBUG|INFO|WAR
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     text = io.StringIO()
-    monkeypatch.setattr(terminal, "stderr", Console(file=text, width=200))
+    monkeypatch.setattr(terminal, "stderr", lambda: Console(file=text, width=200))
     return text
 
 

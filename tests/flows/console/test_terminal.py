@@ -17,7 +17,7 @@ def test_lines_of_a_log_file_have_the_metrics_of_epochs(
 ) -> None:
     monkeypatch.setattr(terminal, "QUIET_SECONDS", 0.0)
     shown = io.StringIO()
-    monkeypatch.setattr(terminal, "stderr", Console(file=shown))
+    monkeypatch.setattr(terminal, "stderr", lambda: Console(file=shown))
     with terminal.progress_bars() as progress:
         for step in range(1, 101):
             progress("train: head", step, 100)
@@ -31,7 +31,7 @@ def test_lines_of_a_log_file_have_the_metrics_of_epochs(
 
 def test_a_terminal_shows_counts_metrics_and_no_unknown_total(monkeypatch) -> None:
     shown = io.StringIO()
-    monkeypatch.setattr(terminal, "stderr", Console(file=shown, force_terminal=True, width=160))
+    monkeypatch.setattr(terminal, "stderr", lambda: Console(file=shown, force_terminal=True, width=160))
     with terminal.progress_bars() as progress:
         progress("gate", 0, None)
         progress("train: head", 1_500, 2_000)
@@ -54,7 +54,7 @@ def test_a_resumed_training_says_so_on_its_line(monkeypatch) -> None:
     for terminal_of_its_own in (False, True):
         shown = io.StringIO()
         console = Console(file=shown, force_terminal=terminal_of_its_own, width=160)
-        monkeypatch.setattr(terminal, "stderr", console)
+        monkeypatch.setattr(terminal, "stderr", lambda console=console: console)
         with terminal.progress_bars() as progress:
             terminal.report_resumed("train: head", 4)
             progress("train: head", 300, 1_000)
@@ -66,7 +66,7 @@ def test_a_resumed_training_says_so_on_its_line(monkeypatch) -> None:
 
 def test_quiet_hides_notes_but_no_warnings(monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
     shown = io.StringIO()
-    monkeypatch.setattr(terminal, "stderr", Console(file=shown))
+    monkeypatch.setattr(terminal, "stderr", lambda: Console(file=shown))
     with terminal.hushed(), terminal.hushed(False):
         terminal.note("a note")
         terminal.warn("a warning")
@@ -89,7 +89,7 @@ def test_figures_have_at_most_four_digits(value: float, text: str) -> None:
 def test_work_without_output_is_shown_on_a_terminal_alone(
     monkeypatch, capfd: pytest.CaptureFixture[str], is_terminal: bool, quiet: bool
 ) -> None:
-    monkeypatch.setattr(terminal, "stderr", Console(file=io.StringIO(), force_terminal=is_terminal))
+    monkeypatch.setattr(terminal, "stderr", lambda: Console(file=io.StringIO(), force_terminal=is_terminal))
     with terminal.hushed(quiet), terminal.working("load pets"), native_stderr():
         os.write(2, b"chatter of a library")
     shown = capfd.readouterr().err
