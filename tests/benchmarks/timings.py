@@ -84,11 +84,14 @@ def _seconds(folder: Path, line: Sequence[str], *, code: int | None) -> float:
 
 def _once(folder: Path, line: Sequence[str], code: int | None) -> float:
     """Run a command; its exit code is to be the one given, or any but 0."""
+    environment = os.environ | {"SERVABLE_WORKSPACE": str(folder / "workspace")}
+    # As installed and used before: with modules compiled.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, "-m", "flows", *line],
         cwd=ROOT,
-        env=os.environ | {"SERVABLE_WORKSPACE": str(folder / "workspace")},
+        env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         check=False,
