@@ -112,9 +112,8 @@ def _opened(
 ) -> Iterator[Record]:
     from flows.tracking import tracking
 
-    key, code = keys
     ledger = tracking.open_tracking(plan.workspace) if parent is None else parent.tracking
-    nested = {"mlflow.parentRunId": parent.tracked.run_id or ""} if parent is not None else {}
+    nested = parent.tracked.run_id if parent is not None else None
     tracked = ledger.start(
         plan.name,
         run_name=run_label(plan, run, label),
@@ -122,7 +121,7 @@ def _opened(
         params=_params(plan),
         tags=_tags(plan)
         | {"servable.run": f"{plan.name}/{run.path.name}"}
-        | {name: value for name, value in nested.items() if value},
+        | ({"mlflow.parentRunId": nested} if nested else {}),
     )
     tracked.dataset(
         Path(plan.request.data).name,
@@ -130,7 +129,18 @@ def _opened(
         source=objects.absolute(plan.request.data),
         profile=dataset.counts(),
     )
+    _note_start(plan, dataset, run, keys)
     record = Record(run, dataset, tracked, ledger, Examiner(run.path / "gate.log"))
+    try:
+        with _ending(record):
+            yield record
+    finally:
+        if parent is None:
+            ledger.close()
+
+
+def _note_start(plan: Plan, dataset: DatasetReference, run: RunDirectory, keys: tuple[str, str]) -> None:
+    key, code = keys
     before = run.read()
     run.record(
         state="running",
@@ -138,7 +148,7 @@ def _opened(
         origin=before.origin if before.weights_hash else origin(),
         key=key,
         # Weights that stand there already are those of the code that made them.
-        code=run.read().code if run.weights.is_file() else code,
+        code=before.code if run.weights.is_file() else code,
         pid=os.getpid(),
         recipe=plan.recipe,
         seed=plan.request.seed,
@@ -146,9 +156,15 @@ def _opened(
         metric=plan.task.objective.report,
         unchanged=None,
     )
+
+
+@contextmanager
+def _ending(record: Record) -> Iterator[None]:
+    """Note how the body ends in the run's state and in MLflow."""
+    run, tracked = record.run, record.tracked
     status, note = "FAILED", ""
     try:
-        yield record
+        yield
         status = "FINISHED"
     except ExportError as error:
         run.record(state="refused")
@@ -172,8 +188,6 @@ def _opened(
         elif run.read().state == "running":
             run.record(state=status.lower())
         tracked.finish(status, note)
-        if parent is None:
-            ledger.close()
 
 
 def _params(plan: Plan) -> dict[str, Any]:
