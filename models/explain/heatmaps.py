@@ -151,6 +151,10 @@ def _under(places: Any, stride: Any, patch: Any, top: Any, size: Any) -> Any:
 def grad_cam(maps: Maps, values: Any, label: Any, alike: Sequence[int] = (1, 2)) -> Any:
     """Weigh the last convolutional maps by the mean gradient of a label's logit, and keep what speaks for it.
 
+    The logit is taken less the mean of all: softmax sees differences alone. What of it the weighted maps do
+    not explain, such as a bias, is shared equally by all places (Srinivas and Fleuret 2019 call the whole
+    complete): without it, one of the two classes of a head on centred features has nothing but zeros.
+
     Args:
         maps: of the network.
         values: float32 [n, ...], what it sees.
@@ -159,11 +163,16 @@ def grad_cam(maps: Maps, values: Any, label: Any, alike: Sequence[int] = (1, 2))
             The paper takes both; where a network keeps columns apart, that would blur what it tells them by.
 
     Returns:
-        float32 [n, height, width] of the maps, at least 0, in the logit's units.
+        float32 [n, height, width] of the maps, at least 0, in the logit's units; before what speaks against
+        the label is left out they add up to the logit less the mean of all.
     """
     features = maps.before(values)
     with tf.GradientTape() as tape:
         tape.watch(features)
-        logit = tf.gather(maps.after(features), label, batch_dims=1)
-    weights = tf.reduce_mean(tape.gradient(logit, features), alike, keepdims=True)
-    return tf.nn.relu(tf.reduce_sum(features * weights, 3))
+        logits = maps.after(features)
+        margin = tf.gather(logits, label, batch_dims=1) - tf.reduce_mean(logits, 1)
+    weights = tf.reduce_mean(tape.gradient(margin, features), alike, keepdims=True)
+    heat = tf.reduce_sum(features * weights, 3)
+    left = margin - tf.reduce_sum(heat, (1, 2))
+    places = tf.cast(tf.size(heat[0]), heat.dtype)
+    return tf.nn.relu(heat + (left / places)[:, tf.newaxis, tf.newaxis])

@@ -119,20 +119,57 @@ def test_occlusion_of_windows_hides_the_same_patch_in_every_window_that_hears_it
 
 
 def test_grad_cam_of_one_layer_is_the_weighted_sum_of_its_maps():
+    """Of the difference to the mean class, with the bias in equal parts: what speaks for the label of it."""
     dice = np.random.default_rng(0)
     inputs = keras.Input((6, 5, 3))
     backbone = keras.Model(inputs, layers.GlobalAveragePooling2D()(layers.Conv2D(4, 1)(inputs)))
-    head = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
-    kernel, logits = dice.normal(size=(1, 1, 3, 4)), dice.normal(size=(4, 2))
+    head = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    kernel, logits, bias = dice.normal(size=(1, 1, 3, 4)), dice.normal(size=(4, 3)), dice.normal(size=3)
     backbone.set_weights([kernel, np.ones(4)])
-    head.set_weights([logits, np.ones(2)])
-    pixels, labels = dice.normal(size=(3, 6, 5, 3)).astype(np.float32), np.array([0, 1, 1])
+    head.set_weights([logits, bias])
+    pixels, labels = dice.normal(size=(3, 6, 5, 3)).astype(np.float32), np.array([0, 1, 2])
     heat = heatmaps.grad_cam(
         last_maps.of(backbone).then(head), tf.constant(pixels), tf.constant(labels)
     ).numpy()
     found = pixels @ kernel[0, 0] + 1
-    expected = np.einsum("nhwo,on->nhw", found, logits[:, labels] / 30)
+    slopes = (logits - logits.mean(1, keepdims=True))[:, labels]
+    expected = (np.einsum("nhwo,on->nhw", found, slopes) + (bias - bias.mean())[labels, None, None]) / 30
     np.testing.assert_allclose(heat, np.maximum(expected, 0), atol=1e-6)
+    answers = head(backbone(pixels)).numpy()
+    margins = answers[range(3), labels] - answers.mean(1)
+    np.testing.assert_allclose(expected.sum((1, 2)), margins, atol=1e-5)
+
+
+def test_grad_cam_does_not_depend_on_what_all_classes_share():
+    """Softmax does not see what is added to every logit: neither may the map."""
+    dice = np.random.default_rng(0)
+    maps, labels = tf.constant(dice.random((4, 6, 5, 8), np.float32)), tf.constant([0, 1, 0, 1])
+    weights = dice.normal(size=(8, 2)).astype(np.float32)
+    shared = dice.normal(size=(8, 1)).astype(np.float32) - 3
+
+    def heat(weights):
+        cut = models_network.Maps(
+            lambda values: values, lambda found: tf.reduce_mean(found, (1, 2)) @ weights + 2
+        )
+        return heatmaps.grad_cam(cut, maps, labels).numpy()
+
+    np.testing.assert_allclose(heat(weights), heat(weights + shared), atol=1e-5)
+
+
+def test_grad_cam_of_the_predicted_class_is_never_empty():
+    """Nor where the head was fitted to features less their mean, so that its bias says as much as they do."""
+    dice = np.random.default_rng(0)
+    maps = dice.random((40, 3, 3, 16), np.float32) + 5
+    slopes = dice.normal(size=16).astype(np.float32)
+    weights = np.stack([slopes, -slopes], 1)
+    offset = maps.mean((0, 1, 2)) @ weights
+    cut = models_network.Maps(
+        lambda values: values, lambda found: tf.reduce_mean(found, (1, 2)) @ weights - offset
+    )
+    labels = cut.after(tf.constant(maps)).numpy().argmax(1)
+    assert set(labels) == {0, 1}
+    heat = heatmaps.grad_cam(cut, tf.constant(maps), tf.constant(labels)).numpy()
+    assert (heat.max((1, 2)) > 0).all()
 
 
 def test_grad_cam_keeps_columns_apart_where_the_network_does():
@@ -144,7 +181,8 @@ def test_grad_cam_keeps_columns_apart_where_the_network_does():
     )
     found, labels = dice.normal(size=(2, 6, 5, 4)).astype(np.float32), np.array([0, 1])
     heat = heatmaps.grad_cam(cut, tf.constant(found), tf.constant(labels), (1,)).numpy()
-    expected = np.einsum("nhwc,wcn->nhw", found, weights[..., labels] / 6)
+    slopes = (weights - weights.mean(2, keepdims=True))[..., labels]
+    expected = np.einsum("nhwc,wcn->nhw", found, slopes / 6)
     np.testing.assert_allclose(heat, np.maximum(expected, 0), atol=1e-6)
 
 
