@@ -115,6 +115,8 @@ def metrics(evaluation: "Evaluation") -> Section:
         meaning = MEANINGS.get(short, "")
         if short == "top_k_accuracy":
             meaning = meaning.replace("k highest", f"{evaluation.top_k} highest")
+            if evaluation.top_k == 1:
+                meaning = "equal to accuracy: of two classes, k is 1"
         if short.endswith(("_low", "_high")):
             meaning = (
                 f"{'lower' if short.endswith('_low') else 'upper'} end of the {interval_name(evaluation)}"

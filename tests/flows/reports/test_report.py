@@ -359,6 +359,9 @@ def test_metrics_section_tells_values_and_meanings():
     assert rows["test/macro_f1"][0] == found.metrics["test/macro_f1"]
     assert "2 highest" in rows["test/top_k_accuracy"][1]
     assert all(meaning for _, meaning in rows.values())
+    two = {row[0]: row[1:] for row in parts.metrics(evaluation(("a", "b"))).tables[0].rows}
+    assert two["test/top_k_accuracy"][1] == "equal to accuracy: of two classes, k is 1"
+    assert two["test/top_k_accuracy"][0] == two["test/accuracy"][0]
 
 
 def test_dataset_section_reconciles():
