@@ -170,6 +170,8 @@ def test_grad_cam_of_the_predicted_class_is_never_empty():
     assert set(labels) == {0, 1}
     heat = heatmaps.grad_cam(cut, tf.constant(maps), tf.constant(labels)).numpy()
     assert (heat.max((1, 2)) > 0).all()
+    none = heatmaps.grad_cam(cut, tf.constant(maps[:0]), tf.constant(labels[:0])).numpy()
+    assert none.shape == (0, 3, 3)
 
 
 def test_grad_cam_keeps_columns_apart_where_the_network_does():
