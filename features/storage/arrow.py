@@ -9,10 +9,11 @@ if TYPE_CHECKING:
 
 
 def open_for_arrow(path: Path) -> "pyarrow.OSFile":
-    """Open a file for pyarrow to read, by whatever name: a context manager.
+    """Open a file for pyarrow to read, whatever its name; a context manager.
 
-    Not a file of Python's: pyarrow's threads would let go of it, and one that does so while the
-    interpreter ends aborts the process. Nor a path: pyarrow takes one for a URI, and only as UTF-8.
+    One of pyarrow's threads may release a Python file object while the interpreter shuts down, which aborts
+    the process (apache/arrow, issues 34314 and 45017). A path will not do either: pyarrow takes it for a
+    URI, and only as UTF-8.
 
     Raises:
         OSError: the file cannot be opened.

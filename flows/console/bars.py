@@ -21,7 +21,7 @@ from features.names import printable
 
 
 @contextmanager
-def shown(console: Console) -> Iterator["_Bars"]:
+def show(console: Console) -> Iterator["_Bars"]:
     """Show a bar for each stage that the yielded display is told of."""
     with Progress(
         SpinnerColumn(),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from features.names import printable
 
 if TYPE_CHECKING:
-    # Imported where something is printed: what only lists its options shall not wait for rich.
+    # rich is imported where something is printed, so that --help does not wait for it.
     from rich.console import Console
 
     from features import spec
@@ -218,7 +218,7 @@ def _chosen(quiet: bool) -> Iterator[Display]:
     else:
         from flows.console import bars
 
-        with bars.shown(stderr()) as display:
+        with bars.show(stderr()) as display:
             yield display
 
 

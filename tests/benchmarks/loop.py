@@ -60,18 +60,8 @@ def _workspace(folder: Path, turn: int) -> Path:
 
 
 def _turn(folder: Path, data: Path, workspace: Path) -> dict[str, float]:
-    line: tuple[object, ...] = (
-        "train",
-        "image-classification",
-        "--data",
-        data,
-        "--name",
-        "ants",
-        "--seed",
-        "1",
-        "--force",
-    )
-    line += ("--set", f"model.backbone={MODULE}")
+    line = ["train", "image-classification", "--data", data, "--name", "ants", "--seed", 1, "--force"]
+    line += ["--set", f"model.backbone={MODULE}"]
     return {
         BARE: _timed(lambda: _bare(folder, data)),
         FIRST: _timed(lambda: _servable(workspace, *line)),
